@@ -1,0 +1,43 @@
+package atomicfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "out")
+	put := func(text string, fail error) error {
+		return Write(path, func(w io.Writer) error {
+			fmt.Fprint(w, text)
+			return fail
+		})
+	}
+	want := func(text string) {
+		t.Helper()
+		got, err := os.ReadFile(path)
+		if err != nil || string(got) != text {
+			t.Errorf("%q, %v; want %q", got, err, text)
+		}
+		if files, _ := os.ReadDir(dir); len(files) != 1 {
+			t.Errorf("%d files left, want 1", len(files))
+		}
+	}
+	if err := put("one", nil); err != nil {
+		t.Fatal(err)
+	}
+	want("one")
+	full := errors.New("disk full")
+	if err := put("two", full); !errors.Is(err, full) {
+		t.Errorf("error %v, want %v", err, full)
+	}
+	want("one")
+	if err := Write(filepath.Join(dir, "absent", "out"), func(io.Writer) error { return nil }); err == nil {
+		t.Error("no error for a folder that does not exist")
+	}
+}
