@@ -1,0 +1,145 @@
+package engine
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// Options are the choices of [Compile].
+type Options struct {
+	Threads int // cores to use; 0 means all
+}
+
+// An Engine is a model compiled for this CPU. It does not refer to the model's
+// tensors.
+type Engine struct {
+	net     network
+	classes int
+	team    *team
+
+	mu    sync.Mutex
+	plans map[size]*plan
+}
+
+type size struct{ h, w int }
+
+// maxPlans is how many input sizes an engine keeps memory for at a time.
+const maxPlans = 8
+
+// maxThreads bounds the helpers that a wrong option could start.
+const maxThreads = 1024
+
+// Compile prepares m for running. It fails where the model's config or state
+// dict is wrong and where MOBILENET_CPU names kernels that this machine has not.
+func Compile(m *model.Model, o Options) (*Engine, error) {
+	if err := m.Config.Validate(); err != nil {
+		return nil, err
+	}
+	if err := m.Config.Network().Check(m.Dict); err != nil {
+		return nil, err
+	}
+	set, err := kernel.Choose()
+	if err != nil {
+		return nil, err
+	}
+	threads := o.Threads
+	if threads == 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	if threads < 1 || threads > maxThreads {
+		return nil, fmt.Errorf("%d threads: want 1 to %d, or 0 for all cores", threads, maxThreads)
+	}
+	e := &Engine{
+		net:     pack(m, set),
+		classes: m.Config.Classes,
+		team:    newTeam(threads),
+		plans:   map[size]*plan{},
+	}
+	// The helpers know the team only, so an engine that nobody uses any more is
+	// collected and takes them along.
+	runtime.AddCleanup(e, (*team).stop, e.team)
+	return e, nil
+}
+
+// CPU names the instruction set of the kernels in use, as in MOBILENET_CPU.
+func (e *Engine) CPU() string { return e.net.set.Name }
+
+// Threads is the number of cores that a run uses at most.
+func (e *Engine) Threads() int { return e.team.threads }
+
+// Input is a batch of images: Data is [N][H][W][3], RGB, normalised as the
+// model's config says.
+type Input struct {
+	Data    []float32
+	N, H, W int
+}
+
+// Output is where Run puts its results. Either slice may be nil.
+type Output struct {
+	Logits   []float32 // [N][classes]
+	Features []float32 // [N][last channels], after the global average pool
+}
+
+// Run computes the logits and features of a batch. Height and width may be
+// anything from model.MinResolution up, whatever the model's resolution.
+func (e *Engine) Run(in Input, out Output) error {
+	if err := e.check(in, out); err != nil {
+		return err
+	}
+	p := e.plan(size{in.H, in.W})
+	images := job{in: in, out: out, classes: e.classes, features: e.net.classifier.k}
+	// Whole images keep every thread busy with no waiting for each other; what
+	// is left of the batch is cut up within the image.
+	whole := in.N / e.team.threads * e.team.threads
+	if e.team.threads == 1 || in.N < e.team.threads {
+		whole = 0
+	}
+	if whole > 0 {
+		p.runImages(e.team, images, whole)
+	}
+	for i := whole; i < in.N; i++ {
+		p.runImage(e.team, images, i)
+	}
+	runtime.KeepAlive(e)
+	return nil
+}
+
+func (e *Engine) check(in Input, out Output) error {
+	const limit = 1 << 13
+	features := e.net.classifier.k
+	switch {
+	case in.N < 1:
+		return fmt.Errorf("a batch of %d images: want at least 1", in.N)
+	case in.H < model.MinResolution || in.W < model.MinResolution || in.H > limit || in.W > limit:
+		return fmt.Errorf("input of %dx%d pixels: want %d to %d a side", in.W, in.H, model.MinResolution, limit)
+	case len(in.Data) != in.N*in.H*in.W*3:
+		return fmt.Errorf("input has %d values, want %d for shape [%d %d %d 3]", len(in.Data), in.N*in.H*in.W*3, in.N, in.H, in.W)
+	case out.Logits != nil && len(out.Logits) != in.N*e.classes:
+		return fmt.Errorf("logits have room for %d values, want %d for shape [%d %d]", len(out.Logits), in.N*e.classes, in.N, e.classes)
+	case out.Features != nil && len(out.Features) != in.N*features:
+		return fmt.Errorf("features have room for %d values, want %d for shape [%d %d]", len(out.Features), in.N*features, in.N, features)
+	}
+	return nil
+}
+
+// plan returns the plan for images of size s, making it at the first use.
+func (e *Engine) plan(s size) *plan {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if p, ok := e.plans[s]; ok {
+		return p
+	}
+	if len(e.plans) == maxPlans {
+		for old := range e.plans {
+			delete(e.plans, old) // any one: runs that use it keep it alive
+			break
+		}
+	}
+	p := newPlan(&e.net, s, e.team.threads)
+	e.plans[s] = p
+	return p
+}

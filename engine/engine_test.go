@@ -1,0 +1,223 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// small is a network of every kind of block that runs quickly.
+func small() model.Config {
+	c := model.Default()
+	c.Classes = 37
+	c.Table = []model.Stage{
+		{T: 1, C: 16, N: 1, S: 1},
+		{T: 6, C: 24, N: 2, S: 2},
+		{T: 4, C: 40, N: 2, S: 2},
+		{T: 3, C: 64, N: 2, S: 1},
+	}
+	c.LastChannels = 136
+	return c
+}
+
+// random returns a model whose norms do something.
+func random(t testing.TB, c model.Config) *model.Model {
+	t.Helper()
+	m, err := model.New(c, 7)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rng := rand.New(rand.NewPCG(1, 2))
+	for _, conv := range c.Network().Convs() {
+		for o := range conv.Out {
+			m.Dict[conv.Norm+".weight"].Data[o] = 0.5 + rng.Float32()
+			m.Dict[conv.Norm+".bias"].Data[o] = rng.Float32()
+			m.Dict[conv.Norm+".running_mean"].Data[o] = rng.Float32() - 0.5
+			m.Dict[conv.Norm+".running_var"].Data[o] = 0.5 + rng.Float32()
+		}
+	}
+	return m
+}
+
+func pixels(n int) []float32 {
+	rng := rand.New(rand.NewPCG(3, 4))
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = 4*rng.Float32() - 2
+	}
+	return x
+}
+
+func compile(t testing.TB, m *model.Model, threads int) *Engine {
+	t.Helper()
+	e, err := Compile(m, Options{Threads: threads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
+// outputs runs a batch and returns its logits and features.
+func outputs(t testing.TB, e *Engine, in Input) Output {
+	t.Helper()
+	out := Output{
+		Logits:   make([]float32, in.N*e.classes),
+		Features: make([]float32, in.N*e.net.classifier.k),
+	}
+	if err := e.Run(in, out); err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// closeTo fails unless got is within tol of want, relative to want's largest
+// value. NaN fails.
+func closeTo(t *testing.T, what string, got []float32, want []float64, tol float64) {
+	t.Helper()
+	scale := 1e-3
+	for _, v := range want {
+		scale = max(scale, math.Abs(v))
+	}
+	for i, v := range got {
+		if d := math.Abs(float64(v) - want[i]); !(d <= tol*scale) {
+			t.Fatalf("%s %d: %v, want %v", what, i, v, want[i])
+		}
+	}
+}
+
+func TestAgainstNaive(t *testing.T) {
+	for _, padding := range []model.Padding{model.PadTorch, model.PadSame} {
+		for _, s := range []size{{32, 32}, {33, 32}, {64, 47}, {35, 61}, {96, 96}} {
+			for _, width := range []float64{0.35, 1} {
+				t.Run(fmt.Sprintf("%s/%dx%d/width%v", padding, s.h, s.w, width), func(t *testing.T) {
+					t.Parallel()
+					c := small()
+					c.Padding, c.Width = padding, width
+					checkNaive(t, c, s)
+				})
+			}
+		}
+	}
+}
+
+// TestOddChannels has channel counts that are no multiple of any vector.
+func TestOddChannels(t *testing.T) {
+	c := small()
+	c.RoundTo = 1
+	c.FirstChannels, c.LastChannels = 37, 77
+	c.Table = []model.Stage{{T: 1, C: 5, N: 1, S: 1}, {T: 2.5, C: 33, N: 2, S: 2}, {T: 1, C: 33, N: 2, S: 1}}
+	checkNaive(t, c, size{39, 40})
+}
+
+func checkNaive(t *testing.T, c model.Config, s size) {
+	m := random(t, c)
+	in := Input{Data: pixels(s.h * s.w * 3), N: 1, H: s.h, W: s.w}
+	logits, features := naive(m, in.Data, s.h, s.w)
+	for _, threads := range []int{1, 3} {
+		out := outputs(t, compile(t, m, threads), in)
+		closeTo(t, "feature", out.Features, features, 1e-5)
+		closeTo(t, "logit", out.Logits, logits, 1e-5)
+	}
+}
+
+// TestSameBits runs a batch in every way it can be cut up.
+func TestSameBits(t *testing.T) {
+	m := random(t, small())
+	const n, side = 7, 48
+	data := pixels(n * side * side * 3)
+	want := outputs(t, compile(t, m, 1), Input{Data: data, N: n, H: side, W: side})
+	for threads := 1; threads <= 8; threads++ {
+		e := compile(t, m, threads)
+		for batch := 1; batch <= n; batch++ {
+			image := side * side * 3
+			got := outputs(t, e, Input{Data: data[:batch*image], N: batch, H: side, W: side})
+			if !slices.Equal(got.Logits, want.Logits[:len(got.Logits)]) || !slices.Equal(got.Features, want.Features[:len(got.Features)]) {
+				t.Errorf("%d threads, batch %d: other bits than one thread", threads, batch)
+			}
+		}
+	}
+}
+
+func TestConcurrentRuns(t *testing.T) {
+	m := random(t, small())
+	e := compile(t, m, 3)
+	var wg sync.WaitGroup
+	for i := range 8 {
+		in := Input{Data: pixels((i%3 + 1) * 40 * (32 + i) * 3), N: i%3 + 1, H: 40, W: 32 + i}
+		want := outputs(t, compile(t, m, 1), in)
+		wg.Go(func() {
+			for range 20 {
+				if got := outputs(t, e, in); !slices.Equal(got.Logits, want.Logits) {
+					t.Errorf("run %d: wrong logits", i)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestNoAllocations(t *testing.T) {
+	e := compile(t, random(t, small()), 2)
+	for _, n := range []int{1, 4} {
+		in := Input{Data: pixels(n * 64 * 64 * 3), N: n, H: 64, W: 64}
+		out := Output{Logits: make([]float32, n*37)}
+		run := func() {
+			if err := e.Run(in, out); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for range 50 { // until every helper has taken part once
+			run()
+		}
+		if allocs := testing.AllocsPerRun(50, run); allocs != 0 {
+			t.Errorf("batch %d: %v allocations a run", n, allocs)
+		}
+	}
+}
+
+func TestRunChecksItsInput(t *testing.T) {
+	e := compile(t, random(t, small()), 1)
+	for want, in := range map[string]Input{
+		"batch of 0 images":        {H: 32, W: 32},
+		"input of 31x32 pixels":    {N: 1, H: 32, W: 31},
+		"input of 32x99999 pixels": {N: 1, H: 99999, W: 32},
+		"input has 5 values":       {N: 1, H: 32, W: 32, Data: make([]float32, 5)},
+	} {
+		if err := e.Run(in, Output{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want it to contain %q", err, want)
+		}
+	}
+	in := Input{N: 1, H: 32, W: 32, Data: make([]float32, 32*32*3)}
+	if err := e.Run(in, Output{Logits: make([]float32, 3)}); err == nil {
+		t.Error("no error for logits of the wrong length")
+	}
+}
+
+func TestUnknownCPU(t *testing.T) {
+	t.Setenv("MOBILENET_CPU", "mmx")
+	if _, err := Compile(random(t, small()), Options{}); err == nil || !strings.Contains(err.Error(), "generic") {
+		t.Errorf("error %v, want it to list what there is", err)
+	}
+}
+
+func BenchmarkRun(b *testing.B) {
+	m := random(b, model.Default())
+	in := Input{Data: pixels(224 * 224 * 3), N: 1, H: 224, W: 224}
+	for _, threads := range []int{1, 2} {
+		e := compile(b, m, threads)
+		out := Output{Logits: make([]float32, 1000)}
+		b.Run(fmt.Sprintf("isa=%s/threads=%d", e.CPU(), threads), func(b *testing.B) {
+			for b.Loop() {
+				if err := e.Run(in, out); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -1,0 +1,214 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+)
+
+// A plan is how images of one size run: the steps, and what memory they need.
+type plan struct {
+	steps   []step
+	act     int // floats of activations an image
+	scratch int // floats a participant works in
+	threads int
+
+	mu    sync.Mutex
+	spare []*workspace
+}
+
+// A step is a layer, or layers that run as one. Its tasks write to disjoint
+// parts of the activations and may run at the same time.
+type step interface {
+	tasks() int
+	run(x *exec, task int)
+}
+
+// exec is what a participant computes with.
+type exec struct {
+	in       []float32 // the image, [H][W][3]
+	act      []float32 // its activations
+	scratch  []float32 // the participant's own
+	logits   []float32 // nil if not wanted
+	features []float32 // nil if not wanted
+}
+
+// newPlan lays the activations of an image out in three regions: the input and
+// the output of a block take turns in the first two, the hidden channels
+// between them go to the third.
+func newPlan(net *network, s size, threads int) *plan {
+	p := &plan{threads: threads}
+	h, w := (s.h+1)/2, (s.w+1)/2
+	src := &tensor{h: h, w: w, blocks: net.first.blocks()}
+	p.add(newFirst(net, s, src))
+	tensors := []*tensor{src}
+	for i := range net.blocks {
+		b := &net.blocks[i]
+		oh, ow := b.Depthwise.OutSize(h), b.Depthwise.OutSize(w)
+		hidden := &tensor{h: oh, w: ow, blocks: b.depthwise.blocks()}
+		dst := &tensor{h: oh, w: ow, blocks: b.project.blocks()}
+		p.add(newExpand(net, b, src, hidden, threads))
+		p.add(&project{net: net, b: b, src: hidden, dst: dst, add: src})
+		tensors = append(tensors, hidden, dst)
+		src, h, w = dst, oh, ow
+	}
+	features := &tensor{h: 1, w: 1, blocks: net.last.blocks()}
+	p.add(&lastPool{net: net, src: src, dst: features})
+	p.add(&classifier{net: net, src: features})
+	p.layout(append(tensors, features))
+	return p
+}
+
+func (p *plan) add(s step) { p.steps = append(p.steps, s) }
+
+// layout places tensors: block inputs and outputs (even indices) alternate
+// between two regions, hidden ones (odd) share the third.
+func (p *plan) layout(tensors []*tensor) {
+	var regions [3]int
+	region := func(i int) int {
+		if i%2 == 1 {
+			return 2
+		}
+		return i / 2 % 2
+	}
+	for i, t := range tensors {
+		r := region(i)
+		regions[r] = max(regions[r], t.floats())
+	}
+	offsets := [3]int{0, regions[0], regions[0] + regions[1]}
+	for i, t := range tensors {
+		t.at = offsets[region(i)]
+	}
+	p.act = regions[0] + regions[1] + regions[2]
+	for _, s := range p.steps {
+		if s, ok := s.(interface{ scratch() int }); ok {
+			p.scratch = max(p.scratch, s.scratch())
+		}
+	}
+}
+
+// A tensor is a place in the activations: blocks of channels, each [h][w][32].
+type tensor struct {
+	at, h, w, blocks int
+}
+
+func (t *tensor) stride() int { return t.h * t.w * kernel.Block }
+func (t *tensor) floats() int { return t.blocks * t.stride() }
+
+// block returns block b from pixel p on.
+func (t *tensor) block(act []float32, b, p int) []float32 {
+	start := t.at + b*t.stride()
+	return act[start+p*kernel.Block : start+t.stride()]
+}
+
+// from returns all blocks from pixel p of the first one on.
+func (t *tensor) from(act []float32, p int) []float32 {
+	return act[t.at+p*kernel.Block : t.at+t.floats()]
+}
+
+// A job is a batch to run.
+type job struct {
+	in                Input
+	out               Output
+	classes, features int // per image
+}
+
+// image points x at image i.
+func (j *job) image(x *exec, i int) {
+	n := j.in.H * j.in.W * 3
+	x.in = j.in.Data[i*n : (i+1)*n]
+	x.logits, x.features = nil, nil
+	if j.out.Logits != nil {
+		x.logits = j.out.Logits[i*j.classes : (i+1)*j.classes]
+	}
+	if j.out.Features != nil {
+		x.features = j.out.Features[i*j.features : (i+1)*j.features]
+	}
+}
+
+// A workspace is the memory and the state of one run.
+type workspace struct {
+	job    job
+	acts   [][]float32 // activations of the image that a participant has to itself
+	execs  []exec      // one a participant
+	steps  *run        // one image, a phase per step
+	images *run        // whole images, in one phase
+}
+
+// workspace returns one that nobody uses.
+func (p *plan) workspace() *workspace {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := len(p.spare); n > 0 {
+		ws := p.spare[n-1]
+		p.spare = p.spare[:n-1]
+		return ws
+	}
+	ws := &workspace{acts: make([][]float32, p.threads), execs: make([]exec, p.threads)}
+	free := func() {
+		ws.release()
+		p.mu.Lock()
+		p.spare = append(p.spare, ws)
+		p.mu.Unlock()
+	}
+	ws.steps = newRun(len(p.steps), func(slot, phase, task int) {
+		p.steps[phase].run(&ws.execs[slot], task)
+	}, free)
+	for i, s := range p.steps {
+		ws.steps.tasks[i] = s.tasks()
+	}
+	ws.images = newRun(1, func(slot, _, image int) { p.whole(ws, slot, image) }, free)
+	for i := range ws.execs {
+		ws.execs[i].scratch = kernel.Aligned(p.scratch)
+	}
+	return ws
+}
+
+// release forgets the caller's slices.
+func (ws *workspace) release() {
+	ws.job = job{}
+	for i := range ws.execs {
+		x := &ws.execs[i]
+		x.in, x.logits, x.features = nil, nil, nil
+	}
+}
+
+// own returns the participant's own activations. A participant calls it for
+// its own slot only, so that it needs no lock.
+func (p *plan) own(ws *workspace, slot int) []float32 {
+	if ws.acts[slot] == nil {
+		ws.acts[slot] = kernel.Aligned(p.act)
+	}
+	return ws.acts[slot]
+}
+
+// runImage runs image i with all threads on it.
+func (p *plan) runImage(t *team, j job, i int) {
+	ws := p.workspace()
+	act := p.own(ws, 0)
+	for slot := range ws.execs {
+		j.image(&ws.execs[slot], i)
+		ws.execs[slot].act = act
+	}
+	ws.steps.start(t)
+}
+
+// runImages runs the first n images, each on one thread.
+func (p *plan) runImages(t *team, j job, n int) {
+	ws := p.workspace()
+	ws.job = j
+	ws.images.tasks[0] = n
+	ws.images.start(t)
+}
+
+// whole runs all steps of one image on one participant.
+func (p *plan) whole(ws *workspace, slot, image int) {
+	x := &ws.execs[slot]
+	x.act = p.own(ws, slot)
+	ws.job.image(x, image)
+	for _, s := range p.steps {
+		for task := range s.tasks() {
+			s.run(x, task)
+		}
+	}
+}

@@ -1,0 +1,230 @@
+package engine
+
+import (
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+)
+
+// first is the first convolution; a task is some output rows.
+type first struct {
+	net   *network
+	in    size
+	top   int // rows and
+	left  int // columns of padding before the image
+	width int // floats of a padded input row
+	dst   *tensor
+}
+
+// rowsPerTask is small enough that 112 rows feed many threads evenly.
+const rowsPerTask = 4
+
+func newFirst(net *network, in size, dst *tensor) *first {
+	return &first{
+		net: net, in: in, dst: dst,
+		top: net.padding.Before(in.h, 2), left: net.padding.Before(in.w, 2),
+		width: 6*dst.w + 3,
+	}
+}
+
+func (s *first) tasks() int   { return (s.dst.h + rowsPerTask - 1) / rowsPerTask }
+func (s *first) scratch() int { return 3 * s.width }
+
+func (s *first) run(x *exec, task int) {
+	ring := x.scratch[:s.scratch()]
+	clear(ring)
+	begin := task * rowsPerTask
+	end := min(begin+rowsPerTask, s.dst.h)
+	loaded := 2*begin - s.top // the first input row that is not in the ring
+	for y := begin; y < end; y++ {
+		bottom := 2*y - s.top + 2
+		for ; loaded <= bottom; loaded++ {
+			s.load(x, s.slot(ring, loaded), loaded)
+		}
+		a := kernel.First{Width: s.dst.w}
+		for j := range a.Rows {
+			a.Rows[j] = s.slot(ring, bottom-2+j)
+		}
+		w := &s.net.first
+		for b := range w.blocks() {
+			a.Dst = s.dst.block(x.act, b, y*s.dst.w)
+			a.W, a.Bias, a.NR = w.w[b], w.bias[b], w.nr(b)
+			s.net.set.First(a)
+		}
+	}
+}
+
+// slot is the place of input row y, which may be -1, in the ring of three.
+func (s *first) slot(ring []float32, y int) []float32 {
+	i := (y + 3) % 3
+	return ring[i*s.width : (i+1)*s.width]
+}
+
+// load writes input row y behind its padding, or zeros for a row of padding.
+func (s *first) load(x *exec, dst []float32, y int) {
+	dst = dst[3*s.left : 3*(s.left+s.in.w)]
+	if y < 0 || y >= s.in.h {
+		clear(dst)
+		return
+	}
+	copy(dst, x.in[y*s.in.w*3:])
+}
+
+// expand is the expansion and the depthwise convolution of a block, one block
+// of hidden channels and one band of rows a task: the expanded tensor itself
+// exists only for that, in scratch.
+type expand struct {
+	net  *network
+	b    *block
+	src  *tensor
+	dst  *tensor
+	top  int // rows and
+	left int // columns of padding before src
+	band int // output rows a task
+}
+
+func newExpand(net *network, b *block, src, dst *tensor, threads int) *expand {
+	s := &expand{
+		net: net, b: b, src: src, dst: dst, band: dst.h,
+		top: net.padding.Before(src.h, b.Stride), left: net.padding.Before(src.w, b.Stride),
+	}
+	// With few blocks to share out, the rows are shared out as well; a band
+	// expands up to two rows that its neighbour expands too.
+	if bands := 3 * threads / dst.blocks; threads > 1 && bands > 1 {
+		s.band = max(4, (dst.h+bands-1)/bands)
+	}
+	return s
+}
+
+func (s *expand) bands() int { return (s.dst.h + s.band - 1) / s.band }
+func (s *expand) tasks() int { return s.dst.blocks * s.bands() }
+
+// scratch holds a row of zeros and a band's input rows.
+func (s *expand) scratch() int {
+	row := s.src.w * kernel.Block
+	if s.b.Expand == nil {
+		return row
+	}
+	return row * (1 + min(s.src.h, s.b.Stride*(s.band-1)+3))
+}
+
+func (s *expand) run(x *exec, task int) {
+	hb, band := task/s.bands(), task%s.bands()
+	begin := band * s.band
+	end := min(begin+s.band, s.dst.h)
+	from := max(0, s.b.Stride*begin-s.top) // the first input row that the band needs
+	to := min(s.src.h, s.b.Stride*(end-1)-s.top+3)
+	row := s.src.w * kernel.Block
+	zeros := x.scratch[:row]
+	clear(zeros)
+	rows := s.expanded(x, hb, from, to)
+	w := &s.b.depthwise
+	a := kernel.Depthwise{
+		W: w.w[hb], Bias: w.bias[hb], NR: w.nr(hb),
+		Width: s.src.w, Stride: s.b.Stride, Left: s.left,
+	}
+	for y := begin; y < end; y++ {
+		for j := range a.Rows {
+			in := s.b.Stride*y - s.top + j
+			if in < 0 || in >= s.src.h {
+				a.Rows[j] = zeros
+			} else {
+				a.Rows[j] = rows[(in-from)*row:][:row]
+			}
+		}
+		a.Dst = s.dst.block(x.act, hb, y*s.dst.w)
+		s.net.set.Depthwise(a)
+	}
+}
+
+// expanded returns rows from to to of hidden block hb: computed, or where the
+// expand ratio is 1 the input itself.
+func (s *expand) expanded(x *exec, hb, from, to int) []float32 {
+	if s.b.Expand == nil {
+		return s.src.block(x.act, hb, from*s.src.w)
+	}
+	w := &s.b.expand
+	dst := x.scratch[s.src.w*kernel.Block:]
+	s.net.set.Pointwise(kernel.Pointwise{
+		Dst: dst, Src: s.src.from(x.act, from*s.src.w),
+		W: w.w[hb], Bias: w.bias[hb], NR: w.nr(hb), K: w.k,
+		Pixels: (to - from) * s.src.w, SrcStride: s.src.stride(), ReLU6: true,
+	})
+	return dst
+}
+
+// project is a block's linear bottleneck, with its residual.
+type project struct {
+	net *network
+	b   *block
+	src *tensor // hidden
+	dst *tensor
+	add *tensor // the block's input
+}
+
+// pixelsPerTask bounds a task of project to a few ten microseconds.
+const pixelsPerTask = 196
+
+func (s *project) chunks() int { return (s.dst.h*s.dst.w + pixelsPerTask - 1) / pixelsPerTask }
+func (s *project) tasks() int  { return s.dst.blocks * s.chunks() }
+
+func (s *project) run(x *exec, task int) {
+	ob, p := task/s.chunks(), task%s.chunks()*pixelsPerTask
+	w := &s.b.project
+	a := kernel.Pointwise{
+		Dst: s.dst.block(x.act, ob, p), Src: s.src.from(x.act, p),
+		W: w.w[ob], Bias: w.bias[ob], NR: w.nr(ob), K: w.k,
+		Pixels: min(pixelsPerTask, s.dst.h*s.dst.w-p), SrcStride: s.src.stride(),
+	}
+	if s.b.Residual() {
+		a.Add = s.add.block(x.act, ob, p)
+	}
+	s.net.set.Pointwise(a)
+}
+
+// lastPool is the last convolution and the global average pool behind it, one
+// block of channels a task.
+type lastPool struct {
+	net *network
+	src *tensor
+	dst *tensor // 1x1
+}
+
+func (s *lastPool) tasks() int   { return s.dst.blocks }
+func (s *lastPool) scratch() int { return s.src.stride() }
+
+func (s *lastPool) run(x *exec, task int) {
+	w := &s.net.last
+	pixels := s.src.h * s.src.w
+	s.net.set.Pointwise(kernel.Pointwise{
+		Dst: x.scratch, Src: s.src.from(x.act, 0),
+		W: w.w[task], Bias: w.bias[task], NR: w.nr(task), K: w.k,
+		Pixels: pixels, SrcStride: s.src.stride(), ReLU6: true,
+	})
+	dst := s.dst.block(x.act, task, 0)
+	s.net.set.Pool(kernel.Pool{Dst: dst, Src: x.scratch, Pixels: pixels})
+	if x.features != nil {
+		copy(x.features[task*kernel.Block:], dst)
+	}
+}
+
+// classifier is the linear layer, one block of classes a task.
+type classifier struct {
+	net *network
+	src *tensor // 1x1
+}
+
+func (s *classifier) tasks() int   { return s.net.classifier.blocks() }
+func (s *classifier) scratch() int { return kernel.Block }
+
+func (s *classifier) run(x *exec, task int) {
+	if x.logits == nil {
+		return
+	}
+	w := &s.net.classifier
+	dst := x.scratch[:kernel.Block]
+	s.net.set.Pointwise(kernel.Pointwise{
+		Dst: dst, Src: s.src.from(x.act, 0),
+		W: w.w[task], Bias: w.bias[task], NR: w.nr(task), K: w.k,
+		Pixels: 1, SrcStride: kernel.Block,
+	})
+	copy(x.logits[task*kernel.Block:], dst)
+}

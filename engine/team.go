@@ -1,0 +1,186 @@
+package engine
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A team is the helper threads of an engine. Whoever calls Run works too, so a
+// team of n threads has n-1 helpers; concurrent runs share them, each helper
+// joining whichever run it hears of first.
+type team struct {
+	threads int
+	runs    chan *run // runs that want helpers
+}
+
+func newTeam(threads int) *team {
+	t := &team{threads: threads, runs: make(chan *run, threads)}
+	for range threads - 1 {
+		go t.help()
+	}
+	return t
+}
+
+// stop ends the helpers once they are idle.
+func (t *team) stop() { close(t.runs) }
+
+// idleSpin is how long a helper polls for the next run before it parks: about
+// what waking it would cost.
+const idleSpin = 50 * time.Microsecond
+
+func (t *team) help() {
+	for {
+		r, ok := t.next()
+		if !ok {
+			return
+		}
+		if slot, ok := r.join(t.threads); ok {
+			r.work(slot)
+		}
+		r.leave()
+	}
+}
+
+// next returns the next run that has room for a helper, with a reference to it
+// taken, or false when the team is stopped.
+func (t *team) next() (*run, bool) {
+	for {
+		r, ok := t.poll()
+		if !ok {
+			return nil, false
+		}
+		if r.hold() {
+			return r, true
+		}
+	}
+}
+
+func (t *team) poll() (*run, bool) {
+	for start := time.Now(); time.Since(start) < idleSpin; {
+		select {
+		case r, ok := <-t.runs:
+			return r, ok
+		default:
+			runtime.Gosched()
+		}
+	}
+	r, ok := <-t.runs
+	return r, ok
+}
+
+// A run is work in phases: the tasks of a phase are independent of each other
+// and start when the phase before is complete. Every participant claims tasks
+// from counters, so one that comes late or loses its core holds up nothing but
+// the task it is at.
+type run struct {
+	refs  atomic.Int32 // who may still touch the run; 0: free
+	slots atomic.Int32 // participants so far
+	tasks []int        // per phase
+	claim []atomic.Int32
+	done  []atomic.Int32
+	do    func(slot, phase, task int)
+	free  func() // called by the last participant to leave
+
+	mu     sync.Mutex
+	wake   sync.Cond
+	parked atomic.Int32
+}
+
+func newRun(phases int, do func(slot, phase, task int), free func()) *run {
+	r := &run{
+		tasks: make([]int, phases),
+		claim: make([]atomic.Int32, phases),
+		done:  make([]atomic.Int32, phases),
+		do:    do, free: free,
+	}
+	r.wake.L = &r.mu
+	return r
+}
+
+// start runs all phases with the team's help and returns when they are
+// complete. r.tasks must be set, and r be free.
+func (r *run) start(t *team) {
+	for i := range r.tasks {
+		r.claim[i].Store(0)
+		r.done[i].Store(0)
+	}
+	r.slots.Store(1)
+	r.refs.Store(1)
+	r.invite(t)
+	r.work(0)
+	r.leave()
+}
+
+func (r *run) invite(t *team) {
+	for range t.threads - 1 {
+		select {
+		case t.runs <- r:
+		default: // the helpers have enough to do
+			return
+		}
+	}
+}
+
+// hold takes a reference unless the run is free.
+func (r *run) hold() bool {
+	for {
+		n := r.refs.Load()
+		if n == 0 {
+			return false
+		}
+		if r.refs.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// join returns the participant's number, unless there are limit of them.
+func (r *run) join(limit int) (int, bool) {
+	slot := int(r.slots.Add(1)) - 1
+	return slot, slot < limit
+}
+
+func (r *run) leave() {
+	if r.refs.Add(-1) == 0 {
+		r.free()
+	}
+}
+
+func (r *run) work(slot int) {
+	for phase, tasks := range r.tasks {
+		for {
+			task := int(r.claim[phase].Add(1)) - 1
+			if task >= tasks {
+				break
+			}
+			r.do(slot, phase, task)
+			if int(r.done[phase].Add(1)) == tasks && r.parked.Load() > 0 {
+				r.mu.Lock()
+				r.wake.Broadcast()
+				r.mu.Unlock()
+			}
+		}
+		r.await(phase, tasks)
+	}
+}
+
+// phaseSpin is how many times a participant looks whether a phase is complete
+// before it parks: some 20 microseconds, the length of a task.
+const phaseSpin = 20_000
+
+func (r *run) await(phase, tasks int) {
+	for range phaseSpin {
+		if int(r.done[phase].Load()) >= tasks {
+			return
+		}
+	}
+	r.parked.Add(1)
+	r.mu.Lock()
+	for int(r.done[phase].Load()) < tasks {
+		r.wake.Wait()
+	}
+	r.mu.Unlock()
+	r.parked.Add(-1)
+}

@@ -1,0 +1,128 @@
+// Package kernel computes the layers of MobileNetV2 on one CPU core. It is the
+// only package with assembly.
+//
+// Activations are float32 in the blocked layout [C/32][H][W][32]: channels in
+// blocks of 32, pixels row by row within a block, so that a pixel is always 128
+// bytes from the next and one kernel serves every layer. Where the channel count
+// is no multiple of 32 the last block is padded: kernels may write anything to
+// the padding and never read it.
+//
+// A [Set] holds the kernels for one instruction set. The plain Go one is always
+// there and is what the others are tested against. Within a set every output
+// value is computed by the same operations in the same order whatever the tile
+// or the pixel run it falls into, so results do not depend on how the work is
+// cut up.
+package kernel
+
+import (
+	"fmt"
+	"os"
+	"strings"
+)
+
+// Block is the number of channels in a block of the activation layout.
+const Block = 32
+
+// Blocks returns the number of blocks that hold n channels.
+func Blocks(n int) int { return (n + Block - 1) / Block }
+
+// NR returns the row length of the packed weights of output block b of n
+// channels: 32, or for the last block what is left rounded up to 8, the widest
+// vector that all sets can hold.
+func NR(n, b int) int { return min(Block, (n-b*Block+7)/8*8) }
+
+// A Set is the kernels of one instruction set. Every function panics where its
+// arguments are too short, and reads and writes nothing outside of them.
+type Set struct {
+	Name      string // as in MOBILENET_CPU
+	Pointwise func(Pointwise)
+	Depthwise func(Depthwise)
+	First     func(First)
+	Pool      func(Pool)
+}
+
+// Pointwise is a 1x1 convolution into one block of output channels, with the
+// residual, the bias and ReLU6 fused:
+//
+//	Dst[p][n] = clamp(Bias[n] + Add[p][n] + Σk Src[p][k]*W[k][n])
+//
+// for p < Pixels and n < NR. It is also the classifier, with images for pixels.
+type Pointwise struct {
+	Dst       []float32 // [Pixels][Block]
+	Src       []float32 // blocks [Pixels][Block], SrcStride floats apart
+	Add       []float32 // [Pixels][Block], or nil; may be Dst, otherwise overlaps nothing
+	W         []float32 // [K][NR], as Pack returns it
+	Bias      []float32 // [NR]
+	Pixels    int
+	K         int // input channels
+	SrcStride int
+	NR        int // 8, 16, 24 or 32 output channels
+	ReLU6     bool
+}
+
+// Depthwise is one output row of one block of a depthwise 3x3 convolution with
+// bias and ReLU6:
+//
+//	Dst[x][c] = clamp(Bias[c] + Σji Rows[j][x*Stride-Left+i][c]*W[3*j+i][c])
+//
+// where columns outside of the input count as zero.
+type Depthwise struct {
+	Dst    []float32    // [ceil(Width/Stride)][Block]
+	Rows   [3][]float32 // each [Width][Block]: the input rows above, at and below; zeros for a row of padding
+	W      []float32    // [9][NR]
+	Bias   []float32    // [NR]
+	Width  int          // input columns
+	Stride int          // 1 or 2
+	Left   int          // columns of padding before the first: 1, or 0 at stride 2
+	NR     int          // 8, 16, 24 or 32 channels
+}
+
+// OutWidth is the number of output columns.
+func (a Depthwise) OutWidth() int { return (a.Width + a.Stride - 1) / a.Stride }
+
+// First is one output row of one block of the first convolution, 3x3 at stride
+// 2 from 3 channels, with bias and ReLU6:
+//
+//	Dst[x][n] = clamp(Bias[n] + Σji Rows[j][6*x+i]*W[9*j+i][n])
+//
+// Its input rows are interleaved RGB with the padding written out, so that
+// output column x reads 9 floats from 6*x on.
+type First struct {
+	Dst   []float32    // [Width][Block]
+	Rows  [3][]float32 // each at least 6*Width+3 floats
+	W     []float32    // [27][NR]
+	Bias  []float32    // [NR]
+	Width int          // output columns
+	NR    int          // 8, 16, 24 or 32 output channels
+}
+
+// Pool is the global average pool of one block, summed pixel by pixel:
+//
+//	Dst[c] = Σp Src[p][c] / Pixels
+type Pool struct {
+	Dst    []float32 // [Block]
+	Src    []float32 // [Pixels][Block]
+	Pixels int
+}
+
+// Available returns the sets that this CPU can run, the fastest first. The last
+// one is the plain Go set.
+func Available() []*Set { return append(native(), &Generic) }
+
+// Choose returns the fastest set, or the one that the environment variable
+// MOBILENET_CPU names: avx512, avx2, neon or generic.
+func Choose() (*Set, error) {
+	sets := Available()
+	want := os.Getenv("MOBILENET_CPU")
+	if want == "" {
+		return sets[0], nil
+	}
+	var names []string
+	for _, s := range sets {
+		if s.Name == want {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return nil, fmt.Errorf("MOBILENET_CPU=%s: this machine and build have %s", want, strings.Join(names, ", "))
+}

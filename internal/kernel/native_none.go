@@ -1,0 +1,4 @@
+package kernel
+
+// native returns the sets with assembly that this CPU can run.
+func native() []*Set { return nil }
