@@ -120,9 +120,13 @@ func checkNaive(t *testing.T, c model.Config, s size) {
 	in := Input{Data: pixels(s.h * s.w * 3), N: 1, H: s.h, W: s.w}
 	logits, features := naive(m, in.Data, s.h, s.w)
 	for _, threads := range []int{1, 3} {
-		out := outputs(t, compile(t, m, threads), in)
-		closeTo(t, "feature", out.Features, features, 1e-5)
-		closeTo(t, "logit", out.Logits, logits, 1e-5)
+		for _, strips := range []int{1, 9, stripWidth} { // all blocks, some, few
+			e := compile(t, m, threads)
+			e.net.stripWidth = strips
+			out := outputs(t, e, in)
+			closeTo(t, "feature", out.Features, features, 1e-5)
+			closeTo(t, "logit", out.Logits, logits, 1e-5)
+		}
 	}
 }
 
@@ -134,6 +138,7 @@ func TestSameBits(t *testing.T) {
 	want := outputs(t, compile(t, m, 1), Input{Data: data, N: n, H: side, W: side})
 	for threads := 1; threads <= 8; threads++ {
 		e := compile(t, m, threads)
+		e.net.stripWidth = 6 * threads
 		for batch := 1; batch <= n; batch++ {
 			image := side * side * 3
 			got := outputs(t, e, Input{Data: data[:batch*image], N: batch, H: side, W: side})

@@ -13,7 +13,12 @@ type network struct {
 	blocks     []block
 	last       weights
 	classifier weights
+	stripWidth int // input columns from which on a block runs in strips
 }
+
+// stripWidth: below it a block's tensors fit the caches whole, and longer runs
+// of pixels suit the kernels better than rows do.
+const stripWidth = 40
 
 // A block is an inverted residual.
 type block struct {
@@ -45,7 +50,10 @@ func pack(m *model.Model, set *kernel.Set) network {
 		}
 		return packLayer(w, bias, c.Out, k)
 	}
-	net := network{set: set, padding: m.Config.Padding, first: conv(n.First), last: conv(n.Last)}
+	net := network{
+		set: set, padding: m.Config.Padding, stripWidth: stripWidth,
+		first: conv(n.First), last: conv(n.Last),
+	}
 	for _, b := range n.Blocks {
 		p := block{InvertedResidual: b, depthwise: conv(b.Depthwise), project: conv(b.Project)}
 		if b.Expand != nil {

@@ -21,6 +21,7 @@ type plan struct {
 // parts of the activations and may run at the same time.
 type step interface {
 	tasks() int
+	scratch() int // floats that a participant works in
 	run(x *exec, task int)
 }
 
@@ -33,57 +34,66 @@ type exec struct {
 	features []float32 // nil if not wanted
 }
 
-// newPlan lays the activations of an image out in three regions: the input and
-// the output of a block take turns in the first two, the hidden channels
-// between them go to the third.
+// newPlan runs the first convolution and the blocks on wide inputs in strips,
+// and the others layer by layer.
 func newPlan(net *network, s size, threads int) *plan {
 	p := &plan{threads: threads}
-	h, w := (s.h+1)/2, (s.w+1)/2
-	src := &tensor{h: h, w: w, blocks: net.first.blocks()}
-	p.add(newFirst(net, s, src))
-	tensors := []*tensor{src}
-	for i := range net.blocks {
-		b := &net.blocks[i]
-		oh, ow := b.Depthwise.OutSize(h), b.Depthwise.OutSize(w)
-		hidden := &tensor{h: oh, w: ow, blocks: b.depthwise.blocks()}
-		dst := &tensor{h: oh, w: ow, blocks: b.project.blocks()}
-		p.add(newExpand(net, b, src, hidden, threads))
-		p.add(&project{net: net, b: b, src: hidden, dst: dst, add: src})
-		tensors = append(tensors, hidden, dst)
-		src, h, w = dst, oh, ow
+	var chain, hidden []*tensor // what goes from step to step, and within a block
+	blocks, in := net.blocks, size{(s.h + 1) / 2, (s.w + 1) / 2}
+	n := net.countWide(blocks, in, maxLevels-1)
+	st := newStrip(net, s, nil, blocks[:n], threads)
+	for {
+		p.steps = append(p.steps, st)
+		chain = append(chain, st.dst)
+		blocks, in = blocks[n:], size{st.dst.h, st.dst.w}
+		if n = net.countWide(blocks, in, maxLevels); n == 0 {
+			break
+		}
+		st = newStrip(net, in, st.dst, blocks[:n], threads)
+	}
+	src := st.dst
+	for i := range blocks {
+		e := newExpand(net, &blocks[i], src, threads)
+		j := newProject(net, &blocks[i], e.dst, src)
+		p.steps = append(p.steps, e, j)
+		hidden, chain = append(hidden, e.dst), append(chain, j.dst)
+		src = j.dst
 	}
 	features := &tensor{h: 1, w: 1, blocks: net.last.blocks()}
-	p.add(&lastPool{net: net, src: src, dst: features})
-	p.add(&classifier{net: net, src: features})
-	p.layout(append(tensors, features))
+	p.steps = append(p.steps, &lastPool{net: net, src: src, dst: features}, &classifier{net: net, src: features})
+	p.layout(chain, append(hidden, features))
 	return p
 }
 
-func (p *plan) add(s step) { p.steps = append(p.steps, s) }
+// countWide returns how many of the blocks, at most limit, form a strip on an
+// input of size in.
+func (net *network) countWide(blocks []block, in size, limit int) int {
+	n := 0
+	for n < min(len(blocks), limit) && in.w >= net.stripWidth {
+		in.w = blocks[n].Depthwise.OutSize(in.w)
+		n++
+	}
+	return n
+}
 
-// layout places tensors: block inputs and outputs (even indices) alternate
-// between two regions, hidden ones (odd) share the third.
-func (p *plan) layout(tensors []*tensor) {
-	var regions [3]int
-	region := func(i int) int {
-		if i%2 == 1 {
-			return 2
+// layout places the tensors of an image: those of the chain take turns in two
+// regions, the hidden ones share the third.
+func (p *plan) layout(chain, hidden []*tensor) {
+	var regions [3][]*tensor
+	for i, t := range chain {
+		regions[i%2] = append(regions[i%2], t)
+	}
+	regions[2] = hidden
+	for _, tensors := range regions {
+		most := 0
+		for _, t := range tensors {
+			t.at = p.act
+			most = max(most, t.floats())
 		}
-		return i / 2 % 2
+		p.act += most
 	}
-	for i, t := range tensors {
-		r := region(i)
-		regions[r] = max(regions[r], t.floats())
-	}
-	offsets := [3]int{0, regions[0], regions[0] + regions[1]}
-	for i, t := range tensors {
-		t.at = offsets[region(i)]
-	}
-	p.act = regions[0] + regions[1] + regions[2]
 	for _, s := range p.steps {
-		if s, ok := s.(interface{ scratch() int }); ok {
-			p.scratch = max(p.scratch, s.scratch())
-		}
+		p.scratch = max(p.scratch, s.scratch())
 	}
 }
 

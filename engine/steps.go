@@ -4,70 +4,6 @@ import (
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 )
 
-// first is the first convolution; a task is some output rows.
-type first struct {
-	net   *network
-	in    size
-	top   int // rows and
-	left  int // columns of padding before the image
-	width int // floats of a padded input row
-	dst   *tensor
-}
-
-// rowsPerTask is small enough that 112 rows feed many threads evenly.
-const rowsPerTask = 4
-
-func newFirst(net *network, in size, dst *tensor) *first {
-	return &first{
-		net: net, in: in, dst: dst,
-		top: net.padding.Before(in.h, 2), left: net.padding.Before(in.w, 2),
-		width: 6*dst.w + 3,
-	}
-}
-
-func (s *first) tasks() int   { return (s.dst.h + rowsPerTask - 1) / rowsPerTask }
-func (s *first) scratch() int { return 3 * s.width }
-
-func (s *first) run(x *exec, task int) {
-	ring := x.scratch[:s.scratch()]
-	clear(ring)
-	begin := task * rowsPerTask
-	end := min(begin+rowsPerTask, s.dst.h)
-	loaded := 2*begin - s.top // the first input row that is not in the ring
-	for y := begin; y < end; y++ {
-		bottom := 2*y - s.top + 2
-		for ; loaded <= bottom; loaded++ {
-			s.load(x, s.slot(ring, loaded), loaded)
-		}
-		a := kernel.First{Width: s.dst.w}
-		for j := range a.Rows {
-			a.Rows[j] = s.slot(ring, bottom-2+j)
-		}
-		w := &s.net.first
-		for b := range w.blocks() {
-			a.Dst = s.dst.block(x.act, b, y*s.dst.w)
-			a.W, a.Bias, a.NR = w.w[b], w.bias[b], w.nr(b)
-			s.net.set.First(a)
-		}
-	}
-}
-
-// slot is the place of input row y, which may be -1, in the ring of three.
-func (s *first) slot(ring []float32, y int) []float32 {
-	i := (y + 3) % 3
-	return ring[i*s.width : (i+1)*s.width]
-}
-
-// load writes input row y behind its padding, or zeros for a row of padding.
-func (s *first) load(x *exec, dst []float32, y int) {
-	dst = dst[3*s.left : 3*(s.left+s.in.w)]
-	if y < 0 || y >= s.in.h {
-		clear(dst)
-		return
-	}
-	copy(dst, x.in[y*s.in.w*3:])
-}
-
 // expand is the expansion and the depthwise convolution of a block, one block
 // of hidden channels and one band of rows a task: the expanded tensor itself
 // exists only for that, in scratch.
@@ -81,7 +17,8 @@ type expand struct {
 	band int // output rows a task
 }
 
-func newExpand(net *network, b *block, src, dst *tensor, threads int) *expand {
+func newExpand(net *network, b *block, src *tensor, threads int) *expand {
+	dst := &tensor{h: b.Depthwise.OutSize(src.h), w: b.Depthwise.OutSize(src.w), blocks: b.depthwise.blocks()}
 	s := &expand{
 		net: net, b: b, src: src, dst: dst, band: dst.h,
 		top: net.padding.Before(src.h, b.Stride), left: net.padding.Before(src.w, b.Stride),
@@ -163,8 +100,14 @@ type project struct {
 // pixelsPerTask bounds a task of project to a few ten microseconds.
 const pixelsPerTask = 196
 
-func (s *project) chunks() int { return (s.dst.h*s.dst.w + pixelsPerTask - 1) / pixelsPerTask }
-func (s *project) tasks() int  { return s.dst.blocks * s.chunks() }
+func newProject(net *network, b *block, src, add *tensor) *project {
+	dst := &tensor{h: src.h, w: src.w, blocks: b.project.blocks()}
+	return &project{net: net, b: b, src: src, dst: dst, add: add}
+}
+
+func (s *project) chunks() int  { return (s.dst.h*s.dst.w + pixelsPerTask - 1) / pixelsPerTask }
+func (s *project) tasks() int   { return s.dst.blocks * s.chunks() }
+func (s *project) scratch() int { return 0 }
 
 func (s *project) run(x *exec, task int) {
 	ob, p := task/s.chunks(), task%s.chunks()*pixelsPerTask
