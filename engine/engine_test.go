@@ -211,6 +211,26 @@ func TestUnknownCPU(t *testing.T) {
 	}
 }
 
+func TestProfileCountsEveryMAC(t *testing.T) {
+	c := model.Default()
+	c.Resolution = 160
+	e := compile(t, random(t, c), 2)
+	steps, memory, err := e.Profile(Input{Data: pixels(160 * 160 * 3), N: 1, H: 160, W: 160}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	macs := 0
+	for _, s := range steps {
+		macs += s.MACs
+	}
+	if want := c.Summarize().MACs; macs != want {
+		t.Errorf("the steps add up to %d MACs, want %d", macs, want)
+	}
+	if total := memory.Activations + memory.Scratch; total > 2_000_000 {
+		t.Errorf("%d bytes for one image", total)
+	}
+}
+
 func BenchmarkRun(b *testing.B) {
 	m := random(b, model.Default())
 	in := Input{Data: pixels(224 * 224 * 3), N: 1, H: 224, W: 224}

@@ -23,6 +23,7 @@ type step interface {
 	tasks() int
 	scratch() int // floats that a participant works in
 	run(x *exec, task int)
+	describe() Step // name, output and MACs
 }
 
 // exec is what a participant computes with.

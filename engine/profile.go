@@ -1,0 +1,112 @@
+package engine
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+)
+
+// A Step is a layer, or layers that run as one, of the plan for an input size.
+type Step struct {
+	Name  string        // torchvision module paths, and what of them
+	Out   [3]int        // [C, H, W] of what it puts out
+	Tasks int           // independent pieces that the threads share
+	MACs  int           // multiply-adds for one image, without the rows computed twice
+	Time  time.Duration // the fastest of the profiled runs on one thread
+}
+
+// Memory is what one image in flight needs besides the weights, in bytes.
+type Memory struct {
+	Activations int
+	Scratch     int // per thread
+}
+
+// Profile runs the image in.Data, [1][H][W][3], on the calling goroutine alone
+// and returns the plan for its size with the least time that each step took in
+// runs runs.
+func (e *Engine) Profile(in Input, runs int) ([]Step, Memory, error) {
+	out := Output{Logits: make([]float32, e.classes)}
+	if in.N != 1 {
+		return nil, Memory{}, fmt.Errorf("a batch of %d images to profile: want 1", in.N)
+	}
+	if err := e.check(in, out); err != nil {
+		return nil, Memory{}, err
+	}
+	p := e.plan(size{in.H, in.W})
+	x := exec{in: in.Data, logits: out.Logits, act: kernel.Aligned(p.act), scratch: kernel.Aligned(p.scratch)}
+	steps := make([]Step, len(p.steps))
+	for i, s := range p.steps {
+		steps[i] = s.describe()
+		steps[i].Tasks, steps[i].Time = s.tasks(), math.MaxInt64
+	}
+	for range runs {
+		for i, s := range p.steps {
+			start := time.Now()
+			for task := range s.tasks() {
+				s.run(&x, task)
+			}
+			steps[i].Time = min(steps[i].Time, time.Since(start))
+		}
+	}
+	return steps, Memory{Activations: 4 * p.act, Scratch: 4 * p.scratch}, nil
+}
+
+// macs is what one layer does for an output of pixels.
+func (w weights) macs(pixels int) int { return w.n * w.k * pixels }
+
+func (s *strip) describe() Step {
+	d := Step{Out: [3]int{s.net.first.n, s.dst.h, s.dst.w}}
+	for i := range s.levels {
+		l := &s.levels[i]
+		in, out := l.in.h*l.in.w, l.out.h*l.out.w
+		if l.b == nil {
+			d.Name = "features.0"
+			d.MACs += s.net.first.macs(out)
+			continue
+		}
+		d.MACs += l.b.expand.macs(in) + l.b.depthwise.macs(out) + l.b.project.macs(out)
+		d.Out[0] = l.b.Out
+	}
+	first, last := s.levels[0].b, s.levels[len(s.levels)-1].b
+	switch {
+	case first != nil && first == last:
+		d.Name = first.Name
+	case first != nil:
+		d.Name = first.Name + " to " + last.Name
+	case last != nil:
+		d.Name += " to " + last.Name
+	}
+	return d
+}
+
+func (s *expand) describe() Step {
+	name := s.b.Name + " expand, depthwise"
+	if s.b.Expand == nil {
+		name = s.b.Name + " depthwise"
+	}
+	return Step{
+		Name: name, Out: [3]int{s.b.Hidden, s.dst.h, s.dst.w},
+		MACs: s.b.expand.macs(s.src.h*s.src.w) + s.b.depthwise.macs(s.dst.h*s.dst.w),
+	}
+}
+
+func (s *project) describe() Step {
+	return Step{
+		Name: s.b.Name + " project", Out: [3]int{s.b.Out, s.dst.h, s.dst.w},
+		MACs: s.b.project.macs(s.dst.h * s.dst.w),
+	}
+}
+
+func (s *lastPool) describe() Step {
+	return Step{
+		Name: fmt.Sprintf("features.%d, avgpool", len(s.net.blocks)+1), Out: [3]int{s.net.last.n, 1, 1},
+		MACs: s.net.last.macs(s.src.h * s.src.w),
+	}
+}
+
+func (s *classifier) describe() Step {
+	w := s.net.classifier
+	return Step{Name: "classifier", Out: [3]int{w.n, 1, 1}, MACs: w.macs(1)}
+}
