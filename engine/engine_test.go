@@ -246,3 +246,10 @@ func BenchmarkRun(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkCompile(b *testing.B) {
+	m := random(b, model.Default())
+	for b.Loop() {
+		compile(b, m, 2)
+	}
+}

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"sync"
+
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -40,29 +42,38 @@ func (w weights) blocks() int { return len(w.w) }
 // nr is the row length of output block b.
 func (w weights) nr(b int) int { return kernel.NR(w.n, b) }
 
+// pack folds and packs the layers of m, all at the same time: a quarter of a
+// cold start otherwise.
 func pack(m *model.Model, set *kernel.Set) network {
 	n := m.Config.Network()
-	conv := func(c model.Conv) weights {
-		w, bias := m.Fold(c)
-		k := len(w) / c.Out
-		if c.Kernel == 3 && !c.Depthwise() {
-			w = interleave(w, c.Out)
-		}
-		return packLayer(w, bias, c.Out, k)
+	net := network{set: set, padding: m.Config.Padding, stripWidth: stripWidth, blocks: make([]block, len(n.Blocks))}
+	var wg sync.WaitGroup
+	conv := func(dst *weights, c model.Conv) {
+		wg.Go(func() {
+			w, bias := m.Fold(c)
+			k := len(w) / c.Out
+			if c.Kernel == 3 && !c.Depthwise() {
+				w = interleave(w, c.Out)
+			}
+			*dst = packLayer(w, bias, c.Out, k)
+		})
 	}
-	net := network{
-		set: set, padding: m.Config.Padding, stripWidth: stripWidth,
-		first: conv(n.First), last: conv(n.Last),
-	}
-	for _, b := range n.Blocks {
-		p := block{InvertedResidual: b, depthwise: conv(b.Depthwise), project: conv(b.Project)}
+	wg.Go(func() {
+		l := n.Classifier
+		net.classifier = packLayer(m.Dict[l.Name+".weight"].Data, m.Dict[l.Name+".bias"].Data, l.Out, l.In)
+	})
+	conv(&net.last, n.Last)
+	for i, b := range n.Blocks {
+		p := &net.blocks[i]
+		p.InvertedResidual = b
 		if b.Expand != nil {
-			p.expand = conv(*b.Expand)
+			conv(&p.expand, *b.Expand)
 		}
-		net.blocks = append(net.blocks, p)
+		conv(&p.depthwise, b.Depthwise)
+		conv(&p.project, b.Project)
 	}
-	l := n.Classifier
-	net.classifier = packLayer(m.Dict[l.Name+".weight"].Data, m.Dict[l.Name+".bias"].Data, l.Out, l.In)
+	conv(&net.first, n.First)
+	wg.Wait()
 	return net
 }
 
