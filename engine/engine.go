@@ -46,6 +46,13 @@ func Compile(m *model.Model, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
+	net := layers(m.Config, set)
+	net.pack(m)
+	return start(net, m.Config, o)
+}
+
+// start returns an engine for a network that has its weights.
+func start(net network, c model.Config, o Options) (*Engine, error) {
 	threads := o.Threads
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -53,16 +60,15 @@ func Compile(m *model.Model, o Options) (*Engine, error) {
 	if threads < 1 || threads > maxThreads {
 		return nil, fmt.Errorf("%d threads: want 1 to %d, or 0 for all cores", threads, maxThreads)
 	}
-	e := &Engine{
-		net:     pack(m, set),
-		classes: m.Config.Classes,
-		team:    newTeam(threads),
-		plans:   map[size]*plan{},
-	}
-	// The helpers know the team only, so an engine that nobody uses any more is
-	// collected and takes them along.
-	runtime.AddCleanup(e, (*team).stop, e.team)
+	e := &Engine{net: net, classes: c.Classes, team: newTeam(threads), plans: map[size]*plan{}}
+	e.release(e.team.stop)
 	return e, nil
+}
+
+// release has free called when nobody can use e any more. What free refers to
+// must not refer to e: the helpers, for one, know the team only.
+func (e *Engine) release(free func()) {
+	runtime.AddCleanup(e, func(free func()) { free() }, free)
 }
 
 // CPU names the instruction set of the kernels in use, as in MOBILENET_CPU.

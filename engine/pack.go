@@ -37,35 +37,53 @@ type weights struct {
 	bias [][]float32 // per block [NR]
 }
 
-func (w weights) blocks() int { return len(w.w) }
+func (w *weights) blocks() int { return kernel.Blocks(w.n) }
 
 // nr is the row length of output block b.
-func (w weights) nr(b int) int { return kernel.NR(w.n, b) }
+func (w *weights) nr(b int) int { return kernel.NR(w.n, b) }
 
-// pack folds and packs the layers of m, all at the same time: a quarter of a
-// cold start otherwise.
-func pack(m *model.Model, set *kernel.Set) network {
+// layers returns the layers of c without their weights.
+func layers(c model.Config, set *kernel.Set) network {
+	n := c.Network()
+	conv := func(c model.Conv) weights {
+		return weights{n: c.Out, k: c.In / c.Groups * c.Kernel * c.Kernel}
+	}
+	net := network{
+		set: set, padding: c.Padding, stripWidth: stripWidth,
+		first: conv(n.First), last: conv(n.Last),
+		classifier: weights{n: n.Classifier.Out, k: n.Classifier.In},
+	}
+	for _, b := range n.Blocks {
+		p := block{InvertedResidual: b, depthwise: conv(b.Depthwise), project: conv(b.Project)}
+		if b.Expand != nil {
+			p.expand = conv(*b.Expand)
+		}
+		net.blocks = append(net.blocks, p)
+	}
+	return net
+}
+
+// pack folds and packs the weights of m, all layers at the same time: they are
+// a good part of a cold start.
+func (net *network) pack(m *model.Model) {
 	n := m.Config.Network()
-	net := network{set: set, padding: m.Config.Padding, stripWidth: stripWidth, blocks: make([]block, len(n.Blocks))}
 	var wg sync.WaitGroup
 	conv := func(dst *weights, c model.Conv) {
 		wg.Go(func() {
 			w, bias := m.Fold(c)
-			k := len(w) / c.Out
 			if c.Kernel == 3 && !c.Depthwise() {
 				w = interleave(w, c.Out)
 			}
-			*dst = packLayer(w, bias, c.Out, k)
+			dst.pack(w, bias)
 		})
 	}
 	wg.Go(func() {
 		l := n.Classifier
-		net.classifier = packLayer(m.Dict[l.Name+".weight"].Data, m.Dict[l.Name+".bias"].Data, l.Out, l.In)
+		net.classifier.pack(m.Dict[l.Name+".weight"].Data, m.Dict[l.Name+".bias"].Data)
 	})
 	conv(&net.last, n.Last)
 	for i, b := range n.Blocks {
 		p := &net.blocks[i]
-		p.InvertedResidual = b
 		if b.Expand != nil {
 			conv(&p.expand, *b.Expand)
 		}
@@ -74,18 +92,15 @@ func pack(m *model.Model, set *kernel.Set) network {
 	}
 	conv(&net.first, n.First)
 	wg.Wait()
-	return net
 }
 
-// packLayer packs weights [n][k] and a bias [n].
-func packLayer(w, bias []float32, n, k int) weights {
-	p := weights{n: n, k: k}
-	for b := range kernel.Blocks(n) {
-		pw, pb := kernel.Pack(w, bias, n, k, b)
-		p.w = append(p.w, pw)
-		p.bias = append(p.bias, pb)
+// pack packs weights [n][k] and a bias [n].
+func (w *weights) pack(src, bias []float32) {
+	for b := range w.blocks() {
+		pw, pb := kernel.Pack(src, bias, w.n, w.k, b)
+		w.w = append(w.w, pw)
+		w.bias = append(w.bias, pb)
 	}
-	return p
 }
 
 // interleave turns the first convolution's weights [n][3][3][3] from OIHW, which
@@ -100,4 +115,17 @@ func interleave(w []float32, n int) []float32 {
 		}
 	}
 	return out
+}
+
+// each calls do for the weights of every layer in a fixed order.
+func (net *network) each(do func(*weights)) {
+	do(&net.first)
+	for i := range net.blocks {
+		b := &net.blocks[i]
+		do(&b.expand)
+		do(&b.depthwise)
+		do(&b.project)
+	}
+	do(&net.last)
+	do(&net.classifier)
 }
