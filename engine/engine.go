@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"sync"
@@ -77,9 +78,11 @@ func (e *Engine) CPU() string { return e.net.set.Name }
 // Threads is the number of cores that a run uses at most.
 func (e *Engine) Threads() int { return e.team.threads }
 
-// Input is a batch of images: Data is [N][H][W][3], RGB, normalised as the
-// model's config says.
+// Input is a batch of RGB images, [N][H][W][3]: either Pixels, which the engine
+// normalises as the model's config says while it reads them, or Data, which is
+// normalised already.
 type Input struct {
+	Pixels  []uint8
 	Data    []float32
 	N, H, W int
 }
@@ -122,8 +125,10 @@ func (e *Engine) check(in Input, out Output) error {
 		return fmt.Errorf("a batch of %d images: want at least 1", in.N)
 	case in.H < model.MinResolution || in.W < model.MinResolution || in.H > limit || in.W > limit:
 		return fmt.Errorf("input of %dx%d pixels: want %d to %d a side", in.W, in.H, model.MinResolution, limit)
-	case len(in.Data) != in.N*in.H*in.W*3:
-		return fmt.Errorf("input has %d values, want %d for shape [%d %d %d 3]", len(in.Data), in.N*in.H*in.W*3, in.N, in.H, in.W)
+	case in.Pixels != nil && in.Data != nil:
+		return errors.New("input has both pixels and normalised data")
+	case len(in.Pixels)+len(in.Data) != in.N*in.H*in.W*3:
+		return fmt.Errorf("input has %d values, want %d for shape [%d %d %d 3]", len(in.Pixels)+len(in.Data), in.N*in.H*in.W*3, in.N, in.H, in.W)
 	case out.Logits != nil && len(out.Logits) != in.N*e.classes:
 		return fmt.Errorf("logits have room for %d values, want %d for shape [%d %d]", len(out.Logits), in.N*e.classes, in.N, e.classes)
 	case out.Features != nil && len(out.Features) != in.N*features:

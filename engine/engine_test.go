@@ -211,6 +211,22 @@ func TestUnknownCPU(t *testing.T) {
 	}
 }
 
+func TestPixelsAreNormalised(t *testing.T) {
+	m := random(t, small())
+	e := compile(t, m, 2)
+	levels := m.Config.Preprocess.Levels()
+	in := Input{Pixels: make([]uint8, 2*33*40*3), N: 2, H: 33, W: 40}
+	data := make([]float32, len(in.Pixels))
+	for i := range in.Pixels {
+		in.Pixels[i] = uint8(i * 7 % 256)
+		data[i] = levels[i%3][in.Pixels[i]]
+	}
+	want := outputs(t, e, Input{Data: data, N: 2, H: 33, W: 40})
+	if !slices.Equal(outputs(t, e, in).Logits, want.Logits) {
+		t.Error("pixels give other logits than their normalised values")
+	}
+}
+
 func TestProfileCountsEveryMAC(t *testing.T) {
 	c := model.Default()
 	c.Resolution = 160

@@ -11,7 +11,8 @@ import (
 type network struct {
 	set        *kernel.Set
 	padding    model.Padding
-	first      weights // k is 27
+	levels     *[3][256]float32 // what each level of each channel is normalised to
+	first      weights          // k is 27
 	blocks     []block
 	last       weights
 	classifier weights
@@ -49,7 +50,7 @@ func layers(c model.Config, set *kernel.Set) network {
 		return weights{n: c.Out, k: c.In / c.Groups * c.Kernel * c.Kernel}
 	}
 	net := network{
-		set: set, padding: c.Padding, stripWidth: stripWidth,
+		set: set, padding: c.Padding, levels: c.Preprocess.Levels(), stripWidth: stripWidth,
 		first: conv(n.First), last: conv(n.Last),
 		classifier: weights{n: n.Classifier.Out, k: n.Classifier.In},
 	}

@@ -28,7 +28,8 @@ type step interface {
 
 // exec is what a participant computes with.
 type exec struct {
-	in       []float32 // the image, [H][W][3]
+	pixels   []uint8   // the image, [H][W][3], or
+	data     []float32 // the same normalised
 	act      []float32 // its activations
 	scratch  []float32 // the participant's own
 	logits   []float32 // nil if not wanted
@@ -127,8 +128,12 @@ type job struct {
 // image points x at image i.
 func (j *job) image(x *exec, i int) {
 	n := j.in.H * j.in.W * 3
-	x.in = j.in.Data[i*n : (i+1)*n]
-	x.logits, x.features = nil, nil
+	*x = exec{act: x.act, scratch: x.scratch}
+	if j.in.Pixels != nil {
+		x.pixels = j.in.Pixels[i*n : (i+1)*n]
+	} else {
+		x.data = j.in.Data[i*n : (i+1)*n]
+	}
 	if j.out.Logits != nil {
 		x.logits = j.out.Logits[i*j.classes : (i+1)*j.classes]
 	}
@@ -180,7 +185,7 @@ func (ws *workspace) release() {
 	ws.job = job{}
 	for i := range ws.execs {
 		x := &ws.execs[i]
-		x.in, x.logits, x.features = nil, nil, nil
+		*x = exec{act: x.act, scratch: x.scratch}
 	}
 }
 

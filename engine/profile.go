@@ -23,7 +23,7 @@ type Memory struct {
 	Scratch     int // per thread
 }
 
-// Profile runs the image in.Data, [1][H][W][3], on the calling goroutine alone
+// Profile runs an image, a batch of one, on the calling goroutine alone
 // and returns the plan for its size with the least time that each step took in
 // runs runs.
 func (e *Engine) Profile(in Input, runs int) ([]Step, Memory, error) {
@@ -35,7 +35,7 @@ func (e *Engine) Profile(in Input, runs int) ([]Step, Memory, error) {
 		return nil, Memory{}, err
 	}
 	p := e.plan(size{in.H, in.W})
-	x := exec{in: in.Data, logits: out.Logits, act: kernel.Aligned(p.act), scratch: kernel.Aligned(p.scratch)}
+	x := exec{pixels: in.Pixels, data: in.Data, logits: out.Logits, act: kernel.Aligned(p.act), scratch: kernel.Aligned(p.scratch)}
 	steps := make([]Step, len(p.steps))
 	for i, s := range p.steps {
 		steps[i] = s.describe()

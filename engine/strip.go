@@ -165,7 +165,7 @@ func (s *strip) expand(x *exec, p *progress, i, end int) {
 			s.advance(x, p, i-1, y+1)
 		}
 		if l.b == nil {
-			l.load(x, y)
+			s.load(x, l, y)
 			continue
 		}
 		if l.b.Expand == nil {
@@ -261,11 +261,21 @@ func (l *level) imageRow(x *exec, y int) []float32 {
 	return x.scratch[l.image+y%taps*l.line:][:l.line]
 }
 
-// load copies image row y between its padding.
-func (l *level) load(x *exec, y int) {
+// load puts image row y, normalised, between its padding.
+func (s *strip) load(x *exec, l *level, y int) {
 	row := l.imageRow(x, y)
 	begin, n := 3*l.left, 3*l.in.w
 	clear(row[:begin])
-	copy(row[begin:begin+n], x.in[y*n:])
 	clear(row[begin+n:])
+	row = row[begin : begin+n]
+	if x.pixels == nil {
+		copy(row, x.data[y*n:])
+		return
+	}
+	levels := s.net.levels
+	pixels := x.pixels[y*n:][:n]
+	for len(row) >= 3 && len(pixels) >= 3 {
+		row[0], row[1], row[2] = levels[0][pixels[0]], levels[1][pixels[1]], levels[2][pixels[2]]
+		row, pixels = row[3:], pixels[3:]
+	}
 }

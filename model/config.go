@@ -92,6 +92,19 @@ func TFPreprocess(resize int) Preprocess {
 	return Preprocess{Resize: resize, Interpolation: Bilinear, Mean: half, Std: half}
 }
 
+// Levels returns what each 8-bit level of each channel becomes, in torchvision's
+// order of float32 operations: ToTensor divides by 255, Normalize subtracts the
+// mean and divides by the standard deviation.
+func (p Preprocess) Levels() *[3][256]float32 {
+	var t [3][256]float32
+	for c := range t {
+		for v := range t[c] {
+			t[c][v] = (float32(v)/255 - p.Mean[c]) / p.Std[c]
+		}
+	}
+	return &t
+}
+
 // A Config is a MobileNetV2 architecture together with the input it expects.
 // The zero value is not valid; start from [Default].
 type Config struct {
