@@ -68,7 +68,8 @@ func FromEnv() (Client, error) {
 	if mirror != "" {
 		u, err := url.Parse(mirror)
 		if err != nil {
-			return Client{}, fmt.Errorf("MOBILENET_MIRROR: %w", err)
+			// A *url.Error, less the URL: it may hold a password.
+			return Client{}, fmt.Errorf("MOBILENET_MIRROR: %w", errors.Unwrap(err))
 		}
 		if u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 			return Client{}, fmt.Errorf("MOBILENET_MIRROR: %q is not an http or https URL", u.Redacted())

@@ -359,14 +359,14 @@ func TestFromEnv(t *testing.T) {
 		{"", "mirror.example.com", "", "", "MOBILENET_MIRROR"},
 		{"", "ftp://mirror/", "", "", "MOBILENET_MIRROR"},
 		{"", "http:///path", "", "", "MOBILENET_MIRROR"},
-		{"", "http://[::1", "", "", "MOBILENET_MIRROR"},
+		{"", "http://me:secret@[::1", "", "", "MOBILENET_MIRROR: missing"},
 	}
 	for _, test := range tests {
 		t.Setenv("MOBILENET_CACHE", test.cache)
 		t.Setenv("MOBILENET_MIRROR", test.mirror)
 		c, err := FromEnv()
 		if test.err != "" {
-			if err == nil || !strings.Contains(err.Error(), test.err) {
+			if err == nil || !strings.Contains(err.Error(), test.err) || strings.Contains(err.Error(), "secret") {
 				t.Errorf("mirror %q: error %v, want %s in it", test.mirror, err, test.err)
 			}
 			continue
