@@ -3,43 +3,124 @@ package kernel
 import (
 	"fmt"
 	"testing"
+	"time"
 )
 
+// peak measures a set's multiply-adds in GFLOP/s.
+func peak(set *Set) float64 {
+	best := 0.0
+	for range 20 {
+		start := time.Now()
+		flops := set.Peak(200_000)
+		best = max(best, float64(flops)/time.Since(start).Seconds()/1e9)
+	}
+	return best
+}
+
+// report adds the rate and its share of the peak.
+func report(b *testing.B, macs int, peak float64) {
+	rate := 2 * float64(macs) * float64(b.N) / b.Elapsed().Seconds() / 1e9
+	b.ReportMetric(rate, "GFLOP/s")
+	b.ReportMetric(100*rate/peak, "%peak")
+}
+
+// BenchmarkPointwise has the shapes of the network at width 1.0, with all blocks
+// of output channels.
 func BenchmarkPointwise(b *testing.B) {
+	shapes := []struct{ pixels, k, n int }{
+		{12544, 16, 96}, {3136, 24, 144}, {3136, 144, 24}, {784, 32, 192}, {784, 192, 32},
+		{196, 64, 384}, {196, 384, 64}, {196, 96, 576}, {196, 576, 96},
+		{49, 160, 960}, {49, 960, 160}, {49, 320, 1280}, {1, 1280, 1000},
+		{196, 96, 32}, {196, 96, 24}, {196, 96, 16}, {196, 96, 8},
+	}
 	for _, set := range Available() {
-		for _, s := range []struct{ pixels, k int }{{196, 24}, {196, 96}, {196, 384}, {49, 960}} {
-			b.Run(fmt.Sprintf("isa=%s/shape=%dx%dx32", set.Name, s.pixels, s.k), func(b *testing.B) {
-				a := Pointwise{
-					Dst: Aligned(s.pixels * Block), Src: Aligned(Blocks(s.k) * s.pixels * Block),
-					W: Aligned(s.k * Block), Bias: Aligned(Block),
-					Pixels: s.pixels, K: s.k, SrcStride: s.pixels * Block, NR: Block, ReLU6: true,
-				}
+		peak := peak(set)
+		for _, s := range shapes {
+			b.Run(fmt.Sprintf("isa=%s/shape=%dx%dx%d", set.Name, s.pixels, s.k, s.n), func(b *testing.B) {
+				calls := pointwiseLayer(s.pixels, s.k, s.n)
 				for b.Loop() {
-					set.Pointwise(a)
+					for _, a := range calls {
+						set.Pointwise(a)
+					}
 				}
-				macs := float64(s.pixels * s.k * Block)
-				b.ReportMetric(2*macs*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				report(b, s.pixels*s.k*s.n, peak)
 			})
 		}
 	}
 }
 
+// pointwiseLayer returns the calls of a layer.
+func pointwiseLayer(pixels, k, n int) []Pointwise {
+	src := Aligned(Blocks(k) * pixels * Block)
+	dst := Aligned(Blocks(n) * pixels * Block)
+	var calls []Pointwise
+	for b := range Blocks(n) {
+		nr := NR(n, b)
+		calls = append(calls, Pointwise{
+			Dst: dst[b*pixels*Block:], Src: src, W: Aligned(k * nr), Bias: Aligned(nr),
+			Pixels: pixels, K: k, SrcStride: pixels * Block, NR: nr, ReLU6: true,
+		})
+	}
+	return calls
+}
+
 func BenchmarkDepthwise(b *testing.B) {
 	for _, set := range Available() {
-		for _, s := range []struct{ width, stride int }{{56, 1}, {56, 2}, {14, 1}, {7, 1}} {
+		peak := peak(set)
+		for _, s := range []struct{ width, stride int }{{112, 1}, {112, 2}, {56, 1}, {56, 2}, {14, 1}, {7, 1}} {
 			b.Run(fmt.Sprintf("isa=%s/width=%d/stride=%d", set.Name, s.width, s.stride), func(b *testing.B) {
-				row := Aligned(s.width * Block)
 				a := Depthwise{
-					Dst: Aligned(s.width * Block), Rows: [3][]float32{row, row, row},
-					W: Aligned(9 * Block), Bias: Aligned(Block),
+					Dst: Aligned(s.width * Block), W: Aligned(9 * Block), Bias: Aligned(Block),
 					Width: s.width, Stride: s.stride, Left: 1, NR: Block,
+				}
+				for j := range a.Rows {
+					a.Rows[j] = Aligned(s.width * Block)
 				}
 				for b.Loop() {
 					set.Depthwise(a)
 				}
-				macs := float64(a.OutWidth() * 9 * Block)
-				b.ReportMetric(2*macs*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+				report(b, a.OutWidth()*9*Block, peak)
 			})
 		}
+	}
+}
+
+func BenchmarkFirst(b *testing.B) {
+	for _, set := range Available() {
+		peak := peak(set)
+		b.Run(fmt.Sprintf("isa=%s/width=112", set.Name), func(b *testing.B) {
+			const width = 112
+			a := First{Dst: Aligned(width * Block), W: Aligned(27 * Block), Bias: Aligned(Block), Width: width, NR: Block}
+			for j := range a.Rows {
+				a.Rows[j] = Aligned(6*width + 3)
+			}
+			for b.Loop() {
+				set.First(a)
+			}
+			report(b, width*27*Block, peak)
+		})
+	}
+}
+
+func BenchmarkPool(b *testing.B) {
+	for _, set := range Available() {
+		b.Run(fmt.Sprintf("isa=%s/pixels=49", set.Name), func(b *testing.B) {
+			a := Pool{Dst: Aligned(Block), Src: Aligned(49 * Block), Pixels: 49}
+			for b.Loop() {
+				set.Pool(a)
+			}
+		})
+	}
+}
+
+func BenchmarkPeak(b *testing.B) {
+	for _, set := range Available() {
+		b.Run("isa="+set.Name, func(b *testing.B) {
+			flops := 0
+			for b.Loop() {
+				flops += set.Peak(10_000)
+			}
+			b.ReportMetric(float64(flops)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
 	}
 }

@@ -1,5 +1,10 @@
 package kernel
 
+import (
+	"math"
+	"sync/atomic"
+)
+
 // Generic is the set in plain Go: the reference for the others, and what runs
 // where there is no assembly.
 var Generic = Set{
@@ -8,6 +13,7 @@ var Generic = Set{
 	Depthwise: depthwiseGeneric,
 	First:     firstGeneric,
 	Pool:      poolGeneric,
+	Peak:      peakGeneric,
 }
 
 // clamp is ReLU6, written so that NaN stays NaN.
@@ -124,3 +130,19 @@ func poolGeneric(a Pool) {
 		dst[c] /= float32(a.Pixels)
 	}
 }
+
+// peakGeneric has as many sums as cover the latency of a multiply and an add.
+func peakGeneric(iterations int) (flops int) {
+	a := float32(iterations) // not a constant, which the compiler would compute with
+	b, c, d, e, f, g, h, i, j, k, l := a, a, a, a, a, a, a, a, a, a, a
+	for range iterations {
+		a, b, c, d = a+a*a, b+b*b, c+c*c, d+d*d
+		e, f, g, h = e+e*e, f+f*f, g+g*g, h+h*h
+		i, j, k, l = i+i*i, j+j*j, k+k*k, l+l*l
+	}
+	peakSum.Store(math.Float32bits(a + b + c + d + e + f + g + h + i + j + k + l))
+	return 12 * 2 * iterations
+}
+
+// peakSum keeps the compiler from leaving peakGeneric's work out.
+var peakSum atomic.Uint32

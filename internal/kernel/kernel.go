@@ -39,6 +39,7 @@ type Set struct {
 	Depthwise func(Depthwise)
 	First     func(First)
 	Pool      func(Pool)
+	Peak      func(iterations int) (flops int) // multiplies and adds as fast as it can, for comparison
 }
 
 // Pointwise is a 1x1 convolution into one block of output channels, with the

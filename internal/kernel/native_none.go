@@ -1,3 +1,5 @@
+//go:build purego || !amd64
+
 package kernel
 
 // native returns the sets with assembly that this CPU can run.

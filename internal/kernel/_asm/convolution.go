@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/gotypes"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// declare begins a function of one argument, a pointer to the package's type
+// arg, and returns what it points to.
+func declare(name, arg string, doc ...string) Component {
+	TEXT(name, NOSPLIT, fmt.Sprintf("func(a *%s)", arg))
+	Doc(append([]string{name + " " + doc[0]}, doc[1:]...)...)
+	Pragma("noescape")
+	return Dereference(Param("a"))
+}
+
+// address returns where c lies in memory.
+func address(c Component) Mem {
+	b, err := c.Resolve()
+	if err != nil {
+		panic(err)
+	}
+	return b.Addr
+}
+
+// pointwise emits the pointwise convolution for an NR.
+func (s isa) pointwise(nr int) {
+	a := declare(fmt.Sprintf("pointwise%d%s", nr, s.name), "Pointwise",
+		fmt.Sprintf("is Pointwise for NR = %d, in tiles of %d pixels. A nil Bias", nr, s.shapes[nr].rows),
+		"counts as zeros; there must be Add then.")
+	add := Load(a.Field("Add").Base(), GP64())
+	src := Load(a.Field("Src").Base(), GP64())
+	tiler{
+		isa: s, shape: s.shapes[nr], nr: nr,
+		pixels: Load(a.Field("Pixels"), GP64()),
+		dst:    Load(a.Field("Dst").Base(), GP64()),
+		src:    src,
+		step:   pixelBytes,
+		start: func(t *tile) {
+			bias := Load(a.Field("Bias").Base(), GP64())
+			TESTQ(bias, bias)
+			JZ(LabelRef(t.label + "add"))
+			t.bias(bias)
+			CMPQ(address(a.Field("Add").Base()), Imm(0))
+			JE(LabelRef(t.label + "sum"))
+			t.each(func(at int, sum reg.VecPhysical) { VADDPS(Mem{Base: add, Disp: at}, sum, sum) })
+			JMP(LabelRef(t.label + "sum"))
+			Label(t.label + "add")
+			t.each(func(at int, sum reg.VecPhysical) { VMOVUPS(Mem{Base: add, Disp: at}, sum) })
+			Label(t.label + "sum")
+		},
+		sum: func(t *tile) { t.sumChannels(a, src) },
+		finish: func(t *tile) {
+			CMPB(address(a.Field("ReLU6")), Imm(0))
+			JE(LabelRef(t.label + "store"))
+			t.relu6()
+			Label(t.label + "store")
+		},
+		moved: func(rows int) { ADDQ(imm(rows*pixelBytes), add) },
+	}.emit()
+}
+
+// unroll is the number of k in an iteration.
+const unroll = 4
+
+// sumChannels emits the loop over the blocks of input channels.
+func (t *tile) sumChannels(a Component, src reg.Register) {
+	const block = pixelBytes / 4
+	in, w, left, n := GP64(), GP64(), GP64(), GP64()
+	MOVQ(src, in)
+	Load(a.Field("W").Base(), w)
+	Load(a.Field("K"), left)
+
+	Label(t.label + "block")
+	MOVQ(U32(block/unroll), n)
+	CMPQ(left, Imm(block))
+	JGE(LabelRef(t.label + "k"))
+	MOVQ(left, n)
+	SHRQ(Imm(2), n)
+	JZ(LabelRef(t.label + "rest"))
+
+	Label(t.label + "k")
+	for k := range unroll {
+		t.multiply(Mem{Base: in, Disp: 4 * k}, Mem{Base: w, Disp: 4 * t.nr * k})
+	}
+	ADDQ(Imm(4*unroll), in)
+	ADDQ(imm(4*t.nr*unroll), w)
+	DECQ(n)
+	JNZ(LabelRef(t.label + "k"))
+
+	// The next block is SrcStride floats from where this one began.
+	SUBQ(Imm(block), left)
+	JLE(LabelRef(t.label + "rest"))
+	Load(a.Field("SrcStride"), n)
+	LEAQ(Mem{Base: in, Index: n, Scale: 4, Disp: -pixelBytes}, in)
+	JMP(LabelRef(t.label + "block"))
+
+	// K modulo 4, in a number that may have become K-32 or 0 modulo 32.
+	Label(t.label + "rest")
+	ANDQ(Imm(unroll-1), left)
+	JZ(LabelRef(t.label + "end"))
+	Label(t.label + "one")
+	t.multiply(Mem{Base: in}, Mem{Base: w})
+	ADDQ(Imm(4), in)
+	ADDQ(imm(4*t.nr), w)
+	DECQ(left)
+	JNZ(LabelRef(t.label + "one"))
+	Label(t.label + "end")
+}
+
+// first emits the first convolution for an NR.
+func (s isa) first(nr int) {
+	a := declare(fmt.Sprintf("first%d%s", nr, s.name), "First",
+		fmt.Sprintf("is First for NR = %d, in tiles of %d pixels.", nr, s.shapes[nr].rows))
+	at := GP64() // bytes into the rows
+	XORQ(at, at)
+	tiler{
+		isa: s, shape: s.shapes[nr], nr: nr,
+		pixels: Load(a.Field("Width"), GP64()),
+		dst:    Load(a.Field("Dst").Base(), GP64()),
+		src:    at,
+		step:   4 * 6,
+		start:  func(t *tile) { t.bias(Load(a.Field("Bias").Base(), GP64())) },
+		sum:    func(t *tile) { t.sumRows(a, at) },
+		finish: func(t *tile) { t.relu6() },
+		moved:  func(int) {},
+	}.emit()
+}
+
+// sumRows emits the loop over the three input rows.
+func (t *tile) sumRows(a Component, at reg.Register) {
+	const perRow, sliceBytes = 9, 24
+	rows, w, n, in := GP64(), GP64(), GP64(), GP64()
+	LEAQ(address(a.Field("Rows").Index(0).Base()), rows)
+	Load(a.Field("W").Base(), w)
+	MOVQ(U32(3), n)
+	Label(t.label + "row")
+	MOVQ(Mem{Base: rows}, in)
+	ADDQ(at, in)
+	for i := range perRow {
+		t.multiply(Mem{Base: in, Disp: 4 * i}, Mem{Base: w, Disp: 4 * t.nr * i})
+	}
+	ADDQ(Imm(sliceBytes), rows)
+	ADDQ(imm(4*t.nr*perRow), w)
+	DECQ(n)
+	JNZ(LabelRef(t.label + "row"))
+}

@@ -1,0 +1,107 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// pixelBytes is the distance of two pixels in the blocked layout.
+const pixelBytes = 128
+
+// An isa is what the kernels of an instruction set differ in.
+type isa struct {
+	name      string
+	registers int           // vector registers
+	widths    []int         // of a vector in bytes, for kernels that take any
+	shapes    map[int]shape // by NR
+}
+
+// A shape is the tallest tile for an NR: its pixels, and the vectors that hold a
+// pixel's channels.
+type shape struct{ rows, vectors, bytes int }
+
+// The tallest tiles leave registers for a pixel's weights and an input, or for
+// the inputs and one vector of weights.
+var sets = map[string]isa{
+	"avx2": {"AVX2", 16, []int{32}, map[int]shape{
+		8:  {12, 1, 32},
+		16: {6, 2, 32},
+		24: {4, 3, 32},
+		32: {3, 4, 32},
+	}},
+	// AVX-512 F, and VL for vectors of 32 bytes.
+	"avx512": {"AVX512", 32, []int{64, 32}, map[int]shape{
+		8:  {14, 1, 32},
+		16: {14, 1, 64},
+		24: {7, 3, 32},
+		32: {14, 2, 64},
+	}},
+}
+
+var zmm = [...]reg.VecPhysical{
+	reg.Z0, reg.Z1, reg.Z2, reg.Z3, reg.Z4, reg.Z5, reg.Z6, reg.Z7,
+	reg.Z8, reg.Z9, reg.Z10, reg.Z11, reg.Z12, reg.Z13, reg.Z14, reg.Z15,
+	reg.Z16, reg.Z17, reg.Z18, reg.Z19, reg.Z20, reg.Z21, reg.Z22, reg.Z23,
+	reg.Z24, reg.Z25, reg.Z26, reg.Z27, reg.Z28, reg.Z29, reg.Z30, reg.Z31,
+}
+
+// A file is vector registers that are free. Which ones a kernel uses is written
+// down, not left to an allocator, so that nothing ever spills.
+type file []reg.VecPhysical
+
+func (s isa) file() file { return zmm[:s.registers] }
+
+// take takes n registers of so many bytes off the file's front.
+func (f *file) take(n, bytes int) []reg.VecPhysical {
+	var v []reg.VecPhysical
+	for _, r := range (*f)[:n] {
+		v = append(v, as(r, bytes))
+	}
+	*f = (*f)[n:]
+	return v
+}
+
+// as returns the part of register v that is so many bytes wide.
+func as(v reg.VecPhysical, bytes int) reg.VecPhysical {
+	switch bytes {
+	case 16:
+		return v.AsX().(reg.VecPhysical)
+	case 32:
+		return v.AsY().(reg.VecPhysical)
+	}
+	return v.AsZ().(reg.VecPhysical)
+}
+
+// A clamp is the limits of ReLU6 in registers.
+type clamp struct{ zero, six reg.VecPhysical }
+
+// newClamp emits the limits into the file's next registers.
+func newClamp(f *file, bytes int) clamp {
+	v := f.take(2, bytes)
+	zero(v[0])
+	t := GP32()
+	MOVL(U32(0x40c00000), t) // 6.0
+	VMOVD(t, as(v[1], 16))
+	VBROADCASTSS(as(v[1], 16), v[1])
+	return clamp{v[0], v[1]}
+}
+
+// zero emits the clearing of registers. They must be among the first 16: the
+// instruction that clears others needs AVX-512 DQ.
+func zero(regs ...reg.VecPhysical) {
+	for _, v := range regs {
+		x := as(v, 16) // the rest of a register is cleared along
+		VXORPS(x, x, x)
+	}
+}
+
+// apply emits ReLU6. Where a value is NaN the maximum and minimum of x86 are
+// their second source, which is the first operand here: NaN stays NaN.
+func (c clamp) apply(v reg.VecPhysical) {
+	VMAXPS(v, c.zero, v)
+	VMINPS(v, c.six, v)
+}
+
+// imm is a constant operand, in the width that every instruction here takes.
+func imm(n int) Op { return U32(n) }

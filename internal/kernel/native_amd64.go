@@ -1,0 +1,66 @@
+//go:build !purego
+
+package kernel
+
+import "golang.org/x/sys/cpu"
+
+// native returns the sets with assembly that this CPU can run.
+func native() []*Set {
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		return []*Set{&avx2}
+	}
+	return nil
+}
+
+// avx2 is the set for AVX2 and FMA.
+var avx2 = Set{
+	Name: "avx2",
+	Pointwise: func(a Pointwise) {
+		for p := a.pieces(avx2Chunk); p.next(); {
+			switch a.NR {
+			case 8:
+				pointwise8AVX2(&p.Pointwise)
+			case 16:
+				pointwise16AVX2(&p.Pointwise)
+			case 24:
+				pointwise24AVX2(&p.Pointwise)
+			case 32:
+				pointwise32AVX2(&p.Pointwise)
+			}
+		}
+	},
+	Depthwise: func(a Depthwise) {
+		a.check()
+		switch a.Stride {
+		case 1:
+			depthwise1AVX2(&a)
+		case 2:
+			depthwise2AVX2(&a)
+		}
+	},
+	First: func(a First) {
+		a.check()
+		switch a.NR {
+		case 8:
+			first8AVX2(&a)
+		case 16:
+			first16AVX2(&a)
+		case 24:
+			first24AVX2(&a)
+		case 32:
+			first32AVX2(&a)
+		}
+	},
+	Pool: func(a Pool) {
+		a.check()
+		poolAVX2(&a)
+	},
+	Peak: func(iterations int) int {
+		peakAVX2(iterations)
+		return iterations * 12 * 8 * 2
+	},
+}
+
+// avx2Chunk is the weights, in floats, that stay in the first-level cache
+// beside what streams through it.
+var avx2Chunk = 192 * 32
