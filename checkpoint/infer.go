@@ -1,0 +1,135 @@
+package checkpoint
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// widths are the published ones, tried in this order.
+var widths = []float64{1, 0.75, 0.5, 0.35, 1.4, 1.3, 0.25, 0.1, 1.1, 1.2}
+
+// depths are the depth multipliers of timm's variants: blocks per stage are
+// multiplied and rounded up, the first and the last stage excepted.
+var depths = []float64{1, 1.2, 1.4}
+
+// channels are those of a network, read off its tensors.
+type channels struct {
+	first, last, classes int
+	blocks               [][3]int // in, hidden, out
+}
+
+// Infer returns the config of a network whose state dict, in torchvision's
+// names, is dict. Width, table and classes follow from the shapes. What shapes
+// don't show is taken to be as in torchvision: preprocessing, dropout, norms and,
+// where the table is not the paper's, the strides 1, 2, 2, 2, 1, 2, 1 of its
+// stages in turn.
+func Infer(dict model.StateDict) (model.Config, error) {
+	ch, err := readChannels(dict)
+	if err != nil {
+		return model.Config{}, err
+	}
+	return ch.config(), nil
+}
+
+func readChannels(dict model.StateDict) (channels, error) {
+	var ch channels
+	dim := func(name string, axis int) int {
+		if t := dict[name]; axis < len(t.Shape) {
+			return t.Shape[axis]
+		}
+		return 0
+	}
+	ch.first = dim("features.0.0.weight", 0)
+	in := ch.first
+	for i := 1; ; i++ {
+		p := fmt.Sprintf("features.%d.conv.", i)
+		hidden, project := dim(p+"0.0.weight", 0), p+"1.weight"
+		if _, ok := dict[p+"2.weight"]; ok && len(dict[p+"2.weight"].Shape) == 4 {
+			project = p + "2.weight"
+		}
+		if hidden == 0 {
+			ch.last = dim(fmt.Sprintf("features.%d.0.weight", i), 0)
+			break
+		}
+		out := dim(project, 0)
+		ch.blocks = append(ch.blocks, [3]int{in, hidden, out})
+		in = out
+	}
+	ch.classes = dim("classifier.1.weight", 0)
+	if ch.first == 0 || ch.last == 0 || ch.classes == 0 || len(ch.blocks) == 0 {
+		// Nothing to go by: what differs from the standard network says why.
+		return ch, model.Default().Network().Check(dict)
+	}
+	return ch, nil
+}
+
+// of reads the channels of a config.
+func channelsOf(c model.Config) channels {
+	n := c.Network()
+	ch := channels{first: n.First.Out, last: n.Last.Out, classes: c.Classes}
+	for _, b := range n.Blocks {
+		ch.blocks = append(ch.blocks, [3]int{b.In, b.Hidden, b.Out})
+	}
+	return ch
+}
+
+func (ch channels) config() model.Config {
+	c := model.Default()
+	c.Classes = ch.classes
+	for _, w := range widths {
+		for _, d := range depths {
+			c.Width, c.Table = w, deeper(d)
+			got := channelsOf(c)
+			if !slices.Equal(got.blocks, ch.blocks) && (got.first == ch.first || !slices.Equal(got.blocks[1:], ch.blocks[1:])) {
+				continue
+			}
+			if got.first != ch.first {
+				c.FirstChannels = ch.first
+			}
+			if got.last != ch.last {
+				c.LastChannels = ch.last
+			}
+			if got = channelsOf(c); slices.Equal(got.blocks, ch.blocks) {
+				return c
+			}
+			c.FirstChannels, c.LastChannels = 0, 0
+		}
+	}
+	return ch.custom()
+}
+
+// deeper is the paper's table with a depth multiplier.
+func deeper(d float64) []model.Stage {
+	table := model.Table2()
+	for i := 1; i < len(table)-1; i++ {
+		n := float64(table[i].N) * d
+		table[i].N = int(n)
+		if float64(table[i].N) < n {
+			table[i].N++
+		}
+	}
+	return table
+}
+
+// custom is a config of exactly these channels.
+func (ch channels) custom() model.Config {
+	c := model.Default()
+	c.Classes, c.RoundTo, c.FirstChannels, c.LastChannels = ch.classes, 1, ch.first, ch.last
+	c.Table = nil
+	strides := []int{1, 2, 2, 2, 1, 2, 1}
+	for i, b := range ch.blocks {
+		t := float64(b[1]) / float64(b[0])
+		if n := len(c.Table); i > 0 && b[0] == b[2] && c.Table[n-1].T == t {
+			c.Table[n-1].N++
+			continue
+		}
+		s := 1
+		if n := len(c.Table); n < len(strides) {
+			s = strides[n]
+		}
+		c.Table = append(c.Table, model.Stage{T: t, C: b[2], N: 1, S: s})
+	}
+	return c
+}

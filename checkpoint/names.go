@@ -1,0 +1,182 @@
+package checkpoint
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// Names is a naming of MobileNetV2's tensors.
+type Names string
+
+// The namings that are read, and that [Save] can write.
+const (
+	Torchvision Names = "torchvision" // torchvision.models.mobilenet_v2
+	TIMM        Names = "timm"        // timm's mobilenetv2_*
+	HuggingFace Names = "huggingface" // transformers' MobileNetV2ForImageClassification
+)
+
+// namingOf tells a naming by the first convolution.
+func namingOf(dict model.StateDict) (Names, bool) {
+	for name, key := range map[Names]string{
+		Torchvision: "features.0.0.weight",
+		TIMM:        "conv_stem.weight",
+		HuggingFace: "mobilenet_v2.conv_stem.first_conv.convolution.weight",
+	} {
+		if _, ok := dict[key]; ok {
+			return name, true
+		}
+	}
+	return Torchvision, false
+}
+
+// A path is where a naming keeps a block: what all its names begin with.
+type path struct {
+	prefix string
+	expand bool // it has an expansion
+}
+
+// paths returns where the naming keeps the blocks of n.
+func (names Names) paths(n model.Network) []path {
+	var out []path
+	stage, place := 0, 0
+	for i, b := range n.Blocks {
+		if i > 0 {
+			place++
+			if !b.Residual() { // a stage begins where the channels or the stride change
+				stage, place = stage+1, 0
+			}
+		}
+		out = append(out, path{names.prefix(i, stage, place), b.Expand != nil})
+	}
+	return out
+}
+
+// prefix is that of block i, which is so many places into a stage.
+func (names Names) prefix(i, stage, place int) string {
+	switch {
+	case names == TIMM:
+		return fmt.Sprintf("blocks.%d.%d.", stage, place)
+	case names == HuggingFace && i == 0:
+		return "mobilenet_v2.conv_stem."
+	case names == HuggingFace:
+		return fmt.Sprintf("mobilenet_v2.layer.%d.", i-1)
+	}
+	return fmt.Sprintf("features.%d.conv.", i+1)
+}
+
+// find returns where dict, in the naming, keeps its blocks.
+func (names Names) find(dict model.StateDict) []path {
+	var out []path
+	has := func(prefix, name string) bool { _, ok := dict[prefix+name+".weight"]; return ok }
+	depthwise, expand := names.block(true)[1].conv, names.block(true)[0].conv
+	for stage, place := 0, 0; ; {
+		p := names.prefix(len(out), stage, place)
+		switch {
+		case has(p, depthwise) || has(p, names.block(false)[0].conv):
+			out = append(out, path{p, names.hasExpand(dict, p, expand)})
+			place++
+		case place > 0 && names == TIMM:
+			stage, place = stage+1, 0
+		default:
+			return out
+		}
+	}
+}
+
+// hasExpand tells a block with an expansion: in torchvision's naming by the
+// third convolution, since the first has the same name either way.
+func (names Names) hasExpand(dict model.StateDict, prefix, expand string) bool {
+	if names == Torchvision {
+		return len(dict[prefix+"2.weight"].Shape) == 4
+	}
+	// timm calls the projection of a block without expansion conv_pw, too.
+	_, ok := dict[prefix+expand+".weight"]
+	_, third := dict[prefix+names.block(true)[2].conv+".weight"]
+	return ok && third
+}
+
+// A pair is the names of a convolution and of its norm.
+type pair struct{ conv, norm string }
+
+// block returns the convolutions of a block in the order they run.
+func (names Names) block(expand bool) []pair {
+	all := map[Names][2][]pair{
+		Torchvision: {
+			{{"0.0", "0.1"}, {"1", "2"}},
+			{{"0.0", "0.1"}, {"1.0", "1.1"}, {"2", "3"}},
+		},
+		TIMM: {
+			{{"conv_dw", "bn1"}, {"conv_pw", "bn2"}},
+			{{"conv_pw", "bn1"}, {"conv_dw", "bn2"}, {"conv_pwl", "bn3"}},
+		},
+		HuggingFace: {
+			{{"conv_3x3.convolution", "conv_3x3.normalization"}, {"reduce_1x1.convolution", "reduce_1x1.normalization"}},
+			{{"expand_1x1.convolution", "expand_1x1.normalization"}, {"conv_3x3.convolution", "conv_3x3.normalization"}, {"reduce_1x1.convolution", "reduce_1x1.normalization"}},
+		},
+	}
+	if expand {
+		return all[names][1]
+	}
+	return all[names][0]
+}
+
+// ends returns the first convolution, the last one of a network with so many
+// blocks, and the classifier.
+func (names Names) ends(blocks int) (first, last pair, classifier string) {
+	switch names {
+	case TIMM:
+		return pair{"conv_stem", "bn1"}, pair{"conv_head", "bn2"}, "classifier"
+	case HuggingFace:
+		const first, last = "mobilenet_v2.conv_stem.first_conv", "mobilenet_v2.conv_1x1"
+		return pair{first + ".convolution", first + ".normalization"}, pair{last + ".convolution", last + ".normalization"}, "classifier"
+	}
+	p := fmt.Sprintf("features.%d.", blocks+1)
+	return pair{"features.0.0", "features.0.1"}, pair{p + "0", p + "1"}, "classifier.1"
+}
+
+// modules lists the module names of blocks kept at paths, in an order that is
+// the same for all namings.
+func (names Names) modules(paths []path) []string {
+	first, last, classifier := names.ends(len(paths))
+	out := []string{first.conv, first.norm}
+	for _, p := range paths {
+		for _, c := range names.block(p.expand) {
+			out = append(out, p.prefix+c.conv, p.prefix+c.norm)
+		}
+	}
+	return append(out, last.conv, last.norm, classifier)
+}
+
+// rename returns dict with the module names of one naming replaced by those of
+// another. Names that are no module's are kept, for an error to list them.
+func rename(dict model.StateDict, from, to []string) model.StateDict {
+	names := map[string]string{}
+	for i, module := range from {
+		names[module] = to[i]
+	}
+	out := model.StateDict{}
+	for name, t := range dict {
+		dot := max(0, strings.LastIndexByte(name, '.'))
+		if module, ok := names[name[:dot]]; ok {
+			name = module + name[dot:]
+		}
+		out[name] = t
+	}
+	return out
+}
+
+// toTorchvision renames a state dict in any naming.
+func toTorchvision(dict model.StateDict) (model.StateDict, Names) {
+	names, ok := namingOf(dict)
+	if !ok || names == Torchvision {
+		return dict, Torchvision
+	}
+	blocks := names.find(dict)
+	ours := make([]path, len(blocks))
+	for i, b := range blocks {
+		ours[i] = path{Torchvision.prefix(i, 0, 0), b.expand}
+	}
+	return rename(dict, names.modules(blocks), Torchvision.modules(ours)), names
+}

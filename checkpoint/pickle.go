@@ -1,0 +1,459 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// The reader below understands the pickle opcodes of protocols 0 to 5 and calls
+// nothing: a class or function in the file is only a name. What torch writes is
+// rebuilt by build, and any other object becomes an opaque value, which a
+// training checkpoint may hold beside its state dict.
+//
+// Every opcode takes at least a byte and makes at most one value, so a file can
+// make no more values than it has bytes.
+
+type (
+	// global is the name of a class or function.
+	global struct{ module, name string }
+	// tuple is immutable, list is not.
+	tuple []any
+	list  struct{ items []any }
+	// dict keeps its items in order; keys are whatever the file says.
+	dict struct{ keys, values []any }
+	// opaque is an object that this package has no use for.
+	opaque struct{ class global }
+	// persistent is what a persistent id stands for: in torch files a storage.
+	persistent struct{ id any }
+)
+
+// mark separates the arguments of an opcode on the stack.
+type mark struct{}
+
+// maxPickle bounds a pickle: the one of a MobileNetV2 with an optimiser has
+// about 200 KB.
+const maxPickle = 16 << 20
+
+// unpickler is a machine with a stack and a memo.
+type unpickler struct {
+	data  []byte
+	at    int
+	stack []any
+	memo  map[int]any
+	base  int64 // offset of data in the file, for errors
+}
+
+func (u *unpickler) fail(format string, args ...any) error {
+	return &FormatError{Offset: u.base + int64(u.at), Reason: "pickle: " + fmt.Sprintf(format, args...)}
+}
+
+// unpickle reads one pickle from the start of data and returns its value and
+// length.
+func unpickle(data []byte, base int64) (value any, n int, err error) {
+	u := &unpickler{data: data, base: base, memo: map[int]any{}}
+	if len(u.data) > maxPickle {
+		u.data = u.data[:maxPickle]
+	}
+	for {
+		op, err := u.byte()
+		if err != nil {
+			return nil, 0, err
+		}
+		if op == '.' {
+			v, err := u.pop()
+			return v, u.at, err
+		}
+		if err := u.step(op); err != nil {
+			return nil, 0, err
+		}
+	}
+}
+
+func (u *unpickler) step(op byte) error {
+	switch op {
+	case 0x80: // PROTO
+		_, err := u.take(1)
+		return err
+	case 0x95: // FRAME
+		_, err := u.take(8)
+		return err
+	case '(':
+		u.push(mark{})
+	case '0':
+		_, err := u.pop()
+		return err
+	case '1':
+		_, err := u.popMark()
+		return err
+	case '2':
+		v, err := u.top()
+		u.push(v)
+		return err
+	case 'N':
+		u.push(nil)
+	case 0x88:
+		u.push(true)
+	case 0x89:
+		u.push(false)
+	case 'p', 'q', 'r', 0x94, 'g', 'h', 'j':
+		return u.remember(op)
+	case 'I', 'L', 'F', 'S', 'V', 'P', 'c', 'i':
+		return u.text(op)
+	case 'J', 'K', 'M', 0x8a, 0x8b, 'G':
+		return u.number(op)
+	case 'T', 'U', 'X', 0x8c, 0x8d, 'B', 'C', 0x8e, 0x96:
+		return u.bytes(op)
+	case ']':
+		u.push(&list{})
+	case '}':
+		u.push(&dict{})
+	case ')':
+		u.push(tuple{})
+	case 0x8f: // EMPTY_SET
+		u.push(&list{})
+	default:
+		return u.compose(op)
+	}
+	return nil
+}
+
+// byte reads an opcode or one byte of its argument.
+func (u *unpickler) byte() (byte, error) {
+	b, err := u.take(1)
+	if err != nil {
+		return 0, err
+	}
+	return b[0], nil
+}
+
+func (u *unpickler) take(n uint64) ([]byte, error) {
+	if n > uint64(len(u.data)-u.at) {
+		return nil, u.fail("unexpected end")
+	}
+	b := u.data[u.at : u.at+int(n)]
+	u.at += int(n)
+	return b, nil
+}
+
+// line reads up to a newline.
+func (u *unpickler) line() (string, error) {
+	i := bytes.IndexByte(u.data[u.at:], '\n')
+	if i < 0 {
+		return "", u.fail("unexpected end")
+	}
+	b, err := u.take(uint64(i) + 1)
+	return string(b[:i]), err
+}
+
+// uint reads a little-endian number of size bytes.
+func (u *unpickler) uint(size uint64) (uint64, error) {
+	b, err := u.take(size)
+	if err != nil {
+		return 0, err
+	}
+	var full [8]byte
+	copy(full[:], b)
+	return binary.LittleEndian.Uint64(full[:]), nil
+}
+
+func (u *unpickler) push(v any) { u.stack = append(u.stack, v) }
+
+func (u *unpickler) top() (any, error) {
+	if len(u.stack) == 0 {
+		return nil, u.fail("the stack is empty")
+	}
+	return u.stack[len(u.stack)-1], nil
+}
+
+func (u *unpickler) pop() (any, error) {
+	v, err := u.top()
+	if err == nil {
+		u.stack = u.stack[:len(u.stack)-1]
+	}
+	return v, err
+}
+
+// popN pops n values and returns them in the order they were pushed.
+func (u *unpickler) popN(n int) (tuple, error) {
+	if n > len(u.stack) {
+		return nil, u.fail("the stack is empty")
+	}
+	at := len(u.stack) - n
+	items := append(tuple{}, u.stack[at:]...)
+	u.stack = u.stack[:at]
+	return items, nil
+}
+
+// popMark pops the values behind the last mark, and the mark.
+func (u *unpickler) popMark() (tuple, error) {
+	for i := len(u.stack) - 1; i >= 0; i-- {
+		if _, ok := u.stack[i].(mark); ok {
+			items, err := u.popN(len(u.stack) - i)
+			return items[1:], err
+		}
+	}
+	return nil, u.fail("no mark on the stack")
+}
+
+// remember puts the top of the stack in the memo or pushes what is there.
+func (u *unpickler) remember(op byte) error {
+	index := uint64(len(u.memo)) // MEMOIZE
+	var err error
+	switch op {
+	case 'q', 'h':
+		index, err = u.uint(1)
+	case 'r', 'j':
+		index, err = u.uint(4)
+	case 'p', 'g':
+		var s string
+		if s, err = u.line(); err == nil {
+			if index, err = strconv.ParseUint(s, 10, 31); err != nil {
+				err = u.fail("memo index %.20q", s)
+			}
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if op == 'g' || op == 'h' || op == 'j' {
+		v, ok := u.memo[int(index)]
+		if !ok {
+			return u.fail("nothing in memo %d", index)
+		}
+		u.push(v)
+		return nil
+	}
+	v, err := u.top()
+	u.memo[int(index)] = v
+	return err
+}
+
+// text handles the opcodes whose argument is a line.
+func (u *unpickler) text(op byte) error {
+	s, err := u.line()
+	if err != nil {
+		return err
+	}
+	switch op {
+	case 'I', 'L':
+		switch s {
+		case "00", "01":
+			u.push(s == "01")
+			return nil
+		}
+		n, err := strconv.ParseInt(string(bytes.TrimSuffix([]byte(s), []byte("L"))), 10, 64)
+		if err != nil {
+			u.push(opaque{global{"builtins", "int"}}) // too long for us, but legal
+			return nil
+		}
+		u.push(n)
+	case 'F':
+		f, err := strconv.ParseFloat(s, 64)
+		if err != nil {
+			return u.fail("float %.20q", s)
+		}
+		u.push(f)
+	case 'S', 'V':
+		u.push(string(bytes.Trim([]byte(s), `'"`)))
+	case 'P':
+		u.push(persistent{s})
+	case 'c', 'i':
+		name, err := u.line()
+		if err != nil {
+			return err
+		}
+		if op == 'c' {
+			u.push(global{s, name})
+			return nil
+		}
+		_, err = u.popMark()
+		u.push(opaque{global{s, name}})
+		return err
+	}
+	return nil
+}
+
+// number handles the opcodes with a binary number.
+func (u *unpickler) number(op byte) error {
+	switch op {
+	case 'J':
+		n, err := u.uint(4)
+		u.push(int64(int32(n)))
+		return err
+	case 'K':
+		n, err := u.uint(1)
+		u.push(int64(n))
+		return err
+	case 'M':
+		n, err := u.uint(2)
+		u.push(int64(n))
+		return err
+	case 'G':
+		b, err := u.take(8)
+		if err == nil {
+			u.push(math.Float64frombits(binary.BigEndian.Uint64(b)))
+		}
+		return err
+	}
+	size := uint64(1) // LONG1
+	if op == 0x8b {
+		size = 4
+	}
+	n, err := u.uint(size)
+	if err != nil {
+		return err
+	}
+	b, err := u.take(n)
+	u.push(long(b))
+	return err
+}
+
+// long decodes a little-endian two's complement integer; one that does not fit
+// int64 is returned as its bytes.
+func long(b []byte) any {
+	if len(b) > 8 {
+		return string(b)
+	}
+	var full [8]byte
+	if len(b) > 0 && b[len(b)-1]&0x80 != 0 {
+		full = [8]byte{255, 255, 255, 255, 255, 255, 255, 255}
+	}
+	copy(full[:], b)
+	return int64(binary.LittleEndian.Uint64(full[:]))
+}
+
+// bytes handles the opcodes with a counted string.
+func (u *unpickler) bytes(op byte) error {
+	size := uint64(4)
+	switch op {
+	case 'U', 0x8c, 'C':
+		size = 1
+	case 0x8d, 0x8e, 0x96:
+		size = 8
+	}
+	n, err := u.uint(size)
+	if err != nil {
+		return err
+	}
+	b, err := u.take(n)
+	u.push(string(b))
+	return err
+}
+
+// compose handles the opcodes that make values of others on the stack.
+func (u *unpickler) compose(op byte) error {
+	switch op {
+	case 't', 'l', 'd', 'e', 'u', 0x90, 0x91, 'o':
+		items, err := u.popMark()
+		if err != nil {
+			return err
+		}
+		return u.collect(op, items)
+	case 0x85, 0x86, 0x87: // TUPLE1 to TUPLE3
+		items, err := u.popN(int(op) - 0x84)
+		u.push(items)
+		return err
+	case 'a', 's':
+		n := 1
+		if op == 's' {
+			n = 2
+		}
+		items, err := u.popN(n)
+		if err != nil {
+			return err
+		}
+		return u.collect(op, items)
+	case 'Q':
+		id, err := u.pop()
+		u.push(persistent{id})
+		return err
+	case 0x93: // STACK_GLOBAL
+		a, err := u.popN(2)
+		if err != nil {
+			return err
+		}
+		module, _ := a[0].(string)
+		name, _ := a[1].(string)
+		u.push(global{module, name})
+	case 'R', 0x81: // REDUCE, NEWOBJ
+		a, err := u.popN(2)
+		if err != nil {
+			return err
+		}
+		v, err := build(a[0], a[1])
+		if err != nil {
+			return u.fail("%v", err)
+		}
+		u.push(v)
+	case 0x92: // NEWOBJ_EX
+		a, err := u.popN(3)
+		if err != nil {
+			return err
+		}
+		class, _ := a[0].(global)
+		u.push(opaque{class})
+	case 'b': // BUILD: torch's dicts take attributes that don't matter here
+		_, err := u.pop()
+		return err
+	default:
+		u.at--
+		return u.fail("unknown opcode 0x%02x", op)
+	}
+	return nil
+}
+
+// collect makes a container of items or adds them to the one below.
+func (u *unpickler) collect(op byte, items tuple) error {
+	switch op {
+	case 't':
+		u.push(items)
+	case 'l', 0x91:
+		u.push(&list{items})
+	case 'd':
+		d := &dict{}
+		u.push(d)
+		return u.set(d, items)
+	case 'o':
+		class, _ := append(items, nil)[0].(global)
+		u.push(opaque{class})
+	default: // add to what is on the stack now
+		v, err := u.top()
+		if err != nil {
+			return err
+		}
+		switch c := v.(type) {
+		case *list:
+			c.items = append(c.items, items...)
+		case *dict:
+			return u.set(c, items)
+		case opaque: // a subclass of list or dict
+		default:
+			return u.fail("items for a value that holds none")
+		}
+	}
+	return nil
+}
+
+func (u *unpickler) set(d *dict, items tuple) error {
+	if len(items)%2 != 0 {
+		return u.fail("a key without a value")
+	}
+	for i := 0; i < len(items); i += 2 {
+		d.keys = append(d.keys, items[i])
+		d.values = append(d.values, items[i+1])
+	}
+	return nil
+}
+
+// get returns the last value under key.
+func (d *dict) get(key string) any {
+	for i := len(d.keys) - 1; i >= 0; i-- {
+		if d.keys[i] == key {
+			return d.values[i]
+		}
+	}
+	return nil
+}

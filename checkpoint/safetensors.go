@@ -1,0 +1,192 @@
+package checkpoint
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// maxSafetensorsHeader is the format's own limit.
+const maxSafetensorsHeader = 100 << 20
+
+// The keys of our metadata. The config includes the preprocessing.
+const (
+	configKey = "mobilenet.config"
+	labelsKey = "mobilenet.labels"
+)
+
+type safetensors struct {
+	dict     model.StateDict
+	metadata map[string]string
+}
+
+// isSafetensors reports whether data begins like the format: 8 bytes of header
+// length and a JSON object.
+func isSafetensors(data []byte) bool {
+	return len(data) > 8 && data[8] == '{' && binary.LittleEndian.Uint64(data) <= maxSafetensorsHeader
+}
+
+// parseSafetensors reads the format of github.com/huggingface/safetensors.
+func parseSafetensors(data []byte) (*safetensors, error) {
+	n := binary.LittleEndian.Uint64(data)
+	if n > uint64(len(data)-8) {
+		return nil, &FormatError{0, fmt.Sprintf("header of %d bytes in a file of %d: unexpected end", n, len(data))}
+	}
+	var entries map[string]json.RawMessage
+	if err := json.Unmarshal(data[8:8+n], &entries); err != nil {
+		return nil, &FormatError{8, "header: " + err.Error()}
+	}
+	f := &safetensors{dict: model.StateDict{}}
+	body := data[8+n:]
+	for name, raw := range entries {
+		if name == "__metadata__" {
+			if err := json.Unmarshal(raw, &f.metadata); err != nil {
+				return nil, &FormatError{8, "metadata: " + err.Error()}
+			}
+			continue
+		}
+		t, err := readEntry(raw, body)
+		if err != nil {
+			return nil, &FormatError{8, fmt.Sprintf("tensor %.80q: %v", name, err)}
+		}
+		f.dict[name] = t
+	}
+	return f, nil
+}
+
+func readEntry(raw json.RawMessage, body []byte) (model.Tensor, error) {
+	var e struct {
+		DType   string    `json:"dtype"`
+		Shape   []uint64  `json:"shape"`
+		Offsets [2]uint64 `json:"data_offsets"`
+	}
+	if err := json.Unmarshal(raw, &e); err != nil {
+		return model.Tensor{}, err
+	}
+	t, ok := dtypes[e.DType]
+	if !ok {
+		return model.Tensor{}, fmt.Errorf("type %.20q is not known", e.DType)
+	}
+	n, shape := uint64(1), []int{}
+	for _, d := range e.Shape {
+		if d > maxElements || n*d > maxElements {
+			return model.Tensor{}, fmt.Errorf("shape %v is too large", e.Shape)
+		}
+		n *= d
+		shape = append(shape, int(d))
+	}
+	begin, end := e.Offsets[0], e.Offsets[1]
+	if begin > end || end > uint64(len(body)) || end-begin != n*uint64(t.size) {
+		return model.Tensor{}, fmt.Errorf("bytes %d to %d of %d for shape %v of %s", begin, end, len(body), e.Shape, e.DType)
+	}
+	return model.Tensor{Shape: shape, Data: floats(body[begin:end], t)}, nil
+}
+
+// model makes a model of the file: with the config of our metadata, or an
+// inferred one.
+func (f *safetensors) model() (*model.Model, error) {
+	var m *model.Model
+	var err error
+	if text, ok := f.metadata[configKey]; ok {
+		c, err := model.ParseConfig([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("metadata: %w", err)
+		}
+		dict, _ := toTorchvision(f.dict)
+		if m, err = model.FromDict(c, dict); err != nil {
+			return nil, err
+		}
+	} else if m, err = fromDict(f.dict); err != nil {
+		return nil, err
+	}
+	if text, ok := f.metadata[labelsKey]; ok {
+		if err := json.Unmarshal([]byte(text), &m.Labels); err != nil {
+			return nil, fmt.Errorf("metadata: labels: %w", err)
+		}
+		if len(m.Labels) != m.Config.Classes {
+			return nil, fmt.Errorf("metadata: %d labels for %d classes", len(m.Labels), m.Config.Classes)
+		}
+	}
+	return m, nil
+}
+
+func writeSafetensors(path string, m *model.Model, tensors []namedTensor) error {
+	config, err := json.Marshal(m.Config)
+	if err != nil {
+		return err
+	}
+	metadata := map[string]string{"format": "pt", configKey: string(config)}
+	if m.Labels != nil {
+		labels, err := json.Marshal(m.Labels)
+		if err != nil {
+			return err
+		}
+		metadata[labelsKey] = string(labels)
+	}
+	type entry struct {
+		DType   string `json:"dtype"`
+		Shape   []int  `json:"shape"`
+		Offsets [2]int `json:"data_offsets"`
+	}
+	// The reference implementation writes wide types first, so that each tensor
+	// is aligned to its own size.
+	slices.SortStableFunc(tensors, func(a, b namedTensor) int { return width(b) - width(a) })
+	header := map[string]any{"__metadata__": metadata}
+	at := 0
+	for _, t := range tensors {
+		e := entry{"F32", t.tensor.Shape, [2]int{at, at + width(t)*len(t.tensor.Data)}}
+		if t.counter {
+			e.DType = "I64"
+		}
+		header[t.name] = e
+		at = e.Offsets[1]
+	}
+	text, err := json.Marshal(header) // keys in order, so the bytes are always the same
+	if err != nil {
+		return err
+	}
+	for len(text)%8 != 0 {
+		text = append(text, ' ')
+	}
+	return atomicfile.Write(path, func(w io.Writer) error {
+		if _, err := w.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(text)))); err != nil {
+			return err
+		}
+		if _, err := w.Write(text); err != nil {
+			return err
+		}
+		for _, t := range tensors {
+			if _, err := w.Write(t.bytes()); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// width is the size of an element in a file.
+func width(t namedTensor) int {
+	if t.counter {
+		return 8
+	}
+	return 4
+}
+
+// bytes encodes the elements in little-endian order.
+func (t namedTensor) bytes() []byte {
+	b := make([]byte, 0, width(t)*len(t.tensor.Data))
+	for _, v := range t.tensor.Data {
+		if t.counter {
+			b = binary.LittleEndian.AppendUint64(b, uint64(int64(v)))
+		} else {
+			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
+		}
+	}
+	return b
+}

@@ -1,0 +1,301 @@
+package checkpoint
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// maxElements bounds a tensor: the largest MobileNetV2 that a config allows has
+// far fewer.
+const maxElements = 1 << 28
+
+// A storage is the memory that tensors of a torch file are views of.
+type storage struct {
+	key   string
+	dtype dtype
+	numel uint64
+}
+
+// A view is a tensor of a torch file: strides and offset count elements.
+type view struct {
+	storage        storage
+	offset         uint64
+	shape, strides []uint64
+}
+
+// storageTypes are torch's typed storages by the element type in safetensors'
+// terms.
+var storageTypes = map[string]string{
+	"FloatStorage": "F32", "DoubleStorage": "F64", "HalfStorage": "F16", "BFloat16Storage": "BF16",
+	"LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8",
+	"ByteStorage": "U8", "BoolStorage": "BOOL",
+}
+
+// build is what a call of class with args makes: tensors, dicts and tuples
+// where torch writes them, and an opaque value for all else.
+func build(callee, args any) (any, error) {
+	class, _ := callee.(global)
+	a, _ := args.(tuple)
+	switch class {
+	case global{"collections", "OrderedDict"}, global{"builtins", "dict"}:
+		return &dict{}, nil
+	case global{"torch", "Size"}:
+		if len(a) == 1 {
+			return a[0], nil
+		}
+	case global{"torch._utils", "_rebuild_tensor_v2"}, global{"torch._utils", "_rebuild_tensor"}:
+		return buildView(a)
+	case global{"torch._utils", "_rebuild_parameter"}, global{"torch._utils", "_rebuild_parameter_with_state"}:
+		if len(a) > 0 {
+			return a[0], nil
+		}
+	}
+	return opaque{class}, nil
+}
+
+func buildView(a tuple) (any, error) {
+	if len(a) < 4 {
+		return nil, fmt.Errorf("a tensor of %d parts", len(a))
+	}
+	s, err := buildStorage(a[0])
+	if err != nil {
+		return nil, err
+	}
+	offset, ok := a[1].(int64)
+	shape, ok1 := sizes(a[2])
+	strides, ok2 := sizes(a[3])
+	if !ok || !ok1 || !ok2 || offset < 0 || len(shape) != len(strides) || len(shape) > 8 {
+		return nil, fmt.Errorf("tensor in storage %.40q: bad offset, size or stride", s.key)
+	}
+	v := view{s, uint64(offset), shape, strides}
+	return v, v.check()
+}
+
+// buildStorage reads ('storage', class, key, device, numel, ...).
+func buildStorage(v any) (storage, error) {
+	p, _ := v.(persistent)
+	id, _ := p.id.(tuple)
+	if len(id) < 5 {
+		return storage{}, fmt.Errorf("a tensor without storage")
+	}
+	class, _ := id[1].(global)
+	key, isKey := id[2].(string)
+	numel, isCount := id[4].(int64)
+	t, ok := storageTypes[class.name]
+	if !ok {
+		return storage{}, fmt.Errorf("storage of type %.60s.%.60s", class.module, class.name)
+	}
+	if !isKey || !isCount || numel < 0 || numel > maxElements {
+		return storage{}, fmt.Errorf("bad storage %.60v of %v elements", id[2], id[4])
+	}
+	return storage{key, dtypes[t], uint64(numel)}, nil
+}
+
+// sizes reads a tuple of counts.
+func sizes(v any) ([]uint64, bool) {
+	t, ok := v.(tuple)
+	out := make([]uint64, len(t))
+	for i, x := range t {
+		n, isInt := x.(int64)
+		if !isInt || n < 0 || n > maxElements {
+			return nil, false
+		}
+		out[i] = uint64(n)
+	}
+	return out, ok
+}
+
+// check holds v against its storage: the last element that it reaches must be
+// inside. No product overflows: shape and strides are at most 2^28.
+func (v view) check() error {
+	n, last := uint64(1), v.offset
+	for i, d := range v.shape {
+		if n *= d; n > maxElements {
+			return fmt.Errorf("tensor of shape %v is too large", v.shape)
+		}
+		if d > 0 {
+			last += (d - 1) * v.strides[i]
+		}
+	}
+	if n > 0 && last >= v.storage.numel {
+		return fmt.Errorf("tensor of shape %v ends at element %d of a storage of %d", v.shape, last, v.storage.numel)
+	}
+	return nil
+}
+
+// tensor copies the elements of v out of its storage, or shares them where they
+// are contiguous float32.
+func (v view) tensor(raw []byte) model.Tensor {
+	t := model.Tensor{Shape: make([]int, len(v.shape))}
+	n, contiguous := uint64(1), true
+	for i := len(v.shape) - 1; i >= 0; i-- {
+		t.Shape[i] = int(v.shape[i])
+		if v.shape[i] != 1 && v.strides[i] != n {
+			contiguous = false
+		}
+		n *= v.shape[i]
+	}
+	size := uint64(v.storage.dtype.size)
+	if contiguous || n == 0 {
+		if n > 0 {
+			raw = raw[v.offset*size:][:n*size]
+		}
+		t.Data = floats(raw[:n*size], v.storage.dtype)
+		return t
+	}
+	t.Data = make([]float32, n)
+	index := make([]uint64, len(v.shape))
+	at := v.offset
+	for i := range t.Data {
+		t.Data[i] = v.storage.dtype.decode(raw[at*size:])
+		for d := len(index) - 1; d >= 0; d-- { // the next index, last dimension first
+			at += v.strides[d]
+			if index[d]++; index[d] < v.shape[d] {
+				break
+			}
+			at -= index[d] * v.strides[d]
+			index[d] = 0
+		}
+	}
+	return t
+}
+
+// parseTorch reads a state dict that torch.save wrote, in either format.
+func parseTorch(data []byte) (model.StateDict, error) {
+	if bytes.HasPrefix(data, []byte("PK\x03\x04")) {
+		return parseZip(data)
+	}
+	return parseLegacy(data)
+}
+
+// parseZip reads torch's format since 1.6: a zip archive with data.pkl and a
+// file per storage.
+func parseZip(data []byte) (model.StateDict, error) {
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		return nil, &FormatError{Reason: err.Error()}
+	}
+	files := map[string]*zip.File{}
+	root, found := "", false
+	for _, f := range z.File {
+		files[f.Name] = f
+		if dir, ok := strings.CutSuffix(f.Name, "data.pkl"); ok && !found {
+			root, found = dir, true
+		}
+	}
+	if !found {
+		return nil, &UnsupportedError{"a zip archive that torch.save did not write: it has no data.pkl"}
+	}
+	if f := files[root+"byteorder"]; f != nil {
+		if order, err := entry(data, f, 16); err == nil && string(order) != "little" {
+			return nil, &UnsupportedError{fmt.Sprintf("byte order %.16q: only little-endian files are read", order)}
+		}
+	}
+	pkl, err := entry(data, files[root+"data.pkl"], maxPickle)
+	if err != nil {
+		return nil, err
+	}
+	value, _, err := unpickle(pkl, 0)
+	if err != nil {
+		return nil, err
+	}
+	return stateDict(value, func(s storage) ([]byte, error) {
+		f := files[root+"data/"+s.key]
+		if f == nil {
+			return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q is missing", s.key)}
+		}
+		want := s.numel * uint64(s.dtype.size)
+		if f.UncompressedSize64 < want {
+			return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q has %d bytes, want %d", s.key, f.UncompressedSize64, want)}
+		}
+		return entry(data, f, want)
+	})
+}
+
+// entry returns the first bytes, at most limit, of a file in a zip archive. A
+// stored one is not copied.
+func entry(data []byte, f *zip.File, limit uint64) ([]byte, error) {
+	offset, err := f.DataOffset()
+	if err != nil {
+		return nil, &FormatError{Reason: fmt.Sprintf("entry %.80q: %v", f.Name, err)}
+	}
+	if f.Method == zip.Store && uint64(offset) <= uint64(len(data)) && f.UncompressedSize64 <= uint64(len(data))-uint64(offset) {
+		b := data[offset:][:f.UncompressedSize64]
+		// Newer torch can leave the checksum out.
+		if f.CRC32 != 0 && crc32.ChecksumIEEE(b) != f.CRC32 {
+			return nil, &FormatError{Offset: offset, Reason: fmt.Sprintf("entry %.80q: checksum error", f.Name)}
+		}
+		return b[:min(limit, uint64(len(b)))], nil
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, &FormatError{Offset: offset, Reason: fmt.Sprintf("entry %.80q: %v", f.Name, err)}
+	}
+	defer r.Close()
+	b, err := io.ReadAll(io.LimitReader(r, int64(limit)))
+	if err != nil {
+		return nil, &FormatError{Offset: offset, Reason: fmt.Sprintf("entry %.80q: %v", f.Name, err)}
+	}
+	return b, nil
+}
+
+// legacyMagic begins the format of torch before 1.6: the pickle of a number.
+var legacyMagic = []byte{0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'}
+
+// parseLegacy reads the older format: pickles of the magic number, the protocol,
+// the machine, the object and the storage keys, then the storages, each a count
+// and its elements.
+func parseLegacy(data []byte) (model.StateDict, error) {
+	if !bytes.HasPrefix(data, legacyMagic) {
+		return nil, &UnsupportedError{"neither a torch checkpoint nor safetensors"}
+	}
+	at := len(legacyMagic)
+	var parts [4]any // protocol, machine, object, keys
+	for i := range parts {
+		v, n, err := unpickle(data[at:], int64(at))
+		if err != nil {
+			return nil, err
+		}
+		parts[i] = v
+		at += n
+	}
+	keys, _ := parts[3].(*list)
+	if keys == nil {
+		return nil, &FormatError{int64(at), "no list of storages"}
+	}
+	begins := map[string]int{}
+	// The size of an element is known from the tensors only.
+	types := map[string]dtype{}
+	eachView(parts[2], func(v view) { types[v.storage.key] = v.storage.dtype })
+	for _, k := range keys.items {
+		key, _ := k.(string)
+		if len(data)-at < 8 {
+			return nil, &FormatError{int64(at), "unexpected end before a storage"}
+		}
+		numel := binary.LittleEndian.Uint64(data[at:])
+		t, ok := types[key]
+		if !ok {
+			return nil, &UnsupportedError{fmt.Sprintf("storage %.40q belongs to no tensor of the state dict", key)}
+		}
+		at += 8
+		if numel > maxElements || numel*uint64(t.size) > uint64(len(data)-at) {
+			return nil, &FormatError{int64(at), fmt.Sprintf("storage of %d elements: unexpected end", numel)}
+		}
+		begins[key] = at
+		at += int(numel) * t.size
+	}
+	return stateDict(parts[2], func(s storage) ([]byte, error) {
+		begin, ok := begins[s.key]
+		if n := s.numel * uint64(s.dtype.size); ok && n <= uint64(len(data)-begin) {
+			return data[begin:][:n], nil
+		}
+		return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q is missing or short", s.key)}
+	})
+}

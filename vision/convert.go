@@ -1,0 +1,124 @@
+package vision
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/gif"
+	"io"
+)
+
+// FromImage returns the pixels of src as Pillow's convert("RGB") does: alpha is
+// dropped, not blended; grey is repeated; of 16-bit channels the upper 8 bits
+// are kept; CMYK becomes (255-c)(255-k)/255. JPEG's YCbCr is upsampled and
+// converted as libjpeg does it.
+func FromImage(src image.Image) *Image {
+	b := src.Bounds()
+	dst := NewImage(b.Dx(), b.Dy())
+	for y := range dst.H {
+		if y == 0 {
+			if m, ok := src.(*image.YCbCr); ok {
+				fromYCbCr(dst, m)
+				return dst
+			}
+		}
+		convertRow(dst.row(y), src, b, b.Min.Y+y)
+	}
+	return dst
+}
+
+// convertRow writes row y of src to dst.
+func convertRow(dst []byte, src image.Image, b image.Rectangle, y int) {
+	switch m := src.(type) {
+	case *image.Gray:
+		for x, v := range m.Pix[m.PixOffset(b.Min.X, y):][:b.Dx()] {
+			put(dst, x, v, v, v)
+		}
+	case *image.Gray16:
+		s := m.Pix[m.PixOffset(b.Min.X, y):][:2*b.Dx()]
+		for x := range b.Dx() {
+			put(dst, x, s[2*x], s[2*x], s[2*x])
+		}
+	case *image.NRGBA:
+		fourBytes(dst, m.Pix[m.PixOffset(b.Min.X, y):][:4*b.Dx()])
+	case *image.NRGBA64:
+		s := m.Pix[m.PixOffset(b.Min.X, y):][:8*b.Dx()]
+		for x := range b.Dx() {
+			put(dst, x, s[8*x], s[8*x+2], s[8*x+4])
+		}
+	case *image.CMYK:
+		s := m.Pix[m.PixOffset(b.Min.X, y):][:4*b.Dx()]
+		for x := range b.Dx() {
+			k := 255 - int(s[4*x+3])
+			put(dst, x, ink(k, s[4*x]), ink(k, s[4*x+1]), ink(k, s[4*x+2]))
+		}
+	case *image.Paletted:
+		for x, i := range m.Pix[m.PixOffset(b.Min.X, y):][:b.Dx()] {
+			if int(i) < len(m.Palette) {
+				c := straight(m.Palette[i])
+				put(dst, x, c.R, c.G, c.B)
+			}
+		}
+	default:
+		for x := range b.Dx() {
+			c := straight(src.At(b.Min.X+x, y))
+			put(dst, x, c.R, c.G, c.B)
+		}
+	}
+}
+
+func put(dst []byte, x int, r, g, b byte) {
+	d := dst[3*x:][:3]
+	d[0], d[1], d[2] = r, g, b
+}
+
+func fourBytes(dst, src []byte) {
+	for len(src) >= 4 && len(dst) >= 3 {
+		dst[0], dst[1], dst[2] = src[0], src[1], src[2]
+		dst, src = dst[3:], src[4:]
+	}
+}
+
+// ink is what is left of white under k/255 of light through c (Pillow's
+// cmyk2rgb with its rounded division by 255).
+func ink(k int, c byte) byte {
+	t := int(c)*k + 128
+	return byte(max(0, k-(t>>8+t)>>8))
+}
+
+// straight returns a colour without the alpha multiplied in.
+func straight(c color.Color) color.NRGBA {
+	if n, ok := c.(color.NRGBA); ok {
+		return n
+	}
+	n := color.NRGBA64Model.Convert(c).(color.NRGBA64)
+	return color.NRGBA{uint8(n.R >> 8), uint8(n.G >> 8), uint8(n.B >> 8), 255}
+}
+
+// decodeGIF returns the first frame on the file's canvas, which it need not
+// fill.
+func decodeGIF(r io.Reader) (image.Image, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	c, err := gif.DecodeConfig(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	frame, err := gif.Decode(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	canvas := image.Rect(0, 0, c.Width, c.Height)
+	if frame.Bounds() == canvas {
+		return frame, nil
+	}
+	full := image.NewNRGBA(canvas)
+	for y := frame.Bounds().Min.Y; y < frame.Bounds().Max.Y; y++ {
+		for x := frame.Bounds().Min.X; x < frame.Bounds().Max.X; x++ {
+			full.Set(x, y, frame.At(x, y))
+		}
+	}
+	return full, nil
+}

@@ -1,0 +1,60 @@
+package vision
+
+import (
+	"math"
+
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// CenterCrop cuts w by h pixels out of the middle of src as torchvision's
+// CenterCrop does. Where src is smaller it is padded with black first, one pixel
+// more at the right and bottom if the difference is odd.
+func CenterCrop(src *Image, w, h int) *Image {
+	dst := NewImage(w, h)
+	sx, dx := cropFrom(src.W, w)
+	sy, dy := cropFrom(src.H, h)
+	n := 3 * min(w, src.W)
+	for y := range min(h, src.H) {
+		copy(dst.row(dy + y)[3*dx:], src.row(sy + y)[3*sx:][:n])
+	}
+	return dst
+}
+
+// cropFrom returns where a crop of size pixels begins in n pixels, and where in
+// the crop they go. Halves are rounded to even, as Python's round does.
+func cropFrom(n, size int) (src, dst int) {
+	if n < size {
+		return 0, (size - n) / 2
+	}
+	return int(math.RoundToEven(float64(n-size) / 2)), 0
+}
+
+// Crop prepares a photo up to the normalisation: ResizeShorter to p.Resize and
+// CenterCrop to resolution, of which only the part that the crop keeps is
+// computed.
+func Crop(src *Image, p model.Preprocess, resolution int) *Image {
+	w, h := shorterTo(src.W, src.H, p.Resize)
+	if w < resolution || h < resolution {
+		return CenterCrop(Resize(src, w, h, p.Interpolation), resolution, resolution)
+	}
+	x, _ := cropFrom(w, resolution)
+	y, _ := cropFrom(h, resolution)
+	return resizeWindow(src, w, h, window{x, y, resolution, resolution}, p.Interpolation)
+}
+
+// Normalize writes src to dst, [H][W][3], as torchvision's ToTensor and
+// Normalize give it (there as [3][H][W]).
+func Normalize(dst []float32, src *Image, mean, std [3]float32) {
+	levels := model.Preprocess{Mean: mean, Std: std}.Levels()
+	for i := 0; i+2 < len(src.Pix); i += 3 {
+		dst[i] = levels[0][src.Pix[i]]
+		dst[i+1] = levels[1][src.Pix[i+1]]
+		dst[i+2] = levels[2][src.Pix[i+2]]
+	}
+}
+
+// Preprocess turns a photo into the input of a network: [Crop], then
+// [Normalize] to dst, [resolution][resolution][3].
+func Preprocess(dst []float32, src *Image, p model.Preprocess, resolution int) {
+	Normalize(dst, Crop(src, p, resolution), p.Mean, p.Std)
+}
