@@ -12,16 +12,19 @@ import (
 // dropped, not blended; grey is repeated; of 16-bit channels the upper 8 bits
 // are kept; CMYK becomes (255-c)(255-k)/255. JPEG's YCbCr is upsampled and
 // converted as libjpeg does it.
+//
+// An *Image is returned as it is.
 func FromImage(src image.Image) *Image {
+	if m, ok := src.(*Image); ok {
+		return m
+	}
 	b := src.Bounds()
 	dst := NewImage(b.Dx(), b.Dy())
+	if m, ok := src.(*image.YCbCr); ok {
+		fromYCbCr(dst, m)
+		return dst
+	}
 	for y := range dst.H {
-		if y == 0 {
-			if m, ok := src.(*image.YCbCr); ok {
-				fromYCbCr(dst, m)
-				return dst
-			}
-		}
 		convertRow(dst.row(y), src, b, b.Min.Y+y)
 	}
 	return dst

@@ -1,0 +1,158 @@
+package mobilenet
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"io"
+	"os"
+	"strconv"
+
+	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// A Classifier is a model ready to run. It is safe for concurrent use.
+type Classifier struct {
+	config model.Config
+	labels []string // one per class
+	engine *engine.Engine
+}
+
+// Open loads a model as [LoadModel] does and prepares it for running.
+func Open(ctx context.Context, source string, opts ...Option) (*Classifier, error) {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	m, err := load(ctx, source, o)
+	if err != nil {
+		return nil, err
+	}
+	return New(m, opts...)
+}
+
+// New prepares a model in memory for running.
+func New(m *model.Model, opts ...Option) (*Classifier, error) {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	e, err := engine.Compile(m, engine.Options{Threads: o.threads})
+	if err != nil {
+		return nil, err
+	}
+	labels := m.Labels
+	if labels == nil {
+		labels = make([]string, m.Config.Classes)
+		for i := range labels {
+			labels[i] = strconv.Itoa(i)
+		}
+	}
+	return &Classifier{config: m.Config, labels: labels, engine: e}, nil
+}
+
+// Config is the model's config.
+func (c *Classifier) Config() model.Config { return c.config }
+
+// Labels names the classes by index. Where the model has no names they are the
+// indices.
+func (c *Classifier) Labels() []string { return c.labels }
+
+// Decode reads a photo (JPEG, PNG, GIF, WebP, BMP, TIFF), turned as its EXIF
+// orientation says, with the pixels that Pillow gives. It is better input than
+// what image.Decode returns, which ignores the orientation.
+func Decode(r io.Reader) (*vision.Image, error) {
+	data, err := io.ReadAll(r)
+	if err != nil {
+		return nil, err
+	}
+	return vision.Decode(data, vision.DecodeOptions{})
+}
+
+// DecodeFile reads the photo at path as [Decode] does.
+func DecodeFile(path string) (*vision.Image, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	img, err := vision.Decode(data, vision.DecodeOptions{})
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return img, nil
+}
+
+// Classify returns the k most probable classes of a photo, the best first.
+func (c *Classifier) Classify(ctx context.Context, img image.Image, k int) ([]Prediction, error) {
+	out, err := c.ClassifyBatch(ctx, []image.Image{img}, k)
+	if err != nil {
+		return nil, err
+	}
+	return out[0], nil
+}
+
+// ClassifyBatch classifies photos together and returns the k most probable
+// classes of each. The results are those of [Classifier.Classify] to the bit.
+func (c *Classifier) ClassifyBatch(ctx context.Context, imgs []image.Image, k int) ([][]Prediction, error) {
+	if k < 1 {
+		return nil, fmt.Errorf("the best %d classes: want at least 1", k)
+	}
+	logits, err := c.Logits(ctx, imgs...)
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]Prediction, len(imgs))
+	for i := range out {
+		out[i] = top(logits[i], c.labels, k)
+	}
+	return out, nil
+}
+
+// Logits returns the classifier's outputs, [classes] for each photo, before the
+// softmax.
+func (c *Classifier) Logits(ctx context.Context, imgs ...image.Image) ([][]float32, error) {
+	logits := make([]float32, len(imgs)*c.config.Classes)
+	err := c.run(ctx, imgs, engine.Output{Logits: logits})
+	return rows(logits, c.config.Classes), err
+}
+
+// Embed returns the features of a photo: the output of the global average pool,
+// 1280 values at width 1.
+func (c *Classifier) Embed(ctx context.Context, img image.Image) ([]float32, error) {
+	features := make([]float32, c.config.Network().Classifier.In)
+	err := c.run(ctx, []image.Image{img}, engine.Output{Features: features})
+	return features, err
+}
+
+func (c *Classifier) run(ctx context.Context, imgs []image.Image, out engine.Output) error {
+	if len(imgs) == 0 {
+		return fmt.Errorf("no images")
+	}
+	side := c.config.Resolution
+	pixels := make([]byte, 0, len(imgs)*side*side*3)
+	for _, img := range imgs {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if img == nil || img.Bounds().Empty() {
+			return fmt.Errorf("an image without pixels")
+		}
+		crop := vision.Crop(vision.FromImage(img), c.config.Preprocess, side)
+		pixels = append(pixels, crop.Pix...)
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return c.engine.Run(engine.Input{Pixels: pixels, N: len(imgs), H: side, W: side}, out)
+}
+
+// rows cuts v into rows of n.
+func rows(v []float32, n int) [][]float32 {
+	var out [][]float32
+	for ; len(v) > 0; v = v[n:] {
+		out = append(out, v[:n:n])
+	}
+	return out
+}

@@ -1,0 +1,120 @@
+package mobilenet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/internal/hub"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// An Option changes how a model is opened.
+type Option func(*options)
+
+type options struct {
+	threads  int
+	labels   []string
+	offline  bool
+	progress func(name string, done, total int64)
+}
+
+// WithThreads sets how many cores a classifier uses at most; 0, the default,
+// means all.
+func WithThreads(n int) Option { return func(o *options) { o.threads = n } }
+
+// WithLabels names the classes, one each, in place of the model's own names.
+func WithLabels(labels []string) Option { return func(o *options) { o.labels = labels } }
+
+// WithOffline uses published weights from the cache only.
+func WithOffline(offline bool) Option { return func(o *options) { o.offline = offline } }
+
+// WithProgress has f called while published weights are downloaded. total is 0
+// while it is unknown.
+func WithProgress(f func(name string, done, total int64)) Option {
+	return func(o *options) { o.progress = f }
+}
+
+// LoadModel returns the weights called source: published ones ("imagenet1k_v1",
+// "imagenet1k_v2"), which are downloaded once and cached, or the path of a .pth or
+// .safetensors file. The model has a label for each class where they are known.
+func LoadModel(ctx context.Context, source string, opts ...Option) (*model.Model, error) {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	return load(ctx, source, o)
+}
+
+func load(ctx context.Context, source string, o options) (*model.Model, error) {
+	m, err := read(ctx, source, o)
+	if err != nil {
+		return nil, err
+	}
+	if o.labels != nil {
+		m.Labels = o.labels
+	}
+	if m.Labels == nil {
+		m.Labels = defaultLabels(m.Config.Classes)
+	}
+	if m.Labels != nil && len(m.Labels) != m.Config.Classes {
+		return nil, fmt.Errorf("%s: %d labels for %d classes", source, len(m.Labels), m.Config.Classes)
+	}
+	return m, nil
+}
+
+func read(ctx context.Context, source string, o options) (*model.Model, error) {
+	w, ok := hub.Lookup(source)
+	if !ok {
+		return readFile(source)
+	}
+	client, err := hub.FromEnv()
+	if err != nil {
+		return nil, err
+	}
+	client.Offline, client.Progress = o.offline, o.progress
+	path, err := client.Pull(ctx, w)
+	if err != nil {
+		return nil, err
+	}
+	m, err := checkpoint.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	m.Config.Preprocess = w.Preprocess
+	return m, nil
+}
+
+func readFile(path string) (*model.Model, error) {
+	_, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(path, `./\`) {
+		return nil, fmt.Errorf("%q is neither a file nor published weights (%s)", path, strings.Join(Published(), ", "))
+	}
+	return checkpoint.Open(path)
+}
+
+// Published lists the names of the published weights, the oldest first.
+func Published() []string {
+	var names []string
+	for _, w := range hub.List() {
+		names = append(names, w.Name)
+	}
+	return names
+}
+
+// defaultLabels are ImageNet's names where the number of classes says that it
+// is ImageNet: 1000, or 1001 with TensorFlow's background class.
+func defaultLabels(classes int) []string {
+	switch classes {
+	case 1000:
+		return dataset.ImageNetLabels()
+	case 1001:
+		return dataset.ImageNet1001Labels()
+	}
+	return nil
+}
