@@ -139,13 +139,27 @@ func (c *Classifier) run(ctx context.Context, imgs []image.Image, out engine.Out
 		if img == nil || img.Bounds().Empty() {
 			return fmt.Errorf("an image without pixels")
 		}
-		crop := vision.Crop(vision.FromImage(img), c.config.Preprocess, side)
-		pixels = append(pixels, crop.Pix...)
+		pixels = append(pixels, c.prepare(img).Pix...)
 	}
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	return c.engine.Run(engine.Input{Pixels: pixels, N: len(imgs), H: side, W: side}, out)
+}
+
+// Prepare returns what the network sees of a photo: resized and cropped to the
+// model's resolution. Given to the classifier it is used as it is, so that many
+// photos can be prepared at the same time before they run as a batch.
+func (c *Classifier) Prepare(img image.Image) image.Image { return c.prepare(img) }
+
+// prepared marks an image that needs no resizing.
+type prepared struct{ *vision.Image }
+
+func (c *Classifier) prepare(img image.Image) prepared {
+	if p, ok := img.(prepared); ok && p.W == c.config.Resolution && p.H == p.W {
+		return p
+	}
+	return prepared{vision.Crop(vision.FromImage(img), c.config.Preprocess, c.config.Resolution)}
 }
 
 // rows cuts v into rows of n.

@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/dataset"
+)
+
+func newConvert() *cobra.Command {
+	var names, labels string
+	cmd := &cobra.Command{
+		Use:   "convert [flags] IN OUT",
+		Short: "Convert weights between formats and naming schemes",
+		Long: `Convert weights: IN is a torch checkpoint, a safetensors file or the name of
+published weights, under torchvision's, timm's or Hugging Face's names. OUT's
+ending says what is written: .safetensors, which carries labels, config and
+preprocessing, or .pth, a state dict for torch.load, which carries only weights.`,
+		Example: `  mobilenet convert mobilenet_v2-7ebf99e0.pth v2.safetensors
+  mobilenet convert hf/model.safetensors tv.pth
+  mobilenet convert --names timm v2.safetensors timm.safetensors`,
+		Args: args(cobra.ExactArgs(2)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneOf(cmd, "names", names, string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace)); err != nil {
+				return err
+			}
+			var opts []mobilenet.Option
+			if labels != "" {
+				l, err := dataset.ReadLabels(labels)
+				if err != nil {
+					return err
+				}
+				opts = append(opts, mobilenet.WithLabels(l))
+			}
+			m, err := mobilenet.LoadModel(cmd.Context(), args[0], opts...)
+			if err != nil {
+				return err
+			}
+			if err := checkpoint.Save(args[1], m, checkpoint.SaveOptions{Names: checkpoint.Names(names)}); err != nil {
+				return err
+			}
+			info, err := os.Stat(args[1])
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: width %v, %d classes, %s names, %.2f MB\n",
+				args[1], m.Config.Width, m.Config.Classes, names, float64(info.Size())/1e6)
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&names, "names", string(checkpoint.Torchvision), "names of the tensors: torchvision, timm or huggingface")
+	cmd.Flags().StringVar(&labels, "labels", "", "file with the names of the classes to put in OUT")
+	complete(cmd, "names", string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace))
+	return cmd
+}

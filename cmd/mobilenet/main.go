@@ -1,0 +1,124 @@
+// Command mobilenet classifies photos with MobileNetV2, describes the network
+// and converts its weights.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit codes.
+const (
+	exitFailed      = 1
+	exitUsage       = 2
+	exitInterrupted = 130 // 128 + SIGINT, as shells have it
+)
+
+func main() { os.Exit(run()) }
+
+func run() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// Writing to a closed pipe is an error to handle, not a death: the reader has
+	// seen enough.
+	signal.Ignore(syscall.SIGPIPE)
+	err := newRoot().ExecuteContext(ctx)
+	var usage *usageError
+	var failed *filesError
+	switch {
+	case err == nil, errors.Is(err, syscall.EPIPE):
+		return 0
+	case ctx.Err() != nil:
+		return exitInterrupted
+	case errors.As(err, &failed): // each file was reported when it failed
+		return exitFailed
+	}
+	fmt.Fprintln(os.Stderr, "error:", err)
+	if errors.As(err, &usage) {
+		fmt.Fprintln(os.Stderr, "hint:", usage.hint)
+		return exitUsage
+	}
+	return exitFailed
+}
+
+// A usageError is a command line that makes no sense.
+type usageError struct {
+	err  error
+	hint string
+}
+
+func (e *usageError) Error() string { return e.err.Error() }
+func (e *usageError) Unwrap() error { return e.err }
+
+// usagef is a usageError that points to the command's help.
+func usagef(cmd *cobra.Command, format string, args ...any) error {
+	return &usageError{fmt.Errorf(format, args...), "see " + cmd.CommandPath() + " --help"}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "mobilenet",
+		Short:         "MobileNetV2: classify photos, describe the network, convert its weights",
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return cmd.Help()
+			}
+			return usagef(cmd, "unknown command %q", args[0])
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", err) })
+	root.AddCommand(newPredict(), newSummary(), newConvert(), newWeights())
+	return root
+}
+
+// args checks the number of arguments and makes a wrong one a usageError.
+func args(check cobra.PositionalArgs) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return usagef(cmd, "%w", err)
+		}
+		return nil
+	}
+}
+
+// oneOf is a usageError unless value is one of choices.
+func oneOf(cmd *cobra.Command, flag, value string, choices ...string) error {
+	for _, c := range choices {
+		if value == c {
+			return nil
+		}
+	}
+	return usagef(cmd, "--%s %s: want %s", flag, value, strings.Join(choices, ", "))
+}
+
+// complete offers choices as completions of a flag.
+func complete(cmd *cobra.Command, flag string, choices ...string) {
+	fixed := cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
+	if flag == "model" { // a file is fine, too
+		fixed = cobra.FixedCompletions(choices, cobra.ShellCompDirectiveDefault)
+	}
+	if err := cmd.RegisterFlagCompletionFunc(flag, fixed); err != nil {
+		panic(err) // the flag does not exist: a mistake in this program
+	}
+}
+
+// version is the module's version, or the commit of a build from a checkout.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version
+}

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"io"
+	"os"
+	"runtime"
+
+	"github.com/schollz/progressbar/v3"
+	"golang.org/x/term"
+)
+
+func isTerminalFile(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
+
+func cores() int { return runtime.GOMAXPROCS(0) }
+
+// fewPhotos need no progress bar: they are done before anybody looks.
+const fewPhotos = 20
+
+// A photoBar counts photos on a terminal; the zero value shows nothing.
+type photoBar struct{ bar *progressbar.ProgressBar }
+
+func newPhotoBar(w io.Writer, photos int) photoBar {
+	if photos <= fewPhotos || !isTerminal(w) {
+		return photoBar{}
+	}
+	return photoBar{progressbar.NewOptions(photos,
+		progressbar.OptionSetWriter(w), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+		progressbar.OptionSetItsString("photos"), progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish())}
+}
+
+func (b photoBar) add() {
+	if b.bar != nil {
+		b.bar.Add(1)
+	}
+}
+
+// clear makes room for a line of text.
+func (b photoBar) clear() {
+	if b.bar != nil {
+		b.bar.Clear()
+	}
+}
+
+func (b photoBar) finish() {
+	if b.bar != nil {
+		b.bar.Finish()
+	}
+}
+
+// downloadBar returns a function that shows a download on a terminal.
+func downloadBar(w io.Writer) func(name string, done, total int64) {
+	if !isTerminal(w) {
+		return nil
+	}
+	var bar *progressbar.ProgressBar
+	return func(name string, done, total int64) {
+		if total == 0 {
+			total = -1
+		}
+		if bar == nil {
+			bar = progressbar.NewOptions64(total,
+				progressbar.OptionSetWriter(w), progressbar.OptionSetDescription(name),
+				progressbar.OptionShowBytes(true), progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish())
+		}
+		bar.ChangeMax64(total)
+		bar.Set64(done)
+	}
+}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+type summaryFlags struct {
+	model, format       string
+	width               float64
+	resolution, classes int
+}
+
+func newSummary() *cobra.Command {
+	var f summaryFlags
+	cmd := &cobra.Command{
+		Use:   "summary [flags] [MODEL]",
+		Short: "List the layers with shapes, parameters and multiply-adds",
+		Long: `List the layers of a MobileNetV2 with kernel, stride, shapes, parameters and
+multiply-adds (MACs of the convolutions and the classifier, for one image), as
+torchinfo does, and what the model holds and needs in all.
+
+Without MODEL it is a network with random weights of the given width.`,
+		Example: `  mobilenet summary
+  mobilenet summary --width 0.5 --resolution 160
+  mobilenet summary best.safetensors --format json`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				f.model = args[0]
+			}
+			c, err := f.config(cmd)
+			if err != nil {
+				return err
+			}
+			if f.format == "json" {
+				return writeSummaryJSON(cmd, c)
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), renderSummary(c))
+			return nil
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVarP(&f.model, "model", "m", "", "published weights or a file; the same as MODEL")
+	fs.Float64VarP(&f.width, "width", "w", 1, "width multiplier")
+	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
+	fs.IntVar(&f.classes, "classes", 1000, "outputs of the classifier")
+	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
+	complete(cmd, "model", mobilenet.Published()...)
+	complete(cmd, "format", "table", "json")
+	return cmd
+}
+
+// config is the model's, or one of the flags.
+func (f *summaryFlags) config(cmd *cobra.Command) (model.Config, error) {
+	if err := oneOf(cmd, "format", f.format, "table", "json"); err != nil {
+		return model.Config{}, err
+	}
+	c := model.Default()
+	c.Width, c.Classes = f.width, f.classes
+	if f.model != "" {
+		if cmd.Flags().Changed("width") || cmd.Flags().Changed("classes") {
+			return c, usagef(cmd, "--width and --classes are for a network without weights; %s has its own", f.model)
+		}
+		m, err := mobilenet.LoadModel(cmd.Context(), f.model)
+		if err != nil {
+			return c, err
+		}
+		c = m.Config
+	}
+	if f.resolution != 0 {
+		c.Resolution = f.resolution
+	}
+	if err := c.Validate(); err != nil {
+		if f.model == "" {
+			return c, usagef(cmd, "%w", err)
+		}
+		return c, err
+	}
+	return c, nil
+}
+
+func renderSummary(c model.Config) string {
+	s := c.Summarize()
+	t := newTable()
+	t.AppendHeader(table.Row{"layer", "op", "kernel", "stride", "in", "out", "params", "MACs", "share"})
+	right := table.ColumnConfig{Align: text.AlignRight, AlignHeader: text.AlignRight, AlignFooter: text.AlignRight}
+	var columns []table.ColumnConfig
+	for n := 3; n <= 9; n++ {
+		right.Number = n
+		columns = append(columns, right)
+	}
+	t.SetColumnConfigs(columns)
+	for _, l := range s.Layers {
+		row := table.Row{l.Name, l.Op, l.KernelString(), "", shape(l.In), shape(l.Out), "", "", ""}
+		if l.Stride > 0 {
+			row[3] = l.Stride
+		}
+		if l.Params > 0 {
+			row[6], row[7] = grouped(l.Params), grouped(l.MACs)
+			row[8] = fmt.Sprintf("%.1f %%", 100*float64(l.MACs)/float64(s.MACs))
+		}
+		t.AppendRow(row)
+	}
+	return t.Render() + fmt.Sprintf(`
+
+input                   [3 %d %d], %s padding
+parameters              %s
+multiply-adds           %s
+weights, float32        %.2f MB
+largest activations     %.2f MB, layer by layer`,
+		c.Resolution, c.Resolution, c.Padding, grouped(s.Params), grouped(s.MACs),
+		float64(s.Bytes)/1e6, float64(s.PeakAct)/1e6)
+}
+
+func writeSummaryJSON(cmd *cobra.Command, c model.Config) error {
+	s := c.Summarize()
+	type layer struct {
+		Name   string `json:"name"`
+		Op     string `json:"op"`
+		Kernel int    `json:"kernel,omitempty"`
+		Stride int    `json:"stride,omitempty"`
+		In     []int  `json:"in"`
+		Out    []int  `json:"out"`
+		Params int    `json:"params"`
+		MACs   int    `json:"macs"`
+	}
+	var layers []layer
+	for _, l := range s.Layers {
+		layers = append(layers, layer(l))
+	}
+	e := json.NewEncoder(cmd.OutOrStdout())
+	e.SetIndent("", "  ")
+	return e.Encode(struct {
+		Config  model.Config `json:"config"`
+		Params  int          `json:"params"`
+		MACs    int          `json:"macs"`
+		Bytes   int          `json:"weight_bytes"`
+		PeakAct int          `json:"peak_activation_bytes"`
+		Layers  []layer      `json:"layers"`
+	}{c, s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
+}
+
+// shape prints [C H W] as CxHxW.
+func shape(dims []int) string {
+	parts := make([]string, len(dims))
+	for i, d := range dims {
+		parts[i] = strconv.Itoa(d)
+	}
+	return strings.Join(parts, "x")
+}
+
+// grouped prints n with its thousands apart.
+func grouped(n int) string {
+	s := strconv.Itoa(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}

@@ -1,0 +1,121 @@
+package main
+
+import (
+	"fmt"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/hub"
+)
+
+func newWeights() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "weights",
+		Short: "List, fetch and verify published weights",
+		Long: `List, fetch and verify published weights. They are kept in the user's cache
+folder; MOBILENET_CACHE names another, MOBILENET_MIRROR another server.`,
+		Example: `  mobilenet weights list
+  mobilenet weights pull imagenet1k_v1
+  MOBILENET_MIRROR=https://mirror.example.com/models mobilenet weights pull`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(weightsList(), weightsPull(),
+		weightsEach("path [NAME...]", "Print where the files are", `  cp "$(mobilenet weights path imagenet1k_v2)" .`, printPath),
+		weightsEach("verify [NAME...]", "Hash the cached files and compare with what was published", "  mobilenet weights verify imagenet1k_v1", verify))
+	return cmd
+}
+
+func weightsList() *cobra.Command {
+	return &cobra.Command{
+		Use: "list", Short: "List published weights and which are cached", Example: "  mobilenet weights list",
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			client, err := hub.FromEnv()
+			if err != nil {
+				return err
+			}
+			t := newTable()
+			t.AppendHeader(table.Row{"name", "acc@1", "acc@5", "resize", "MB", "cached"})
+			for _, w := range hub.List() {
+				state := "no"
+				switch s := client.State(w); {
+				case s.Verified:
+					state = "yes"
+				case s.Cached:
+					state = "damaged"
+				case s.Partial > 0:
+					state = fmt.Sprintf("%.1f MB", float64(s.Partial)/1e6)
+				}
+				t.AppendRow(table.Row{w.Name, w.Acc1, w.Acc5, w.Preprocess.Resize, fmt.Sprintf("%.1f", float64(w.Bytes)/1e6), state})
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\n\ncache: %s\n", t.Render(), client.Dir)
+			return nil
+		},
+	}
+}
+
+func weightsPull() *cobra.Command {
+	var offline bool
+	cmd := weightsEach("pull [NAME...]", "Download weights into the cache, all of them if none is named", "  mobilenet weights pull imagenet1k_v2",
+		func(cmd *cobra.Command, client hub.Client, w hub.Weights) error {
+			client.Offline, client.Progress = offline, downloadBar(cmd.ErrOrStderr())
+			path, err := client.Pull(cmd.Context(), w)
+			if err == nil {
+				fmt.Fprintln(cmd.OutOrStdout(), path)
+			}
+			return err
+		})
+	cmd.Flags().BoolVar(&offline, "offline", false, "download nothing; fail unless the weights are there")
+	return cmd
+}
+
+// weightsEach is a command that does something for each of the named weights, or
+// for all.
+func weightsEach(use, short, example string, do func(*cobra.Command, hub.Client, hub.Weights) error) *cobra.Command {
+	return &cobra.Command{
+		Use: use, Short: short, Example: example,
+		ValidArgs: mobilenet.Published(),
+		RunE: func(cmd *cobra.Command, names []string) error {
+			if len(names) == 0 {
+				names = mobilenet.Published()
+			}
+			var all []hub.Weights
+			for _, name := range names {
+				w, ok := hub.Lookup(name)
+				if !ok {
+					return usagef(cmd, "%q are no published weights; there are %q", name, mobilenet.Published())
+				}
+				all = append(all, w)
+			}
+			client, err := hub.FromEnv()
+			if err != nil {
+				return err
+			}
+			for _, w := range all {
+				if err := do(cmd, client, w); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+}
+
+func printPath(cmd *cobra.Command, client hub.Client, w hub.Weights) error {
+	if s := client.State(w); !s.Cached {
+		return fmt.Errorf("%s is not in the cache; it would be %s", w.Name, client.Path(w))
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), client.Path(w))
+	return nil
+}
+
+func verify(cmd *cobra.Command, client hub.Client, w hub.Weights) error {
+	if err := client.Verify(w); err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: sha256 begins with %s, as published\n", client.Path(w), w.SHA256)
+	return nil
+}
