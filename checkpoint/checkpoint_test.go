@@ -1,0 +1,307 @@
+package checkpoint
+
+import (
+	"errors"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// golden is the network that testdata/golden.py saves.
+func golden(t testing.TB) *model.Model {
+	t.Helper()
+	m, err := Open("testdata/zip.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestGoldenConfig(t *testing.T) {
+	c := golden(t).Config
+	n := c.Network()
+	if c.Classes != 5 || n.First.Out != 8 || n.Last.Out != 64 || len(n.Blocks) != 6 {
+		t.Errorf("config %+v", c)
+	}
+	var strides []int
+	for _, b := range n.Blocks {
+		strides = append(strides, b.Stride)
+	}
+	if want := []int{1, 2, 1, 2, 1, 2}; !slices.Equal(strides, want) {
+		t.Errorf("strides %v, want %v", strides, want)
+	}
+}
+
+func TestEveryFormatHoldsTheSameWeights(t *testing.T) {
+	want := golden(t)
+	for file, tol := range map[string]float64{
+		"legacy.pth":              0,
+		"training.pth":            0x1p-11, // float16
+		"bfloat16.pth":            0x1p-8,
+		"timm.safetensors":        0,
+		"huggingface.safetensors": 0,
+	} {
+		t.Run(file, func(t *testing.T) {
+			m, err := Open(filepath.Join("testdata", file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameWeights(t, m.Dict, want.Dict, tol)
+		})
+	}
+}
+
+// sameWeights fails unless all values are within a relative tolerance.
+func sameWeights(t *testing.T, got, want model.StateDict, tol float64) {
+	t.Helper()
+	if len(got) != len(want) {
+		t.Errorf("%d tensors, want %d", len(got), len(want))
+	}
+	for name, w := range want {
+		g := got[name]
+		if !slices.Equal(g.Shape, w.Shape) || len(g.Data) != len(w.Data) {
+			t.Errorf("%s: shape %v, want %v", name, g.Shape, w.Shape)
+			continue
+		}
+		for i, v := range w.Data {
+			if d := math.Abs(float64(g.Data[i] - v)); !(d <= tol*math.Abs(float64(v))+tol*1e-4) {
+				t.Errorf("%s: value %d is %v, want %v", name, i, g.Data[i], v)
+				break
+			}
+		}
+	}
+}
+
+func TestNamingSaysPaddingAndPreprocessing(t *testing.T) {
+	timm, err := Open("testdata/timm.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p := timm.Config.Preprocess; p.Interpolation != model.Bicubic {
+		t.Errorf("timm: %+v", p)
+	}
+	hf, err := Open("testdata/huggingface.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := hf.Config; c.Padding != model.PadSame || c.BNEps != 1e-3 || c.Preprocess.Mean[0] != 0.5 {
+		t.Errorf("Hugging Face: %+v", c)
+	}
+}
+
+func TestSaveAndOpen(t *testing.T) {
+	m := golden(t)
+	m.Labels = []string{"a", "b", "ç", "\"d\"", "e"}
+	m.Config.Resolution = 96
+	dir := t.TempDir()
+	for _, names := range []Names{Torchvision, TIMM, HuggingFace} {
+		for _, ext := range []string{".pth", ".safetensors"} {
+			path := filepath.Join(dir, string(names)+ext)
+			if err := Save(path, m, SaveOptions{Names: names}); err != nil {
+				t.Fatal(err)
+			}
+			got, err := Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			sameWeights(t, got.Dict, m.Dict, 0)
+			if ext == ".pth" {
+				continue // carries weights only
+			}
+			if diff := cmp.Diff(m.Config, got.Config); diff != "" {
+				t.Errorf("%s: config (-want +got):\n%s", path, diff)
+			}
+			if !slices.Equal(got.Labels, m.Labels) {
+				t.Errorf("%s: labels %q", path, got.Labels)
+			}
+		}
+	}
+}
+
+func TestSaveIsDeterministic(t *testing.T) {
+	m := golden(t)
+	for _, ext := range []string{".pth", ".safetensors"} {
+		var files [2][]byte
+		for i := range files {
+			path := filepath.Join(t.TempDir(), "m"+ext)
+			if err := Save(path, m, SaveOptions{}); err != nil {
+				t.Fatal(err)
+			}
+			files[i], _ = os.ReadFile(path)
+		}
+		if !slices.Equal(files[0], files[1]) {
+			t.Errorf("%s: other bytes the second time", ext)
+		}
+	}
+}
+
+func TestInferPublishedWidths(t *testing.T) {
+	for _, w := range []float64{0.1, 0.25, 0.35, 0.5, 0.75, 1, 1.3, 1.4} {
+		c := model.Default()
+		c.Width, c.Classes = w, 3
+		m, err := model.New(c, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Infer(m.Dict)
+		if err != nil || !got.Equal(c) {
+			t.Errorf("width %v: %+v, %v", w, got, err)
+		}
+	}
+}
+
+// TestInferTIMMVariants has timm's mobilenetv2_110d and 120d: more blocks, and a
+// first and last convolution that the width does not change.
+func TestInferTIMMVariants(t *testing.T) {
+	for _, v := range []struct {
+		width, depth float64
+		blocks       int
+	}{{1.1, 1.2, 22}, {1.2, 1.4, 26}} {
+		c := model.Default()
+		c.Width, c.Table, c.FirstChannels, c.LastChannels = v.width, deeper(v.depth), 32, 1280
+		if n := len(c.Network().Blocks); n != v.blocks {
+			t.Errorf("depth %v: %d blocks, want %d", v.depth, n, v.blocks)
+		}
+		m, err := model.New(c, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := Infer(m.Dict); err != nil || !slices.Equal(got.Table, c.Table) || got.Width != v.width {
+			t.Errorf("width %v: %+v, %v", v.width, got, err)
+		}
+	}
+}
+
+func TestErrorsSayWhatIsWrong(t *testing.T) {
+	whole, err := os.ReadFile("testdata/zip.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := os.ReadFile("testdata/timm.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	huge := slices.Clone(st[:3000])
+	copy(huge, []byte{255, 255, 255, 5})
+	call := append(slices.Clone(legacyMagic), "\x80\x02cos\nsystem\nX\x02\x00\x00\x00id\x85R."...)
+	for path, want := range map[string]string{
+		"testdata/resnet18.pth":                   "unexpected (bn1.bias",
+		"testdata/module.pth":                     "save model.state_dict() instead",
+		"testdata/absent.pth":                     "no such file",
+		"testdata":                                "a folder",
+		write("empty.pth", nil):                   "empty file",
+		write("text.pth", []byte("hello")):        "neither a torch checkpoint nor safetensors",
+		write("cut.pth", whole[:len(whole)/2]):    "zip: not a valid zip file",
+		write("cut.safetensors", st[:len(st)/2]):  "bytes",
+		write("cut header.safetensors", st[:100]): "unexpected end",
+		write("long header.safetensors", huge):    "header of 100663295 bytes",
+		write("call.pth", call):                   "pickle: unexpected end",
+	} {
+		_, err := Open(path)
+		if err == nil || !strings.Contains(err.Error(), want) || !strings.HasPrefix(err.Error(), path+": ") {
+			t.Errorf("error %q, want it to begin with %q and to contain %q", err, path, want)
+		}
+	}
+	_, err = Open("testdata/resnet18.pth")
+	var mismatch *model.MismatchError
+	if !errors.As(err, &mismatch) || len(mismatch.Missing) == 0 || len(mismatch.Unexpected) == 0 {
+		t.Errorf("ResNet-18: %v", err)
+	}
+}
+
+func TestSaveErrorsLeaveNothing(t *testing.T) {
+	dir := t.TempDir()
+	if err := Save(filepath.Join(dir, "model.txt"), golden(t), SaveOptions{}); err == nil {
+		t.Error("no error for an unknown ending")
+	}
+	if err := Save(filepath.Join(dir, "m.pth"), golden(t), SaveOptions{Names: "keras"}); err == nil {
+		t.Error("no error for unknown names")
+	}
+	if files, _ := os.ReadDir(dir); len(files) != 0 {
+		t.Errorf("%d files left", len(files))
+	}
+}
+
+// TestTorchLoadsOurFile has torch load a written .pth strictly and compare its
+// logits with those of the file that torch wrote.
+func TestTorchLoadsOurFile(t *testing.T) {
+	python := testenv.SystemPython(t, "torch", "torchvision")
+	path := filepath.Join(t.TempDir(), "ours.pth")
+	c := model.Default()
+	c.Width, c.Classes = 0.25, 10
+	m, err := model.New(c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := Save(path, m, SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	const script = `
+import sys, torch, torchvision
+ours, theirs = torch.load(sys.argv[1]), sys.argv[1] + ".torch"
+model = torchvision.models.mobilenet_v2(width_mult=0.25, num_classes=10).eval()
+model.load_state_dict(ours, strict=True)
+assert [k for k in ours] == [k for k in model.state_dict()], "order"
+assert ours["features.0.1.num_batches_tracked"].dtype == torch.int64
+x = torch.rand(1, 3, 64, 64)
+y = model(x)
+torch.save(model.state_dict(), theirs)
+model.load_state_dict(torch.load(theirs))
+assert torch.equal(y, model(x))
+`
+	if out, err := exec.Command(python, "-c", script, path).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	back, err := Open(path + ".torch")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sameWeights(t, back.Dict, m.Dict, 0)
+}
+
+func TestSharedWeights(t *testing.T) {
+	m, err := Open(testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !m.Config.Equal(model.Default()) || len(m.Dict) != 314 {
+		t.Errorf("%+v with %d tensors", m.Config, len(m.Dict))
+	}
+}
+
+func BenchmarkOpen(b *testing.B) {
+	m, err := model.New(model.Default(), 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, ext := range []string{".pth", ".safetensors"} {
+		b.Run(ext, func(b *testing.B) {
+			path := filepath.Join(b.TempDir(), "m"+ext)
+			if err := Save(path, m, SaveOptions{}); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if _, err := Open(path); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
