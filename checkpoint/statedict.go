@@ -15,9 +15,9 @@ var nested = []string{"state_dict", "model_state_dict", "model", "model_ema", "s
 // DataParallel, torch.compile, weight averaging.
 var wrappers = []string{"module.", "_orig_mod.", "model."}
 
-// stateDict returns the tensors of the state dict in an unpickled value. load
-// returns the bytes of a storage.
-func stateDict(value any, load func(storage) ([]byte, error)) (model.StateDict, error) {
+// stateDict returns the tensors of the state dict in an unpickled value of a
+// file of size bytes. load returns the bytes of a storage.
+func stateDict(value any, size int, load func(storage) ([]byte, error)) (model.StateDict, error) {
 	views, err := findViews(value)
 	if err != nil {
 		return nil, err
@@ -26,9 +26,19 @@ func stateDict(value any, load func(storage) ([]byte, error)) (model.StateDict, 
 	total := uint64(0)
 	for i, key := range views.keys {
 		v := views.values[i].(view)
-		if total += v.elements(); total > maxElements {
-			return nil, &UnsupportedError{"more weights than any MobileNetV2 has"}
-		}
+		total += v.elements()
+		out[key.(string)] = model.Tensor{Shape: v.ints()}
+	}
+	if _, ok := namingOf(out); !ok {
+		// Another network: its names say so, and its weights need not be read.
+		return nil, model.Default().Network().Check(out)
+	}
+	// A value takes a byte at least, unless tensors overlap.
+	if total > uint64(size) {
+		return nil, &UnsupportedError{fmt.Sprintf("tensors that overlap: %d values in a file of %d bytes", total, size)}
+	}
+	for i, key := range views.keys {
+		v := views.values[i].(view)
 		raw, err := load(v.storage)
 		if err != nil {
 			return nil, err
@@ -139,4 +149,12 @@ func (v view) elements() uint64 {
 		n *= d
 	}
 	return n
+}
+
+func (v view) ints() []int {
+	shape := make([]int, len(v.shape))
+	for i, d := range v.shape {
+		shape[i] = int(d)
+	}
+	return shape
 }

@@ -133,10 +133,9 @@ func (v view) check() error {
 // tensor copies the elements of v out of its storage, or shares them where they
 // are contiguous float32.
 func (v view) tensor(raw []byte) model.Tensor {
-	t := model.Tensor{Shape: make([]int, len(v.shape))}
+	t := model.Tensor{Shape: v.ints()}
 	n, contiguous := uint64(1), true
 	for i := len(v.shape) - 1; i >= 0; i-- {
-		t.Shape[i] = int(v.shape[i])
 		if v.shape[i] != 1 && v.strides[i] != n {
 			contiguous = false
 		}
@@ -206,7 +205,7 @@ func parseZip(data []byte) (model.StateDict, error) {
 	if err != nil {
 		return nil, err
 	}
-	return stateDict(value, func(s storage) ([]byte, error) {
+	return stateDict(value, len(data), func(s storage) ([]byte, error) {
 		f := files[root+"data/"+s.key]
 		if f == nil {
 			return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q is missing", s.key)}
@@ -291,7 +290,7 @@ func parseLegacy(data []byte) (model.StateDict, error) {
 		begins[key] = at
 		at += int(numel) * t.size
 	}
-	return stateDict(parts[2], func(s storage) ([]byte, error) {
+	return stateDict(parts[2], len(data), func(s storage) ([]byte, error) {
 		begin, ok := begins[s.key]
 		if n := s.numel * uint64(s.dtype.size); ok && n <= uint64(len(data)-begin) {
 			return data[begin:][:n], nil
