@@ -2,10 +2,12 @@ package mobilenet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"io"
 	"os"
+	"slices"
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet/engine"
@@ -22,35 +24,32 @@ type Classifier struct {
 
 // Open loads a model as [LoadModel] does and prepares it for running.
 func Open(ctx context.Context, source string, opts ...Option) (*Classifier, error) {
-	var o options
-	for _, set := range opts {
-		set(&o)
-	}
-	m, err := load(ctx, source, o)
+	m, err := LoadModel(ctx, source, opts...)
 	if err != nil {
 		return nil, err
 	}
 	return New(m, opts...)
 }
 
-// New prepares a model in memory for running.
+// New prepares a model in memory for running. Later changes to m don't reach the
+// classifier.
 func New(m *model.Model, opts ...Option) (*Classifier, error) {
-	var o options
-	for _, set := range opts {
-		set(&o)
+	o := collect(opts)
+	labels, err := o.labelsOf(m)
+	if err != nil {
+		return nil, err
 	}
 	e, err := engine.Compile(m, engine.Options{Threads: o.threads})
 	if err != nil {
 		return nil, err
 	}
-	labels := m.Labels
 	if labels == nil {
 		labels = make([]string, m.Config.Classes)
 		for i := range labels {
 			labels[i] = strconv.Itoa(i)
 		}
 	}
-	return &Classifier{config: m.Config, labels: labels, engine: e}, nil
+	return &Classifier{config: m.Config, labels: slices.Clone(labels), engine: e}, nil
 }
 
 // Config is the model's config.
@@ -58,7 +57,7 @@ func (c *Classifier) Config() model.Config { return c.config }
 
 // Labels names the classes by index. Where the model has no names they are the
 // indices.
-func (c *Classifier) Labels() []string { return c.labels }
+func (c *Classifier) Labels() []string { return slices.Clone(c.labels) }
 
 // Decode reads a photo (JPEG, PNG, GIF, WebP, BMP, TIFF), turned as its EXIF
 // orientation says, with the pixels that Pillow gives. It is better input than
@@ -104,8 +103,11 @@ func (c *Classifier) ClassifyBatch(ctx context.Context, imgs []image.Image, k in
 		return nil, err
 	}
 	out := make([][]Prediction, len(imgs))
-	for i := range out {
-		out[i] = top(logits[i], c.labels, k)
+	for i, row := range logits {
+		if !finite(row) {
+			return nil, errors.New("the model's output is not finite: its weights are damaged")
+		}
+		out[i] = top(row, c.labels, k)
 	}
 	return out, nil
 }
@@ -114,21 +116,25 @@ func (c *Classifier) ClassifyBatch(ctx context.Context, imgs []image.Image, k in
 // softmax.
 func (c *Classifier) Logits(ctx context.Context, imgs ...image.Image) ([][]float32, error) {
 	logits := make([]float32, len(imgs)*c.config.Classes)
-	err := c.run(ctx, imgs, engine.Output{Logits: logits})
-	return rows(logits, c.config.Classes), err
+	if err := c.run(ctx, imgs, engine.Output{Logits: logits}); err != nil {
+		return nil, err
+	}
+	return slices.Collect(slices.Chunk(logits, c.config.Classes)), nil
 }
 
 // Embed returns the features of a photo: the output of the global average pool,
 // 1280 values at width 1.
 func (c *Classifier) Embed(ctx context.Context, img image.Image) ([]float32, error) {
 	features := make([]float32, c.config.Network().Classifier.In)
-	err := c.run(ctx, []image.Image{img}, engine.Output{Features: features})
-	return features, err
+	if err := c.run(ctx, []image.Image{img}, engine.Output{Features: features}); err != nil {
+		return nil, err
+	}
+	return features, nil
 }
 
 func (c *Classifier) run(ctx context.Context, imgs []image.Image, out engine.Output) error {
 	if len(imgs) == 0 {
-		return fmt.Errorf("no images")
+		return errors.New("no images")
 	}
 	side := c.config.Resolution
 	pixels := make([]byte, 0, len(imgs)*side*side*3)
@@ -137,7 +143,7 @@ func (c *Classifier) run(ctx context.Context, imgs []image.Image, out engine.Out
 			return err
 		}
 		if img == nil || img.Bounds().Empty() {
-			return fmt.Errorf("an image without pixels")
+			return errors.New("an image without pixels")
 		}
 		pixels = append(pixels, c.prepare(img).Pix...)
 	}
@@ -160,13 +166,4 @@ func (c *Classifier) prepare(img image.Image) prepared {
 		return p
 	}
 	return prepared{vision.Crop(vision.FromImage(img), c.config.Preprocess, c.config.Resolution)}
-}
-
-// rows cuts v into rows of n.
-func rows(v []float32, n int) [][]float32 {
-	var out [][]float32
-	for ; len(v) > 0; v = v[n:] {
-		out = append(out, v[:n:n])
-	}
-	return out
 }

@@ -24,6 +24,14 @@ type options struct {
 	progress func(name string, done, total int64)
 }
 
+func collect(opts []Option) options {
+	var o options
+	for _, set := range opts {
+		set(&o)
+	}
+	return o
+}
+
 // WithThreads sets how many cores a classifier uses at most; 0, the default,
 // means all.
 func WithThreads(n int) Option { return func(o *options) { o.threads = n } }
@@ -44,26 +52,13 @@ func WithProgress(f func(name string, done, total int64)) Option {
 // "imagenet1k_v2"), which are downloaded once and cached, or the path of a .pth or
 // .safetensors file. The model has a label for each class where they are known.
 func LoadModel(ctx context.Context, source string, opts ...Option) (*model.Model, error) {
-	var o options
-	for _, set := range opts {
-		set(&o)
-	}
-	return load(ctx, source, o)
-}
-
-func load(ctx context.Context, source string, o options) (*model.Model, error) {
+	o := collect(opts)
 	m, err := read(ctx, source, o)
 	if err != nil {
 		return nil, err
 	}
-	if o.labels != nil {
-		m.Labels = o.labels
-	}
-	if m.Labels == nil {
-		m.Labels = defaultLabels(m.Config.Classes)
-	}
-	if m.Labels != nil && len(m.Labels) != m.Config.Classes {
-		return nil, fmt.Errorf("%s: %d labels for %d classes", source, len(m.Labels), m.Config.Classes)
+	if m.Labels, err = o.labelsOf(m); err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
 	}
 	return m, nil
 }
@@ -107,14 +102,24 @@ func Published() []string {
 	return names
 }
 
-// defaultLabels are ImageNet's names where the number of classes says that it
-// is ImageNet: 1000, or 1001 with TensorFlow's background class.
-func defaultLabels(classes int) []string {
-	switch classes {
-	case 1000:
-		return dataset.ImageNetLabels()
-	case 1001:
-		return dataset.ImageNet1001Labels()
+// labelsOf names the classes of m: as the option says, as the model does, or, if
+// their number says that it is ImageNet's (1000, or 1001 with TensorFlow's
+// background class), as ImageNet does. It returns nil where nobody knows.
+func (o options) labelsOf(m *model.Model) ([]string, error) {
+	labels := o.labels
+	if labels == nil {
+		labels = m.Labels
 	}
-	return nil
+	if labels == nil {
+		switch m.Config.Classes {
+		case 1000:
+			labels = dataset.ImageNetLabels()
+		case 1001:
+			labels = dataset.ImageNet1001Labels()
+		}
+	}
+	if labels != nil && len(labels) != m.Config.Classes {
+		return nil, fmt.Errorf("%d labels for a model of %d classes", len(labels), m.Config.Classes)
+	}
+	return labels, nil
 }

@@ -46,3 +46,13 @@ func softmax(logits []float32) []float64 {
 	}
 	return p
 }
+
+// finite reports whether v has neither NaN nor infinities.
+func finite(v []float32) bool {
+	for _, x := range v {
+		if x-x != 0 { // Inf-Inf is NaN
+			return false
+		}
+	}
+	return true
+}

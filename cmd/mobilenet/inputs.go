@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -17,114 +18,132 @@ import (
 // extensions are those of the files that a folder is searched for.
 var extensions = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 
-// findPhotos turns arguments into the names of photos: files as they are,
-// folders searched through and through, patterns that the shell left alone, "-"
-// and URLs. An argument that stands for nothing keeps its place, so that reading
-// it reports why.
-func findPhotos(args []string) ([]string, error) {
-	var photos []string
-	for _, arg := range args {
-		found := []string{arg}
-		switch info, err := os.Stat(arg); {
-		case arg == "-" || isURL(arg):
-		case err == nil && info.IsDir():
-			if found, err = searchFolder(arg); err != nil {
-				return nil, err
-			}
-		case err != nil && strings.ContainsAny(arg, "*?["):
-			if matches, err := filepath.Glob(arg); err == nil && len(matches) > 0 {
-				found = matches
-			}
-		}
-		photos = append(photos, found...)
-	}
-	return photos, nil
+// A photoError says why a photo, or a folder of them, can't be read.
+type photoError struct {
+	name string
+	err  error // does not repeat the name
 }
 
-// searchFolder lists the images in a folder and the folders in it, by name.
-func searchFolder(dir string) ([]string, error) {
-	var found []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
+// findPhotos turns arguments into the names of photos: files as they are,
+// folders searched through and through, patterns that the shell left alone, "-"
+// and URLs. What is not there is found out now, before a model is loaded.
+func findPhotos(args []string) (names []string, failures []photoError) {
+	for _, arg := range args {
+		if arg == "-" || isURL(arg) {
+			names = append(names, arg)
+			continue
 		}
-		if !d.IsDir() && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))) {
-			found = append(found, path)
+		paths := []string{arg}
+		if _, err := os.Stat(arg); err != nil {
+			if paths, _ = filepath.Glob(arg); len(paths) == 0 {
+				failures = append(failures, photoError{arg, withoutPath(err)})
+			}
+		}
+		for _, path := range paths {
+			if info, err := os.Stat(path); err != nil || !info.IsDir() {
+				names = append(names, path)
+				continue
+			}
+			found, failed := searchFolder(path)
+			names, failures = append(names, found...), append(failures, failed...)
+		}
+	}
+	return names, failures
+}
+
+// searchFolder lists the images in a folder and in those below it, by name.
+func searchFolder(dir string) (names []string, failures []photoError) {
+	// As an fs.FS, because filepath.WalkDir would not follow a link to dir.
+	fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
+		name := filepath.Join(dir, filepath.FromSlash(path))
+		switch {
+		case err != nil:
+			failures = append(failures, photoError{name, withoutPath(err)})
+		case !d.IsDir() && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))):
+			names = append(names, name)
 		}
 		return nil
 	})
-	if err == nil && len(found) == 0 {
-		err = fmt.Errorf("%s: no images in this folder (%s)", dir, strings.Join(extensions, " "))
+	if len(names)+len(failures) == 0 {
+		failures = []photoError{{dir, errors.New("no images in this folder")}}
 	}
-	return found, err
+	return names, failures
 }
 
 func isURL(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
 }
 
-// maxPhoto bounds the bytes of a photo; no camera's JPEG comes close.
-const maxPhoto = 256 << 20
+// Bounds on the bytes of a photo. A TIFF of 100 megapixels with 16 bits a sample
+// has 600 MB; what cameras and web servers send is far from the second.
+const (
+	maxFile     = 1 << 30
+	maxDownload = 64 << 20
+)
 
-// readPhoto returns the bytes of a photo. The error does not name it.
+// readPhoto returns the bytes of a photo. The error does not repeat the name.
 func readPhoto(ctx context.Context, name string, stdin io.Reader) ([]byte, error) {
 	switch {
 	case name == "-":
-		return readBounded(stdin)
+		return readBounded(stdin, maxFile)
 	case isURL(name):
-		return fetch(ctx, name)
+		return download(ctx, name)
+	}
+	// A device might never end. A pipe does: <(command) is one.
+	info, err := os.Stat(name)
+	if err != nil {
+		return nil, withoutPath(err)
+	}
+	if info.IsDir() || info.Mode()&(fs.ModeDevice|fs.ModeSocket|fs.ModeIrregular) != 0 {
+		return nil, errors.New("not a file")
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, withoutPath(err)
 	}
 	defer f.Close()
-	// A pipe or a device would block or never end.
-	info, err := f.Stat()
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	if info.Mode()&(os.ModeDevice|os.ModeSocket|os.ModeIrregular) != 0 {
-		return nil, errors.New("not a file")
-	}
-	return readBounded(f)
+	return readBounded(f, maxFile)
 }
 
-func readBounded(r io.Reader) ([]byte, error) {
-	data, err := io.ReadAll(io.LimitReader(r, maxPhoto+1))
+func readBounded(r io.Reader, limit int64) ([]byte, error) {
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, withoutPath(err)
 	}
-	if len(data) > maxPhoto {
-		return nil, fmt.Errorf("more than the limit of %d MB", maxPhoto>>20)
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("more than the limit of %d MiB", limit>>20)
 	}
 	return data, nil
 }
 
-// fetchTimeout is for the whole photo.
-const fetchTimeout = 60 * time.Second
+// downloadTimeout is for the whole photo.
+const downloadTimeout = time.Minute
 
-func fetch(ctx context.Context, url string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
-	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+// download returns what is at a URL. http.Client follows at most 10 redirects.
+func download(ctx context.Context, address string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, err
+		return nil, withoutPath(err)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	client := http.Client{Timeout: downloadTimeout}
+	resp, err := client.Do(req)
 	if err != nil {
-		return nil, err
+		return nil, withoutPath(err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("the server answered %s", resp.Status)
+		return nil, fmt.Errorf("the server answers %s", resp.Status)
 	}
-	return readBounded(resp.Body)
+	return readBounded(resp.Body, maxDownload)
 }
 
-// withoutPath drops the path that os puts in its errors: the report names it.
+// withoutPath drops the path or URL that os and net/http put in their errors: the
+// report begins with it.
 func withoutPath(err error) error {
-	if e := (*fs.PathError)(nil); errors.As(err, &e) {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	if e, ok := errors.AsType[*url.Error](err); ok {
 		return e.Err
 	}
 	return err

@@ -32,13 +32,12 @@ func run() int {
 	signal.Ignore(syscall.SIGPIPE)
 	err := newRoot().ExecuteContext(ctx)
 	var usage *usageError
-	var failed *filesError
 	switch {
 	case err == nil, errors.Is(err, syscall.EPIPE):
 		return 0
 	case ctx.Err() != nil:
 		return exitInterrupted
-	case errors.As(err, &failed): // each file was reported when it failed
+	case errors.Is(err, errReported):
 		return exitFailed
 	}
 	fmt.Fprintln(os.Stderr, "error:", err)

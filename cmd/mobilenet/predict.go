@@ -2,12 +2,11 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"image"
 	"io"
-	"os"
+	"runtime"
 	"slices"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -74,48 +73,40 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 	return oneOf(cmd, "format", f.format, "table", "json", "csv")
 }
 
-// A filesError says that some photos could not be read; each was reported.
-type filesError struct{ failed, total int }
-
-func (e *filesError) Error() string { return fmt.Sprintf("%d of %d photos failed", e.failed, e.total) }
+// errReported says that some photos failed. Each was reported when it did.
+var errReported = errors.New("some photos failed")
 
 func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
-	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
-	photos, err := findPhotos(args)
-	if err != nil {
-		return err
+	if f.threads == 0 {
+		f.threads = runtime.GOMAXPROCS(0)
 	}
-	c, err := f.open(ctx, stderr)
-	if err != nil {
-		return err
-	}
-	threads := f.threads
-	if threads == 0 {
-		threads = cores()
-	}
+	runtime.GOMAXPROCS(min(f.threads, runtime.GOMAXPROCS(0))) // for decoding, too
 	if f.batch == 0 {
-		f.batch = threads
+		f.batch = f.threads
 	}
-	out := newResults(f.format, cmd.OutOrStdout())
-	bar := newPhotoBar(stderr, len(photos))
-	decoded := decodeAll(ctx, photos, cmd.InOrStdin(), threads, f.batch, !f.asStored, c.Prepare)
-	failed := 0
-	for batch := range decoded {
-		n, err := f.classify(ctx, c, batch, out, stderr, bar)
-		if err != nil {
-			return err
-		}
-		failed += n
+	stderr := cmd.ErrOrStderr()
+	names, failures := findPhotos(args)
+	for _, e := range failures {
+		report(stderr, e)
 	}
-	bar.finish()
-	if err := out.close(); err != nil {
+	if len(names) == 0 {
+		return errReported
+	}
+	c, err := f.open(cmd.Context(), stderr)
+	if err != nil {
 		return err
 	}
-	if ctx.Err() != nil {
-		return ctx.Err()
+	bar := newPhotoBar(stderr, len(names))
+	defer bar.finish()
+	p := predictor{c: c, top: f.top, out: newResults(f.format, cmd.OutOrStdout()), bar: bar, stderr: stderr}
+	photos := decodeAll(cmd.Context(), names, f.threads, f.threads+f.batch, func(name string) photo {
+		return f.decode(cmd.Context(), name, cmd.InOrStdin(), c)
+	})
+	if err := p.run(cmd.Context(), photos, f.batch); err != nil {
+		return err
 	}
-	if failed > 0 {
-		return &filesError{failed, len(photos)}
+	if p.failed || len(failures) > 0 {
+		return errReported
 	}
 	return nil
 }
@@ -135,103 +126,20 @@ func (f *predictFlags) open(ctx context.Context, stderr io.Writer) (*mobilenet.C
 	return mobilenet.Open(ctx, f.model, opts...)
 }
 
-// A photo is one of the inputs on its way.
-type photo struct {
-	name  string
-	image image.Image // prepared, nil if err is not
-	err   error
-}
-
-// classify runs a batch, writes the results in order and reports what failed.
-func (f *predictFlags) classify(ctx context.Context, c *mobilenet.Classifier, batch []photo, out results, stderr io.Writer, bar photoBar) (failed int, err error) {
-	var images []image.Image
-	for _, p := range batch {
-		if p.err == nil {
-			images = append(images, p.image)
-		}
-	}
-	var predictions [][]mobilenet.Prediction
-	if len(images) > 0 {
-		if predictions, err = c.ClassifyBatch(ctx, images, f.top); err != nil {
-			return 0, err
-		}
-	}
-	for _, p := range batch {
-		bar.add()
-		if p.err != nil {
-			if ctx.Err() == nil {
-				bar.clear()
-				fmt.Fprintf(stderr, "mobilenet: %s: %v\n", p.name, p.err)
-			}
-			failed++
-			continue
-		}
-		if err := out.add(p.name, predictions[0]); err != nil {
-			return failed, err
-		}
-		predictions = predictions[1:]
-	}
-	return failed, nil
-}
-
-// decodeAll reads, decodes and prepares photos on so many goroutines and returns
-// them in order, in batches. A few batches are kept ahead of the reader, however
-// many photos there are.
-func decodeAll(ctx context.Context, names []string, stdin io.Reader, threads, batch int, upright bool, prepare func(image.Image) image.Image) <-chan []photo {
-	batches := make(chan []photo)
-	slots := make(chan chan photo, threads+batch) // in order; its length bounds the photos in memory
-	work := make(chan func(), threads)
-	var wg sync.WaitGroup
-	for range threads {
-		wg.Go(func() {
-			for do := range work {
-				do()
-			}
-		})
-	}
-	go func() {
-		defer close(slots)
-		defer close(work)
-		for _, name := range names {
-			slot := make(chan photo, 1)
-			select {
-			case slots <- slot:
-			case <-ctx.Done():
-				return
-			}
-			work <- func() { slot <- decode(ctx, name, stdin, upright, prepare) }
-		}
-	}()
-	go func() {
-		defer close(batches)
-		var b []photo
-		for slot := range slots {
-			if b = append(b, <-slot); len(b) == batch {
-				batches <- b
-				b = nil
-			}
-		}
-		if len(b) > 0 {
-			batches <- b
-		}
-	}()
-	return batches
-}
-
-func decode(ctx context.Context, name string, stdin io.Reader, upright bool, prepare func(image.Image) image.Image) photo {
+// decode reads a photo and prepares it for the network.
+func (f *predictFlags) decode(ctx context.Context, name string, stdin io.Reader, c *mobilenet.Classifier) photo {
 	data, err := readPhoto(ctx, name, stdin)
 	if err != nil {
 		return photo{name: name, err: err}
 	}
-	img, err := vision.Decode(data, vision.DecodeOptions{IgnoreOrientation: !upright})
+	img, err := vision.Decode(data, vision.DecodeOptions{IgnoreOrientation: f.asStored})
 	if err != nil {
 		return photo{name: name, err: err}
 	}
-	return photo{name: name, image: prepare(img)}
+	return photo{name: name, image: c.Prepare(img)}
 }
 
-// isTerminal reports whether w is a terminal.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	return ok && isTerminalFile(f)
+// report writes why a photo failed.
+func report(stderr io.Writer, e photoError) {
+	fmt.Fprintf(stderr, "mobilenet: %s: %v\n", e.name, e.err)
 }

@@ -3,15 +3,16 @@ package main
 import (
 	"io"
 	"os"
-	"runtime"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 )
 
-func isTerminalFile(f *os.File) bool { return term.IsTerminal(int(f.Fd())) }
-
-func cores() int { return runtime.GOMAXPROCS(0) }
+// isTerminal reports whether w is a terminal.
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
+}
 
 // fewPhotos need no progress bar: they are done before anybody looks.
 const fewPhotos = 20
