@@ -49,11 +49,13 @@ func first24AVX2(a *First)
 func first32AVX2(a *First)
 
 // depthwise1AVX2 is Depthwise for stride 1.
+// It puts out as many pixels as Dst has room for.
 //
 //go:noescape
 func depthwise1AVX2(a *Depthwise)
 
 // depthwise2AVX2 is Depthwise for stride 2.
+// It puts out as many pixels as Dst has room for.
 //
 //go:noescape
 func depthwise2AVX2(a *Depthwise)

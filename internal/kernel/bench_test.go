@@ -49,15 +49,25 @@ func BenchmarkPointwise(b *testing.B) {
 	}
 }
 
+// filled returns n floats that have been written: memory that is only read may
+// be one page of zeros over and over.
+func filled(n int) []float32 {
+	s := Aligned(n)
+	for i := range s {
+		s[i] = float32(i%7-3) / 4
+	}
+	return s
+}
+
 // pointwiseLayer returns the calls of a layer.
 func pointwiseLayer(pixels, k, n int) []Pointwise {
-	src := Aligned(Blocks(k) * pixels * Block)
+	src := filled(Blocks(k) * pixels * Block)
 	dst := Aligned(Blocks(n) * pixels * Block)
 	var calls []Pointwise
 	for b := range Blocks(n) {
 		nr := NR(n, b)
 		calls = append(calls, Pointwise{
-			Dst: dst[b*pixels*Block:], Src: src, W: Aligned(k * nr), Bias: Aligned(nr),
+			Dst: dst[b*pixels*Block:], Src: src, W: filled(k * nr), Bias: filled(nr),
 			Pixels: pixels, K: k, SrcStride: pixels * Block, NR: nr, ReLU6: true,
 		})
 	}
@@ -69,12 +79,12 @@ func BenchmarkDepthwise(b *testing.B) {
 		peak := peak(set)
 		for _, s := range []struct{ width, stride int }{{112, 1}, {112, 2}, {56, 1}, {56, 2}, {14, 1}, {7, 1}} {
 			b.Run(fmt.Sprintf("isa=%s/width=%d/stride=%d", set.Name, s.width, s.stride), func(b *testing.B) {
+				row := s.width * Block
+				rows := filled(4 * row)
 				a := Depthwise{
-					Dst: Aligned(s.width * Block), W: Aligned(9 * Block), Bias: Aligned(Block),
+					Dst: rows[3*row:], Rows: [3][]float32{rows, rows[row:], rows[2*row:]},
+					W: filled(9 * Block), Bias: filled(Block),
 					Width: s.width, Stride: s.stride, Left: 1, NR: Block,
-				}
-				for j := range a.Rows {
-					a.Rows[j] = Aligned(s.width * Block)
 				}
 				for b.Loop() {
 					set.Depthwise(a)
@@ -90,9 +100,9 @@ func BenchmarkFirst(b *testing.B) {
 		peak := peak(set)
 		b.Run(fmt.Sprintf("isa=%s/width=112", set.Name), func(b *testing.B) {
 			const width = 112
-			a := First{Dst: Aligned(width * Block), W: Aligned(27 * Block), Bias: Aligned(Block), Width: width, NR: Block}
+			a := First{Dst: Aligned(width * Block), W: filled(27 * Block), Bias: filled(Block), Width: width, NR: Block}
 			for j := range a.Rows {
-				a.Rows[j] = Aligned(6*width + 3)
+				a.Rows[j] = filled(6*width + 3)
 			}
 			for b.Loop() {
 				set.First(a)
@@ -105,7 +115,7 @@ func BenchmarkFirst(b *testing.B) {
 func BenchmarkPool(b *testing.B) {
 	for _, set := range Available() {
 		b.Run(fmt.Sprintf("isa=%s/pixels=49", set.Name), func(b *testing.B) {
-			a := Pool{Dst: Aligned(Block), Src: Aligned(49 * Block), Pixels: 49}
+			a := Pool{Dst: Aligned(Block), Src: filled(49 * Block), Pixels: 49}
 			for b.Loop() {
 				set.Pool(a)
 			}

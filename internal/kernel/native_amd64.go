@@ -16,26 +16,23 @@ func native() []*Set {
 var avx2 = Set{
 	Name: "avx2",
 	Pointwise: func(a Pointwise) {
-		for p := a.pieces(avx2Chunk); p.next(); {
-			switch a.NR {
-			case 8:
-				pointwise8AVX2(&p.Pointwise)
-			case 16:
-				pointwise16AVX2(&p.Pointwise)
-			case 24:
-				pointwise24AVX2(&p.Pointwise)
-			case 32:
-				pointwise32AVX2(&p.Pointwise)
-			}
+		a.check()
+		if a.short(avx2Weights) {
+			pointwiseAVX2(&a)
+			return
+		}
+		for p, piece := a.pieces(avx2Weights), a; p.next(&piece); {
+			pointwiseAVX2(&piece)
 		}
 	},
 	Depthwise: func(a Depthwise) {
 		a.check()
-		switch a.Stride {
-		case 1:
-			depthwise1AVX2(&a)
-		case 2:
-			depthwise2AVX2(&a)
+		if a.short() {
+			depthwiseAVX2(&a)
+			return
+		}
+		for p, part := (parts{whole: &a}), a; p.next(&part); {
+			depthwiseAVX2(&part)
 		}
 	},
 	First: func(a First) {
@@ -61,6 +58,28 @@ var avx2 = Set{
 	},
 }
 
-// avx2Chunk is the weights, in floats, that stay in the first-level cache
-// beside what streams through it.
-var avx2Chunk = 192 * 32
+// avx2Weights is how many weights stay in a first-level cache of 32 KB beside
+// what streams through it: 24 KB.
+const avx2Weights = 192 * Block
+
+func pointwiseAVX2(a *Pointwise) {
+	switch a.NR {
+	case 8:
+		pointwise8AVX2(a)
+	case 16:
+		pointwise16AVX2(a)
+	case 24:
+		pointwise24AVX2(a)
+	case 32:
+		pointwise32AVX2(a)
+	}
+}
+
+func depthwiseAVX2(a *Depthwise) {
+	switch a.Stride {
+	case 1:
+		depthwise1AVX2(a)
+	case 2:
+		depthwise2AVX2(a)
+	}
+}

@@ -6,57 +6,92 @@ package kernel
 // goes on from the sums that the one before left in Dst: for each output the
 // operations and their order are those of a single call.
 type pieces struct {
-	Pointwise // the piece
-	whole     Pointwise
-	pixel, k  int // where the piece begins
-	run       int // pixels a piece
-	chunk     int // k a piece
+	whole    *Pointwise
+	pixel, k int // where the next piece begins
+	run      int // pixels a piece
+	chunk    int // k a piece, a multiple of Block
 }
 
-// pieceMACs takes the slowest CPU with vectors below 100 microseconds.
+// pieceMACs takes a CPU with vectors less than 100 microseconds.
 const pieceMACs = 1 << 21
 
-// pieces checks a and begins before its first piece. Weights is the number of
-// weights that a piece may use.
-func (a Pointwise) pieces(weights int) pieces {
-	a.check()
-	p := pieces{whole: a}
-	// Blocks of K stay whole. A short last chunk would cost more than it saves.
-	p.chunk = max(1, weights/(Block*a.NR)) * Block
-	if n := (a.K + p.chunk - 1) / p.chunk; n > 1 {
-		p.chunk = (Blocks(a.K) + n - 1) / n * Block
-	} else {
-		p.chunk = a.K
-	}
-	p.run = max(1, pieceMACs/(p.chunk*a.NR))
-	p.k = -p.chunk
-	return p
+// short reports whether a needs no cutting: most calls, which would feel the
+// time it takes.
+func (a *Pointwise) short(weights int) bool {
+	return a.K*a.NR <= weights && a.Pixels*a.K*a.NR <= pieceMACs
 }
 
-// next moves on to the next piece and reports whether there is one.
-func (p *pieces) next() bool {
-	a := &p.whole
-	p.k += p.chunk
-	if p.k >= a.K {
-		p.k = 0
-		p.pixel += p.run
-	}
+// pieces cuts a so that a piece has about as many weights.
+func (a *Pointwise) pieces(weights int) pieces {
+	chunks := (a.K*a.NR + weights - 1) / weights
+	blocks := (Blocks(a.K) + chunks - 1) / chunks
+	chunk := Block * blocks
+	return pieces{whole: a, run: max(1, pieceMACs/(chunk*a.NR)), chunk: chunk}
+}
+
+// next makes piece, a copy of the whole at first, the next piece. It reports
+// whether there is one.
+func (p *pieces) next(piece *Pointwise) bool {
+	a := p.whole
 	if p.pixel >= a.Pixels {
 		return false
 	}
 	at := p.pixel * Block
-	p.Pointwise = *a
-	p.Pixels = min(p.run, a.Pixels-p.pixel)
-	p.K = min(p.chunk, a.K-p.k)
-	p.Dst = a.Dst[at:]
-	p.Src = a.Src[p.k/Block*a.SrcStride+at:]
-	p.W = a.W[p.k*a.NR:]
-	if a.Add != nil {
-		p.Add = a.Add[at:]
-	}
+	piece.Pixels = min(p.run, a.Pixels-p.pixel)
+	piece.K = min(p.chunk, a.K-p.k)
+	piece.Dst = a.Dst[at:]
+	piece.Src = a.Src[p.k/Block*a.SrcStride+at:]
+	piece.W = a.W[p.k*a.NR:]
+	piece.Add, piece.Bias = a.Add, a.Bias
 	if p.k > 0 {
-		p.Add, p.Bias = p.Dst, nil
+		piece.Add, piece.Bias = piece.Dst, nil
+	} else if a.Add != nil {
+		piece.Add = a.Add[at:]
 	}
-	p.ReLU6 = a.ReLU6 && p.k+p.K == a.K
+	p.k += piece.K
+	piece.ReLU6 = a.ReLU6 && p.k == a.K
+	if p.k == a.K {
+		p.k = 0
+		p.pixel += p.run
+	}
+	return true
+}
+
+// parts cuts a row of a depthwise convolution into parts that stay in the
+// first-level cache while assembly goes over them vector by vector.
+type parts struct {
+	whole *Depthwise
+	out   int // output pixel where the next part begins
+}
+
+// partWidth output pixels at stride 2 are 3 times 57 columns in and 28 out, 25 KB.
+const partWidth = 28
+
+// short reports whether a needs no cutting, and ends Dst where the row ends.
+func (a *Depthwise) short() bool {
+	n := a.OutWidth()
+	a.Dst = a.Dst[:(n-1)*Block+a.NR]
+	return n <= partWidth
+}
+
+// next makes part, a copy of the whole at first, the next part. It reports
+// whether there is one.
+func (p *parts) next(part *Depthwise) bool {
+	a := p.whole
+	n := min(partWidth, a.OutWidth()-p.out)
+	if n <= 0 {
+		return false
+	}
+	part.Dst = a.Dst[p.out*Block:][:(n-1)*Block+a.NR]
+	first := 0 // the first column
+	if p.out > 0 {
+		first, part.Left = p.out*a.Stride-a.Left, 0
+	}
+	end := min((p.out+n-1)*a.Stride-a.Left+3, a.Width)
+	part.Width = end - first
+	for j, row := range a.Rows {
+		part.Rows[j] = row[first*Block:]
+	}
+	p.out += n
 	return true
 }

@@ -27,6 +27,37 @@ func address(c Component) Mem {
 	return b.Addr
 }
 
+// An ahead goes over the weights behind those of a call and fetches them into
+// the second-level cache, a line per iteration of k: where weights are many they
+// are the next ones. Without it the 7x7 layers take 8 % longer.
+type ahead struct {
+	a       Component
+	at, end reg.Register
+}
+
+func newAhead(a Component, nr int) ahead {
+	at, end := Load(a.Field("W").Base(), GP64()), Load(a.Field("K"), GP64())
+	IMUL3Q(U32(4*nr), end, end)
+	ADDQ(end, at)
+	ADDQ(at, end)
+	return ahead{a, at, end}
+}
+
+// line emits the fetch of a line.
+func (h ahead) line() {
+	PREFETCHT1(Mem{Base: h.at})
+	ADDQ(Imm(lineBytes), h.at)
+}
+
+// wrap emits the end of a tile: as many weights as the call has are enough, then
+// it fetches lines that are there.
+func (h ahead) wrap(label string) {
+	CMPQ(h.at, h.end)
+	JB(LabelRef(label))
+	Load(h.a.Field("W").Base(), h.at)
+	Label(label)
+}
+
 // pointwise emits the pointwise convolution for an NR.
 func (s isa) pointwise(nr int) {
 	a := declare(fmt.Sprintf("pointwise%d%s", nr, s.name), "Pointwise",
@@ -34,6 +65,7 @@ func (s isa) pointwise(nr int) {
 		"counts as zeros; there must be Add then.")
 	add := Load(a.Field("Add").Base(), GP64())
 	src := Load(a.Field("Src").Base(), GP64())
+	next := newAhead(a, nr)
 	tiler{
 		isa: s, shape: s.shapes[nr], nr: nr,
 		pixels: Load(a.Field("Pixels"), GP64()),
@@ -53,14 +85,17 @@ func (s isa) pointwise(nr int) {
 			t.each(func(at int, sum reg.VecPhysical) { VMOVUPS(Mem{Base: add, Disp: at}, sum) })
 			Label(t.label + "sum")
 		},
-		sum: func(t *tile) { t.sumChannels(a, src) },
+		sum: func(t *tile) { t.sumChannels(a, src, next) },
 		finish: func(t *tile) {
 			CMPB(address(a.Field("ReLU6")), Imm(0))
 			JE(LabelRef(t.label + "store"))
 			t.relu6()
 			Label(t.label + "store")
 		},
-		moved: func(rows int) { ADDQ(imm(rows*pixelBytes), add) },
+		moved: func(rows int) {
+			ADDQ(imm(rows*pixelBytes), add)
+			next.wrap(tileLabel(rows) + "ahead")
+		},
 	}.emit()
 }
 
@@ -68,7 +103,7 @@ func (s isa) pointwise(nr int) {
 const unroll = 4
 
 // sumChannels emits the loop over the blocks of input channels.
-func (t *tile) sumChannels(a Component, src reg.Register) {
+func (t *tile) sumChannels(a Component, src reg.Register, next ahead) {
 	const block = pixelBytes / 4
 	in, w, left, n := GP64(), GP64(), GP64(), GP64()
 	MOVQ(src, in)
@@ -87,6 +122,7 @@ func (t *tile) sumChannels(a Component, src reg.Register) {
 	for k := range unroll {
 		t.multiply(Mem{Base: in, Disp: 4 * k}, Mem{Base: w, Disp: 4 * t.nr * k})
 	}
+	next.line()
 	ADDQ(Imm(4*unroll), in)
 	ADDQ(imm(4*t.nr*unroll), w)
 	DECQ(n)

@@ -19,6 +19,7 @@ type walker struct {
 	w        reg.Register
 	at, end  reg.Register // bytes into the input rows
 	out      reg.Register // next output
+	stop     reg.Register // end of the outputs
 	channels reg.Register // to come
 	left     Mem          // columns of padding
 
@@ -34,7 +35,8 @@ type walker struct {
 // along the row, which ends at the label "end".
 func (s isa) depthwise(stride int, body func(w *walker)) {
 	a := declare(fmt.Sprintf("depthwise%d%s", stride, s.name), "Depthwise",
-		fmt.Sprintf("is Depthwise for stride %d.", stride))
+		fmt.Sprintf("is Depthwise for stride %d.", stride),
+		"It puts out as many pixels as Dst has room for.")
 	w := walker{
 		dst:      Load(a.Field("Dst").Base(), GP64()),
 		bias:     Load(a.Field("Bias").Base(), GP64()),
@@ -43,12 +45,14 @@ func (s isa) depthwise(stride int, body func(w *walker)) {
 		channels: Load(a.Field("NR"), GP64()),
 		at:       GP64(),
 		out:      GP64(),
+		stop:     Load(a.Field("Dst").Len(), GP64()),
 		left:     address(a.Field("Left")),
 	}
 	for j := range w.in {
 		w.in[j] = Load(a.Field("Rows").Index(j).Base(), GP64())
 	}
 	SHLQ(Imm(7), w.end)
+	LEAQ(Mem{Base: w.dst, Index: w.stop, Scale: 4}, w.stop)
 	for _, bytes := range s.widths {
 		w.label, w.bytes = fmt.Sprintf("x%d", bytes/4), bytes
 		free := s.file()
@@ -86,10 +90,12 @@ type tap struct {
 	column int
 }
 
-// column emits the next column.
+// column emits the next column. Each vector after the first of a cache line has
+// the line behind fetched, for the vectors to come.
 func (w *walker) column(taps ...tap) {
 	for j, in := range w.in {
 		VMOVUPS(Mem{Base: in, Index: w.at, Scale: 1}, w.x)
+		PREFETCHT0(Mem{Base: in, Index: w.at, Scale: 1, Disp: w.bytes})
 		for _, t := range taps {
 			VFMADD231PS(w.x, w.weights[3*j+t.column], t.sum)
 		}
@@ -113,8 +119,18 @@ func (w *walker) last(label string) {
 	JE(LabelRef(w.label + label))
 }
 
+// finish emits what follows the last column: sum is stored if it is an output,
+// and not one that lies behind the last.
+func (w *walker) finish(sum reg.VecPhysical) {
+	CMPQ(w.out, w.stop)
+	JAE(LabelRef(w.label + "end"))
+	w.store(sum)
+	JMP(LabelRef(w.label + "end"))
+}
+
 // stride1 has three sums: a column is the last of one, the middle of the next
 // and the first of the one after. The sums change their parts column by column.
+// Without padding on the left the row begins with a column that is only a first.
 func (w *walker) stride1() {
 	parts := func(i int) (a, b, c reg.VecPhysical) {
 		return w.sums[i%3], w.sums[(i+1)%3], w.sums[(i+2)%3]
@@ -122,6 +138,10 @@ func (w *walker) stride1() {
 	a, b, _ := parts(0)
 	w.begin(a)
 	w.begin(b)
+	CMPQ(w.left, Imm(0))
+	JNE(LabelRef(w.label + "padded"))
+	w.column(tap{a, 0})
+	Label(w.label + "padded")
 	w.column(tap{a, 1}, tap{b, 0})
 	Label(w.label + "loop")
 	for i := range 3 {
@@ -132,11 +152,9 @@ func (w *walker) stride1() {
 		w.store(a)
 	}
 	JMP(LabelRef(w.label + "loop"))
-	for i := range 3 {
-		a, _, _ := parts(i)
+	for i, sum := range w.sums {
 		Label(w.label + fmt.Sprintf("last%d", i))
-		w.store(a)
-		JMP(LabelRef(w.label + "end"))
+		w.finish(sum)
 	}
 }
 
@@ -151,7 +169,7 @@ func (w *walker) stride2() {
 	w.column(tap{a, 0})
 	for i := range 2 {
 		Label(w.label + fmt.Sprintf("middle%d", i))
-		w.last(fmt.Sprintf("first%d", i))
+		w.last(fmt.Sprintf("last%d", i))
 		w.column(tap{a, 1})
 		w.last(fmt.Sprintf("last%d", i))
 		w.begin(b)
@@ -160,14 +178,8 @@ func (w *walker) stride2() {
 		a, b = b, a
 	}
 	JMP(LabelRef(w.label + "middle0"))
-	for i := range 2 {
-		// A sum that has met its first column alone is an output without padding
-		// on the left. With it, the output would lie behind the last one.
-		Label(w.label + fmt.Sprintf("first%d", i))
-		CMPQ(w.left, Imm(0))
-		JNE(LabelRef(w.label + "end"))
+	for i, sum := range w.sums[:2] {
 		Label(w.label + fmt.Sprintf("last%d", i))
-		w.store(w.sums[i])
-		JMP(LabelRef(w.label + "end"))
+		w.finish(sum)
 	}
 }

@@ -6,8 +6,10 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// pixelBytes is the distance of two pixels in the blocked layout.
-const pixelBytes = 128
+const (
+	pixelBytes = 128 // from a pixel to the next in the blocked layout
+	lineBytes  = 64  // of a cache line
+)
 
 // An isa is what the kernels of an instruction set differ in.
 type isa struct {
