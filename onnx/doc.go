@@ -1,0 +1,2 @@
+// Package onnx reads and writes MobileNetV2 in the ONNX format.
+package onnx

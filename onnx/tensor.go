@@ -1,0 +1,227 @@
+package onnx
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
+)
+
+// A DataType is the type of a tensor's elements.
+type DataType = pb.TensorProto_DataType
+
+// elementBytes is the size of one element in raw_data.
+var elementBytes = map[DataType]uint64{
+	pb.TensorProto_FLOAT: 4, pb.TensorProto_DOUBLE: 8, pb.TensorProto_FLOAT16: 2, pb.TensorProto_BFLOAT16: 2,
+	pb.TensorProto_INT8: 1, pb.TensorProto_UINT8: 1, pb.TensorProto_BOOL: 1,
+	pb.TensorProto_INT16: 2, pb.TensorProto_UINT16: 2,
+	pb.TensorProto_INT32: 4, pb.TensorProto_UINT32: 4, pb.TensorProto_INT64: 8, pb.TensorProto_UINT64: 8,
+}
+
+// elements returns the number of elements that t's shape and data agree on.
+// Afterwards they are as many as the data in memory, so that buffers for them
+// may be made.
+func elements(t *Tensor) (int, error) {
+	want := uint64(1)
+	for _, d := range t.Dims {
+		if d < 0 {
+			return 0, fmt.Errorf("tensor %q: negative dimension in shape %v", t.Name, t.Dims)
+		}
+		hi, lo := bits.Mul64(want, uint64(d))
+		if hi != 0 {
+			return 0, fmt.Errorf("tensor %q: shape %v overflows", t.Name, t.Dims)
+		}
+		want = lo
+	}
+	typ := DataType(t.DataType)
+	size, ok := elementBytes[typ]
+	switch {
+	case !ok:
+		return 0, fmt.Errorf("tensor %q: elements of type %v are not supported", t.Name, typ)
+	case t.DataLocation == pb.TensorProto_EXTERNAL:
+		return 0, fmt.Errorf("tensor %q: its data lies in another file", t.Name)
+	}
+	if t.RawData == nil {
+		if have := uint64(typedLen(t, typ)); have != want {
+			return 0, fmt.Errorf("tensor %q: %d values for shape %v of %v", t.Name, have, t.Dims, typ)
+		}
+	} else if have := uint64(len(t.RawData)); have%size != 0 || have/size != want {
+		return 0, fmt.Errorf("tensor %q: %d bytes of raw data for shape %v of %v", t.Name, have, t.Dims, typ)
+	}
+	return int(want), nil
+}
+
+// typedLen is the number of elements in the field that holds typ when there is
+// no raw_data.
+func typedLen(t *Tensor, typ DataType) int {
+	switch typ {
+	case pb.TensorProto_FLOAT:
+		return len(t.FloatData)
+	case pb.TensorProto_DOUBLE:
+		return len(t.DoubleData)
+	case pb.TensorProto_INT64:
+		return len(t.Int64Data)
+	case pb.TensorProto_UINT32, pb.TensorProto_UINT64:
+		return len(t.Uint64Data)
+	}
+	return len(t.Int32Data)
+}
+
+// Floats returns t's elements as float32: float and double (rounded), float16
+// and bfloat16 (exact). Integers have [Ints].
+func Floats(t *Tensor) ([]float32, error) {
+	n, err := elements(t)
+	if err != nil {
+		return nil, err
+	}
+	dst := make([]float32, n)
+	le, raw := binary.LittleEndian, t.RawData
+	for i := range dst {
+		switch typ := DataType(t.DataType); {
+		case typ == pb.TensorProto_FLOAT && raw != nil:
+			dst[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
+		case typ == pb.TensorProto_FLOAT:
+			dst[i] = t.FloatData[i]
+		case typ == pb.TensorProto_DOUBLE && raw != nil:
+			dst[i] = float32(math.Float64frombits(le.Uint64(raw[8*i:])))
+		case typ == pb.TensorProto_DOUBLE:
+			dst[i] = float32(t.DoubleData[i])
+		case typ == pb.TensorProto_FLOAT16 && raw != nil:
+			dst[i] = fromHalf(le.Uint16(raw[2*i:]))
+		case typ == pb.TensorProto_FLOAT16:
+			dst[i] = fromHalf(uint16(t.Int32Data[i]))
+		case typ == pb.TensorProto_BFLOAT16 && raw != nil:
+			dst[i] = math.Float32frombits(uint32(le.Uint16(raw[2*i:])) << 16)
+		case typ == pb.TensorProto_BFLOAT16:
+			dst[i] = math.Float32frombits(uint32(t.Int32Data[i]) << 16)
+		default:
+			return nil, fmt.Errorf("tensor %q: elements are %v, want floating point", t.Name, typ)
+		}
+	}
+	return dst, nil
+}
+
+// Ints returns t's elements as int64, if they are integers or booleans.
+func Ints(t *Tensor) ([]int64, error) {
+	n, err := elements(t)
+	if err != nil {
+		return nil, err
+	}
+	typ := DataType(t.DataType)
+	dst := make([]int64, n)
+	for i := range dst {
+		v, ok := intAt(t, typ, i)
+		if !ok {
+			return nil, fmt.Errorf("tensor %q: elements are %v, want integers", t.Name, typ)
+		}
+		dst[i] = v
+	}
+	return dst, nil
+}
+
+func intAt(t *Tensor, typ DataType, i int) (v int64, ok bool) {
+	le, raw := binary.LittleEndian, t.RawData
+	switch typ {
+	case pb.TensorProto_FLOAT, pb.TensorProto_DOUBLE, pb.TensorProto_FLOAT16, pb.TensorProto_BFLOAT16:
+		return 0, false
+	}
+	if raw == nil {
+		switch typ {
+		case pb.TensorProto_INT64:
+			return t.Int64Data[i], true
+		case pb.TensorProto_UINT32, pb.TensorProto_UINT64:
+			return int64(t.Uint64Data[i]), true
+		}
+		return int64(t.Int32Data[i]), true
+	}
+	switch typ {
+	case pb.TensorProto_INT8:
+		return int64(int8(raw[i])), true
+	case pb.TensorProto_UINT8, pb.TensorProto_BOOL:
+		return int64(raw[i]), true
+	case pb.TensorProto_INT16:
+		return int64(int16(le.Uint16(raw[2*i:]))), true
+	case pb.TensorProto_UINT16:
+		return int64(le.Uint16(raw[2*i:])), true
+	case pb.TensorProto_INT32:
+		return int64(int32(le.Uint32(raw[4*i:]))), true
+	case pb.TensorProto_UINT32:
+		return int64(le.Uint32(raw[4*i:])), true
+	}
+	return int64(le.Uint64(raw[8*i:])), true
+}
+
+// floatTensor returns a float32 tensor with a copy of data.
+func floatTensor(name string, data []float32, shape ...int) *Tensor {
+	raw := make([]byte, 4*len(data))
+	for i, v := range data {
+		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+	}
+	return &Tensor{Name: name, DataType: int32(pb.TensorProto_FLOAT), Dims: dims(shape), RawData: raw}
+}
+
+// halfTensor is floatTensor in float16, rounded to nearest even.
+func halfTensor(name string, data []float32, shape ...int) *Tensor {
+	raw := make([]byte, 2*len(data))
+	for i, v := range data {
+		binary.LittleEndian.PutUint16(raw[2*i:], toHalf(v))
+	}
+	return &Tensor{Name: name, DataType: int32(pb.TensorProto_FLOAT16), Dims: dims(shape), RawData: raw}
+}
+
+// intTensor returns an int64 tensor with a copy of data.
+func intTensor(name string, data []int64, shape ...int) *Tensor {
+	raw := make([]byte, 8*len(data))
+	for i, v := range data {
+		binary.LittleEndian.PutUint64(raw[8*i:], uint64(v))
+	}
+	return &Tensor{Name: name, DataType: int32(pb.TensorProto_INT64), Dims: dims(shape), RawData: raw}
+}
+
+func dims(shape []int) []int64 {
+	d := make([]int64, len(shape))
+	for i, n := range shape {
+		d[i] = int64(n)
+	}
+	return d
+}
+
+// fromHalf widens an IEEE 754 binary16 number, exactly.
+func fromHalf(h uint16) float32 {
+	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10&31), uint32(h&1023)
+	switch exp {
+	case 0: // zero, or frac * 2^-24
+		v := float32(frac) * (1.0 / (1 << 24))
+		return math.Float32frombits(sign | math.Float32bits(v))
+	case 31: // infinity, not a number
+		return math.Float32frombits(sign | 255<<23 | frac<<13)
+	}
+	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
+}
+
+// toHalf rounds to IEEE 754 binary16, ties to even; what is above its range
+// becomes infinity.
+func toHalf(f float32) uint16 {
+	b := math.Float32bits(f)
+	sign, exp, frac := uint16(b>>31)<<15, int(b>>23&255)-112, b&(1<<23-1)
+	switch {
+	case exp == 143 && frac != 0: // not a number, kept quiet
+		return sign | 31<<10 | 1<<9 | uint16(frac>>13)
+	case exp >= 31:
+		return sign | 31<<10
+	case exp < -10:
+		return sign
+	case exp <= 0: // subnormal: the leading 1 becomes visible, and shifts down
+		frac |= 1 << 23
+		return sign | roundShift(frac, uint(14-exp))
+	}
+	return sign + roundShift(uint32(exp)<<23|frac, 13) // a carry rounds up into the exponent
+}
+
+// roundShift is v / 2^n, rounded to nearest, ties to even.
+func roundShift(v uint32, n uint) uint16 {
+	half := uint32(1)<<(n-1) - 1 + v>>n&1
+	return uint16((v + half) >> n)
+}
