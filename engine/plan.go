@@ -56,7 +56,7 @@ func newPlan(net *network, s size, threads int) *plan {
 	src := st.dst
 	for i := range blocks {
 		e := newExpand(net, &blocks[i], src, threads)
-		j := newProject(net, &blocks[i], e.dst, src)
+		j := newProject(net, &blocks[i], e.dst, src, threads)
 		p.steps = append(p.steps, e, j)
 		hidden, chain = append(hidden, e.dst), append(chain, j.dst)
 		src = j.dst

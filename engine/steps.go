@@ -88,34 +88,48 @@ func (s *expand) expanded(x *exec, hb, from, to int) []float32 {
 	return dst
 }
 
-// project is a block's linear bottleneck, with its residual.
+// project is a block's linear bottleneck, with its residual; a task is a chunk of
+// pixels of a block of output channels.
 type project struct {
-	net *network
-	b   *block
-	src *tensor // hidden
-	dst *tensor
-	add *tensor // the block's input
+	net   *network
+	b     *block
+	src   *tensor // hidden
+	dst   *tensor
+	add   *tensor // the block's input
+	chunk int     // pixels a task
 }
 
-// pixelsPerTask bounds a task of project to a few ten microseconds.
-const pixelsPerTask = 196
+const (
+	// chunkPixels bounds a task to a few ten microseconds. It is a multiple of
+	// all kernels' tiles.
+	chunkPixels = 168
+	// minChunk still repays loading the weights.
+	minChunk = 24
+	// tasksPerThread is how many tasks let two threads end at about the same
+	// time, whatever their number.
+	tasksPerThread = 4
+)
 
-func newProject(net *network, b *block, src, add *tensor) *project {
-	dst := &tensor{h: src.h, w: src.w, blocks: b.project.blocks()}
-	return &project{net: net, b: b, src: src, dst: dst, add: add}
+func newProject(net *network, b *block, src, add *tensor, threads int) *project {
+	s := &project{net: net, b: b, src: src, add: add, chunk: chunkPixels}
+	s.dst = &tensor{h: src.h, w: src.w, blocks: b.project.blocks()}
+	for threads > 1 && s.tasks() < tasksPerThread*threads && s.chunk > minChunk {
+		s.chunk -= minChunk
+	}
+	return s
 }
 
-func (s *project) chunks() int  { return (s.dst.h*s.dst.w + pixelsPerTask - 1) / pixelsPerTask }
+func (s *project) chunks() int  { return (s.dst.h*s.dst.w + s.chunk - 1) / s.chunk }
 func (s *project) tasks() int   { return s.dst.blocks * s.chunks() }
 func (s *project) scratch() int { return 0 }
 
 func (s *project) run(x *exec, task int) {
-	ob, p := task/s.chunks(), task%s.chunks()*pixelsPerTask
+	ob, p := task/s.chunks(), task%s.chunks()*s.chunk
 	w := &s.b.project
 	a := kernel.Pointwise{
 		Dst: s.dst.block(x.act, ob, p), Src: s.src.from(x.act, p),
 		W: w.w[ob], Bias: w.bias[ob], NR: w.nr(ob), K: w.k,
-		Pixels: min(pixelsPerTask, s.dst.h*s.dst.w-p), SrcStride: s.src.stride(),
+		Pixels: min(s.chunk, s.dst.h*s.dst.w-p), SrcStride: s.src.stride(),
 	}
 	if s.b.Residual() {
 		a.Add = s.add.block(x.act, ob, p)

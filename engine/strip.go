@@ -69,13 +69,9 @@ func newStrip(net *network, in size, src *tensor, blocks []block, threads int) *
 	s.dst = &tensor{h: in.h, w: in.w, blocks: last.rows.blocks}
 	last.rows = ring{}
 	s.place()
-	// Two bands a thread even out cores of unequal speed; more would compute too
-	// many rows twice.
-	bands := 1
-	if threads > 1 {
-		bands = 2 * threads
-	}
-	s.band = max(2, (in.h+bands-1)/bands)
+	// More bands would even out cores of unequal speed, but compute more rows
+	// twice: one a thread was the fastest on two cores.
+	s.band = max(2, (in.h+threads-1)/threads)
 	return s
 }
 
