@@ -28,7 +28,7 @@ preprocessing, or .pth, a state dict for torch.load, which carries only weights.
 			if err := oneOf(cmd, "names", names, string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace)); err != nil {
 				return err
 			}
-			var opts []mobilenet.Option
+			opts := []mobilenet.Option{mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr()))}
 			if labels != "" {
 				l, err := dataset.ReadLabels(labels)
 				if err != nil {
@@ -47,9 +47,9 @@ preprocessing, or .pth, a state dict for torch.load, which carries only weights.
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: width %v, %d classes, %s names, %.2f MB\n",
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: width %v, %d classes, %s names, %.2f MB\n",
 				args[1], m.Config.Width, m.Config.Classes, names, float64(info.Size())/1e6)
-			return nil
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&names, "names", string(checkpoint.Torchvision), "names of the tensors: torchvision, timm or huggingface")

@@ -9,10 +9,13 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet"
 )
 
 // Exit codes.
@@ -58,7 +61,7 @@ func (e *usageError) Error() string { return e.err.Error() }
 func (e *usageError) Unwrap() error { return e.err }
 
 // usagef is a usageError that points to the command's help.
-func usagef(cmd *cobra.Command, format string, args ...any) error {
+func usagef(cmd *cobra.Command, format string, args ...any) *usageError {
 	return &usageError{fmt.Errorf(format, args...), "see " + cmd.CommandPath() + " --help"}
 }
 
@@ -74,10 +77,17 @@ func newRoot() *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			return usagef(cmd, "unknown command %q", args[0])
+			err := usagef(cmd, "unknown command %q", args[0])
+			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+				err.hint = "did you mean mobilenet " + near[0] + "?"
+			} else if _, statErr := os.Stat(args[0]); statErr == nil {
+				err.hint = "did you mean mobilenet predict " + args[0] + "?"
+			}
+			return err
 		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", err) })
+	root.SuggestionsMinimumDistance = 2 // letters
 	root.AddCommand(newPredict(), newSummary(), newConvert(), newWeights())
 	return root
 }
@@ -94,21 +104,24 @@ func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 
 // oneOf is a usageError unless value is one of choices.
 func oneOf(cmd *cobra.Command, flag, value string, choices ...string) error {
-	for _, c := range choices {
-		if value == c {
-			return nil
-		}
+	if slices.Contains(choices, value) {
+		return nil
 	}
 	return usagef(cmd, "--%s %s: want %s", flag, value, strings.Join(choices, ", "))
 }
 
 // complete offers choices as completions of a flag.
 func complete(cmd *cobra.Command, flag string, choices ...string) {
-	fixed := cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp)
-	if flag == "model" { // a file is fine, too
-		fixed = cobra.FixedCompletions(choices, cobra.ShellCompDirectiveDefault)
-	}
-	if err := cmd.RegisterFlagCompletionFunc(flag, fixed); err != nil {
+	offer(cmd, flag, choices, cobra.ShellCompDirectiveNoFileComp)
+}
+
+// completeModel offers published weights and files as completions of --model.
+func completeModel(cmd *cobra.Command) {
+	offer(cmd, "model", mobilenet.Published(), cobra.ShellCompDirectiveDefault)
+}
+
+func offer(cmd *cobra.Command, flag string, choices []string, d cobra.ShellCompDirective) {
+	if err := cmd.RegisterFlagCompletionFunc(flag, cobra.FixedCompletions(choices, d)); err != nil {
 		panic(err) // the flag does not exist: a mistake in this program
 	}
 }
@@ -116,8 +129,8 @@ func complete(cmd *cobra.Command, flag string, choices ...string) {
 // version is the module's version, or the commit of a build from a checkout.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
-	if !ok {
-		return "unknown"
+	if !ok || info.Main.Version == "" {
+		return "(devel)"
 	}
 	return info.Main.Version
 }

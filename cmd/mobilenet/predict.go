@@ -53,7 +53,7 @@ others; the exit code is 1 then.`,
 	fs.IntVar(&f.batch, "batch", 0, "photos to run at once; 0 means as many as threads")
 	fs.BoolVar(&f.asStored, "no-exif-orientation", false, "do not turn photos as their EXIF orientation says")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
-	complete(cmd, "model", mobilenet.Published()...)
+	completeModel(cmd)
 	complete(cmd, "format", "table", "json", "csv")
 	return cmd
 }

@@ -35,6 +35,9 @@ Without MODEL it is a network with random weights of the given width.`,
   mobilenet summary best.safetensors --format json`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && f.model != "" {
+				return usagef(cmd, "two models: %s and --model %s", args[0], f.model)
+			}
 			if len(args) == 1 {
 				f.model = args[0]
 			}
@@ -45,8 +48,8 @@ Without MODEL it is a network with random weights of the given width.`,
 			if f.format == "json" {
 				return writeSummaryJSON(cmd, c)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), renderSummary(c))
-			return nil
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), renderSummary(c))
+			return err
 		},
 	}
 	fs := cmd.Flags()
@@ -55,7 +58,7 @@ Without MODEL it is a network with random weights of the given width.`,
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
 	fs.IntVar(&f.classes, "classes", 1000, "outputs of the classifier")
 	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
-	complete(cmd, "model", mobilenet.Published()...)
+	completeModel(cmd)
 	complete(cmd, "format", "table", "json")
 	return cmd
 }
@@ -71,7 +74,7 @@ func (f *summaryFlags) config(cmd *cobra.Command) (model.Config, error) {
 		if cmd.Flags().Changed("width") || cmd.Flags().Changed("classes") {
 			return c, usagef(cmd, "--width and --classes are for a network without weights; %s has its own", f.model)
 		}
-		m, err := mobilenet.LoadModel(cmd.Context(), f.model)
+		m, err := mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())))
 		if err != nil {
 			return c, err
 		}

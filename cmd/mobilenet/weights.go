@@ -51,8 +51,8 @@ func weightsList() *cobra.Command {
 				}
 				t.AppendRow(table.Row{w.Name, w.Acc1, w.Acc5, w.Preprocess.Resize, fmt.Sprintf("%.1f", float64(w.Bytes)/1e6), state})
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s\n\ncache: %s\n", t.Render(), client.Dir)
-			return nil
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s\n\ncache: %s\n", t.Render(), client.Dir)
+			return err
 		},
 	}
 }
@@ -64,7 +64,7 @@ func weightsPull() *cobra.Command {
 			client.Offline, client.Progress = offline, downloadBar(cmd.ErrOrStderr())
 			path, err := client.Pull(cmd.Context(), w)
 			if err == nil {
-				fmt.Fprintln(cmd.OutOrStdout(), path)
+				_, err = fmt.Fprintln(cmd.OutOrStdout(), path)
 			}
 			return err
 		})
@@ -108,14 +108,14 @@ func printPath(cmd *cobra.Command, client hub.Client, w hub.Weights) error {
 	if s := client.State(w); !s.Cached {
 		return fmt.Errorf("%s is not in the cache; it would be %s", w.Name, client.Path(w))
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), client.Path(w))
-	return nil
+	_, err := fmt.Fprintln(cmd.OutOrStdout(), client.Path(w))
+	return err
 }
 
 func verify(cmd *cobra.Command, client hub.Client, w hub.Weights) error {
 	if err := client.Verify(w); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: sha256 begins with %s, as published\n", client.Path(w), w.SHA256)
-	return nil
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: sha256 begins with %s, as published\n", client.Path(w), w.SHA256)
+	return err
 }

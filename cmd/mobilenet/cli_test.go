@@ -1,0 +1,206 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
+)
+
+const (
+	smallModel = "../../checkpoint/testdata/zip.pth"
+	drawing    = "../../testdata/shapes.png"
+)
+
+// mobilenetCommand runs the program in this process.
+func mobilenetCommand(ctx context.Context, stdout io.Writer, args ...string) (stderr string, err error) {
+	root := newRoot()
+	var log bytes.Buffer
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(&log)
+	err = root.ExecuteContext(ctx)
+	return log.String(), err
+}
+
+// A line is a line of predict --format json.
+type line struct {
+	File        string
+	Predictions []mobilenet.Prediction
+}
+
+func readLines(t *testing.T, r io.Reader) []line {
+	t.Helper()
+	var lines []line
+	for d := json.NewDecoder(r); ; {
+		var l line
+		err := d.Decode(&l)
+		if err == io.EOF {
+			return lines
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		lines = append(lines, l)
+	}
+}
+
+// TestPredictPhotos runs predict over a folder of labelled photos. torchvision
+// has 143 of the 160 right, and 159 among the best five.
+func TestPredictPhotos(t *testing.T) {
+	weights, dir := testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth"), testenv.Shared(t, "images/nips17")
+	classes := readClasses(t, filepath.Join(dir, "images.csv"))
+	var out bytes.Buffer
+	stderr, err := mobilenetCommand(context.Background(), &out, "predict", "--format", "json", "--model", weights, dir)
+	if err != nil || stderr != "" {
+		t.Fatalf("%v, %q on standard error", err, stderr)
+	}
+	top1, top5 := 0, 0
+	lines := readLines(t, &out)
+	for _, l := range lines {
+		class := classes[filepath.Base(l.File)]
+		if l.Predictions[0].Index == class {
+			top1++
+		}
+		if slices.ContainsFunc(l.Predictions, func(p mobilenet.Prediction) bool { return p.Index == class }) {
+			top5++
+		}
+	}
+	inOrder := slices.IsSortedFunc(lines, func(a, b line) int { return strings.Compare(a.File, b.File) })
+	if len(lines) != 160 || top1 != 143 || top5 != 159 || !inOrder {
+		t.Errorf("%d photos, %d and %d right, in order: %v; want 160, 143, 159, true", len(lines), top1, top5, inOrder)
+	}
+}
+
+// readClasses maps file names to classes.
+func readClasses(t *testing.T, path string) map[string]int {
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	classes := map[string]int{}
+	for _, row := range rows[1:] {
+		if classes[row[0]], err = strconv.Atoi(row[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return classes
+}
+
+func TestPredictURLs(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/moved":
+			http.Redirect(w, r, "/photo", http.StatusFound)
+		case "/photo":
+			http.ServeFile(w, r, drawing)
+		case "/loop":
+			http.Redirect(w, r, "/loop", http.StatusFound)
+		case "/endless":
+			for block := make([]byte, 1<<20); ; {
+				if _, err := w.Write(block); err != nil {
+					return
+				}
+			}
+		case "/cut":
+			w.Header().Set("Content-Length", "1000")
+			w.Write([]byte("\x89PNG"))
+		case "/page":
+			io.WriteString(w, "<html>")
+		default:
+			http.NotFound(w, r)
+		}
+	}))
+	defer server.Close()
+	failures := map[string]string{
+		"/absent":  "the server answers 404 Not Found",
+		"/loop":    "stopped after 10 redirects",
+		"/endless": "more than the limit of 64 MiB",
+		"/cut":     "unexpected EOF",
+		"/page":    "not an image",
+	}
+	args := []string{"predict", "-f", "json", "-m", smallModel, server.URL + "/photo"}
+	for path := range failures {
+		args = append(args, server.URL+path)
+	}
+	var out bytes.Buffer
+	stderr, err := mobilenetCommand(context.Background(), &out, append(args, server.URL+"/moved")...)
+	if !errors.Is(err, errReported) {
+		t.Errorf("error %v", err)
+	}
+	for path, cause := range failures {
+		if want := "mobilenet: " + server.URL + path + ": " + cause; !strings.Contains(stderr, want) {
+			t.Errorf("standard error has no %q:\n%s", want, stderr)
+		}
+	}
+	lines := readLines(t, &out)
+	if len(lines) != 2 || lines[0].File != server.URL+"/photo" || lines[1].File != server.URL+"/moved" {
+		t.Errorf("results %v", lines)
+	}
+}
+
+// TestPredictCanceled cancels while a photo is awaited. What was finished before
+// is written, and nothing is reported about the rest.
+func TestPredictCanceled(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	out := lineCounter{wanted: 2, reached: make(chan struct{})}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		<-out.reached
+		cancel()
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	stderr, err := mobilenetCommand(ctx, &out, "predict", "-f", "json", "-m", smallModel, "--batch", "1",
+		drawing, drawing, server.URL+"/stalls", drawing)
+	if !errors.Is(err, context.Canceled) || stderr != "" || out.lines != 2 {
+		t.Errorf("error %v, %q on standard error, %d results", err, stderr, out.lines)
+	}
+}
+
+// A lineCounter closes reached when as many lines as wanted were written.
+type lineCounter struct {
+	lines, wanted int
+	reached       chan struct{}
+}
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	if c.lines += bytes.Count(p, []byte("\n")); c.lines == c.wanted {
+		close(c.reached)
+	}
+	return len(p), nil
+}
+
+// TestPredictFromStdinCanceled cancels a read that can't be interrupted.
+func TestPredictFromStdinCanceled(t *testing.T) {
+	r, w := io.Pipe()
+	defer w.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	root := newRoot()
+	root.SetIn(reader(func(p []byte) (int, error) { cancel(); return r.Read(p) }))
+	root.SetArgs([]string{"predict", "-m", smallModel, "-"})
+	if err := root.ExecuteContext(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+}
+
+type reader func(p []byte) (int, error)
+
+func (f reader) Read(p []byte) (int, error) { return f(p) }
