@@ -1,3 +1,5 @@
+//go:build (amd64 || arm64) && !purego
+
 package kernel
 
 // pieces cuts a pointwise convolution into calls of assembly: runs of pixels
