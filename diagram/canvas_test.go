@@ -69,8 +69,21 @@ func contains(outer, inner rect) bool {
 		outer.y <= inner.y && inner.y+inner.h <= outer.y+outer.h
 }
 
+// bounds is the extent of points.
+func bounds(at []point) rect {
+	low, high := at[0], at[0]
+	for _, p := range at {
+		low = point{min(low.x, p.x), min(low.y, p.y)}
+		high = point{max(high.x, p.x), max(high.y, p.y)}
+	}
+	return rect{x: low.x, y: low.y, w: high.x - low.x, h: high.y - low.y}
+}
+
 // crosses reports whether the outline of p meets b.
 func crosses(p path, b rect) bool {
+	if !overlap(bounds(p.at), b) {
+		return false
+	}
 	var pen, start point
 	at := p.at
 	for _, verb := range p.verbs {
@@ -98,14 +111,7 @@ func crosses(p path, b rect) bool {
 
 // curveMeets walks along a line or a Bezier curve in small steps.
 func curveMeets(ctrl []point, b rect) bool {
-	bounds := rect{x: math.Inf(1), y: math.Inf(1)}
-	right, bottom := math.Inf(-1), math.Inf(-1)
-	for _, p := range ctrl {
-		bounds.x, bounds.y = min(bounds.x, p.x), min(bounds.y, p.y)
-		right, bottom = max(right, p.x), max(bottom, p.y)
-	}
-	bounds.w, bounds.h = right-bounds.x, bottom-bounds.y
-	if !overlap(bounds, b) {
+	if !overlap(bounds(ctrl), b) {
 		return false
 	}
 	const steps = 200
