@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/model"
 )
 
 func open(t testing.TB, opts ...mobilenet.Option) *mobilenet.Classifier {
@@ -131,5 +132,51 @@ func TestOfflineSaysWhichFileToPutWhere(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want it to contain %q", err, want)
 		}
+	}
+}
+
+func TestLabels(t *testing.T) {
+	c := model.Default()
+	c.Width, c.Resolution = 0.1, 32
+	for _, test := range []struct {
+		classes int
+		own     []string
+		option  []string
+		want    string // of class 1
+	}{
+		{1000, nil, nil, "goldfish"},
+		{1001, nil, nil, "tench"},
+		{3, nil, nil, "1"},
+		{3, []string{"a", "b", "c"}, nil, "b"},
+		{3, []string{"a", "b", "c"}, []string{"x", "y", "z"}, "y"},
+	} {
+		c.Classes = test.classes
+		m, err := model.New(c, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.Labels = test.own
+		classifier, err := mobilenet.New(m, mobilenet.WithLabels(test.option))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := classifier.Labels(); len(got) != test.classes || got[1] != test.want {
+			t.Errorf("%d classes, class 1 is %q, want %q", len(got), got[1], test.want)
+		}
+	}
+}
+
+func TestDamagedWeights(t *testing.T) {
+	m, err := mobilenet.LoadModel(context.Background(), weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Dict["classifier.1.bias"].Data[2] = float32(math.NaN())
+	c, err := mobilenet.New(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := c.Classify(context.Background(), photos()[0], 1); err == nil || !strings.Contains(err.Error(), "damaged") {
+		t.Errorf("predictions %v, error %v", p, err)
 	}
 }
