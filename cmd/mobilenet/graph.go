@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/diagram"
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/onnx"
+)
+
+type graphFlags struct {
+	kind, format, out, model string
+	width, scale             float64
+	resolution               int
+}
+
+func newGraph() *cobra.Command {
+	var f graphFlags
+	cmd := &cobra.Command{
+		Use:   "graph [flags] [MODEL | FILE.onnx]",
+		Short: "Draw the architecture, a block, or the operators of an ONNX file",
+		Long: `Draw a picture as SVG, PNG, DOT (Graphviz) or Mermaid:
+
+  architecture  the rows of the paper's Table 2 and the tensors between them
+  block         the inverted residual, stride 1 and 2, beside the classical one
+  onnx          every operator of any ONNX file, with shapes and attributes
+
+Architecture and block are those of MODEL (published weights or a file), or else
+of a network of the given width. OUT's ending says what is written: .svg, .png,
+.dot (or .gv) or .mmd.`,
+		Example: `  mobilenet graph -o architecture.svg
+  mobilenet graph --width 0.35 --resolution 96 -o small.png --scale 3
+  mobilenet graph --kind block -o block.png
+  mobilenet graph --kind onnx mobilenet.onnx -o operators.svg
+  mobilenet graph --kind onnx mobilenet.onnx --format dot | dot -Tpdf -o operators.pdf`,
+		Args: args(cobra.MaximumNArgs(1)),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 {
+				f.model = args[0]
+			}
+			return f.run(cmd)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVarP(&f.kind, "kind", "k", "architecture", "architecture, block or onnx")
+	fs.StringVarP(&f.out, "output", "o", "-", "file to write; - is standard output")
+	fs.StringVarP(&f.format, "format", "f", "", "svg, png, dot or mermaid; by default what the output's ending says, or svg")
+	fs.Float64Var(&f.scale, "scale", 2, "pixels of a PNG for each unit of the SVG")
+	fs.StringVarP(&f.model, "model", "m", "", "published weights or a file; the same as MODEL")
+	fs.Float64VarP(&f.width, "width", "w", 1, "width multiplier")
+	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
+	complete(cmd, "kind", "architecture", "block", "onnx")
+	complete(cmd, "format", "svg", "png", "dot", "mermaid")
+	complete(cmd, "model", mobilenet.Published()...)
+	return cmd
+}
+
+func (f *graphFlags) run(cmd *cobra.Command) error {
+	if err := f.chooseFormat(cmd); err != nil {
+		return err
+	}
+	d, err := f.drawing(cmd)
+	if err != nil {
+		return err
+	}
+	write := map[string]func(io.Writer) error{
+		"svg": d.SVG, "dot": d.DOT, "mermaid": d.Mermaid,
+		"png": func(w io.Writer) error { return d.PNG(w, f.scale) },
+	}[f.format]
+	var picture bytes.Buffer
+	if err := write(&picture); err != nil {
+		return f.named(err)
+	}
+	if f.out == "-" {
+		_, err = picture.WriteTo(cmd.OutOrStdout())
+		return err
+	}
+	return atomicfile.Write(f.out, func(w io.Writer) error {
+		_, err := picture.WriteTo(w)
+		return err
+	})
+}
+
+// named says which file an error is about, if one was given.
+func (f *graphFlags) named(err error) error {
+	if f.model == "" {
+		return err
+	}
+	return fmt.Errorf("%s: %w", f.model, err)
+}
+
+// chooseFormat completes the format from the output's ending.
+func (f *graphFlags) chooseFormat(cmd *cobra.Command) error {
+	endings := map[string]string{".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
+	if f.format == "" && f.out == "-" {
+		f.format = "svg"
+	}
+	if f.format == "" {
+		ending := strings.ToLower(filepath.Ext(f.out))
+		if f.format = endings[ending]; f.format == "" {
+			return usagef(cmd, "%s: the ending %q is none of .svg, .png, .dot, .gv, .mmd; --format says what to write", f.out, ending)
+		}
+	}
+	if err := oneOf(cmd, "format", f.format, "svg", "png", "dot", "mermaid"); err != nil {
+		return err
+	}
+	if f.format == "png" && f.out == "-" && term.IsTerminal(int(os.Stdout.Fd())) {
+		return usagef(cmd, "a PNG does not go to a terminal: name a file with -o")
+	}
+	if !(f.scale > 0) {
+		return usagef(cmd, "--scale %v: want more than 0", f.scale)
+	}
+	return nil
+}
+
+func (f *graphFlags) drawing(cmd *cobra.Command) (*diagram.Drawing, error) {
+	if err := oneOf(cmd, "kind", f.kind, "architecture", "block", "onnx"); err != nil {
+		return nil, err
+	}
+	if f.kind == "onnx" {
+		return f.onnx(cmd)
+	}
+	c, err := f.config(cmd)
+	if err != nil {
+		return nil, err
+	}
+	if f.kind == "block" {
+		d, err := diagram.Block(c)
+		if err != nil {
+			return nil, f.named(err)
+		}
+		return d, nil
+	}
+	return diagram.Architecture(c), nil
+}
+
+// config is the model's, or one of the flags.
+func (f *graphFlags) config(cmd *cobra.Command) (model.Config, error) {
+	c := model.Default()
+	c.Width = f.width
+	if f.model != "" {
+		if cmd.Flags().Changed("width") {
+			return c, usagef(cmd, "--width is for a network without weights; %s has its own", f.model)
+		}
+		m, err := mobilenet.LoadModel(cmd.Context(), f.model)
+		if err != nil {
+			return c, err
+		}
+		c = m.Config
+	}
+	if f.resolution != 0 {
+		c.Resolution = f.resolution
+	}
+	if err := c.Validate(); err != nil {
+		if f.model == "" {
+			return c, usagef(cmd, "%w", err)
+		}
+		return c, err
+	}
+	return c, nil
+}
+
+func (f *graphFlags) onnx(cmd *cobra.Command) (*diagram.Drawing, error) {
+	if f.model == "" {
+		return nil, usagef(cmd, "--kind onnx needs a FILE.onnx")
+	}
+	for _, flag := range []string{"width", "resolution"} {
+		if cmd.Flags().Changed(flag) {
+			return nil, usagef(cmd, "--%s is not for --kind onnx: %s says what it is", flag, f.model)
+		}
+	}
+	p, err := onnx.Read(f.model)
+	if err != nil {
+		return nil, err
+	}
+	d, err := diagram.ONNX(filepath.Base(f.model), p)
+	if err != nil {
+		return nil, f.named(err)
+	}
+	return d, nil
+}
