@@ -99,7 +99,8 @@ func straight(c color.Color) color.NRGBA {
 }
 
 // decodeGIF returns the first frame on the file's canvas, which it need not
-// fill.
+// fill. Around it lies what Pillow puts there: the transparent colour, else the
+// first of the palette.
 func decodeGIF(r io.Reader) (image.Image, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
@@ -109,19 +110,39 @@ func decodeGIF(r io.Reader) (image.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	frame, err := gif.Decode(bytes.NewReader(data))
+	first, err := gif.Decode(bytes.NewReader(data))
 	if err != nil {
 		return nil, err
 	}
+	frame := first.(*image.Paletted)
 	canvas := image.Rect(0, 0, c.Width, c.Height)
-	if frame.Bounds() == canvas {
+	back := opaque(frame.Palette, c.ColorModel)
+	if frame.Rect == canvas {
 		return frame, nil
 	}
-	full := image.NewNRGBA(canvas)
-	for y := frame.Bounds().Min.Y; y < frame.Bounds().Max.Y; y++ {
-		for x := frame.Bounds().Min.X; x < frame.Bounds().Max.X; x++ {
-			full.Set(x, y, frame.At(x, y))
-		}
+	full := image.NewPaletted(canvas, frame.Palette)
+	for i := range full.Pix {
+		full.Pix[i] = back
+	}
+	for y := frame.Rect.Min.Y; y < frame.Rect.Max.Y; y++ {
+		copy(full.Pix[full.PixOffset(frame.Rect.Min.X, y):], frame.Pix[frame.PixOffset(frame.Rect.Min.X, y):][:frame.Rect.Dx()])
 	}
 	return full, nil
+}
+
+// opaque gives the transparent entry of a frame's palette, which image/gif makes
+// black, the colour that the file's palette has there, and returns its index, 0
+// if there is none.
+func opaque(frame color.Palette, file color.Model) uint8 {
+	global, _ := file.(color.Palette)
+	for i, c := range frame {
+		if _, _, _, a := c.RGBA(); a != 0 {
+			continue
+		}
+		if i < len(global) {
+			frame[i] = global[i]
+		}
+		return uint8(i)
+	}
+	return 0
 }

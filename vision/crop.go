@@ -46,10 +46,11 @@ func Crop(src *Image, p model.Preprocess, resolution int) *Image {
 // Normalize give it (there as [3][H][W]).
 func Normalize(dst []float32, src *Image, mean, std [3]float32) {
 	levels := model.Preprocess{Mean: mean, Std: std}.Levels()
-	for i := 0; i+2 < len(src.Pix); i += 3 {
-		dst[i] = levels[0][src.Pix[i]]
-		dst[i+1] = levels[1][src.Pix[i+1]]
-		dst[i+2] = levels[2][src.Pix[i+2]]
+	r, g, b := &levels[0], &levels[1], &levels[2]
+	for s := src.Pix; len(s) >= 3; s = s[3:] {
+		d := dst[:3]
+		d[0], d[1], d[2] = r[s[0]], g[s[1]], b[s[2]]
+		dst = dst[3:]
 	}
 }
 

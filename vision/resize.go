@@ -1,6 +1,9 @@
 package vision
 
 import (
+	"slices"
+	"sync"
+
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -35,32 +38,52 @@ type window struct{ x, y, w, h int }
 // resizeWindow returns a window of src resized to w by h, computing nothing
 // outside of it. The window must lie inside.
 func resizeWindow(src *Image, w, h int, win window, f model.Interpolation) *Image {
-	columns, rows := newTaps(src.W, w, win.x, win.w, f), newTaps(src.H, h, win.y, win.h, f)
-	// The rows of src that the vertical pass reads.
-	first := rows.start[0]
-	last := rows.start[win.h-1] + rows.count[win.h-1]
 	if h == src.H {
-		first, last = win.y, win.y+win.h
+		return resizeColumns(NewImage(win.w, win.h), src, w, win, f)
 	}
-	mid := src
-	if w != src.W || win.w != w {
-		mid = NewImage(win.w, last-first)
-		for y := range mid.H {
-			if w == src.W {
-				copy(mid.row(y), src.row(first + y)[3*win.x:])
-			} else {
-				columns.horizontal(mid.row(y), src.row(first+y))
-			}
-		}
-	} else if first > 0 || last < src.H {
-		mid = &Image{W: src.W, H: last - first, Pix: src.Pix[3*src.W*first : 3*src.W*last]}
-	}
-	if h == src.H {
-		return mid
-	}
+	rows := newTaps(src.H, h, win.y, win.h, f)
+	// What the second pass reads: the columns of the window, rows of src.
+	read := window{x: win.x, y: rows.start[0], w: win.w, h: rows.end() - rows.start[0]}
+	mid := scratchImage(read.w, read.h)
+	defer scratch.Put(mid)
+	resizeColumns(mid, src, w, read, f)
 	dst := NewImage(win.w, win.h)
 	for y := range dst.H {
-		rows.vertical(dst.row(y), mid, y, first)
+		rows.combine(dst.row(y), mid.Pix, y)
+	}
+	return dst
+}
+
+// scratch holds images that a resize needs meanwhile.
+var scratch = sync.Pool{New: func() any { return new(Image) }}
+
+// scratchImage returns an image of any content, for scratch.Put.
+func scratchImage(w, h int) *Image {
+	m := scratch.Get().(*Image)
+	m.W, m.H = w, h
+	m.Pix = slices.Grow(m.Pix[:0], 3*w*h)[:3*w*h]
+	return m
+}
+
+// resizeColumns is the first pass: dst becomes the window of src resized to
+// width w.
+func resizeColumns(dst, src *Image, w int, win window, f model.Interpolation) *Image {
+	if w == src.W {
+		return crop(dst, src, win)
+	}
+	columns := newTaps(src.W, w, win.x, win.w, f)
+	both := scratchImage(columns.end()-columns.start[0]+win.w, strip)
+	defer scratch.Put(both)
+	for y := 0; y < dst.H; y += strip {
+		columns.horizontal(dst, src, y, win.y, both.Pix)
+	}
+	return dst
+}
+
+// crop copies a window of src to dst.
+func crop(dst, src *Image, win window) *Image {
+	for y := range dst.H {
+		copy(dst.row(y), src.row(win.y + y)[3*win.x:])
 	}
 	return dst
 }

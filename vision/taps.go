@@ -15,15 +15,24 @@ const precision = 32 - 8 - 2
 const half = 1 << (precision - 1)
 
 // taps are the coefficients of one pass for some consecutive output pixels:
-// output i sums count[i] inputs from start[i] on, weighted by coef[i*most:].
+// output i sums n inputs from start[i] on, weighted by coef[i*n:].
+//
+// A coefficient is signed and extended to 64 bits, to be multiplied with two
+// levels at once, one in each half of a word.
 type taps struct {
-	start, count []int
-	coef         []int32
-	most         int
+	start []int
+	n     int
+	coef  []uint64
+	clips bool     // sums may leave the range of a level
+	sums  []uint64 // scratch of combine
 }
+
+// end returns where the inputs of the last output end.
+func (t *taps) end() int { return t.start[len(t.start)-1] + t.n }
 
 // newTaps returns the coefficients for outputs first to first+n when in pixels
 // are resized to out (Pillow's precompute_coeffs and normalize_coeffs_8bpc).
+// Where Pillow sums fewer inputs than elsewhere, zeros fill up.
 func newTaps(in, out, first, n int, f model.Interpolation) taps {
 	filter, support := bilinear, 1.0
 	if f == model.Bicubic {
@@ -32,28 +41,33 @@ func newTaps(in, out, first, n int, f model.Interpolation) taps {
 	scale := float64(in) / float64(out)
 	stretch := max(scale, 1) // a filter never gets narrower than a pixel
 	support *= stretch
-	t := taps{
-		start: make([]int, n), count: make([]int, n),
-		most: 2*int(math.Ceil(support)) + 1,
+	bounds := func(i int) (center float64, begin, end int) {
+		center = (float64(first+i) + 0.5) * scale
+		return center, max(0, int(center-support+0.5)), min(in, int(center+support+0.5))
 	}
-	t.coef = make([]int32, n*t.most)
-	weights := make([]float64, t.most)
+	t := taps{start: make([]int, n)}
 	for i := range n {
-		center := (float64(first+i) + 0.5) * scale
-		begin := max(0, int(center-support+0.5))
-		end := min(in, int(center+support+0.5))
+		_, begin, end := bounds(i)
+		t.n = max(t.n, end-begin)
+	}
+	t.coef = make([]uint64, n*t.n)
+	t.clips = f == model.Bicubic || t.n > 4096 // rounding adds up to half a level
+	weights := make([]float64, t.n)
+	for i := range n {
+		center, begin, end := bounds(i)
 		sum := 0.0
 		for j := range weights[:end-begin] {
 			weights[j] = filter((float64(begin+j) - center + 0.5) * (1 / stretch))
 			sum += weights[j]
 		}
+		t.start[i] = min(begin, in-t.n)
+		coef := t.coef[i*t.n+begin-t.start[i]:]
 		for j, w := range weights[:end-begin] {
 			if sum != 0 {
 				w /= sum
 			}
-			t.coef[i*t.most+j] = int32(math.Trunc(w*(1<<precision) + math.Copysign(0.5, w)))
+			coef[j] = uint64(int64(math.Trunc(w*(1<<precision) + math.Copysign(0.5, w))))
 		}
-		t.start[i], t.count[i] = begin, end-begin
 	}
 	return t
 }
@@ -71,48 +85,4 @@ func bicubic(x float64) float64 {
 		return (((x-5)*x+8)*x - 4) * a
 	}
 	return 0
-}
-
-// level rounds a sum of weighted levels to a level.
-func level(sum int32) byte {
-	v := sum >> precision
-	if uint32(v) > 255 {
-		if v < 0 {
-			return 0
-		}
-		return 255
-	}
-	return byte(v)
-}
-
-// horizontal is one row of the first pass: dst [n][3] from src [in][3].
-func (t taps) horizontal(dst, src []byte) {
-	for i, begin := range t.start {
-		n := t.count[i]
-		k := t.coef[i*t.most:][:n]
-		s := src[3*begin:][:3*n]
-		r, g, b := int32(half), int32(half), int32(half)
-		for _, w := range k {
-			r += int32(s[0]) * w
-			g += int32(s[1]) * w
-			b += int32(s[2]) * w
-			s = s[3:]
-		}
-		d := dst[3*i:][:3]
-		d[0], d[1], d[2] = level(r), level(g), level(b)
-	}
-}
-
-// vertical is output row y of the second pass, all columns of it, from the rows
-// of mid, whose first is row first of the source.
-func (t taps) vertical(dst []byte, mid *Image, y, first int) {
-	k := t.coef[y*t.most:][:t.count[y]]
-	top := t.start[y] - first
-	for x := range dst {
-		sum := int32(half)
-		for j, w := range k {
-			sum += int32(mid.Pix[(top+j)*3*mid.W+x]) * w
-		}
-		dst[x] = level(sum)
-	}
 }

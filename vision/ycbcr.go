@@ -33,8 +33,9 @@ func toRGB(dst, luma, cb, cr []byte) {
 		r := y + (crToR*w+half)>>16
 		g := y + (half-cbToG*u-crToG*w)>>16
 		b := y + (cbToB*u+half)>>16
-		d := dst[3*x:][:3]
+		d := dst[:3]
 		d[0], d[1], d[2] = clip(r), clip(g), clip(b)
+		dst = dst[3:]
 	}
 }
 
@@ -95,7 +96,7 @@ func (u *upsampler) row(dst, plane []byte, y int) {
 		for x, v := range near {
 			u.sums[x] = int32(v)
 		}
-		u.spread(dst, 4, 1, 2)
+		u.spread(dst, 2, 1, 2)
 		return
 	}
 	// The nearer row counts three quarters, the row beyond it one.
@@ -114,23 +115,23 @@ func (u *upsampler) row(dst, plane []byte, y int) {
 		}
 		return
 	}
-	u.spread(dst, 16, 8, 7)
+	u.spread(dst, 4, 8, 7)
 }
 
 // spread doubles the width of sums: an output counts the nearer sum three times
 // and the one beyond it once. The biases make the rounding errors of even and
 // odd columns cancel out.
-func (u *upsampler) spread(dst []byte, scale, even, odd int32) {
-	shift := 2
-	if scale == 16 {
-		shift = 4
+func (u *upsampler) spread(dst []byte, shift, even, odd int32) {
+	sums, last := u.sums, u.w-1
+	left := sums[0]
+	for x, s := range sums[:last] {
+		right := sums[x+1]
+		d := dst[:2]
+		d[0] = byte((3*s + left + even) >> shift)
+		d[1] = byte((3*s + right + odd) >> shift)
+		dst, left = dst[2:], s
 	}
-	last := u.w - 1
-	for x, s := range u.sums {
-		left, right := u.sums[max(x-1, 0)], u.sums[min(x+1, last)]
-		dst[2*x] = byte((3*s + left + even) >> shift)
-		if 2*x+1 < len(dst) {
-			dst[2*x+1] = byte((3*s + right + odd) >> shift)
-		}
-	}
+	s := sums[last]
+	dst[0] = byte((3*s + left + even) >> shift)
+	dst[1] = byte((4*s + odd) >> shift)
 }
