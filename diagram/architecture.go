@@ -109,8 +109,8 @@ func drawArchitecture(title string, cfg model.Config, input tensor, ops []operat
 	s := cfg.Summarize()
 	c.add(
 		text{x: margin, y: 46, s: "MobileNetV2", size: 26, bold: true, color: ink},
-		text{x: margin, y: 70, s: fmt.Sprintf("width %s, %.2f million parameters, %.0f million multiply-adds for an image of %d×%d",
-			multiplier(cfg.Width), float64(s.Params)/1e6, float64(s.MACs)/1e6, cfg.Resolution, cfg.Resolution), size: 15, color: muted},
+		text{x: margin, y: 70, s: fmt.Sprintf("width %s, %s parameters, %s multiply-adds for an image of %d×%d",
+			multiplier(cfg.Width), amount(s.Params), amount(s.MACs), cfg.Resolution, cfg.Resolution), size: 15, color: muted},
 	)
 	labelSize := 15.0
 	for _, t := range all {

@@ -3,6 +3,7 @@ package diagram
 import (
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -115,7 +116,7 @@ func (p panel) cost() (weights, macs int) {
 	return weights, macs
 }
 
-const blockTitle = "Residual and inverted residual"
+const blockTitle = "Residual and inverted residual blocks"
 
 func blockGraph(panels []panel) graph {
 	g := graph{title: blockTitle}
@@ -174,14 +175,15 @@ func drawBlocks(panels []panel) *canvas {
 	for _, p := range panels {
 		x += c.panel(p, x, widest/float64(channels), thickSlab/float64(side))
 	}
-	c.w = x - panelGap + margin
 	y := c.h - 46
 	c.add(text{x: margin, y: 46, s: blockTitle, size: 26, bold: true, color: ink})
 	key := rect{paint{white, blue, 1.2, false}, margin, y - 12, 26, 15, 0}
 	c.add(key, hatch(blue, key, 6),
-		text{x: margin + 34, y: y, size: 14, color: ink, s: "output of a linear layer: a ReLU6 behind it would lose information, since the tensor is thin"},
-		text{x: margin, y: y + 22, size: 14, color: muted,
-			s: "Widths are to scale with the channels, heights with the rows. Source: Sandler et al., arXiv 1801.04381, figures 3 and 4d."})
+		text{x: margin + 34, y: y, size: 14, color: ink, s: "output of a linear layer: a ReLU6 behind it would lose information, since the tensor is thin"})
+	source := text{x: margin, y: y + 22, size: 14, color: muted,
+		s: "Widths are to scale with the channels, heights with the rows. Sources: Sandler et al., arXiv 1801.04381, figures 3 and 4d; He et al., arXiv 1512.03385, figure 5."}
+	c.add(source)
+	c.w = max(x-panelGap, source.box().x+source.box().w) + margin
 	return c
 }
 
@@ -227,7 +229,7 @@ func (c *canvas) panel(p panel, x, perChannel, perRow float64) float64 {
 		{x: x, y: 92, s: p.title, size: 18, bold: true, color: ink},
 		{x: x, y: 113, s: p.note, size: wordSize, color: muted},
 		{x: x, y: slabs[3].y + slabs[3].h/2 + thickSlab/2 + 36, size: wordSize, color: ink,
-			s: fmt.Sprintf("%s weights, %.0f million multiply-adds", thousands(weights), float64(macs)/1e6)},
+			s: fmt.Sprintf("%s weights, %s multiply-adds", thousands(weights), amount(macs))},
 	}
 	for _, t := range head {
 		c.add(t)
@@ -305,4 +307,18 @@ func thousands(n int) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// amount writes n in words, to three digits from a million on.
+func amount(n int) string {
+	for _, unit := range []struct {
+		size float64
+		name string
+	}{{1e12, "trillion"}, {1e9, "billion"}, {1e6, "million"}} {
+		if v := float64(n) / unit.size; v >= 1 {
+			digits := max(0, 2-int(math.Log10(v)))
+			return fmt.Sprintf("%.*f %s", digits, v, unit.name)
+		}
+	}
+	return thousands(n)
 }

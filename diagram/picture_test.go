@@ -4,9 +4,13 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -94,7 +98,7 @@ func TestBlockOfTheDefaultNetwork(t *testing.T) {
 	texts := svgTexts(t, written(t, d.SVG))
 	for _, want := range []string{
 		"56×56×256", "56×56×64", "1×1 conv, ReLU", "69,632 weights, 218 million multiply-adds",
-		"56×56×24", "56×56×144", "3×3 depthwise, ReLU6", "1×1 conv, linear", "8,208 weights, 26 million multiply-adds",
+		"56×56×24", "56×56×144", "3×3 depthwise, ReLU6", "1×1 conv, linear", "8,208 weights, 25.7 million multiply-adds",
 		"28×28×144", "28×28×32", "3×3 depthwise, stride 2, ReLU6",
 	} {
 		if !slices.Contains(texts, want) {
@@ -128,6 +132,34 @@ func TestBlockWidths(t *testing.T) {
 		if math.Abs(widths[i]-want[i]) > 1e-9 {
 			t.Errorf("widths %v, want %v", widths[:len(want)], want)
 			break
+		}
+	}
+}
+
+func TestAmount(t *testing.T) {
+	for n, want := range map[int]string{
+		0: "0", 999_999: "999,999", 3_504_872: "3.50 million", 25_740_288: "25.7 million",
+		300_774_272: "301 million", 73_014_444_032: "73.0 billion", 5_818_198_000_000: "5.82 trillion",
+	} {
+		if got := amount(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}
+
+// The pictures in docs must be what is drawn today.
+func TestDocs(t *testing.T) {
+	block, err := Block(model.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, d := range map[string]*Drawing{"architecture.svg": Architecture(model.Default()), "block.svg": block} {
+		have, err := os.ReadFile(filepath.Join("..", "docs", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(string(have), written(t, d.SVG)); diff != "" {
+			t.Errorf("docs/%s is not current (mobilenet graph makes it):\n%s", name, diff)
 		}
 	}
 }
