@@ -10,8 +10,9 @@ import (
 
 // FromImage returns the pixels of src as Pillow's convert("RGB") does: alpha is
 // dropped, not blended; grey is repeated; of 16-bit channels the upper 8 bits
-// are kept; CMYK becomes (255-c)(255-k)/255. JPEG's YCbCr is upsampled and
-// converted as libjpeg does it.
+// are kept (Pillow clips 16-bit grey at 255 instead, which turns it white); CMYK
+// becomes (255-c)(255-k)/255. YCbCr is taken for JPEG's, upsampled and converted
+// as libjpeg does it.
 //
 // An *Image is returned as it is.
 func FromImage(src image.Image) *Image {

@@ -36,7 +36,7 @@ var formats = []format{
 	{"JPEG", prefix("\xff\xd8"), jpeg.DecodeConfig, jpeg.Decode},
 	{"PNG", prefix("\x89PNG\r\n\x1a\n"), png.DecodeConfig, png.Decode},
 	{"GIF", prefix("GIF8"), gif.DecodeConfig, decodeGIF},
-	{"WebP", isWebP, webp.DecodeConfig, webp.Decode},
+	{"WebP", isWebP, webp.DecodeConfig, decodeWebP},
 	{"BMP", prefix("BM"), bmp.DecodeConfig, bmp.Decode},
 	{"TIFF", prefix("II*\x00"), tiff.DecodeConfig, tiff.Decode},
 	{"TIFF", prefix("MM\x00*"), tiff.DecodeConfig, tiff.Decode},

@@ -2,7 +2,7 @@
 // Pillow and torchvision would give: decode, EXIF orientation, antialiased
 // resize, centre crop, normalise.
 //
-// Resizing equals Pillow's bit for bit. Decoding equals it for lossless formats;
-// for JPEG the chroma upsampling and the colour conversion are libjpeg's, and
-// what remains is the rounding of the inverse DCT, at most a few levels.
+// Resizing equals Pillow's bit for bit. So does decoding, lossy WebP included, but
+// for JPEG: there the chroma upsampling and the colour conversion are libjpeg's,
+// and what remains is the rounding of the inverse DCT, at most a few levels.
 package vision
