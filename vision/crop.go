@@ -34,12 +34,14 @@ func cropFrom(n, size int) (src, dst int) {
 // computed.
 func Crop(src *Image, p model.Preprocess, resolution int) *Image {
 	w, h := shorterTo(src.W, src.H, p.Resize)
-	if w < resolution || h < resolution {
-		return CenterCrop(Resize(src, w, h, p.Interpolation), resolution, resolution)
-	}
 	x, _ := cropFrom(w, resolution)
 	y, _ := cropFrom(h, resolution)
-	return resizeWindow(src, w, h, window{x, y, resolution, resolution}, p.Interpolation)
+	win := window{x, y, min(w, resolution), min(h, resolution)}
+	m := resizeWindow(src, w, h, win, p.Interpolation)
+	if win.w < resolution || win.h < resolution {
+		return CenterCrop(m, resolution, resolution)
+	}
+	return m
 }
 
 // Normalize writes src to dst, [H][W][3], as torchvision's ToTensor and

@@ -1,0 +1,107 @@
+package vision
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// header puts little-endian fields at offsets of a file that is n bytes long.
+func header(magic string, n int, fields map[int]uint32) []byte {
+	data := make([]byte, n)
+	copy(data, magic)
+	for at, v := range fields {
+		binary.LittleEndian.PutUint32(data[at:], v)
+	}
+	return data
+}
+
+func bombPNG() []byte {
+	ihdr := "IHDR\x00\x00\x75\x30\x00\x00\x75\x30\x08\x02\x00\x00\x00"
+	data := []byte("\x89PNG\r\n\x1a\n\x00\x00\x00\x0d" + ihdr)
+	return binary.BigEndian.AppendUint32(data, crc32.ChecksumIEEE([]byte(ihdr)))
+}
+
+func bombBMP() []byte {
+	return header("BM", 100, map[int]uint32{10: 54, 14: 40, 18: 60000, 22: 60000, 26: 1 | 24<<16})
+}
+
+// bombTIFF is a square of a size and says that it has two milliard strips.
+func bombTIFF(size uint32) []byte {
+	entry := func(tag, kind, count, value uint32) []byte {
+		return header("", 12, map[int]uint32{0: tag | kind<<16, 4: count, 8: value})
+	}
+	data := append([]byte("II*\x00\x08\x00\x00\x00"), 5, 0)
+	data = append(data, entry(256, 4, 1, size)...)
+	data = append(data, entry(257, 4, 1, size)...)
+	data = append(data, entry(258, 3, 1, 8)...)
+	data = append(data, entry(262, 3, 1, 1)...)
+	return append(data, entry(273, 4, 1<<31, 8)...)
+}
+
+func bombWebP(canvas bool) []byte {
+	if canvas {
+		return header("RIFF....WEBPVP8X", 64, map[int]uint32{4: 56, 16: 10, 24: 30000, 27: 30000})
+	}
+	return header("RIFF....WEBPVP8L", 64, map[int]uint32{4: 56, 16: 44, 20: 0xffffff2f, 24: 0x0f})
+}
+
+func TestBrokenFiles(t *testing.T) {
+	read := func(name string) []byte {
+		data, err := os.ReadFile(filepath.Join("testdata/images", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return data
+	}
+	half := func(name string) []byte { d := read(name); return d[:len(d)/2] }
+	wideFrame := read("plain.gif")
+	copy(wideFrame[6:], "\x05\x00\x05\x00")
+	for _, c := range []struct {
+		name, want string
+		data       []byte
+	}{
+		{"empty", "empty file", nil},
+		{"text", "not an image: none of JPEG, PNG", []byte("hello, world\n")},
+		{"magic only", "broken JPEG image: unexpected EOF", []byte("\xff\xd8")},
+		{"half a JPEG", "broken JPEG image: invalid JPEG format", half("444.jpg")},
+		{"half a progressive JPEG", "broken JPEG image: unexpected EOF", half("progressive.jpg")},
+		{"half a PNG", "broken PNG image: png: invalid format", half("rgb.png")},
+		{"half a GIF", "broken GIF image: gif:", half("plain.gif")},
+		{"half a lossless WebP", "broken WebP image:", half("lossless.webp")},
+		{"half a lossy WebP", "broken WebP image:", half("lossy.webp")},
+		{"half a BMP", "broken BMP image: unexpected EOF", half("rgb.bmp")},
+		{"half a TIFF", "broken TIFF image:", half("raw.tiff")},
+		{"huge PNG", "image of 30000x30000 pixels, more than the limit of 100000000", bombPNG()},
+		{"huge GIF", "image of 65535x65535 pixels, more than", header("GIF89a", 40, map[int]uint32{6: 0xffffffff})},
+		{"GIF frame beyond canvas", "broken GIF image:", wideFrame},
+		{"huge BMP", "image of 60000x60000 pixels, more than", bombBMP()},
+		{"huge TIFF", "image of 60000x60000 pixels, more than", bombTIFF(60000)},
+		{"TIFF of many strips", "broken TIFF image:", bombTIFF(10)},
+		{"huge WebP canvas", "image of 30001x30001 pixels, more than", bombWebP(true)},
+		{"huge lossless WebP", "image of 16384x16384 pixels, more than", bombWebP(false)},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			_, err := Decode(c.data, DecodeOptions{})
+			runtime.ReadMemStats(&after)
+			if err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("error %v, want one with %q", err, c.want)
+			}
+			var broken *FormatError
+			var unsupported *UnsupportedError
+			if !errors.As(err, &broken) && !errors.As(err, &unsupported) {
+				t.Errorf("error of type %T", err)
+			}
+			if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
+				t.Errorf("%d bytes allocated for %d of file", n, len(c.data))
+			}
+		})
+	}
+}

@@ -1,0 +1,64 @@
+package vision
+
+import (
+	"bytes"
+	"encoding/csv"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// TestCropIsCenterOfResized: Crop computes only what it keeps, and the same.
+func TestCropIsCenterOfResized(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		src := formula([2]int{rapid.IntRange(1, 200).Draw(t, "w"), rapid.IntRange(1, 200).Draw(t, "h")})
+		p := model.Preprocess{
+			Resize:        rapid.IntRange(1, 120).Draw(t, "resize"),
+			Interpolation: rapid.SampledFrom([]model.Interpolation{model.Bilinear, model.Bicubic}).Draw(t, "filter"),
+		}
+		n := rapid.IntRange(1, 130).Draw(t, "crop")
+		got := Crop(src, p, n)
+		want := CenterCrop(ResizeShorter(src, p.Resize, p.Interpolation), n, n)
+		if got.W != n || got.H != n || !bytes.Equal(got.Pix, want.Pix) {
+			t.Fatalf("%dx%d resized to %d and cropped to %d differs", src.W, src.H, p.Resize, n)
+		}
+	})
+}
+
+// TestPhotos compares whole preprocessing with torchvision's, to the byte.
+func TestPhotos(t *testing.T) {
+	npy, err := os.ReadFile(testenv.Shared(t, "golden/nips17_first8_resize256_crop224_u8.npy"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	list, err := os.Open(testenv.Shared(t, "images/nips17/images.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer list.Close()
+	rows, err := csv.NewReader(list).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	const photos, size = 8, 224 * 224 * 3
+	want := npy[len(npy)-photos*size:] // behind NumPy's header
+	for i, row := range rows[1 : 1+photos] {
+		data, err := os.ReadFile(filepath.Join(filepath.Dir(list.Name()), row[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := Decode(data, DecodeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := Crop(img, model.ImageNetPreprocess(256), 224)
+		if !bytes.Equal(got.Pix, want[i*size:][:size]) {
+			t.Errorf("%s differs", row[0])
+		}
+	}
+}
