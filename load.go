@@ -6,12 +6,14 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/internal/hub"
 	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
 // An Option changes how a model is opened.
@@ -49,8 +51,8 @@ func WithProgress(f func(name string, done, total int64)) Option {
 }
 
 // LoadModel returns the weights called source: published ones ("imagenet1k_v1",
-// "imagenet1k_v2"), which are downloaded once and cached, or the path of a .pth or
-// .safetensors file. The model has a label for each class where they are known.
+// "imagenet1k_v2"), which are downloaded once and cached, or the path of a .pth,
+// .safetensors or .onnx file. The model has a label for each class where they are known.
 func LoadModel(ctx context.Context, source string, opts ...Option) (*model.Model, error) {
 	o := collect(opts)
 	m, err := read(ctx, source, o)
@@ -85,10 +87,14 @@ func read(ctx context.Context, source string, o options) (*model.Model, error) {
 	return m, nil
 }
 
+// readFile tells the formats apart: ONNX by the name, the others by the content.
 func readFile(path string) (*model.Model, error) {
 	_, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(path, `./\`) {
 		return nil, fmt.Errorf("%q is neither a file nor published weights (%s)", path, strings.Join(Published(), ", "))
+	}
+	if strings.EqualFold(filepath.Ext(path), ".onnx") {
+		return onnx.Import(path)
 	}
 	return checkpoint.Open(path)
 }
