@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// header puts little-endian fields at offsets of a file that is n bytes long.
+// header puts little-endian fields at offsets, not overlapping, of a file that is n bytes long.
 func header(magic string, n int, fields map[int]uint32) []byte {
 	data := make([]byte, n)
 	copy(data, magic)
@@ -46,7 +46,7 @@ func bombTIFF(size uint32) []byte {
 
 func bombWebP(canvas bool) []byte {
 	if canvas {
-		return header("RIFF....WEBPVP8X", 64, map[int]uint32{4: 56, 16: 10, 24: 30000, 27: 30000})
+		return header("RIFF....WEBPVP8X", 64, map[int]uint32{4: 56, 16: 10, 24: 30000 | 0x30<<24, 28: 30000 >> 8})
 	}
 	return header("RIFF....WEBPVP8L", 64, map[int]uint32{4: 56, 16: 44, 20: 0xffffff2f, 24: 0x0f})
 }

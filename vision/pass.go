@@ -19,10 +19,9 @@ func (t *taps) combine(dst, src []byte, i int) {
 	n, k := len(dst), t.coef[i*t.n:][:t.n]
 	src = src[(t.start[i]-t.start[0])*n:]
 	words := n &^ 7
-	switch {
-	case t.n == 3 && !t.clips:
+	if t.n == 3 && !t.clips {
 		combine3(dst[:words], src, src[n:], src[2*n:], k)
-	default:
+	} else {
 		t.combineAny(dst[:words], src, n, k)
 	}
 	for x := words; x < n; x++ {

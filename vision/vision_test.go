@@ -3,6 +3,8 @@ package vision
 import (
 	"bytes"
 	"encoding/csv"
+	"image"
+	"image/color"
 	"os"
 	"path/filepath"
 	"testing"
@@ -28,6 +30,29 @@ func TestCropIsCenterOfResized(t *testing.T) {
 			t.Fatalf("%dx%d resized to %d and cropped to %d differs", src.W, src.H, p.Resize, n)
 		}
 	})
+}
+
+// TestGray16 keeps the upper 8 bits, as documented; Pillow would clip.
+func TestGray16(t *testing.T) {
+	src := image.NewGray16(image.Rect(3, 2, 5, 3))
+	src.SetGray16(3, 2, color.Gray16{Y: 0x12ff})
+	src.SetGray16(4, 2, color.Gray16{Y: 0xfe00})
+	m := FromImage(src)
+	if m.W != 2 || m.H != 1 || !bytes.Equal(m.Pix, []byte{0x12, 0x12, 0x12, 0xfe, 0xfe, 0xfe}) {
+		t.Errorf("%+v", m)
+	}
+}
+
+// TestIsImage: an Image seen through image.Image has its own pixels.
+func TestIsImage(t *testing.T) {
+	m := formula([2]int{5, 4})
+	seen := FromImage(struct{ image.Image }{m})
+	if seen.W != m.W || seen.H != m.H || !bytes.Equal(seen.Pix, m.Pix) {
+		t.Error("pixels differ")
+	}
+	if c := m.At(5, 0); c != (color.NRGBA{A: 255}) {
+		t.Errorf("outside: %v", c)
+	}
 }
 
 // TestPhotos compares whole preprocessing with torchvision's, to the byte.

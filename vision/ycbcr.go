@@ -39,14 +39,11 @@ func toRGB(dst, luma, cb, cr []byte) {
 	}
 }
 
+// clip limits v to 0 to 255, without a branch: whether a photo's colours clip is
+// not predictable.
 func clip(v int32) byte {
-	if uint32(v) > 255 {
-		if v < 0 {
-			return 0
-		}
-		return 255
-	}
-	return byte(v)
+	v &^= v >> 31
+	return byte(v | (255-v)>>31)
 }
 
 // An upsampler brings chroma rows to full size.

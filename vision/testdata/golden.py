@@ -36,12 +36,15 @@ def result(im):
 
 def resizes(rng):
     sizes = [1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 65, 100, 127, 224, 299]
+    cases = [(10000, 1, 1, 1), (1, 10000, 2, 1), (9001, 3, 3, 17), (5, 9001, 8, 2), (640, 480, 77, 60)]
     for _ in range(300):
         w, h, w2, h2 = (rng.choice(sizes) for _ in range(4))
         if rng.random() < 0.1:
             w2 = w
         if rng.random() < 0.1:
             h2 = h
+        cases.append((w, h, w2, h2))
+    for w, h, w2, h2 in cases:
         im = formula(w, h)
         for name, f in ("bilinear", Image.BILINEAR), ("bicubic", Image.BICUBIC):
             yield {"from": [w, h], "filter": name, **result(im.resize((w2, h2), f))}
