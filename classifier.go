@@ -22,24 +22,42 @@ type Classifier struct {
 	engine *engine.Engine
 }
 
-// Open loads a model as [LoadModel] does and prepares it for running.
+// Open loads a model as [LoadModel] does and prepares it for running. What it
+// prepares is kept in the cache folder, so that the next process to open the same
+// file starts sooner.
 func Open(ctx context.Context, source string, opts ...Option) (*Classifier, error) {
+	o := collect(opts)
+	packed, ok := packedFor(source)
+	if ok {
+		if e, m, ok := packed.load(engine.Options{Threads: o.threads}); ok {
+			return o.classifier(m, e)
+		}
+	}
 	m, err := LoadModel(ctx, source, opts...)
 	if err != nil {
 		return nil, err
 	}
-	return New(m, opts...)
+	c, err := New(m, opts...)
+	if err == nil && ok {
+		packed.save(c.engine, m)
+	}
+	return c, err
 }
 
 // New prepares a model in memory for running. Later changes to m don't reach the
 // classifier.
 func New(m *model.Model, opts ...Option) (*Classifier, error) {
 	o := collect(opts)
-	labels, err := o.labelsOf(m)
+	e, err := engine.Compile(m, engine.Options{Threads: o.threads})
 	if err != nil {
 		return nil, err
 	}
-	e, err := engine.Compile(m, engine.Options{Threads: o.threads})
+	return o.classifier(m, e)
+}
+
+// classifier names the classes of m, which e runs.
+func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, error) {
+	labels, err := o.labelsOf(m)
 	if err != nil {
 		return nil, err
 	}
