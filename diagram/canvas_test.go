@@ -11,12 +11,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"pgregory.net/rapid"
 )
 
 // checkCanvas fails if a reader could not read the picture: if a text leaves
 // the page, overlaps another, straddles the border of a box, or is crossed by
 // a line.
-func checkCanvas(t *testing.T, c *canvas) {
+func checkCanvas(t rapid.TB, c *canvas) {
 	t.Helper()
 	var texts []text
 	var boxes []rect
@@ -60,13 +62,21 @@ func checkCanvas(t *testing.T, c *canvas) {
 	}
 }
 
+// rounding is how far sums of coordinates may be off, in points.
+const rounding = 1e-6
+
 func overlap(a, b rect) bool {
-	return a.x < b.x+b.w && b.x < a.x+a.w && a.y < b.y+b.h && b.y < a.y+a.h
+	return a.x+rounding < b.x+b.w && b.x+rounding < a.x+a.w && a.y+rounding < b.y+b.h && b.y+rounding < a.y+a.h
 }
 
 func contains(outer, inner rect) bool {
-	return outer.x <= inner.x && inner.x+inner.w <= outer.x+outer.w &&
-		outer.y <= inner.y && inner.y+inner.h <= outer.y+outer.h
+	return outer.x <= inner.x+rounding && inner.x+inner.w <= outer.x+outer.w+rounding &&
+		outer.y <= inner.y+rounding && inner.y+inner.h <= outer.y+outer.h+rounding
+}
+
+// touch is overlap for what may have no width: lines.
+func touch(a, b rect) bool {
+	return a.x < b.x+b.w && b.x < a.x+a.w+rounding && a.y < b.y+b.h && b.y < a.y+a.h+rounding
 }
 
 // bounds is the extent of points.
@@ -81,7 +91,7 @@ func bounds(at []point) rect {
 
 // crosses reports whether the outline of p meets b.
 func crosses(p path, b rect) bool {
-	if !overlap(bounds(p.at), b) {
+	if !touch(bounds(p.at), b) {
 		return false
 	}
 	var pen, start point
@@ -111,7 +121,7 @@ func crosses(p path, b rect) bool {
 
 // curveMeets walks along a line or a Bezier curve in small steps.
 func curveMeets(ctrl []point, b rect) bool {
-	if !overlap(bounds(ctrl), b) {
+	if !touch(bounds(ctrl), b) {
 		return false
 	}
 	const steps = 200
@@ -123,7 +133,7 @@ func curveMeets(ctrl []point, b rect) bool {
 				p[k] = point{p[k].x + u*(p[k+1].x-p[k].x), p[k].y + u*(p[k+1].y-p[k].y)}
 			}
 		}
-		if p[0].x > b.x && p[0].x < b.x+b.w && p[0].y > b.y && p[0].y < b.y+b.h {
+		if p[0].x > b.x+rounding && p[0].x < b.x+b.w-rounding && p[0].y > b.y+rounding && p[0].y < b.y+b.h-rounding {
 			return true
 		}
 	}

@@ -17,7 +17,7 @@ func (l *layering) align() {
 			segments = append(segments, segment{i, j})
 		}
 	}
-	below := l.pathsBelow()
+	through := l.pathsThrough()
 	class := func(s segment) int {
 		switch a, b := l.items[s.from].bend, l.items[s.to].bend; {
 		case a && b:
@@ -28,7 +28,7 @@ func (l *layering) align() {
 		return 2
 	}
 	slices.SortStableFunc(segments, func(s, t segment) int {
-		return cmp.Or(cmp.Compare(class(s), class(t)), cmp.Compare(below[t.to], below[s.to]))
+		return cmp.Or(cmp.Compare(class(s), class(t)), cmp.Compare(through(t.from, t.to), through(s.from, s.to)))
 	})
 	upper, lower := map[int]int{}, map[int]int{} // the neighbour in the same column
 	chosen := make([][]segment, len(l.layers))
@@ -57,21 +57,34 @@ func (l *layering) align() {
 	}
 }
 
-// pathsBelow returns the number of nodes on the longest path down from each item.
-func (l *layering) pathsBelow() []int {
-	length := make([]int, len(l.items))
+// pathsThrough returns the function that gives the number of nodes on the
+// longest path through an edge. So the trunk of a network goes before what
+// joins it, such as its weights.
+func (l *layering) pathsThrough() func(from, to int) int {
+	above, below := make([]int, len(l.items)), make([]int, len(l.items))
+	count := func(i int) int {
+		if l.items[i].bend {
+			return 0
+		}
+		return 1
+	}
+	for _, layer := range l.layers {
+		for _, i := range layer {
+			for _, j := range l.items[i].up {
+				above[i] = max(above[i], above[j])
+			}
+			above[i] += count(i)
+		}
+	}
 	for _, layer := range slices.Backward(l.layers) {
 		for _, i := range layer {
 			for _, j := range l.items[i].down {
-				n := length[j]
-				if !l.items[j].bend {
-					n++
-				}
-				length[i] = max(length[i], n)
+				below[i] = max(below[i], below[j])
 			}
+			below[i] += count(i)
 		}
 	}
-	return length
+	return func(from, to int) int { return above[from] + below[to] }
 }
 
 // A gap keeps two neighbouring columns apart.
@@ -186,7 +199,7 @@ func (l *layering) stack() {
 			if it.bend {
 				it.h = high
 			}
-			it.y = y + (high-it.h)/2
+			it.y, it.row, it.low = y+(high-it.h)/2, y, y+high
 		}
 		y += high + rowGap + min(far/6, 2*rowGap)
 	}

@@ -248,43 +248,53 @@ func (f *flow) box(c *canvas, n node, p point, w, h float64) {
 	}
 }
 
-// route draws an edge through the items it visits.
+// route draws an edge through the items it visits. Between layers it may bend;
+// within one it goes straight, since there may be boxes on both sides.
 func (f *flow) route(c *canvas, route []int) {
-	pen := paint{stroke: muted, width: 1.2}
-	p := path{paint: pen}
+	p := path{paint: paint{stroke: muted, width: 1.2}}
 	to := func(verb string, at ...point) { p.verbs += verb; p.at = append(p.at, at...) }
 	last := route[len(route)-1]
 	arrow := last < len(f.graph.nodes)
 	for k, i := range route {
-		at := f.at(i)
-		if k > 0 {
-			from := p.at[len(p.at)-1]
-			tip := at
-			if arrow && i == last {
-				tip.y -= 6
-			}
-			switch a, b := f.of[f.items[route[k-1]].layer], f.of[f.items[i].layer]; {
-			case a != b:
-				f.turn(&p, f.strips[a], from, tip)
-			case math.Abs(from.x-tip.x) < 0.01:
-				to("L", tip)
-			default:
-				middle := (from.y + tip.y) / 2
-				to("C", point{from.x, middle}, point{tip.x, middle}, tip)
-			}
+		it, at := f.items[i], f.at(i)
+		shift := at.y - it.y
+		enter := at
+		if arrow && i == last {
+			enter.y -= 6
 		}
-		end := point{at.x, at.y + f.items[i].h}
-		switch {
-		case k == 0:
-			to("M", end)
-		case i != last:
-			to("L", end)
+		if k == 0 {
+			to("M", point{at.x, at.y + it.h})
+		} else {
+			before := route[k-1]
+			from := p.at[len(p.at)-1]
+			top := point{at.x, min(it.row+shift, enter.y)}
+			switch a, b := f.of[f.items[before].layer], f.of[it.layer]; {
+			case a != b:
+				f.turn(&p, f.strips[a], from, top)
+			case math.Abs(from.x-top.x) >= 0.01:
+				middle := (from.y + top.y) / 2
+				to("C", point{from.x, middle}, point{top.x, middle}, top)
+			}
+			p.down(enter.y)
+		}
+		if i != last {
+			p.down(it.low + shift)
 		}
 	}
 	c.add(p)
 	if arrow {
 		tip := f.at(last)
 		c.add(arrowHead(muted, point{tip.x, tip.y - 1}, 0, 1))
+	}
+}
+
+// down draws a vertical line from the pen to y.
+func (p *path) down(y float64) {
+	if end := &p.at[len(p.at)-1]; strings.HasSuffix(p.verbs, "L") {
+		end.y = y
+	} else {
+		p.verbs += "L"
+		p.at = append(p.at, point{end.x, y})
 	}
 }
 

@@ -21,6 +21,7 @@ type layering struct {
 type item struct {
 	w, h     float64
 	x, y     float64 // middle of the top
+	row, low float64 // top and bottom of the layer
 	layer    int
 	pos      int // within the layer
 	up, down []int

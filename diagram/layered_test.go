@@ -39,7 +39,7 @@ func TestLayering(t *testing.T) {
 			}
 			for k := 1; k < len(route); k++ {
 				a, b := l.items[route[k-1]], l.items[route[k]]
-				if b.layer != a.layer+1 || b.y < a.y+a.h+rowGap {
+				if b.layer != a.layer+1 || b.y < a.y+a.h+rowGap-rounding {
 					t.Errorf("edge %v does not lead down from %v to %v", e, a, b)
 				}
 			}
@@ -51,6 +51,30 @@ func TestLayering(t *testing.T) {
 				}
 			}
 		}
+	})
+}
+
+// Whatever the graph, nothing is drawn over anything.
+func TestFlow(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		sizes, edges := drawDAG(t)
+		g := graph{title: "graph", edges: edges}
+		for range sizes {
+			lines := rapid.SliceOfN(rapid.StringMatching("[a-z]{1,9} [0-9×]{1,30}"), 0, 5).Draw(t, "lines")
+			g.nodes = append(g.nodes, node{name: rapid.StringMatching("[A-Z][a-z]{1,30}").Draw(t, "name"), lines: lines, group: other})
+		}
+		for i := range g.edges {
+			e := &g.edges[i]
+			e.output = rapid.IntRange(0, 2).Draw(t, "output")
+			if labelled := rapid.Bool().Draw(t, "labelled"); labelled {
+				e.label = "1×2×3"
+			}
+		}
+		c, err := drawGraph(&g, "subtitle", "note")
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkCanvas(t, c)
 	})
 }
 

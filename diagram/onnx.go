@@ -170,7 +170,7 @@ func shapeOf(v *onnx.ValueInfo) string {
 	var dims []string
 	for _, d := range v.GetType().GetTensorType().GetShape().GetDim() {
 		switch {
-		case len(dims) == shown:
+		case len(dims) == longList:
 			return strings.Join(dims, "×") + "×…"
 		case d.GetDimParam() != "":
 			dims = append(dims, d.GetDimParam())

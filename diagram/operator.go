@@ -122,7 +122,7 @@ var inputNames = map[string]string{
 	"Clip": "input min max", "Dropout": "data ratio training_mode",
 	"Add": "A B", "Sub": "A B", "Mul": "A B", "Div": "A B", "Pow": "X Y",
 	"Reshape": "data shape", "Unsqueeze": "data axes", "Squeeze": "data axes", "ReduceMean": "data axes",
-	"Gather": "data indices", "Slice": "data starts ends axes steps", "Pad": "data pads value axes", "Expand": "input shape",
+	"Transpose": "data", "Flatten": "input", "Gather": "data indices", "Slice": "data starts ends axes steps", "Pad": "data pads value axes", "Expand": "input shape",
 	"QuantizeLinear": "x y_scale y_zero_point", "DequantizeLinear": "x x_scale x_zero_point",
 	"QLinearConv":              "x x_scale x_zero_point w w_scale w_zero_point y_scale y_zero_point B",
 	"QLinearMatMul":            "a a_scale a_zero_point b b_scale b_zero_point y_scale y_zero_point",
@@ -138,8 +138,11 @@ func inputName(op string, i int) string {
 	return fmt.Sprintf("input%d", i)
 }
 
-// shown is how many values are written out.
-const shown = 6
+// Of a constant, up to shown values are written out; of a list, up to longList.
+const (
+	shown    = 4
+	longList = 8
+)
 
 // constant writes a tensor: a few numbers as they are, more as their shape.
 func constant(t *onnx.Tensor) string {
@@ -162,10 +165,10 @@ func constant(t *onnx.Tensor) string {
 	return "‹" + list(t.Dims, "×") + "›"
 }
 
-// list writes the first values, up to shown.
+// list writes the first values, up to longList.
 func list[T int64 | float32](v []T, separator string) string {
-	if len(v) > shown {
-		return join(v[:shown], separator) + separator + "…"
+	if len(v) > longList {
+		return join(v[:longList], separator) + separator + "…"
 	}
 	return join(v, separator)
 }
