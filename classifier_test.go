@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"image"
+	"log"
 	"math"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,6 +17,18 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/model"
 )
+
+// TestMain keeps the tests out of the user's cache folder.
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "mobilenet")
+	if err != nil {
+		log.Fatal(err)
+	}
+	os.Setenv("MOBILENET_CACHE", dir)
+	code := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(code)
+}
 
 func open(t testing.TB, opts ...mobilenet.Option) *mobilenet.Classifier {
 	t.Helper()

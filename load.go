@@ -70,20 +70,11 @@ func read(ctx context.Context, source string, o options) (*model.Model, error) {
 	if !ok {
 		return readFile(source)
 	}
-	client, err := o.client()
+	client, err := hub.FromEnv()
 	if err != nil {
 		return nil, err
 	}
-	return readPublished(ctx, client, w)
-}
-
-func (o options) client() (hub.Client, error) {
-	client, err := hub.FromEnv()
 	client.Offline, client.Progress = o.offline, o.progress
-	return client, err
-}
-
-func readPublished(ctx context.Context, client hub.Client, w hub.Weights) (*model.Model, error) {
 	path, err := client.Pull(ctx, w)
 	if err != nil {
 		return nil, err

@@ -25,8 +25,10 @@ const (
 	drawing    = "../../testdata/shapes.png"
 )
 
-// mobilenetCommand runs the program in this process.
-func mobilenetCommand(ctx context.Context, stdout io.Writer, args ...string) (stderr string, err error) {
+// mobilenetCommand runs the program in this process, with an empty cache folder.
+func mobilenetCommand(ctx context.Context, t *testing.T, stdout io.Writer, args ...string) (stderr string, err error) {
+	t.Helper()
+	t.Setenv("MOBILENET_CACHE", t.TempDir())
 	root := newRoot()
 	var log bytes.Buffer
 	root.SetArgs(args)
@@ -64,7 +66,7 @@ func TestPredictPhotos(t *testing.T) {
 	weights, dir := testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth"), testenv.Shared(t, "images/nips17")
 	classes := readClasses(t, filepath.Join(dir, "images.csv"))
 	var out bytes.Buffer
-	stderr, err := mobilenetCommand(context.Background(), &out, "predict", "--format", "json", "--model", weights, dir)
+	stderr, err := mobilenetCommand(context.Background(), t, &out, "predict", "--format", "json", "--model", weights, dir)
 	if err != nil || stderr != "" {
 		t.Fatalf("%v, %q on standard error", err, stderr)
 	}
@@ -142,7 +144,7 @@ func TestPredictURLs(t *testing.T) {
 		args = append(args, server.URL+path)
 	}
 	var out bytes.Buffer
-	stderr, err := mobilenetCommand(context.Background(), &out, append(args, server.URL+"/moved")...)
+	stderr, err := mobilenetCommand(context.Background(), t, &out, append(args, server.URL+"/moved")...)
 	if !errors.Is(err, errReported) {
 		t.Errorf("error %v", err)
 	}
@@ -168,7 +170,7 @@ func TestPredictCanceled(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	stderr, err := mobilenetCommand(ctx, &out, "predict", "-f", "json", "-m", smallModel, "--batch", "1",
+	stderr, err := mobilenetCommand(ctx, t, &out, "predict", "-f", "json", "-m", smallModel, "--batch", "1",
 		drawing, drawing, server.URL+"/stalls", drawing)
 	if !errors.Is(err, context.Canceled) || stderr != "" || out.lines != 2 {
 		t.Errorf("error %v, %q on standard error, %d results", err, stderr, out.lines)
@@ -193,6 +195,7 @@ func TestPredictFromStdinCanceled(t *testing.T) {
 	r, w := io.Pipe()
 	defer w.Close()
 	ctx, cancel := context.WithCancel(context.Background())
+	t.Setenv("MOBILENET_CACHE", t.TempDir())
 	root := newRoot()
 	root.SetIn(reader(func(p []byte) (int, error) { cancel(); return r.Read(p) }))
 	root.SetArgs([]string{"predict", "-m", smallModel, "-"})

@@ -3,12 +3,16 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
 func newConvert() *cobra.Command {
@@ -16,13 +20,17 @@ func newConvert() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert [flags] IN OUT",
 		Short: "Convert weights between formats and naming schemes",
-		Long: `Convert weights: IN is a torch checkpoint, a safetensors file or the name of
-published weights, under torchvision's, timm's or Hugging Face's names. OUT's
-ending says what is written: .safetensors, which carries labels, config and
-preprocessing, or .pth, a state dict for torch.load, which carries only weights.`,
+		Long: `Convert weights: IN is a torch checkpoint, a safetensors file, an ONNX file or the
+name of published weights, under torchvision's, timm's or Hugging Face's names.
+OUT's ending says what is written:
+
+  .safetensors  weights with labels, config and preprocessing
+  .pth, .pt     weights alone, a state dict for torch.load
+  .onnx         an inference graph, as mobilenet export writes it by default`,
 		Example: `  mobilenet convert mobilenet_v2-7ebf99e0.pth v2.safetensors
   mobilenet convert hf/model.safetensors tv.pth
-  mobilenet convert --names timm v2.safetensors timm.safetensors`,
+  mobilenet convert --names timm v2.safetensors timm.safetensors
+  mobilenet convert --labels names.txt model.onnx model.safetensors`,
 		Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := oneOf(cmd, "names", names, string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace)); err != nil {
@@ -40,15 +48,15 @@ preprocessing, or .pth, a state dict for torch.load, which carries only weights.
 			if err != nil {
 				return err
 			}
-			if err := checkpoint.Save(args[1], m, checkpoint.SaveOptions{Names: checkpoint.Names(names)}); err != nil {
+			if err := save(args[1], m, checkpoint.Names(names)); err != nil {
 				return err
 			}
 			info, err := os.Stat(args[1])
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: width %v, %d classes, %s names, %.2f MB\n",
-				args[1], m.Config.Width, m.Config.Classes, names, float64(info.Size())/1e6)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: width %v, %d classes, %.2f MB\n",
+				args[1], m.Config.Width, m.Config.Classes, float64(info.Size())/1e6)
 			return err
 		},
 	}
@@ -56,4 +64,16 @@ preprocessing, or .pth, a state dict for torch.load, which carries only weights.
 	cmd.Flags().StringVar(&labels, "labels", "", "file with the names of the classes to put in OUT")
 	complete(cmd, "names", string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace))
 	return cmd
+}
+
+// save writes m in the format that path's ending names.
+func save(path string, m *model.Model, names checkpoint.Names) error {
+	if !strings.EqualFold(filepath.Ext(path), ".onnx") {
+		return checkpoint.Save(path, m, checkpoint.SaveOptions{Names: names})
+	}
+	p, err := onnx.Export(m, onnx.ExportOptions{})
+	if err != nil {
+		return err
+	}
+	return onnx.Save(path, p)
 }

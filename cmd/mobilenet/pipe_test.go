@@ -25,7 +25,7 @@ func TestClosedPipe(t *testing.T) {
 			t.Fatal(err)
 		}
 		r.Close()
-		if _, err := mobilenetCommand(context.Background(), w, args...); !errors.Is(err, syscall.EPIPE) {
+		if _, err := mobilenetCommand(context.Background(), t, w, args...); !errors.Is(err, syscall.EPIPE) {
 			t.Errorf("%v: error %v", args, err)
 		}
 		w.Close()

@@ -96,7 +96,7 @@ func (p *predictor) classify(ctx context.Context, photos []photo) error {
 		p.bar.add()
 		if v.err != nil {
 			p.bar.clear()
-			report(p.stderr, photoError{v.name, v.err})
+			photoError{v.name, v.err}.report(p.stderr)
 			p.failed = true
 			continue
 		}

@@ -45,7 +45,7 @@ others; the exit code is 1 then.`,
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "published weights (see mobilenet weights list) or a file: .pth, .safetensors")
+	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "published weights (see mobilenet weights list) or a file: .pth, .safetensors, .onnx")
 	fs.IntVarP(&f.top, "top", "k", 5, "how many classes to show")
 	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
 	fs.StringVarP(&f.format, "format", "f", "table", "table, json (an object a line) or csv")
@@ -87,7 +87,7 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	stderr := cmd.ErrOrStderr()
 	names, failures := findPhotos(args)
 	for _, e := range failures {
-		report(stderr, e)
+		e.report(stderr)
 	}
 	if len(names) == 0 {
 		return errReported
@@ -139,7 +139,7 @@ func (f *predictFlags) decode(ctx context.Context, name string, stdin io.Reader,
 	return photo{name: name, image: c.Prepare(img)}
 }
 
-// report writes why a photo failed.
-func report(stderr io.Writer, e photoError) {
+// report writes e to standard error.
+func (e photoError) report(stderr io.Writer) {
 	fmt.Fprintf(stderr, "mobilenet: %s: %v\n", e.name, e.err)
 }
