@@ -18,6 +18,7 @@ type summaryFlags struct {
 	model, format       string
 	width               float64
 	resolution, classes int
+	plan                bool
 }
 
 func newSummary() *cobra.Command {
@@ -32,7 +33,8 @@ torchinfo does, and what the model holds and needs in all.
 Without MODEL it is a network with random weights of the given width.`,
 		Example: `  mobilenet summary
   mobilenet summary --width 0.5 --resolution 160
-  mobilenet summary best.safetensors --format json`,
+  mobilenet summary best.safetensors --format json
+  mobilenet summary --plan`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 && f.model != "" {
@@ -44,6 +46,9 @@ Without MODEL it is a network with random weights of the given width.`,
 			c, err := f.config(cmd)
 			if err != nil {
 				return err
+			}
+			if f.plan {
+				return writePlan(cmd.OutOrStdout(), c)
 			}
 			if f.format == "json" {
 				return writeSummaryJSON(cmd, c)
@@ -58,6 +63,7 @@ Without MODEL it is a network with random weights of the given width.`,
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
 	fs.IntVar(&f.classes, "classes", 1000, "outputs of the classifier")
 	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
+	fs.BoolVar(&f.plan, "plan", false, "list the steps that the engine makes of the layers, and time them here")
 	completeModel(cmd)
 	complete(cmd, "format", "table", "json")
 	return cmd

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+type benchFlags struct {
+	model, format                    string
+	width                            float64
+	threads, batch, resolution, runs int
+	layers                           bool
+}
+
+func newBench() *cobra.Command {
+	var f benchFlags
+	cmd := &cobra.Command{
+		Use:   "bench [flags]",
+		Short: "Measure how fast the network runs here",
+		Long: `Measure how fast the network runs on this machine: the latency of a batch, images
+a second, and the share of what the cores could do if they did nothing but
+multiply and add.
+
+Without --model it is a network with random weights, which is as fast.`,
+		Example: `  mobilenet bench --threads 1
+  mobilenet bench --batch 8 --format json
+  mobilenet bench --width 0.35 --resolution 96 --layers
+  MOBILENET_CPU=generic mobilenet bench`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	fs := cmd.Flags()
+	fs.StringVarP(&f.model, "model", "m", "", "published weights or a file; empty for random weights")
+	fs.Float64VarP(&f.width, "width", "w", 1, "width multiplier of the network with random weights")
+	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
+	fs.IntVar(&f.batch, "batch", 1, "images at once")
+	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
+	fs.IntVar(&f.runs, "runs", 200, "how many runs to measure")
+	fs.BoolVar(&f.layers, "layers", false, "measure each step of the plan, too, on one core")
+	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
+	completeModel(cmd)
+	complete(cmd, "format", "table", "json")
+	return cmd
+}
+
+// timing is the result, as it is written in JSON.
+type timing struct {
+	CPU        string      `json:"cpu"` // instruction set of the kernels
+	Threads    int         `json:"threads"`
+	Batch      int         `json:"batch"`
+	Resolution int         `json:"resolution"`
+	Width      float64     `json:"width"`
+	Runs       int         `json:"runs"`
+	Min        float64     `json:"min_ms"`
+	Median     float64     `json:"median_ms"`
+	P99        float64     `json:"p99_ms"`
+	Images     float64     `json:"images_per_s"` // by the median
+	MACs       int         `json:"macs_per_image"`
+	Peak       float64     `json:"peak_gflops"` // of one core
+	Share      float64     `json:"share_of_peak"`
+	Memory     int         `json:"activation_bytes"` // of one image in flight
+	Layers     []layerTime `json:"layers,omitempty"`
+}
+
+type layerTime struct {
+	Name  string  `json:"name"`
+	MACs  int     `json:"macs"`
+	Tasks int     `json:"tasks"`
+	Floor float64 `json:"floor_us"` // at the peak
+	Time  float64 `json:"min_us"`
+	Share float64 `json:"share_of_peak"`
+}
+
+func (f *benchFlags) run(cmd *cobra.Command) error {
+	if err := oneOf(cmd, "format", f.format, "table", "json"); err != nil {
+		return err
+	}
+	if f.runs < 1 || f.batch < 1 || f.batch > 1024 {
+		return usagef(cmd, "--runs %d, --batch %d: want at least 1, and at most 1024 images", f.runs, f.batch)
+	}
+	m, err := f.load(cmd)
+	if err != nil {
+		return err
+	}
+	r, err := f.measure(m)
+	if err != nil {
+		return err
+	}
+	if f.format == "json" {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(r)
+	}
+	return r.write(cmd.OutOrStdout())
+}
+
+func (f *benchFlags) load(cmd *cobra.Command) (*model.Model, error) {
+	if f.model != "" {
+		return mobilenet.LoadModel(cmd.Context(), f.model)
+	}
+	c := model.Default()
+	c.Width = f.width
+	m, err := model.New(c, 1)
+	if err != nil {
+		return nil, usagef(cmd, "%w", err)
+	}
+	return m, nil
+}
+
+func (f *benchFlags) measure(m *model.Model) (timing, error) {
+	c := m.Config
+	if f.resolution != 0 {
+		c.Resolution = f.resolution
+	}
+	if err := c.Validate(); err != nil {
+		return timing{}, err
+	}
+	e, err := engine.Compile(m, engine.Options{Threads: f.threads})
+	if err != nil {
+		return timing{}, err
+	}
+	peak := e.Peak()
+	in := engine.Input{Pixels: noise(f.batch * c.Resolution * c.Resolution * 3), N: f.batch, H: c.Resolution, W: c.Resolution}
+	l, err := e.Measure(in, f.runs)
+	if err != nil {
+		return timing{}, err
+	}
+	r := timing{
+		CPU: e.CPU(), Threads: e.Threads(), Batch: f.batch, Resolution: c.Resolution, Width: c.Width, Runs: f.runs,
+		Min: ms(l.Min), Median: ms(l.Median), P99: ms(l.P99),
+		Images: float64(f.batch) / l.Median.Seconds(), MACs: c.Summarize().MACs, Peak: peak / 1e9,
+	}
+	r.Share = 2 * float64(r.MACs) * float64(f.batch) / l.Min.Seconds() / (peak * float64(r.Threads))
+	in.N, in.Pixels = 1, in.Pixels[:c.Resolution*c.Resolution*3]
+	profiled := 1
+	if f.layers {
+		profiled = min(f.runs, 50)
+	}
+	steps, memory, err := e.Profile(in, profiled)
+	if err != nil {
+		return timing{}, err
+	}
+	r.Memory = memory.Activations + r.Threads*memory.Scratch
+	if f.layers {
+		r.Layers = layerTimes(steps, peak)
+	}
+	return r, nil
+}
+
+func layerTimes(steps []engine.Step, peak float64) []layerTime {
+	var out []layerTime
+	for _, s := range steps {
+		floor := 2 * float64(s.MACs) / peak
+		out = append(out, layerTime{
+			Name: s.Name, MACs: s.MACs, Tasks: s.Tasks,
+			Floor: 1e6 * floor, Time: 1e6 * s.Time.Seconds(), Share: floor / s.Time.Seconds(),
+		})
+	}
+	return out
+}
+
+// noise is an image that no kernel can take a short cut with.
+func noise(n int) []byte {
+	b := make([]byte, n)
+	v := uint32(1)
+	for i := range b {
+		v = v*1664525 + 1013904223
+		b[i] = byte(v >> 24)
+	}
+	return b
+}
+
+func ms(d time.Duration) float64 { return 1000 * d.Seconds() }
+
+func (r timing) write(w io.Writer) error {
+	fmt.Fprintf(w, "MobileNetV2 width %v at %dx%d, batch %d, %d threads, %s kernels\n\n", r.Width, r.Resolution, r.Resolution, r.Batch, r.Threads, r.CPU)
+	t := newTable()
+	t.AppendRows([]table.Row{
+		{"latency of a batch", fmt.Sprintf("min %.2f ms, median %.2f ms, 99 %% %.2f ms (%d runs)", r.Min, r.Median, r.P99, r.Runs)},
+		{"images a second", fmt.Sprintf("%.1f", r.Images)},
+		{"share of peak", fmt.Sprintf("%.1f %% of %.1f GFLOP/s a core", 100*r.Share, r.Peak)},
+		{"activation memory", fmt.Sprintf("%.2f MB an image", float64(r.Memory)/1e6)},
+	})
+	fmt.Fprintln(w, t.Render())
+	if r.Layers == nil {
+		return nil
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", renderLayerTimes(r.Layers))
+	return err
+}
+
+func renderLayerTimes(layers []layerTime) string {
+	t := newTable()
+	t.AppendHeader(table.Row{"step, on one core", "MACs", "tasks", "floor", "measured", "of peak"})
+	var columns []table.ColumnConfig
+	for n := 2; n <= 6; n++ {
+		columns = append(columns, table.ColumnConfig{Number: n, Align: text.AlignRight, AlignHeader: text.AlignRight})
+	}
+	t.SetColumnConfigs(columns)
+	for _, l := range layers {
+		t.AppendRow(table.Row{
+			l.Name, grouped(l.MACs), l.Tasks, fmt.Sprintf("%.0f µs", l.Floor), fmt.Sprintf("%.0f µs", l.Time),
+			fmt.Sprintf("%.1f %%", 100*l.Share),
+		})
+	}
+	return t.Render()
+}
+
+// writePlan lists the steps of a network with random weights, which take as long
+// as trained ones, with the time that the peak allows and the measured one.
+func writePlan(w io.Writer, c model.Config) error {
+	m, err := model.New(c, 1)
+	if err != nil {
+		return err
+	}
+	e, err := engine.Compile(m, engine.Options{})
+	if err != nil {
+		return err
+	}
+	const runs = 20
+	side := c.Resolution
+	steps, memory, err := e.Profile(engine.Input{Pixels: noise(side * side * 3), N: 1, H: side, W: side}, runs)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, `%s
+
+kernels                 %s, %d threads
+activations             %.2f MB, and %.2f MB a thread to work in
+`, renderLayerTimes(layerTimes(steps, e.Peak())), e.CPU(), e.Threads(),
+		float64(memory.Activations)/1e6, float64(memory.Scratch)/1e6)
+	return err
+}
