@@ -19,9 +19,12 @@ func (t *taps) combine(dst, src []byte, i int) {
 	n, k := len(dst), t.coef[i*t.n:][:t.n]
 	src = src[(t.start[i]-t.start[0])*n:]
 	words := n &^ 7
-	if t.n == 3 && !t.clips {
-		combine3(dst[:words], src, src[n:], src[2*n:], k)
-	} else {
+	switch {
+	case t.n == 3 && !t.clips:
+		combine3(dst[:words], src, n, k)
+	case t.n == 4 && !t.clips:
+		combine4(dst[:words], src, n, k)
+	default:
 		t.combineAny(dst[:words], src, n, k)
 	}
 	for x := words; x < n; x++ {
@@ -33,10 +36,11 @@ func (t *taps) combine(dst, src []byte, i int) {
 	}
 }
 
-// combine3 combines three rows, which is what bilinear scaling by 2/3 to 1
-// takes. None of its sums may leave the range of a level.
-func combine3(dst, a, b, c []byte, k []uint64) {
-	a, b, c, k = a[:len(dst)], b[:len(dst)], c[:len(dst)], k[:3]
+// combine3 combines three rows that are stride apart, which is what bilinear
+// scaling by 2/3 to 1 takes. None of its sums may leave the range of a level.
+func combine3(dst, src []byte, stride int, k []uint64) {
+	a, b, c := src[:len(dst)], src[stride:][:len(dst)], src[2*stride:][:len(dst)]
+	k = k[:3]
 	for x := 0; x <= len(dst)-8; x += 8 {
 		p := binary.LittleEndian.Uint64(a[x : x+8])
 		q := binary.LittleEndian.Uint64(b[x : x+8])
@@ -45,6 +49,23 @@ func combine3(dst, a, b, c []byte, k []uint64) {
 		v |= (halves + p>>8&lanes*k[0] + q>>8&lanes*k[1] + r>>8&lanes*k[2]) >> precision & lanes << 8
 		v |= (halves + p>>16&lanes*k[0] + q>>16&lanes*k[1] + r>>16&lanes*k[2]) >> precision & lanes << 16
 		v |= (halves + p>>24&lanes*k[0] + q>>24&lanes*k[1] + r>>24&lanes*k[2]) >> precision & lanes << 24
+		binary.LittleEndian.PutUint64(dst[x:x+8], v)
+	}
+}
+
+// combine4 combines four rows that are stride apart, for scaling by 1/2 to 2/3.
+func combine4(dst, src []byte, stride int, k []uint64) {
+	a, b, c, d := src[:len(dst)], src[stride:][:len(dst)], src[2*stride:][:len(dst)], src[3*stride:][:len(dst)]
+	k = k[:4]
+	for x := 0; x <= len(dst)-8; x += 8 {
+		p := binary.LittleEndian.Uint64(a[x : x+8])
+		q := binary.LittleEndian.Uint64(b[x : x+8])
+		r := binary.LittleEndian.Uint64(c[x : x+8])
+		s := binary.LittleEndian.Uint64(d[x : x+8])
+		v := (halves + p&lanes*k[0] + q&lanes*k[1] + r&lanes*k[2] + s&lanes*k[3]) >> precision & lanes
+		v |= (halves + p>>8&lanes*k[0] + q>>8&lanes*k[1] + r>>8&lanes*k[2] + s>>8&lanes*k[3]) >> precision & lanes << 8
+		v |= (halves + p>>16&lanes*k[0] + q>>16&lanes*k[1] + r>>16&lanes*k[2] + s>>16&lanes*k[3]) >> precision & lanes << 16
+		v |= (halves + p>>24&lanes*k[0] + q>>24&lanes*k[1] + r>>24&lanes*k[2] + s>>24&lanes*k[3]) >> precision & lanes << 24
 		binary.LittleEndian.PutUint64(dst[x:x+8], v)
 	}
 }

@@ -33,17 +33,23 @@ func toRGB(dst, luma, cb, cr []byte) {
 		r := y + (crToR*w+half)>>16
 		g := y + (half-cbToG*u-crToG*w)>>16
 		b := y + (cbToB*u+half)>>16
+		if uint32(r|g|b) > 255 { // rare: one test for all three
+			r, g, b = int32(clip(r)), int32(clip(g)), int32(clip(b))
+		}
 		d := dst[:3]
-		d[0], d[1], d[2] = clip(r), clip(g), clip(b)
+		d[0], d[1], d[2] = byte(r), byte(g), byte(b)
 		dst = dst[3:]
 	}
 }
 
-// clip limits v to 0 to 255, without a branch: whether a photo's colours clip is
-// not predictable.
 func clip(v int32) byte {
-	v &^= v >> 31
-	return byte(v | (255-v)>>31)
+	if uint32(v) > 255 {
+		if v < 0 {
+			return 0
+		}
+		return 255
+	}
+	return byte(v)
 }
 
 // An upsampler brings chroma rows to full size.
