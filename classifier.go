@@ -27,21 +27,39 @@ type Classifier struct {
 // file starts sooner.
 func Open(ctx context.Context, source string, opts ...Option) (*Classifier, error) {
 	o := collect(opts)
-	packed, ok := packedFor(source)
-	if ok {
-		if e, m, ok := packed.load(engine.Options{Threads: o.threads}); ok {
-			return o.classifier(m, e)
-		}
-	}
-	m, err := LoadModel(ctx, source, opts...)
+	m, e, err := compiled(ctx, source, o)
 	if err != nil {
 		return nil, err
 	}
-	c, err := New(m, opts...)
-	if err == nil && ok {
-		packed.save(c.engine, m)
+	c, err := o.classifier(m, e)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", source, err)
 	}
-	return c, err
+	return c, nil
+}
+
+// compiled returns a model, with the labels that are its own, and its engine. If
+// the engine is from the cache, the model has no weights.
+func compiled(ctx context.Context, source string, o options) (*model.Model, *engine.Engine, error) {
+	run := engine.Options{Threads: o.threads}
+	packed, cacheable := packedFor(source)
+	if cacheable {
+		if e, m, ok := packed.load(run); ok {
+			return m, e, nil
+		}
+	}
+	m, err := read(ctx, source, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	e, err := engine.Compile(m, run)
+	if err != nil {
+		return nil, nil, err
+	}
+	if cacheable {
+		packed.save(e, m)
+	}
+	return m, e, nil
 }
 
 // New prepares a model in memory for running. Later changes to m don't reach the

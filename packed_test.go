@@ -5,6 +5,7 @@ import (
 	"image"
 	"os"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -62,6 +63,10 @@ func TestPackedWeights(t *testing.T) {
 		t.Errorf("with damaged packed weights: %s", diff)
 	}
 	use("huggingface.safetensors")
+	classify(WithLabels([]string{"a", "b", "c", "d", "e"}))
+	if p := classify(); p[0].Label != strconv.Itoa(p[0].Index) {
+		t.Errorf("an earlier option's labels: %v", p[0])
+	}
 	if p := classify(); p[0].Probability == want[0].Probability {
 		t.Error("another model gives the same probability: the cache is stale")
 	}
