@@ -1,0 +1,409 @@
+package onnx
+
+import (
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
+)
+
+func one(v *value) []*value { return []*value{v} }
+
+// mapped applies f to every element.
+func mapped(v *value, f func(float64) float64) *value {
+	out := &value{v.elem, v.shape, make([]float64, len(v.data))}
+	for i, x := range v.data {
+		out.data[i] = f(x)
+	}
+	return out
+}
+
+func lesser(a, b float64) float64  { return math.Min(a, b) }
+func greater(a, b float64) float64 { return math.Max(a, b) }
+
+// elementwise folds f over the inputs, with broadcasting.
+func elementwise(f func(a, b float64) float64) func(*call) ([]*value, error) {
+	return func(c *call) ([]*value, error) {
+		shape, err := c.outputShape()
+		if err != nil {
+			return nil, err
+		}
+		out, err := stretch(c.values[0], shape)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range c.values[1:] {
+			if v, err = stretch(v, shape); err != nil {
+				return nil, err
+			}
+			for i, x := range v.data {
+				out.data[i] = f(out.data[i], x)
+			}
+			out.round()
+		}
+		return one(out), nil
+	}
+}
+
+// stretch copies v, broadcast to shape.
+func stretch(v *value, shape []int) (*value, error) {
+	out, err := newValue(v.elem, shape...)
+	if err != nil {
+		return nil, err
+	}
+	if slices.Equal(v.shape, shape) {
+		copy(out.data, v.data)
+		return out, nil
+	}
+	strides := make([]int, len(shape)) // of v, 0 along axes that stretch
+	step := 1
+	for i := range v.shape {
+		at := len(v.shape) - 1 - i
+		if v.shape[at] != 1 {
+			strides[len(shape)-1-i] = step
+		}
+		step *= v.shape[at]
+	}
+	gather(out, v.data, strides)
+	return out, nil
+}
+
+// gather fills out with the elements of src that strides, one per axis of out, lead
+// to.
+func gather(out *value, src []float64, strides []int) {
+	index := make([]int, len(out.shape))
+	from := 0
+	for i := range out.data {
+		out.data[i] = src[from]
+		for a := len(index) - 1; a >= 0; a-- { // to the next element
+			index[a]++
+			from += strides[a]
+			if index[a] < out.shape[a] {
+				break
+			}
+			from -= index[a] * strides[a]
+			index[a] = 0
+		}
+	}
+}
+
+func runIdentity(c *call) ([]*value, error) {
+	v := *c.values[0]
+	return one(&v), nil
+}
+
+func runRelu(c *call) ([]*value, error) {
+	return one(mapped(c.values[0], func(x float64) float64 { return math.Max(x, 0) })), nil
+}
+
+func runClip(c *call) ([]*value, error) {
+	low, high := c.scalar(1, math.Inf(-1)), c.scalar(2, math.Inf(1))
+	if c.opset < 11 {
+		low, high = float64(floatAttr(c.node, "min", -math.MaxFloat32)), float64(floatAttr(c.node, "max", math.MaxFloat32))
+	}
+	return one(mapped(c.values[0], func(x float64) float64 { return math.Min(math.Max(x, low), high) })), nil
+}
+
+// runCast converts: to integers towards zero, to booleans by whether it is not 0.
+func runCast(c *call) ([]*value, error) {
+	switch to := DataType(intAttr(c.node, "to", 0)); to {
+	case pb.TensorProto_FLOAT, pb.TensorProto_DOUBLE, pb.TensorProto_FLOAT16:
+		return runIdentity(c)
+	case pb.TensorProto_BOOL:
+		return one(mapped(c.values[0], func(x float64) float64 {
+			if x != 0 {
+				return 1
+			}
+			return 0
+		})), nil
+	case pb.TensorProto_INT64, pb.TensorProto_INT32:
+		return one(mapped(c.values[0], math.Trunc)), nil
+	default:
+		return nil, &UnsupportedError{fmt.Sprintf("a cast to %v cannot be run", to)}
+	}
+}
+
+func runConstant(c *call) ([]*value, error) {
+	v, err := valueOf(constantOf(c.node))
+	return one(v), err
+}
+
+// runDropout drops nothing, so that runs can be compared.
+func runDropout(c *call) ([]*value, error) {
+	mask := mapped(c.values[0], func(float64) float64 { return 1 })
+	x := *c.values[0]
+	return []*value{&x, mask}, nil
+}
+
+// runReshaped is any operator that changes the shape alone.
+func runReshaped(c *call) ([]*value, error) {
+	shape, err := c.outputShape()
+	if err != nil {
+		return nil, err
+	}
+	return one(&value{c.values[0].elem, shape, c.values[0].data}), nil
+}
+
+func runTranspose(c *call) ([]*value, error) {
+	x := c.values[0]
+	perm, err := permutation(c.node, x.rank())
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.output()
+	if err != nil {
+		return nil, err
+	}
+	strides := make([]int, x.rank())
+	for i, p := range perm {
+		strides[i] = 1
+		for _, d := range x.shape[p+1:] {
+			strides[i] *= d
+		}
+	}
+	gather(out, x.data, strides)
+	return one(out), nil
+}
+
+func runConcat(c *call) ([]*value, error) {
+	out, err := c.output()
+	if err != nil {
+		return nil, err
+	}
+	a, err := axis(intAttr(c.node, "axis", 0), out.rank())
+	if err != nil {
+		return nil, err
+	}
+	at := 0
+	for outer := range elementCount(out.shape[:a]) {
+		for _, v := range c.values {
+			n := elementCount(v.shape[a:])
+			at += copy(out.data[at:], v.data[outer*n:(outer+1)*n])
+		}
+	}
+	return one(out), nil
+}
+
+func elementCount(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}
+
+func runGather(c *call) ([]*value, error) {
+	x, index := c.values[0], c.values[1]
+	a, err := axis(intAttr(c.node, "axis", 0), x.rank())
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.output()
+	if err != nil {
+		return nil, err
+	}
+	n, inner := x.shape[a], elementCount(x.shape[a+1:])
+	at := 0
+	for outer := range elementCount(x.shape[:a]) {
+		for _, i := range index.data {
+			if i < 0 {
+				i += float64(n)
+			}
+			if i < 0 || i >= float64(n) {
+				return nil, fmt.Errorf("index %v of %d", i, n)
+			}
+			from := (outer*n + int(i)) * inner
+			at += copy(out.data[at:], x.data[from:from+inner])
+		}
+	}
+	return one(out), nil
+}
+
+func runPad(c *call) ([]*value, error) {
+	x := c.values[0]
+	if mode := stringAttr(c.node, "mode", "constant"); mode != "constant" {
+		return nil, &UnsupportedError{fmt.Sprintf("mode %q cannot be run", mode)}
+	}
+	out, err := c.output()
+	if err != nil {
+		return nil, err
+	}
+	pads, _, _ := c.intsFrom("pads", 1, 11)
+	fill := c.scalar(2, float64(floatAttr(c.node, "value", 0)))
+	for i := range out.data {
+		out.data[i] = fill
+	}
+	if len(x.data) == 0 || slices.ContainsFunc(pads, func(p int64) bool { return p < 0 }) {
+		return nil, &UnsupportedError{fmt.Sprintf("pads %v cannot be run", pads)}
+	}
+	index := make([]int, x.rank())
+	for _, v := range x.data {
+		to := 0
+		for a, i := range index {
+			to = to*out.shape[a] + i + int(pads[a])
+		}
+		out.data[to] = v
+		for a := len(index) - 1; a >= 0; a-- {
+			if index[a]++; index[a] < x.shape[a] {
+				break
+			}
+			index[a] = 0
+		}
+	}
+	return one(out), nil
+}
+
+// runPool averages each channel's plane.
+func runPool(c *call) ([]*value, error) {
+	x := c.values[0]
+	out, err := c.output()
+	if err != nil {
+		return nil, err
+	}
+	plane := elementCount(x.shape[2:])
+	for i := range out.data {
+		out.data[i] = mean(x.data[i*plane : (i+1)*plane])
+	}
+	return one(out), nil
+}
+
+func mean(values []float64) float64 {
+	var sum float64
+	for _, v := range values {
+		sum += v
+	}
+	return sum / float64(len(values))
+}
+
+func runReduce(c *call) ([]*value, error) {
+	x := c.values[0]
+	out, err := c.output()
+	if err != nil {
+		return nil, err
+	}
+	list, _, _ := c.intsFrom("axes", 1, 18)
+	axes, err := axesOf(list, x.rank())
+	if err != nil {
+		return nil, err
+	}
+	if len(axes) == 0 && intAttr(c.node, "noop_with_empty_axes", 0) != 0 {
+		return runIdentity(c)
+	}
+	index := make([]int, x.rank())
+	for _, v := range x.data {
+		to := 0
+		for a, i := range index {
+			if len(axes) > 0 && !slices.Contains(axes, a) {
+				to = to*x.shape[a] + i
+			}
+		}
+		out.data[to] += v
+		for a := len(index) - 1; a >= 0; a-- {
+			if index[a]++; index[a] < x.shape[a] {
+				break
+			}
+			index[a] = 0
+		}
+	}
+	count := float64(len(x.data)) / float64(max(1, len(out.data)))
+	for i := range out.data {
+		out.data[i] /= count
+	}
+	return one(out), nil
+}
+
+// runSoftmax normalises over axis; before opset 13 over all axes from it on.
+func runSoftmax(c *call) ([]*value, error) {
+	x := c.values[0]
+	otherwise := int64(-1)
+	if c.opset < 13 {
+		otherwise = 1
+	}
+	a, err := axis(intAttr(c.node, "axis", otherwise), x.rank())
+	if err != nil {
+		return nil, err
+	}
+	if c.opset >= 13 && a != x.rank()-1 {
+		return nil, &UnsupportedError{fmt.Sprintf("axis %d of %d dimensions cannot be run", a, x.rank())}
+	}
+	out := mapped(x, func(v float64) float64 { return v })
+	for row := range slices.Chunk(out.data, max(1, elementCount(x.shape[a:]))) {
+		largest, sum := slices.Max(row), 0.0
+		for i, v := range row {
+			row[i] = math.Exp(v - largest)
+			sum += row[i]
+		}
+		for i := range row {
+			row[i] /= sum
+		}
+	}
+	return one(out), nil
+}
+
+// runNorm is BatchNormalization with the stored statistics, or, in training, with
+// the batch's: then it also returns the running ones (from opset 14), or those and
+// the batch's own (before).
+func runNorm(c *call) ([]*value, error) {
+	x := c.values[0]
+	if x.rank() < 2 {
+		return nil, fmt.Errorf("input is %v", c.types[0])
+	}
+	training := intAttr(c.node, "training_mode", 0) != 0
+	if c.opset < 14 {
+		training = len(c.node.Output) > 1
+	}
+	channels, plane := x.shape[1], elementCount(x.shape[2:])
+	for i, v := range c.values[1:5] {
+		if len(v.data) != channels {
+			return nil, fmt.Errorf("input %d has %d values for %d channels", i+1, len(v.data), channels)
+		}
+	}
+	means, variances := c.values[3], c.values[4]
+	if training {
+		means, variances = batchStatistics(x)
+	}
+	eps := float64(floatAttr(c.node, "epsilon", 1e-5))
+	out := &value{x.elem, x.shape, make([]float64, len(x.data))}
+	for i := range x.shape[0] * channels {
+		ch := i % channels
+		scale := c.values[1].data[ch] / math.Sqrt(variances.data[ch]+eps)
+		shift := c.values[2].data[ch] - means.data[ch]*scale
+		for j := i * plane; j < (i+1)*plane; j++ {
+			out.data[j] = x.data[j]*scale + shift
+		}
+	}
+	if !training {
+		return one(out), nil
+	}
+	keep := float64(floatAttr(c.node, "momentum", 0.9))
+	running := func(old, batch *value) *value {
+		v := &value{old.elem, old.shape, make([]float64, channels)}
+		for i := range v.data {
+			v.data[i] = keep*old.data[i] + (1-keep)*batch.data[i]
+		}
+		return v
+	}
+	return []*value{out, running(c.values[3], means), running(c.values[4], variances), means, variances}, nil
+}
+
+// batchStatistics is the mean and the (population) variance of each channel.
+func batchStatistics(x *value) (means, variances *value) {
+	channels, plane := x.shape[1], elementCount(x.shape[2:])
+	means = &value{x.elem, []int{channels}, make([]float64, channels)}
+	variances = &value{x.elem, []int{channels}, make([]float64, channels)}
+	count := float64(x.shape[0] * plane)
+	each := func(f func(ch int, v float64)) {
+		for i := range x.shape[0] * channels {
+			for _, v := range x.data[i*plane : (i+1)*plane] {
+				f(i%channels, v)
+			}
+		}
+	}
+	each(func(ch int, v float64) { means.data[ch] += v / count })
+	each(func(ch int, v float64) {
+		d := v - means.data[ch]
+		variances.data[ch] += d * d / count
+	})
+	return means, variances
+}

@@ -1,0 +1,480 @@
+package onnx
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"slices"
+
+	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
+)
+
+// Simplify returns a smaller graph that computes the same: constants become
+// initialisers, what depends on them alone is computed, nodes that pass their input
+// on or that nothing uses go, padding moves into the convolution behind it, and so
+// does batch normalisation into the convolution before it, unless the graph trains.
+// The types and shapes of all values are written into it. float16 weights stay so,
+// behind their casts.
+//
+// p is left as it is; tensors are shared with it. It should pass [Check]; nodes of
+// unknown operators are kept. [Difference] compares the two.
+func Simplify(p *Proto) (*Proto, error) {
+	s := simplifier{Proto: shallow(p)}
+	s.constantsToInitialisers()
+	for changed := true; changed; {
+		in, err := infer(s.Proto)
+		if err != nil {
+			return nil, fmt.Errorf("simplify: %w", err)
+		}
+		s.types = in.types
+		changed = false
+		for _, pass := range []func() bool{s.fold(in), s.dropIdentities, s.mergePads, s.foldNorms} {
+			s.Graph.Node = slices.Clone(s.Graph.Node)
+			changed = pass() || changed
+			s.dropDead()
+		}
+	}
+	in, err := infer(s.Proto)
+	if err != nil {
+		return nil, fmt.Errorf("simplify: %w", err)
+	}
+	s.Graph.ValueInfo = nil
+	outputs := map[string]bool{}
+	for _, o := range s.Graph.Output {
+		outputs[o.Name] = true
+	}
+	for _, n := range s.Graph.Node {
+		for _, name := range n.Output {
+			if t := in.types[name]; t.ranked && t.elem != 0 && !outputs[name] {
+				s.Graph.ValueInfo = append(s.Graph.ValueInfo, t.info(name))
+			}
+		}
+	}
+	return s.Proto, nil
+}
+
+// shallow copies p down to its nodes; tensors and attributes are shared. Initialisers
+// are no inputs any more, as files of IR version 3 have them.
+func shallow(p *Proto) *Proto {
+	g := &pb.GraphProto{Name: p.Graph.Name, DocString: p.Graph.DocString, Input: freeInputs(p), Output: p.Graph.Output}
+	g.Initializer = slices.Clone(p.Graph.Initializer)
+	for _, n := range p.Graph.Node {
+		g.Node = append(g.Node, copyNode(n))
+	}
+	return &Proto{
+		IrVersion: max(4, p.IrVersion), ProducerName: p.ProducerName, ProducerVersion: p.ProducerVersion,
+		Domain: p.Domain, ModelVersion: p.ModelVersion, DocString: p.DocString,
+		Graph: g, OpsetImport: p.OpsetImport, MetadataProps: p.MetadataProps,
+	}
+}
+
+func copyNode(n *Node) *Node {
+	return &Node{
+		Name: n.Name, OpType: n.OpType, Domain: n.Domain, DocString: n.DocString,
+		Input: slices.Clone(n.Input), Output: slices.Clone(n.Output), Attribute: slices.Clone(n.Attribute),
+	}
+}
+
+// A simplifier holds the graph while it shrinks.
+type simplifier struct {
+	*Proto
+	types map[string]valueType
+}
+
+// remove takes out the nodes for which f is true.
+func (s *simplifier) remove(f func(*Node) bool) bool {
+	before := len(s.Graph.Node)
+	s.Graph.Node = slices.DeleteFunc(s.Graph.Node, f)
+	return len(s.Graph.Node) < before
+}
+
+func (s *simplifier) isOutput(name string) bool {
+	return slices.ContainsFunc(s.Graph.Output, func(o *ValueInfo) bool { return o.Name == name })
+}
+
+// addInitialiser makes t the value called name.
+func (s *simplifier) addInitialiser(name string, t *Tensor) {
+	s.Graph.Initializer = append(s.Graph.Initializer, &Tensor{
+		Name: name, Dims: t.Dims, DataType: t.DataType, RawData: t.RawData,
+		FloatData: t.FloatData, Int32Data: t.Int32Data, Int64Data: t.Int64Data,
+		DoubleData: t.DoubleData, Uint64Data: t.Uint64Data, StringData: t.StringData,
+	})
+}
+
+func (s *simplifier) constantsToInitialisers() {
+	s.remove(func(n *Node) bool {
+		t := constantOf(n)
+		if t == nil || s.isOutput(n.Output[0]) {
+			return false
+		}
+		s.addInitialiser(n.Output[0], t)
+		return true
+	})
+}
+
+// maxFolded bounds the elements of a constant that is computed: those of the
+// largest matrix of the family, a classifier of 1792 channels and 21,000 classes.
+const maxFolded = 1 << 26
+
+// fold computes nodes whose inputs are all constants, and shapes that are known.
+func (s *simplifier) fold(in *inference) func() bool {
+	return func() bool {
+		constants := map[string]*Tensor{}
+		for _, t := range s.Graph.Initializer {
+			constants[t.Name] = t
+		}
+		return s.remove(func(n *Node) bool {
+			if len(n.Output) != 1 || s.isOutput(n.Output[0]) {
+				return false
+			}
+			t := s.computed(n, in, constants)
+			if t == nil {
+				return false
+			}
+			constants[n.Output[0]] = t
+			s.addInitialiser(n.Output[0], t)
+			return true
+		})
+	}
+}
+
+// computed is the output of n as a constant, nil if it isn't one.
+func (s *simplifier) computed(n *Node, in *inference, constants map[string]*Tensor) *Tensor {
+	out := n.Output[0]
+	if v := in.values[out]; v != nil && v.elem == pb.TensorProto_INT64 {
+		return v.tensor()
+	}
+	if len(n.Input) == 0 {
+		return nil
+	}
+	if n.OpType == "Identity" {
+		return constants[n.Input[0]] // nil if it is none
+	}
+	if shape, ok := in.types[out].fixed(); !ok || elementsOf(shape) > maxFolded {
+		return nil
+	}
+	values := map[string]*value{}
+	for _, name := range n.Input {
+		t := constants[name]
+		if name == "" {
+			continue
+		}
+		if t == nil || DataType(t.DataType) == pb.TensorProto_FLOAT16 {
+			return nil
+		}
+		v, err := valueOf(t)
+		if err != nil {
+			return nil
+		}
+		values[name] = v
+	}
+	if step(n, in.opset, values) != nil {
+		return nil
+	}
+	return values[out].tensor()
+}
+
+// elementsOf is the number of elements of a shape from a file, at most 2^62.
+func elementsOf(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		if d > 0 && n > (1<<62)/d {
+			return 1 << 62
+		}
+		n *= d
+	}
+	return n
+}
+
+// tensor is v as float32 or int64, nil if it is of another type.
+func (v *value) tensor() *Tensor {
+	switch v.elem {
+	case pb.TensorProto_FLOAT:
+		data := make([]float32, len(v.data))
+		for i, x := range v.data {
+			data[i] = float32(x)
+		}
+		return floatTensor("", data, v.shape...)
+	case pb.TensorProto_INT64:
+		data := make([]int64, len(v.data))
+		for i, x := range v.data {
+			data[i] = int64(x)
+		}
+		return intTensor("", data, v.shape...)
+	}
+	return nil
+}
+
+// dropIdentities takes out nodes that pass their input on. The input takes over
+// the output's name if that is the graph's.
+func (s *simplifier) dropIdentities() bool {
+	trains := trains(s.Proto)
+	g := NewGraph(s.Proto)
+	renamed := map[string]string{}
+	resolve := func(name string) string {
+		for renamed[name] != "" {
+			name = renamed[name]
+		}
+		return name
+	}
+	changed := s.remove(func(n *Node) bool {
+		for i, name := range n.Input {
+			n.Input[i] = resolve(name)
+		}
+		if !s.passes(n, g, trains) {
+			return false
+		}
+		in, out := n.Input[0], n.Output[0]
+		if !s.isOutput(out) {
+			renamed[out] = in
+			return true
+		}
+		// The producer takes the output's name, if nobody else sees its own.
+		maker := g.Producer[in]
+		if maker == nil || s.isOutput(in) || len(g.Consumers[in]) != 1 {
+			return false
+		}
+		maker.Output[slices.Index(maker.Output, in)] = out
+		return true
+	})
+	return changed
+}
+
+// passes reports whether n's first output is its first input and it has no other.
+func (s *simplifier) passes(n *Node, g *Graph, trains bool) bool {
+	if !standard(n.Domain) || len(n.Output) == 0 || len(n.Input) == 0 {
+		return false
+	}
+	for _, out := range n.Output[1:] {
+		if out != "" && (len(g.Consumers[out]) > 0 || s.isOutput(out)) {
+			return false
+		}
+	}
+	in, out := s.types[n.Input[0]], s.types[n.Output[0]]
+	switch n.OpType {
+	case "Identity":
+		return true
+	case "Dropout":
+		return !trains
+	case "Cast":
+		return in.elem != 0 && in.elem == out.elem
+	case "Transpose":
+		return slices.IsSorted(intsAttr(n, "perm")) && attribute(n, "perm") != nil
+	case "Pad":
+		return in.ranked && slices.Equal(in.shape, out.shape) && !slices.Contains(in.shape, unknown)
+	case "Reshape", "Flatten", "Squeeze", "Unsqueeze":
+		known := in.ranked && slices.Equal(in.shape, out.shape)
+		return known && !slices.Contains(in.shape, unknown)
+	}
+	return false
+}
+
+// trains reports whether the graph is in training form.
+func trains(p *Proto) bool {
+	return slices.ContainsFunc(p.Graph.Node, func(n *Node) bool { return normTrains(n, opset(p)) })
+}
+
+func normTrains(n *Node, opset int64) bool {
+	if n.OpType != "BatchNormalization" {
+		return false
+	}
+	if opset < 14 {
+		return len(n.Output) > 1
+	}
+	return intAttr(n, "training_mode", 0) != 0
+}
+
+// mergePads moves the padding of Pad nodes into the convolutions behind them.
+func (s *simplifier) mergePads() bool {
+	in, err := infer(s.Proto)
+	if err != nil {
+		return false
+	}
+	g := NewGraph(s.Proto)
+	changed := false
+	for _, conv := range s.Graph.Node {
+		pad := g.Producer[input(conv, 0)]
+		if conv.OpType != "Conv" || pad == nil || pad.OpType != "Pad" || len(g.Consumers[pad.Output[0]]) != 1 || s.isOutput(pad.Output[0]) {
+			continue
+		}
+		by, ok := zeroPads(pad, in)
+		auto := stringAttr(conv, "auto_pad", "NOTSET")
+		if !ok || auto != "NOTSET" && auto != "VALID" {
+			continue
+		}
+		if own := intsAttr(conv, "pads"); auto == "NOTSET" && len(own) == 4 {
+			for i := range by {
+				by[i] += own[i]
+			}
+		}
+		conv.Attribute = slices.DeleteFunc(conv.Attribute, func(a *Attribute) bool { return a.Name == "pads" || a.Name == "auto_pad" })
+		conv.Attribute = append(conv.Attribute, intsOf("pads", by[:]...))
+		conv.Input[0] = pad.Input[0]
+		changed = true
+	}
+	return changed
+}
+
+// zeroPads returns the padding of a Pad node in the order of a convolution's, if it
+// pads rows and columns alone, with zeros.
+func zeroPads(n *Node, in *inference) (by [4]int64, ok bool) {
+	c := &call{node: n, opset: in.opset}
+	for _, name := range n.Input {
+		c.types, c.values = append(c.types, in.types[name]), append(c.values, in.values[name])
+	}
+	list, _, known := c.intsFrom("pads", 1, 11)
+	if !known || len(list) != 8 || c.has(3) || slices.Min(list) < 0 || list[0]|list[1]|list[4]|list[5] != 0 {
+		return by, false
+	}
+	zero := floatAttr(n, "value", 0) == 0 && (!c.has(2) || c.values[2] != nil && c.scalar(2, 0) == 0)
+	return [4]int64{list[2], list[3], list[6], list[7]}, zero && stringAttr(n, "mode", "constant") == "constant"
+}
+
+// foldNorms multiplies batch normalisations into the convolutions before them, in
+// float64, rounded once.
+func (s *simplifier) foldNorms() bool {
+	g := NewGraph(s.Proto)
+	return s.remove(func(n *Node) bool {
+		if n.OpType != "BatchNormalization" || normTrains(n, opset(s.Proto)) {
+			return false
+		}
+		conv := g.Producer[n.Input[0]]
+		if conv == nil || conv.OpType != "Conv" || len(g.Consumers[n.Input[0]]) != 1 || s.isOutput(n.Input[0]) {
+			return false
+		}
+		w, b, ok := foldNorm(conv, n, g)
+		if !ok {
+			return false
+		}
+		weight, bias := s.freshName(conv.Input[1]+".folded"), s.freshName(conv.Input[1]+".bias")
+		s.addInitialiser(weight, w)
+		s.addInitialiser(bias, b)
+		conv.Input = []string{conv.Input[0], weight, bias}
+		conv.Output[0] = n.Output[0]
+		g.Producer[n.Output[0]] = conv
+		return true
+	})
+}
+
+func foldNorm(conv, norm *Node, g *Graph) (weight, bias *Tensor, ok bool) {
+	var data [6][]float32 // norm's four, the convolution's weight and bias
+	for i, name := range []string{norm.Input[1], norm.Input[2], norm.Input[3], norm.Input[4], conv.Input[1], input(conv, 2)} {
+		t := g.Constants[name]
+		if t == nil && i == 5 && name == "" {
+			data[5] = make([]float32, len(data[0]))
+			continue
+		}
+		if t == nil || DataType(t.DataType) != pb.TensorProto_FLOAT {
+			return nil, nil, false
+		}
+		var err error
+		if data[i], err = Floats(t); err != nil {
+			return nil, nil, false
+		}
+	}
+	gamma, beta, mean, variance, w, b := data[0], data[1], data[2], data[3], data[4], data[5]
+	if len(gamma) == 0 || len(beta) != len(gamma) || len(mean) != len(gamma) || len(variance) != len(gamma) || len(b) != len(gamma) || len(w)%len(gamma) != 0 {
+		return nil, nil, false
+	}
+	eps := float64(floatAttr(norm, "epsilon", 1e-5))
+	per := len(w) / len(gamma)
+	b = slices.Clone(b)
+	for o := range gamma {
+		scale := float64(gamma[o]) / math.Sqrt(float64(variance[o])+eps)
+		for i := o * per; i < (o+1)*per; i++ {
+			w[i] = float32(float64(w[i]) * scale)
+		}
+		b[o] = float32(float64(beta[o]) + (float64(b[o])-float64(mean[o]))*scale)
+	}
+	weight = floatTensor("", w)
+	weight.Dims = g.Constants[conv.Input[1]].Dims
+	return weight, floatTensor("", b, len(b)), true
+}
+
+// freshName is name, or name with a number behind it, such that no value has it.
+func (s *simplifier) freshName(name string) string {
+	used := func(name string) bool {
+		_, known := s.types[name]
+		return known || slices.ContainsFunc(s.Graph.Initializer, func(t *Tensor) bool { return t.Name == name })
+	}
+	fresh := name
+	for i := 2; used(fresh); i++ {
+		fresh = fmt.Sprintf("%s.%d", name, i)
+	}
+	return fresh
+}
+
+// dropDead takes out nodes and initialisers that no output depends on.
+func (s *simplifier) dropDead() {
+	needed := map[string]bool{}
+	for _, o := range s.Graph.Output {
+		needed[o.Name] = true
+	}
+	for _, n := range slices.Backward(s.Graph.Node) {
+		if slices.ContainsFunc(n.Output, func(name string) bool { return needed[name] }) {
+			for _, name := range n.Input {
+				needed[name] = true
+			}
+		}
+	}
+	s.remove(func(n *Node) bool {
+		return !slices.ContainsFunc(n.Output, func(name string) bool { return needed[name] })
+	})
+	s.Graph.Initializer = slices.DeleteFunc(s.Graph.Initializer, func(t *Tensor) bool { return !needed[t.Name] })
+}
+
+// Difference runs both graphs, which have one input of the same kind, on the same
+// random data and returns the largest absolute difference of an output, and the
+// largest absolute output of a. Axes without a fixed size get 1 image of 64x64.
+func Difference(a, b *Proto, seed uint64) (difference, largest float64, err error) {
+	inputs := freeInputs(a)
+	if len(inputs) != 1 {
+		return 0, 0, &UnsupportedError{fmt.Sprintf("the graph has %d inputs, not one", len(inputs))}
+	}
+	t := declared(inputs[0])
+	var shape []int
+	for i, d := range t.shape {
+		switch {
+		case d.known():
+			shape = append(shape, int(d.n))
+		case i == 0:
+			shape = append(shape, 1)
+		default:
+			shape = append(shape, 64)
+		}
+	}
+	x, err := newValue(t.elem, shape...)
+	if err != nil {
+		return 0, 0, err
+	}
+	rng := rand.New(rand.NewPCG(seed, 0))
+	data := make([]float32, len(x.data))
+	for i := range data {
+		if t.elem == pb.TensorProto_UINT8 {
+			data[i] = float32(rng.IntN(256))
+		} else {
+			data[i] = float32(rng.NormFloat64())
+		}
+	}
+	before, err := Run(a, shape, data)
+	if err != nil {
+		return 0, 0, err
+	}
+	after, err := Run(b, shape, data)
+	if err != nil {
+		return 0, 0, err
+	}
+	for i := range before {
+		if i >= len(after) || len(after[i]) != len(before[i]) {
+			return 0, 0, fmt.Errorf("the outputs differ in shape")
+		}
+		for j, v := range before[i] {
+			d := math.Abs(float64(v) - float64(after[i][j]))
+			if !(d <= difference) { // also for NaN
+				difference = d
+			}
+			largest = max(largest, math.Abs(float64(v)))
+		}
+	}
+	return difference, largest, nil
+}
