@@ -31,7 +31,7 @@ var avx2 = Set{
 			depthwiseAVX2(&a)
 			return
 		}
-		for p, part := (parts{whole: &a}), a; p.next(&part); {
+		for p, part := a.parts(), a; p.next(&part); {
 			depthwiseAVX2(&part)
 		}
 	},

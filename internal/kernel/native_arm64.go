@@ -31,7 +31,7 @@ var neon = Set{
 			depthwiseNEON(&a)
 			return
 		}
-		for p, part := (parts{whole: &a}), a; p.next(&part); {
+		for p, part := a.parts(), a; p.next(&part); {
 			depthwiseNEON(&part)
 		}
 	},

@@ -64,10 +64,13 @@ func (p *pieces) next(piece *Pointwise) bool {
 type parts struct {
 	whole *Depthwise
 	out   int // output pixel where the next part begins
+	width int // output pixels a part
 }
 
 // partWidth output pixels at stride 2 are 3 times 57 columns in and 28 out, 25 KB.
 const partWidth = 28
+
+func (a *Depthwise) parts() parts { return parts{whole: a, width: partWidth} }
 
 // short reports whether a needs no cutting, and ends Dst where the row ends.
 func (a *Depthwise) short() bool {
@@ -80,7 +83,7 @@ func (a *Depthwise) short() bool {
 // whether there is one.
 func (p *parts) next(part *Depthwise) bool {
 	a := p.whole
-	n := min(partWidth, a.OutWidth()-p.out)
+	n := min(p.width, a.OutWidth()-p.out)
 	if n <= 0 {
 		return false
 	}

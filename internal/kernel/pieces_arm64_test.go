@@ -1,0 +1,5 @@
+//go:build !purego
+
+package kernel
+
+var assemblies = []assembly{{&neon, pointwiseNEON, depthwiseNEON}}
