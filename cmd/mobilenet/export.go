@@ -1,0 +1,147 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/onnx"
+)
+
+type exportFlags struct {
+	model, out, mode, dynamic string
+	simplify                  bool
+	options                   onnx.ExportOptions
+}
+
+func newExport() *cobra.Command {
+	var f exportFlags
+	cmd := &cobra.Command{
+		Use:   "export [flags] -o FILE.onnx",
+		Short: "Write the model as ONNX, as torch.onnx.export does",
+		Long: `Write the model as an ONNX graph: node for node what torch.onnx.export makes of
+torchvision's mobilenet_v2. The modes are
+
+  eval      batch normalisation folded into the convolutions
+  train     batch normalisation and dropout as training computes them
+  preserve  batch normalisation as inference computes it
+
+--simplify makes the graph smaller, as onnxsim does, runs both graphs on the same
+random input and prints the largest difference. With an .onnx file as model and no
+other change asked for, that file's own graph is simplified.`,
+		Example: `  mobilenet export --model best.safetensors -o best.onnx
+  mobilenet export -m best.pth -o train.onnx --mode train --simplify
+  mobilenet export -m best.pth -o server.onnx --dynamic batch --softmax --preprocess
+  mobilenet export -m theirs.onnx -o smaller.onnx --simplify`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd) },
+	}
+	fs := cmd.Flags()
+	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "published weights or a file")
+	fs.StringVarP(&f.out, "output", "o", "", "file to write")
+	fs.IntVar(&f.options.Opset, "opset", onnx.DefaultOpset, fmt.Sprintf("version of the operators, %d to %d", onnx.MinOpset, onnx.MaxOpset))
+	fs.StringVar(&f.mode, "mode", string(onnx.Eval), "eval, train or preserve")
+	fs.StringVar(&f.dynamic, "dynamic", "none", "axes without a fixed size: none, batch or all")
+	fs.BoolVar(&f.simplify, "simplify", false, "simplify the graph, and prove it")
+	fs.IntVarP(&f.options.Resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
+	fs.IntVar(&f.options.Batch, "batch", 1, "images in the input")
+	fs.StringVar(&f.options.Input, "input-name", "images", "name of the input")
+	fs.StringVar(&f.options.Output, "output-name", "output", "name of the output")
+	fs.BoolVar(&f.options.Softmax, "softmax", false, "put out probabilities, not logits")
+	fs.BoolVar(&f.options.Preprocess, "preprocess", false, "take 8-bit pixels [N,H,W,3] and normalise them in the graph")
+	fs.BoolVar(&f.options.Half, "half", false, "store weights as float16")
+	completeModel(cmd)
+	complete(cmd, "mode", string(onnx.Eval), string(onnx.Train), string(onnx.Preserve))
+	complete(cmd, "dynamic", "none", string(onnx.DynamicBatch), string(onnx.DynamicAll))
+	return cmd
+}
+
+func (f *exportFlags) run(cmd *cobra.Command) error {
+	if f.out == "" {
+		return usagef(cmd, "say what to write: -o FILE.onnx")
+	}
+	if err := oneOf(cmd, "mode", f.mode, string(onnx.Eval), string(onnx.Train), string(onnx.Preserve)); err != nil {
+		return err
+	}
+	if err := oneOf(cmd, "dynamic", f.dynamic, "none", string(onnx.DynamicBatch), string(onnx.DynamicAll)); err != nil {
+		return err
+	}
+	p, err := f.graph(cmd)
+	if err != nil {
+		return err
+	}
+	if f.simplify {
+		if p, err = simplified(cmd, p); err != nil {
+			return err
+		}
+	}
+	if err := onnx.Save(f.out, p); err != nil {
+		return err
+	}
+	info, err := os.Stat(f.out)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d nodes, %.2f MB\n", f.out, len(p.Graph.Node), float64(info.Size())/1e6)
+	return nil
+}
+
+// graph is what the flags ask for, not simplified yet.
+func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Proto, error) {
+	if f.simplify && strings.EqualFold(filepath.Ext(f.model), ".onnx") && !f.changes(cmd) {
+		p, err := onnx.Read(f.model)
+		if err != nil {
+			return nil, err
+		}
+		if err := onnx.Check(p); err != nil {
+			return nil, fmt.Errorf("%s: %w", f.model, err)
+		}
+		return p, nil
+	}
+	m, err := mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())))
+	if err != nil {
+		return nil, err
+	}
+	f.options.Mode = onnx.Mode(f.mode)
+	if f.dynamic != "none" {
+		f.options.Dynamic = onnx.Dynamic(f.dynamic)
+	}
+	p, err := onnx.Export(m, f.options)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.model, err)
+	}
+	return p, nil
+}
+
+// changes reports whether a flag asks for a graph other than the file's own.
+func (f *exportFlags) changes(cmd *cobra.Command) bool {
+	for _, name := range []string{"opset", "mode", "dynamic", "resolution", "batch", "input-name", "output-name", "softmax", "preprocess", "half"} {
+		if cmd.Flags().Changed(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// simplified simplifies p and prints how far the result's outputs are from p's.
+func simplified(cmd *cobra.Command, p *onnx.Proto) (*onnx.Proto, error) {
+	s, err := onnx.Simplify(p)
+	if err != nil {
+		return nil, err
+	}
+	difference, largest, err := onnx.Difference(p, s, 1)
+	if err != nil {
+		return nil, fmt.Errorf("run the simplified graph against the original: %w", err)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "simplified: %d nodes became %d; on random input outputs up to %.3g differ by at most %.2g\n",
+		len(p.Graph.Node), len(s.Graph.Node), largest, difference)
+	// A wrong graph is off by as much as the outputs are; rounding, by a millionth.
+	if !(difference <= 1e-3*max(1, largest)) {
+		return nil, fmt.Errorf("the simplified graph computes something else: nothing is written")
+	}
+	return s, nil
+}
