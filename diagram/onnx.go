@@ -18,7 +18,7 @@ func ONNX(name string, p *onnx.Proto) (*Drawing, error) {
 	b := builder{
 		Graph:  onnx.NewGraph(p),
 		made:   map[string]output{},
-		shapes: shapes(p),
+		shapes: onnx.Shapes(p),
 		graph:  &graph{title: name},
 	}
 	if err := b.build(); err != nil {
@@ -36,7 +36,7 @@ type builder struct {
 	*onnx.Graph
 	graph  *graph
 	made   map[string]output // where a value comes from
-	shapes map[string]string
+	shapes map[string]*onnx.ValueInfo
 }
 
 // An output is one of a box's outputs.
@@ -92,7 +92,7 @@ func (b *builder) connect(value string, at int) error {
 	if !ok {
 		return fmt.Errorf("nothing makes the value %q", clean(value))
 	}
-	e := edge{from: from.node, output: from.index, to: at, label: b.shapes[value]}
+	e := edge{from: from.node, output: from.index, to: at, label: shapeOf(b.shapes[value])}
 	if b.graph.nodes[from.node].group == tensors {
 		e.label = "" // the input's box has it
 	}
@@ -154,15 +154,6 @@ func plural(n int, what string) string {
 		return "1 " + what
 	}
 	return fmt.Sprintf("%d %ss", n, what)
-}
-
-// shapes returns the shapes that p states, by the values' names.
-func shapes(p *onnx.Proto) map[string]string {
-	m := map[string]string{}
-	for _, v := range slices.Concat(p.Graph.ValueInfo, p.Graph.Input, p.Graph.Output) {
-		m[v.Name] = shapeOf(v)
-	}
-	return m
 }
 
 // shapeOf is "1×32×112×112", with names or ? for dimensions that vary.

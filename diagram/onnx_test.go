@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
+	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
@@ -93,6 +94,36 @@ func TestONNXOfTheModelZoo(t *testing.T) {
 	for _, n := range p.Graph.Node {
 		if !strings.Contains(dot, n.OpType) {
 			t.Errorf("no %s in DOT", n.OpType)
+		}
+	}
+}
+
+// An exported network states no shapes between its operators: they are inferred.
+func TestONNXOfAnExport(t *testing.T) {
+	m, err := model.New(model.Default(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := onnx.Export(m, onnx.ExportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := ONNX("mobilenet_v2.onnx", p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkCanvas(t, layOut(t, d))
+	texts := svgTexts(t, written(t, d.SVG))
+	count := map[string]int{}
+	for _, s := range texts {
+		count[s]++
+	}
+	for what, want := range map[string]int{
+		"Conv": 52, "Clip": 35, "Add": 10, "Gemm": 1, "GlobalAveragePool": 1, "‹960×1×3×3›": 3,
+		"1×32×112×112": 4, "1×576×14×14": 10, "1×1280×7×7": 2, "1×1280": 1, "1×1000": 2,
+	} {
+		if count[what] != want {
+			t.Errorf("%s is drawn %d times, want %d", what, count[what], want)
 		}
 	}
 }

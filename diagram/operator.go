@@ -102,7 +102,7 @@ func attribute(a *onnx.Attribute) string {
 var defaults = map[string]string{
 	"group": "1", "auto_pad": "NOTSET", "ceil_mode": "0", "storage_order": "0", "count_include_pad": "0",
 	"BatchNormalization.epsilon": "1e-05", "BatchNormalization.momentum": "0.9", "training_mode": "0",
-	"Gemm.alpha": "1", "Gemm.beta": "1", "Gemm.transA": "0", "Gemm.transB": "0", "allowzero": "0",
+	"Flatten.axis": "1", "Gemm.alpha": "1", "Gemm.beta": "1", "Gemm.transA": "0", "Gemm.transB": "0", "allowzero": "0",
 }
 
 func isDefault(op, name, value string) bool {
