@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -92,16 +93,18 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	if len(names) == 0 {
 		return errReported
 	}
-	c, err := f.open(cmd.Context(), stderr)
+	// The first photos are decoded while the model is loaded.
+	open := sync.OnceValues(func() (*mobilenet.Classifier, error) { return f.open(cmd.Context(), stderr) })
+	photos := decodeAll(cmd.Context(), names, f.threads, f.threads+f.batch, func(name string) photo {
+		return f.decode(cmd.Context(), name, cmd.InOrStdin(), open)
+	})
+	c, err := open()
 	if err != nil {
 		return err
 	}
 	bar := newPhotoBar(stderr, len(names))
 	defer bar.finish()
 	p := predictor{c: c, top: f.top, out: newResults(f.format, cmd.OutOrStdout()), bar: bar, stderr: stderr}
-	photos := decodeAll(cmd.Context(), names, f.threads, f.threads+f.batch, func(name string) photo {
-		return f.decode(cmd.Context(), name, cmd.InOrStdin(), c)
-	})
 	if err := p.run(cmd.Context(), photos, f.batch); err != nil {
 		return err
 	}
@@ -127,12 +130,16 @@ func (f *predictFlags) open(ctx context.Context, stderr io.Writer) (*mobilenet.C
 }
 
 // decode reads a photo and prepares it for the network.
-func (f *predictFlags) decode(ctx context.Context, name string, stdin io.Reader, c *mobilenet.Classifier) photo {
+func (f *predictFlags) decode(ctx context.Context, name string, stdin io.Reader, open func() (*mobilenet.Classifier, error)) photo {
 	data, err := readPhoto(ctx, name, stdin)
 	if err != nil {
 		return photo{name: name, err: err}
 	}
 	img, err := vision.Decode(data, vision.DecodeOptions{IgnoreOrientation: f.asStored})
+	if err != nil {
+		return photo{name: name, err: err}
+	}
+	c, err := open()
 	if err != nil {
 		return photo{name: name, err: err}
 	}
