@@ -1,7 +1,6 @@
 package diagram
 
 import (
-	"fmt"
 	"math"
 	"strings"
 )
@@ -55,7 +54,7 @@ func drawGraph(g *graph, subtitle, note string) (*canvas, error) {
 	}
 	l, err := newLayering(sizes, f.links)
 	if err != nil {
-		return nil, fmt.Errorf("%w; DOT and Mermaid have no such limit", err)
+		return nil, err
 	}
 	f.layering = l
 	f.breakUp()

@@ -36,6 +36,9 @@ const (
 	maxItems = 40_000
 )
 
+// unlimited is what to do about it.
+const unlimited = "; DOT and Mermaid have no such limit"
+
 // Spaces in points.
 const (
 	nodeGap = 28.0 // between items of a layer
@@ -46,10 +49,10 @@ const (
 // newLayering lays out nodes of the given sizes. edges lists pairs of nodes.
 func newLayering(sizes []point, edges []edge) (*layering, error) {
 	if len(sizes) > maxNodes {
-		return nil, fmt.Errorf("%d boxes: at most %d are laid out", len(sizes), maxNodes)
+		return nil, fmt.Errorf("%d boxes: at most %d are laid out"+unlimited, len(sizes), maxNodes)
 	}
 	if len(edges) > maxEdges {
-		return nil, fmt.Errorf("%d arrows: at most %d are laid out", len(edges), maxEdges)
+		return nil, fmt.Errorf("%d arrows: at most %d are laid out"+unlimited, len(edges), maxEdges)
 	}
 	l := &layering{}
 	for _, s := range sizes {
@@ -120,7 +123,7 @@ func (l *layering) bend(edges []edge) error {
 		route := []int{e.from}
 		for layer := l.items[e.from].layer + 1; layer < l.items[e.to].layer; layer++ {
 			if len(l.items) == maxItems {
-				return fmt.Errorf("the edges pass more than %d layers in all", maxItems)
+				return fmt.Errorf("the arrows pass more than %d layers in all"+unlimited, maxItems)
 			}
 			route = append(route, len(l.items))
 			l.items = append(l.items, item{layer: layer, bend: true})

@@ -142,9 +142,9 @@ func TestLayeringLimits(t *testing.T) {
 		nodes int
 		edges []edge
 	}{
-		"cycle":          {3, append(chain(3), edge{from: 2, to: 0})},
-		"4001 boxes":     {maxNodes + 1, nil},
-		"the edges pass": {maxNodes, tangled},
+		"cycle":           {3, append(chain(3), edge{from: 2, to: 0})},
+		"4001 boxes":      {maxNodes + 1, nil},
+		"the arrows pass": {maxNodes, tangled},
 	} {
 		_, err := newLayering(make([]point, c.nodes), c.edges)
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -250,7 +250,7 @@ func TestONNXSizes(t *testing.T) {
 		"chain of 1500": {chain(1500), ""},
 		"chain of 5000": {chain(5000), "5001 boxes: at most 4000 are laid out; DOT and Mermaid have no such limit"},
 		"wide":          {wide, ""},
-		"tangle":        {tangle.String(), "the edges pass more than 40000 layers in all"},
+		"tangle":        {tangle.String(), "the arrows pass more than 40000 layers in all"},
 		"many arrows":   {many, "30001 arrows"},
 		"long box":      {long, ""},
 	} {
