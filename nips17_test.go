@@ -18,6 +18,9 @@ import (
 // TestTorchvisionLogits classifies 160 photos and compares with what
 // torchvision 0.14.1 gave for the same photos and weights.
 func TestTorchvisionLogits(t *testing.T) {
+	if testing.Short() {
+		t.Skip("160 photos take a while with the race detector")
+	}
 	files, classes := nips17(t)
 	want := readNPY(t, testenv.Shared(t, "golden/nips17_logits.npy"))
 	ctx := context.Background()
