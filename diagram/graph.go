@@ -2,6 +2,7 @@ package diagram
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"io"
 	"strconv"
@@ -79,7 +80,8 @@ func quoteDOT(lines ...string) string {
 
 func (g *graph) writeMermaid(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	fmt.Fprintf(b, "---\ntitle: %s\n---\nflowchart TB\n", strconv.Quote(clean(g.title)))
+	title := strings.ReplaceAll(strconv.Quote(clean(g.title)), "%", `\x25`) // YAML
+	fmt.Fprintf(b, "---\ntitle: %s\n---\nflowchart TB\n", title)
 	var groups []group
 	members := map[group][]string{}
 	for i, n := range g.nodes {
@@ -104,17 +106,19 @@ func (g *graph) writeMermaid(w io.Writer) error {
 	return b.Flush()
 }
 
-// Mermaid reads HTML, Markdown and its own #codes; within quotes.
+// Mermaid reads HTML, Markdown, its own #codes and %%{directives}%%, within quotes
+// too.
 var escapeMermaid = strings.NewReplacer("#", "#35;", `"`, "#quot;", "&", "#amp;", "<", "#lt;", ">", "#gt;", "`", "#96;",
-	`\`, "#92;", "*", "#42;", "_", "#95;")
+	`\`, "#92;", "*", "#42;", "_", "#95;", "%", "#37;")
 
-// quoteMermaid is a Mermaid string of one or more lines.
+// quoteMermaid is a Mermaid string of one or more lines, with something in it as
+// the language demands.
 func quoteMermaid(lines ...string) string {
 	escaped := make([]string, len(lines))
 	for i, l := range lines {
 		escaped[i] = escapeMermaid.Replace(clean(l))
 	}
-	return `"` + strings.Join(escaped, "<br>") + `"`
+	return `"` + cmp.Or(strings.Join(escaped, "<br>"), " ") + `"`
 }
 
 // longest is how many characters of a name from a file are kept.

@@ -160,8 +160,8 @@ var (
 	dotLine = regexp.MustCompile(`^(digraph \{|\}|  (graph|node|edge|n\d+|n\d+ -> n\d+)( \[(\w+=(\w+|"([^"\\]|\\["\\n])*") ?)+\])?)$`)
 	// What stands between the quotes has no quote, and no character that Mermaid,
 	// Markdown or HTML would read, but for its own codes and <br>.
-	mermaidText = `"([^"#&<>` + "`" + `\\*_]|#\w+;|<br>)*"`
-	mermaidLine = regexp.MustCompile(`^(---|title: ".*"|flowchart TB|  n\d+\[` + mermaidText + `\]|  n\d+ -->(\|` + mermaidText + `\|)? n\d+|  classDef \w+ [\w:#,]+|  class [n\d,]+ \w+)$`)
+	mermaidText = `"([^"#&<>%` + "`" + `\\*_]|#\w+;|<br>)+"`
+	mermaidLine = regexp.MustCompile(`^(---|title: "[^%]*"|flowchart TB|  n\d+\[` + mermaidText + `\]|  n\d+ -->(\|` + mermaidText + `\|)? n\d+|  classDef \w+ [\w:#,]+|  class [n\d,]+ \w+)$`)
 )
 
 // checkDOT and checkMermaid hold every line against the part of the languages
