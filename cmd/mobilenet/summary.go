@@ -28,7 +28,8 @@ func newSummary() *cobra.Command {
 		Short: "List the layers with shapes, parameters and multiply-adds",
 		Long: `List the layers of a MobileNetV2 with kernel, stride, shapes, parameters and
 multiply-adds (MACs of the convolutions and the classifier, for one image), as
-torchinfo does, and what the model holds and needs in all.
+torchinfo does, and what the model holds and needs in all. In the table, dw marks
+a depthwise convolution and s is the stride.
 
 Without MODEL it is a network with random weights of the given width.`,
 		Example: `  mobilenet summary
@@ -98,25 +99,30 @@ func (f *summaryFlags) config(cmd *cobra.Command) (model.Config, error) {
 	return c, nil
 }
 
+// renderSummary fits a terminal of 80 columns.
 func renderSummary(c model.Config) string {
 	s := c.Summarize()
 	t := newTable()
-	t.AppendHeader(table.Row{"layer", "op", "kernel", "stride", "in", "out", "params", "MACs", "share"})
-	right := table.ColumnConfig{Align: text.AlignRight, AlignHeader: text.AlignRight, AlignFooter: text.AlignRight}
+	t.Style().Box.PaddingLeft = " "
+	t.AppendHeader(table.Row{"layer", "kernel", "s", "in", "out", "params", "MACs", "share"})
+	right := table.ColumnConfig{Align: text.AlignRight, AlignHeader: text.AlignRight}
 	var columns []table.ColumnConfig
-	for n := 3; n <= 9; n++ {
+	for n := 3; n <= 8; n++ {
 		right.Number = n
 		columns = append(columns, right)
 	}
 	t.SetColumnConfigs(columns)
 	for _, l := range s.Layers {
-		row := table.Row{l.Name, l.Op, l.KernelString(), "", shape(l.In), shape(l.Out), "", "", ""}
+		row := table.Row{l.Name, l.KernelString(), "", shape(l.In), shape(l.Out), "", "", ""}
+		if l.Op == "depthwise" {
+			row[1] = l.KernelString() + " dw"
+		}
 		if l.Stride > 0 {
-			row[3] = l.Stride
+			row[2] = l.Stride
 		}
 		if l.Params > 0 {
-			row[6], row[7] = grouped(l.Params), grouped(l.MACs)
-			row[8] = fmt.Sprintf("%.1f %%", 100*float64(l.MACs)/float64(s.MACs))
+			row[5], row[6] = grouped(l.Params), grouped(l.MACs)
+			row[7] = fmt.Sprintf("%.1f%%", 100*float64(l.MACs)/float64(s.MACs))
 		}
 		t.AppendRow(row)
 	}
