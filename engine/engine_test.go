@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -92,8 +95,12 @@ func closeTo(t *testing.T, what string, got []float32, want []float64, tol float
 }
 
 func TestAgainstNaive(t *testing.T) {
+	sizes := []size{{32, 32}, {33, 35}, {64, 47}, {35, 61}, {96, 96}}
+	if testing.Short() {
+		sizes = sizes[:2]
+	}
 	for _, padding := range []model.Padding{model.PadTorch, model.PadSame} {
-		for _, s := range []size{{32, 32}, {33, 32}, {64, 47}, {35, 61}, {96, 96}} {
+		for _, s := range sizes {
 			for _, width := range []float64{0.35, 1} {
 				t.Run(fmt.Sprintf("%s/%dx%d/width%v", padding, s.h, s.w, width), func(t *testing.T) {
 					t.Parallel()
@@ -136,7 +143,11 @@ func TestSameBits(t *testing.T) {
 	const n, side = 7, 48
 	data := pixels(n * side * side * 3)
 	want := outputs(t, compile(t, m, 1), Input{Data: data, N: n, H: side, W: side})
-	for threads := 1; threads <= 8; threads++ {
+	most := 8
+	if testing.Short() {
+		most = 3
+	}
+	for threads := 1; threads <= most; threads++ {
 		e := compile(t, m, threads)
 		e.net.stripWidth = 6 * threads
 		for batch := 1; batch <= n; batch++ {
@@ -165,6 +176,42 @@ func TestConcurrentRuns(t *testing.T) {
 		})
 	}
 	wg.Wait()
+}
+
+// TestSoak has 16 goroutines share an engine, for a second or for as long as
+// MOBILENET_SOAK says (a duration such as 1m).
+func TestSoak(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a soak is not short")
+	}
+	soak := time.Second
+	if s := os.Getenv("MOBILENET_SOAK"); s != "" {
+		var err error
+		if soak, err = time.ParseDuration(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m := random(t, small())
+	e, one := compile(t, m, 4), compile(t, m, 1)
+	end := time.Now().Add(soak)
+	var runs atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 16 {
+		side := 32 + 4*(i%12) // more sizes than an engine keeps plans for
+		in := Input{Data: pixels((i%5 + 1) * side * side * 3), N: i%5 + 1, H: side, W: side}
+		want := outputs(t, one, in)
+		wg.Go(func() {
+			for time.Now().Before(end) {
+				if got := outputs(t, e, in); !slices.Equal(got.Logits, want.Logits) || !slices.Equal(got.Features, want.Features) {
+					t.Errorf("goroutine %d: wrong results", i)
+					return
+				}
+				runs.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	t.Logf("%d runs in %v", runs.Load(), soak)
 }
 
 func TestNoAllocations(t *testing.T) {
