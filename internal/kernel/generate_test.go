@@ -17,7 +17,7 @@ func TestGenerated(t *testing.T) {
 	if out, err := build.CombinedOutput(); err != nil {
 		testenv.Skip(t, "avo", "the generator doesn't build: "+string(out))
 	}
-	for _, isa := range []string{"avx2"} {
+	for _, isa := range []string{"avx2", "avx512"} {
 		t.Run(isa, func(t *testing.T) {
 			dir := t.TempDir()
 			files := []string{isa + "_amd64.s", isa + "_amd64.go"}

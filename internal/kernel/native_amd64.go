@@ -6,22 +6,30 @@ import "golang.org/x/sys/cpu"
 
 // native returns the sets with assembly that this CPU can run.
 func native() []*Set {
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		return []*Set{&avx2}
+	var sets []*Set
+	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL {
+		sets = append(sets, &avx512)
 	}
-	return nil
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		sets = append(sets, &avx2)
+	}
+	return sets
 }
+
+// vectorWeights is how many weights stay in a first-level cache of 32 KB beside
+// what streams through it: 24 KB.
+const vectorWeights = 192 * Block
 
 // avx2 is the set for AVX2 and FMA.
 var avx2 = Set{
 	Name: "avx2",
 	Pointwise: func(a Pointwise) {
 		a.check()
-		if a.short(avx2Weights) {
+		if a.short(vectorWeights) {
 			pointwiseAVX2(&a)
 			return
 		}
-		for p, piece := a.pieces(avx2Weights), a; p.next(&piece); {
+		for p, piece := a.pieces(vectorWeights), a; p.next(&piece); {
 			pointwiseAVX2(&piece)
 		}
 	},
@@ -58,10 +66,6 @@ var avx2 = Set{
 	},
 }
 
-// avx2Weights is how many weights stay in a first-level cache of 32 KB beside
-// what streams through it: 24 KB.
-const avx2Weights = 192 * Block
-
 func pointwiseAVX2(a *Pointwise) {
 	switch a.NR {
 	case 8:
@@ -81,5 +85,73 @@ func depthwiseAVX2(a *Depthwise) {
 		depthwise1AVX2(a)
 	case 2:
 		depthwise2AVX2(a)
+	}
+}
+
+// avx512 is the set for AVX-512 F and VL.
+var avx512 = Set{
+	Name: "avx512",
+	Pointwise: func(a Pointwise) {
+		a.check()
+		if a.short(vectorWeights) {
+			pointwiseAVX512(&a)
+			return
+		}
+		for p, piece := a.pieces(vectorWeights), a; p.next(&piece); {
+			pointwiseAVX512(&piece)
+		}
+	},
+	Depthwise: func(a Depthwise) {
+		a.check()
+		if a.short() {
+			depthwiseAVX512(&a)
+			return
+		}
+		for p, part := a.parts(), a; p.next(&part); {
+			depthwiseAVX512(&part)
+		}
+	},
+	First: func(a First) {
+		a.check()
+		switch a.NR {
+		case 8:
+			first8AVX512(&a)
+		case 16:
+			first16AVX512(&a)
+		case 24:
+			first24AVX512(&a)
+		case 32:
+			first32AVX512(&a)
+		}
+	},
+	Pool: func(a Pool) {
+		a.check()
+		poolAVX512(&a)
+	},
+	Peak: func(iterations int) int {
+		peakAVX512(iterations)
+		return iterations * 12 * 16 * 2
+	},
+}
+
+func pointwiseAVX512(a *Pointwise) {
+	switch a.NR {
+	case 8:
+		pointwise8AVX512(a)
+	case 16:
+		pointwise16AVX512(a)
+	case 24:
+		pointwise24AVX512(a)
+	case 32:
+		pointwise32AVX512(a)
+	}
+}
+
+func depthwiseAVX512(a *Depthwise) {
+	switch a.Stride {
+	case 1:
+		depthwise1AVX512(a)
+	case 2:
+		depthwise2AVX512(a)
 	}
 }

@@ -17,11 +17,11 @@ var neon = Set{
 	Name: "neon",
 	Pointwise: func(a Pointwise) {
 		a.check()
-		if a.short(neonWeights) {
+		if a.short(vectorWeights) {
 			pointwiseNEON(&a)
 			return
 		}
-		for p, piece := a.pieces(neonWeights), a; p.next(&piece); {
+		for p, piece := a.pieces(vectorWeights), a; p.next(&piece); {
 			pointwiseNEON(&piece)
 		}
 	},
@@ -49,9 +49,9 @@ var neon = Set{
 	},
 }
 
-// neonWeights is how many weights stay in a first-level cache of 32 KB beside
+// vectorWeights is how many weights stay in a first-level cache of 32 KB beside
 // what streams through it: 24 KB.
-const neonWeights = 192 * Block
+const vectorWeights = 192 * Block
 
 // pointwiseNEON goes over tiles of 8 pixels, then over what is left in smaller
 // ones.

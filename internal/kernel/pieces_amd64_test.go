@@ -2,4 +2,7 @@
 
 package kernel
 
-var assemblies = []assembly{{&avx2, pointwiseAVX2, depthwiseAVX2}}
+var assemblies = []assembly{
+	{&avx512, pointwiseAVX512, depthwiseAVX512},
+	{&avx2, pointwiseAVX2, depthwiseAVX2},
+}
