@@ -10,7 +10,7 @@ import (
 // order lists the packages from the top down: each may import those below it.
 // "" is the root package. internal/testenv is for tests only.
 var order = []string{
-	"cmd/mobilenet", "serve", "", "train", "quant", "diagram", "engine", "onnx", "internal/hub", "checkpoint",
+	"cmd/mobilenet", "bench/newmodel", "conformance", "serve", "", "train", "quant", "diagram", "engine", "onnx", "internal/hub", "checkpoint",
 	"dataset", "vision", "model", "internal/kernel", "internal/atomicfile", "internal/testenv",
 }
 
