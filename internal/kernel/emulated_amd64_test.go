@@ -1,0 +1,208 @@
+//go:build linux && !purego
+
+package kernel
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"debug/gosym"
+	"encoding/binary"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
+)
+
+// TestAVX512Emulated runs the machine code of the AVX-512 kernels in bochs, on a
+// bare machine, and compares memory with what the AVX2 kernels leave: they add
+// and multiply in the same order, so every bit is the same. It is for machines
+// without AVX-512, and says nothing about speed.
+func TestAVX512Emulated(t *testing.T) {
+	if !slices.Contains(Available(), &avx2) {
+		testenv.Skip(t, "avx2", "not in this machine")
+	}
+	for _, tool := range []string{"bochs", "gcc", "ld"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			testenv.Skip(t, "bochs", err.Error())
+		}
+	}
+	g := newGuest(t)
+	for nr := 8; nr <= Block; nr += 8 {
+		for pixels := 1; pixels <= 30; pixels++ {
+			for _, k := range []int{1, 35, 64} {
+				a := newPointwise(g.m, pixels, k, nr, residual((pixels+k)%3))
+				a.ReLU6 = pixels%2 == 0
+				a.Src[0] = [...]float32{1, float32(math.NaN()), float32(math.Inf(1))}[pixels%3]
+				if a.Add != nil && k == 64 {
+					a.Bias = nil // a later chunk of K
+				}
+				g.call(fmt.Sprintf("pointwise%dAVX512", nr), unsafe.Pointer(&a), unsafe.Sizeof(a), func() { pointwiseAVX2(&a) })
+			}
+			b := newFirst(g.m, pixels, nr)
+			g.call(fmt.Sprintf("first%dAVX512", nr), unsafe.Pointer(&b), unsafe.Sizeof(b), func() { avx2.First(b) })
+			for _, s := range strides {
+				c := newDepthwise(g.m, pixels, s.stride, s.left, nr)
+				g.call(fmt.Sprintf("depthwise%dAVX512", s.stride), unsafe.Pointer(&c), unsafe.Sizeof(c), func() { depthwiseAVX2(&c) })
+			}
+		}
+	}
+	p := newPool(g.m, 49)
+	g.call("poolAVX512", unsafe.Pointer(&p), unsafe.Sizeof(p), func() { poolAVX2(&p) })
+	g.run(t)
+}
+
+// A guest is the memory of the bare machine: an image at guestImage that begins
+// with where its data, the expected data and the calls are.
+type guest struct {
+	m     *memory
+	arena []float32 // the data, canaries where nothing else is
+	used  int
+	code  map[string]uint64
+	image []byte
+	calls []uint64
+	want  []func()
+}
+
+const (
+	guestImage = 0x400000
+	guestCode  = guestImage + 0x20000
+	guestData  = guestImage + 0x100000
+	guestBytes = 0xa00000 // of data
+)
+
+func newGuest(t *testing.T) *guest {
+	g := &guest{
+		m:     &memory{rng: rand.New(rand.NewPCG(1, 3))},
+		arena: slices.Repeat([]float32{canary}, guestBytes/4),
+		code:  map[string]uint64{},
+		image: make([]byte, guestData-guestImage),
+	}
+	g.m.alloc = func(n int) []float32 {
+		g.used += canaries/2 + g.m.rng.IntN(canaries)
+		return g.take(n)
+	}
+	at := uint64(guestCode)
+	for name, code := range machineCode(t, "avx512_amd64.s") {
+		g.code[name] = at
+		at += uint64(copy(g.image[at-guestImage:], code))
+	}
+	return g
+}
+
+func (g *guest) take(n int) []float32 {
+	s := g.arena[g.used:][:n:n]
+	g.used += n
+	return s
+}
+
+// call adds a call of a kernel with an argument of size bytes, and what does the
+// same on the host.
+func (g *guest) call(name string, arg unsafe.Pointer, size uintptr, want func()) {
+	g.used += g.used % 2
+	dst := g.take(int(size / 4))
+	host := uint64(uintptr(unsafe.Pointer(&g.arena[0])))
+	at := uint64(uintptr(unsafe.Pointer(&dst[0]))) - host + guestData
+	words := unsafe.Slice((*uint64)(unsafe.Pointer(&dst[0])), size/8)
+	for i, w := range unsafe.Slice((*uint64)(arg), size/8) {
+		if w-host < guestBytes {
+			w += guestData - host // a slice's pointer
+		}
+		words[i] = w
+	}
+	g.calls = append(g.calls, g.code[name], at)
+	g.want = append(g.want, want)
+}
+
+// run runs the guest and fails unless it finds the memory that it should.
+func (g *guest) run(t *testing.T) {
+	data := unsafe.Slice((*byte)(unsafe.Pointer(&g.arena[0])), 4*g.used)
+	header := append([]uint64{guestData, guestData + guestBytes, uint64(g.used), 0}, g.calls...)
+	for i, w := range header {
+		binary.LittleEndian.PutUint64(g.image[8*i:], w)
+	}
+	image := append(g.image, data...)
+	image = append(image, make([]byte, guestBytes-len(data))...)
+	for _, f := range g.want {
+		f()
+	}
+	image = append(image, data...)
+
+	dir := t.TempDir()
+	write := func(name string, data []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	rom := filepath.Join(dir, "rom")
+	command(t, "gcc", "-c", "-o", rom+".o", filepath.Join("testdata", "bochs", "start.S"))
+	command(t, "ld", "-Ttext=0", "-e", "0", "--oformat=binary", "-o", rom, rom+".o")
+	config := write("config", fmt.Appendf(nil, `display_library: rfb, options="timeout=0"
+cpu: model=corei7_skylake_x, ips=200000000, reset_on_triple_fault=0
+megs: 64
+romimage: file=%s, address=0xffff0000
+optramimage1: file=%s, address=%#x
+port_e9_hack: enabled=1
+log: %s
+panic: action=fatal
+`, rom, write("ram", image), guestImage, filepath.Join(dir, "log")))
+	// Debian's bochs has its debugger in front, which must be told to go on.
+	out := command(t, "bochs", "-q", "-f", config, "-rc", write("debugger", []byte("continue\n")))
+	if !bytes.Contains(out, []byte("SAME\n")) {
+		log, _ := os.ReadFile(filepath.Join(dir, "log"))
+		t.Errorf("the kernels leave other memory than AVX2's, or none:\n%s\n%s", out, log)
+	}
+}
+
+// command runs a program and returns its output. Bochs exits with 1 at its best.
+func command(t *testing.T, name string, args ...string) []byte {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).Output()
+	if err != nil && name != "bochs" {
+		t.Fatalf("%s: %v\n%s", name, err, out)
+	}
+	return out
+}
+
+// machineCode returns the functions of an assembly file, as they are in this
+// program. The wrappers that Go calls them by belong to no file.
+func machineCode(t *testing.T, file string) map[string][]byte {
+	exe, err := elf.Open("/proc/self/exe")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer exe.Close()
+	text := exe.Section(".text")
+	code, err := text.Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines, err := exe.Section(".gopclntab").Data()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table, err := gosym.NewTable(nil, gosym.NewLineTable(lines, text.Addr))
+	if err != nil {
+		t.Fatal(err)
+	}
+	functions := map[string][]byte{}
+	for _, f := range table.Funcs {
+		if path, _, _ := table.PCToLine(f.Entry); strings.HasSuffix(path, file) {
+			functions[f.BaseName()] = code[f.Entry-text.Addr : f.End-text.Addr]
+		}
+	}
+	return functions
+}
