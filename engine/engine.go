@@ -23,13 +23,23 @@ type Engine struct {
 	team    *team
 
 	mu    sync.Mutex
-	plans map[size]*plan
+	plans map[planKey]*plan
 }
 
 type size struct{ h, w int }
 
-// maxPlans is how many input sizes an engine keeps memory for at a time.
-const maxPlans = 8
+type planKey struct {
+	size
+	images int
+}
+
+const (
+	// maxPlans is how many plans an engine keeps memory for at a time.
+	maxPlans = 16
+	// maxGroup is how many images a thread takes at once: enough for the weights
+	// of the last blocks to be worth fetching, few enough for the caches.
+	maxGroup = 4
+)
 
 // maxThreads bounds the helpers that a wrong option could start.
 const maxThreads = 1024
@@ -61,7 +71,7 @@ func start(net network, c model.Config, o Options) (*Engine, error) {
 	if threads < 1 || threads > maxThreads {
 		return nil, fmt.Errorf("%d threads: want 1 to %d, or 0 for all cores", threads, maxThreads)
 	}
-	e := &Engine{net: net, classes: c.Classes, team: newTeam(threads), plans: map[size]*plan{}}
+	e := &Engine{net: net, classes: c.Classes, team: newTeam(threads), plans: map[planKey]*plan{}}
 	e.release(e.team.stop)
 	return e, nil
 }
@@ -99,19 +109,21 @@ func (e *Engine) Run(in Input, out Output) error {
 	if err := e.check(in, out); err != nil {
 		return err
 	}
-	p := e.plan(size{in.H, in.W})
-	images := job{in: in, out: out, classes: e.classes, features: e.net.classifier.k}
-	// Whole images keep every thread busy with no waiting for each other; what
-	// is left of the batch is cut up within the image.
-	whole := in.N / e.team.threads * e.team.threads
-	if e.team.threads == 1 || in.N < e.team.threads {
-		whole = 0
-	}
-	if whole > 0 {
-		p.runImages(e.team, images, whole)
-	}
-	for i := whole; i < in.N; i++ {
-		p.runImage(e.team, images, i)
+	j := job{in: in, out: out, classes: e.classes, features: e.net.classifier.k}
+	s, threads := size{in.H, in.W}, e.team.threads
+	for at := 0; at < in.N; {
+		left := in.N - at
+		// Groups of whole images keep every thread busy with no waiting for each
+		// other; what is left of the batch is cut up within the image.
+		n := min(maxGroup, left/threads)
+		if n == 0 || n == 1 && threads == 1 {
+			e.plan(s, 1).runImage(e.team, j, at)
+			at++
+			continue
+		}
+		groups := left / n / threads * threads
+		e.plan(s, n).runGroups(e.team, j, at, groups)
+		at += groups * n
 	}
 	runtime.KeepAlive(e)
 	return nil
@@ -137,11 +149,13 @@ func (e *Engine) check(in Input, out Output) error {
 	return nil
 }
 
-// plan returns the plan for images of size s, making it at the first use.
-func (e *Engine) plan(s size) *plan {
+// plan returns the plan for so many images of size s at a time, making it at the
+// first use.
+func (e *Engine) plan(s size, images int) *plan {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if p, ok := e.plans[s]; ok {
+	key := planKey{s, images}
+	if p, ok := e.plans[key]; ok {
 		return p
 	}
 	if len(e.plans) == maxPlans {
@@ -150,7 +164,7 @@ func (e *Engine) plan(s size) *plan {
 			break
 		}
 	}
-	p := newPlan(&e.net, s, e.team.threads)
-	e.plans[s] = p
+	p := newPlan(&e.net, s, images, e.team.threads)
+	e.plans[key] = p
 	return p
 }

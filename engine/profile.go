@@ -34,7 +34,7 @@ func (e *Engine) Profile(in Input, runs int) ([]Step, Memory, error) {
 	if err := e.check(in, out); err != nil {
 		return nil, Memory{}, err
 	}
-	p := e.plan(size{in.H, in.W})
+	p := e.plan(size{in.H, in.W}, 1)
 	x := exec{pixels: in.Pixels, data: in.Data, logits: out.Logits, act: kernel.Aligned(p.act), scratch: kernel.Aligned(p.scratch)}
 	steps := make([]Step, len(p.steps))
 	for i, s := range p.steps {

@@ -18,14 +18,14 @@ type expand struct {
 }
 
 func newExpand(net *network, b *block, src *tensor, threads int) *expand {
-	dst := &tensor{h: b.Depthwise.OutSize(src.h), w: b.Depthwise.OutSize(src.w), blocks: b.depthwise.blocks()}
+	dst := &tensor{images: src.images, h: b.Depthwise.OutSize(src.h), w: b.Depthwise.OutSize(src.w), blocks: b.depthwise.blocks()}
 	s := &expand{
 		net: net, b: b, src: src, dst: dst, band: dst.h,
 		top: net.padding.Before(src.h, b.Stride), left: net.padding.Before(src.w, b.Stride),
 	}
 	// With few blocks to share out, the rows are shared out as well; a band
 	// expands up to two rows that its neighbour expands too.
-	if bands := 3 * threads / dst.blocks; threads > 1 && bands > 1 {
+	if bands := 3 * threads / dst.blocks; threads > 1 && bands > 1 && src.images == 1 {
 		s.band = max(4, (dst.h+bands-1)/bands)
 	}
 	return s
@@ -34,13 +34,13 @@ func newExpand(net *network, b *block, src *tensor, threads int) *expand {
 func (s *expand) bands() int { return (s.dst.h + s.band - 1) / s.band }
 func (s *expand) tasks() int { return s.dst.blocks * s.bands() }
 
-// scratch holds a row of zeros and a band's input rows.
+// scratch holds a row of zeros and a band's input rows, of each image.
 func (s *expand) scratch() int {
 	row := s.src.w * kernel.Block
 	if s.b.Expand == nil {
 		return row
 	}
-	return row * (1 + min(s.src.h, s.b.Stride*(s.band-1)+3))
+	return row * (1 + s.src.images*min(s.src.h, s.b.Stride*(s.band-1)+3))
 }
 
 func (s *expand) run(x *exec, task int) {
@@ -49,10 +49,17 @@ func (s *expand) run(x *exec, task int) {
 	end := min(begin+s.band, s.dst.h)
 	from := max(0, s.b.Stride*begin-s.top) // the first input row that the band needs
 	to := min(s.src.h, s.b.Stride*(end-1)-s.top+3)
-	row := s.src.w * kernel.Block
-	zeros := x.scratch[:row]
+	zeros := x.scratch[:s.src.w*kernel.Block]
 	clear(zeros)
 	rows := s.expanded(x, hb, from, to)
+	for image := range s.src.images {
+		s.depthwise(x, hb, image, begin, end, from, rows[image*(to-from)*len(zeros):], zeros)
+	}
+}
+
+// depthwise makes rows begin to end of hidden block hb of an image. rows are its
+// expanded rows from row from on.
+func (s *expand) depthwise(x *exec, hb, image, begin, end, from int, rows, zeros []float32) {
 	w := &s.b.depthwise
 	a := kernel.Depthwise{
 		W: w.w[hb], Bias: w.bias[hb], NR: w.nr(hb),
@@ -64,26 +71,26 @@ func (s *expand) run(x *exec, task int) {
 			if in < 0 || in >= s.src.h {
 				a.Rows[j] = zeros
 			} else {
-				a.Rows[j] = rows[(in-from)*row:][:row]
+				a.Rows[j] = rows[(in-from)*len(zeros):][:len(zeros)]
 			}
 		}
-		a.Dst = s.dst.block(x.act, hb, y*s.dst.w)
+		a.Dst = s.dst.block(x, hb, (image*s.dst.h+y)*s.dst.w)
 		s.net.set.Depthwise(a)
 	}
 }
 
 // expanded returns rows from to to of hidden block hb: computed, or where the
-// expand ratio is 1 the input itself.
+// expand ratio is 1 the input itself. Of several images they are all rows.
 func (s *expand) expanded(x *exec, hb, from, to int) []float32 {
 	if s.b.Expand == nil {
-		return s.src.block(x.act, hb, from*s.src.w)
+		return s.src.block(x, hb, from*s.src.w)
 	}
 	w := &s.b.expand
 	dst := x.scratch[s.src.w*kernel.Block:]
 	s.net.set.Pointwise(kernel.Pointwise{
-		Dst: dst, Src: s.src.from(x.act, from*s.src.w),
+		Dst: dst, Src: s.src.from(x, from*s.src.w),
 		W: w.w[hb], Bias: w.bias[hb], NR: w.nr(hb), K: w.k,
-		Pixels: (to - from) * s.src.w, SrcStride: s.src.stride(), ReLU6: true,
+		Pixels: s.src.images * (to - from) * s.src.w, SrcStride: s.src.stride(), ReLU6: true,
 	})
 	return dst
 }
@@ -112,14 +119,14 @@ const (
 
 func newProject(net *network, b *block, src, add *tensor, threads int) *project {
 	s := &project{net: net, b: b, src: src, add: add, chunk: chunkPixels}
-	s.dst = &tensor{h: src.h, w: src.w, blocks: b.project.blocks()}
+	s.dst = &tensor{images: src.images, h: src.h, w: src.w, blocks: b.project.blocks()}
 	for threads > 1 && s.tasks() < tasksPerThread*threads && s.chunk > minChunk {
 		s.chunk -= minChunk
 	}
 	return s
 }
 
-func (s *project) chunks() int  { return (s.dst.h*s.dst.w + s.chunk - 1) / s.chunk }
+func (s *project) chunks() int  { return (s.src.pixels() + s.chunk - 1) / s.chunk }
 func (s *project) tasks() int   { return s.dst.blocks * s.chunks() }
 func (s *project) scratch() int { return 0 }
 
@@ -127,12 +134,12 @@ func (s *project) run(x *exec, task int) {
 	ob, p := task/s.chunks(), task%s.chunks()*s.chunk
 	w := &s.b.project
 	a := kernel.Pointwise{
-		Dst: s.dst.block(x.act, ob, p), Src: s.src.from(x.act, p),
+		Dst: s.dst.block(x, ob, p), Src: s.src.from(x, p),
 		W: w.w[ob], Bias: w.bias[ob], NR: w.nr(ob), K: w.k,
-		Pixels: min(s.chunk, s.dst.h*s.dst.w-p), SrcStride: s.src.stride(),
+		Pixels: min(s.chunk, s.src.pixels()-p), SrcStride: s.src.stride(),
 	}
 	if s.b.Residual() {
-		a.Add = s.add.block(x.act, ob, p)
+		a.Add = s.add.block(x, ob, p)
 	}
 	s.net.set.Pointwise(a)
 }
@@ -150,16 +157,18 @@ func (s *lastPool) scratch() int { return s.src.stride() }
 
 func (s *lastPool) run(x *exec, task int) {
 	w := &s.net.last
-	pixels := s.src.h * s.src.w
 	s.net.set.Pointwise(kernel.Pointwise{
-		Dst: x.scratch, Src: s.src.from(x.act, 0),
+		Dst: x.scratch, Src: s.src.from(x, 0),
 		W: w.w[task], Bias: w.bias[task], NR: w.nr(task), K: w.k,
-		Pixels: pixels, SrcStride: s.src.stride(), ReLU6: true,
+		Pixels: s.src.pixels(), SrcStride: s.src.stride(), ReLU6: true,
 	})
-	dst := s.dst.block(x.act, task, 0)
-	s.net.set.Pool(kernel.Pool{Dst: dst, Src: x.scratch, Pixels: pixels})
-	if x.features != nil {
-		copy(x.features[task*kernel.Block:], dst)
+	pixels := s.src.h * s.src.w
+	for i := range s.src.images {
+		dst := s.dst.block(x, task, i)[:kernel.Block]
+		s.net.set.Pool(kernel.Pool{Dst: dst, Src: x.scratch[i*pixels*kernel.Block:], Pixels: pixels})
+		if x.features != nil {
+			copy(x.features[i*w.n : (i+1)*w.n][task*kernel.Block:], dst)
+		}
 	}
 }
 
@@ -170,18 +179,20 @@ type classifier struct {
 }
 
 func (s *classifier) tasks() int   { return s.net.classifier.blocks() }
-func (s *classifier) scratch() int { return kernel.Block }
+func (s *classifier) scratch() int { return s.src.images * kernel.Block }
 
 func (s *classifier) run(x *exec, task int) {
 	if x.logits == nil {
 		return
 	}
 	w := &s.net.classifier
-	dst := x.scratch[:kernel.Block]
+	dst := x.scratch[:s.scratch()]
 	s.net.set.Pointwise(kernel.Pointwise{
-		Dst: dst, Src: s.src.from(x.act, 0),
+		Dst: dst, Src: s.src.from(x, 0),
 		W: w.w[task], Bias: w.bias[task], NR: w.nr(task), K: w.k,
-		Pixels: 1, SrcStride: kernel.Block,
+		Pixels: s.src.images, SrcStride: s.src.stride(),
 	})
-	copy(x.logits[task*kernel.Block:], dst)
+	for i := range s.src.images {
+		copy(x.logits[i*w.n : (i+1)*w.n][task*kernel.Block:], dst[i*kernel.Block:][:kernel.Block])
+	}
 }

@@ -66,7 +66,7 @@ func newStrip(net *network, in size, src *tensor, blocks []block, threads int) *
 		in = s.add(level{b: b, in: in, stride: b.Stride}, b.project.blocks())
 	}
 	last := &s.levels[len(s.levels)-1]
-	s.dst = &tensor{h: in.h, w: in.w, blocks: last.rows.blocks}
+	s.dst = &tensor{images: 1, h: in.h, w: in.w, blocks: last.rows.blocks}
 	last.rows = ring{}
 	s.place()
 	// More bands would even out cores of unequal speed, but compute more rows
@@ -182,7 +182,7 @@ func (s *strip) expand(x *exec, p *progress, i, end int) {
 // input returns row y of what level i reads, and the distance of its blocks.
 func (s *strip) input(x *exec, i, y int) (row []float32, stride int) {
 	if i == 0 {
-		return s.src.from(x.act, y*s.src.w), s.src.stride()
+		return s.src.from(x, y*s.src.w), s.src.stride()
 	}
 	r := s.levels[i-1].rows
 	return r.from(x.scratch, y), r.stride()
@@ -191,7 +191,7 @@ func (s *strip) input(x *exec, i, y int) (row []float32, stride int) {
 // output returns row y of block b of what level i puts out.
 func (s *strip) output(x *exec, i, b, y int) []float32 {
 	if i == len(s.levels)-1 {
-		return s.dst.block(x.act, b, y*s.dst.w)
+		return s.dst.block(x, b, y*s.dst.w)
 	}
 	return s.levels[i].rows.row(x.scratch, b, y)
 }
