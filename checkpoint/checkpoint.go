@@ -130,7 +130,7 @@ func named(m *model.Model, names Names) ([]namedTensor, error) {
 	if names != Torchvision && names != TIMM && names != HuggingFace {
 		return nil, fmt.Errorf("names %q: want %s, %s or %s", names, Torchvision, TIMM, HuggingFace)
 	}
-	ours, theirs := Torchvision.modules(Torchvision.paths(n)), names.modules(names.paths(n))
+	ours, theirs := Torchvision.modules(Torchvision.paths(m.Config)), names.modules(names.paths(m.Config))
 	modules := map[string]string{}
 	for i, module := range ours {
 		modules[module] = theirs[i]

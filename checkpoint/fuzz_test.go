@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"archive/zip"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -49,16 +50,16 @@ func FuzzUnpickle(f *testing.F) {
 	f.Add([]byte("\x80\x02]q\x00(K\x01K\x02e\x8a\x08\x01\x02\x03\x04\x05\x06\x07\x88h\x00\x86."))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		bounded(t, len(data), func() {
-			value, n, err := unpickle(data, 0)
-			if n > len(data) {
-				t.Errorf("read %d of %d bytes", n, len(data))
+			p, err := unpickle(data, 0)
+			if err != nil {
+				return
 			}
-			if err == nil {
-				eachView(value, func(v view) {
-					if err := v.check(); err != nil {
-						t.Error(err)
-					}
-				})
+			if p.size > len(data) {
+				t.Errorf("read %d of %d bytes", p.size, len(data))
+			}
+			load := func(s storage) ([]byte, error) { return nil, errors.New("no storages here") }
+			if _, err := stateDict(p.value, len(data), load); err == nil {
+				t.Error("a state dict without storages")
 			}
 		})
 	})

@@ -17,14 +17,15 @@ const (
 	HuggingFace Names = "huggingface" // transformers' MobileNetV2ForImageClassification
 )
 
-// namingOf tells a naming by the first convolution.
-func namingOf(dict model.StateDict) (Names, bool) {
+// namingOf tells a naming by the first convolution. has reports whether a state
+// dict has a name.
+func namingOf(has func(name string) bool) (Names, bool) {
 	for name, key := range map[Names]string{
 		Torchvision: "features.0.0.weight",
 		TIMM:        "conv_stem.weight",
 		HuggingFace: "mobilenet_v2.conv_stem.first_conv.convolution.weight",
 	} {
-		if _, ok := dict[key]; ok {
+		if has(key) {
 			return name, true
 		}
 	}
@@ -37,18 +38,13 @@ type path struct {
 	expand bool // it has an expansion
 }
 
-// paths returns where the naming keeps the blocks of n.
-func (names Names) paths(n model.Network) []path {
+// paths returns where the naming keeps the blocks of c.
+func (names Names) paths(c model.Config) []path {
 	var out []path
-	stage, place := 0, 0
-	for i, b := range n.Blocks {
-		if i > 0 {
-			place++
-			if !b.Residual() { // a stage begins where the channels or the stride change
-				stage, place = stage+1, 0
-			}
+	for stage, s := range c.Table {
+		for place := range s.N {
+			out = append(out, path{names.prefix(len(out), stage, place), s.T != 1})
 		}
-		out = append(out, path{names.prefix(i, stage, place), b.Expand != nil})
 	}
 	return out
 }
@@ -169,7 +165,7 @@ func rename(dict model.StateDict, from, to []string) model.StateDict {
 
 // toTorchvision renames a state dict in any naming.
 func toTorchvision(dict model.StateDict) (model.StateDict, Names) {
-	names, ok := namingOf(dict)
+	names, ok := namingOf(func(name string) bool { _, ok := dict[name]; return ok })
 	if !ok || names == Torchvision {
 		return dict, Torchvision
 	}

@@ -14,7 +14,8 @@ import (
 // training checkpoint may hold beside its state dict.
 //
 // Every opcode takes at least a byte and makes at most one value, so a file can
-// make no more values than it has bytes.
+// make no more values than it has bytes. But values may hold the same value many
+// times over, or themselves: nothing here walks or prints them to the end.
 
 type (
 	// global is the name of a class or function.
@@ -34,8 +35,8 @@ type (
 type mark struct{}
 
 // maxPickle bounds a pickle: the one of a MobileNetV2 with an optimiser has
-// about 200 KB.
-const maxPickle = 16 << 20
+// about 200 KB. A hostile one can take 70 times its size in memory.
+const maxPickle = 4 << 20
 
 // unpickler is a machine with a stack and a memo.
 type unpickler struct {
@@ -44,30 +45,40 @@ type unpickler struct {
 	stack []any
 	memo  map[int]any
 	base  int64 // offset of data in the file, for errors
+
+	// storages are the element types of all storages that the pickle names,
+	// whatever became of the tensors in them.
+	storages map[string]dtype
 }
 
 func (u *unpickler) fail(format string, args ...any) error {
 	return &FormatError{Offset: u.base + int64(u.at), Reason: "pickle: " + fmt.Sprintf(format, args...)}
 }
 
-// unpickle reads one pickle from the start of data and returns its value and
-// length.
-func unpickle(data []byte, base int64) (value any, n int, err error) {
-	u := &unpickler{data: data, base: base, memo: map[int]any{}}
+// A pickled is what a pickle holds.
+type pickled struct {
+	value    any
+	size     int              // bytes
+	storages map[string]dtype // see unpickler
+}
+
+// unpickle reads one pickle from the start of data.
+func unpickle(data []byte, base int64) (pickled, error) {
+	u := &unpickler{data: data, base: base, memo: map[int]any{}, storages: map[string]dtype{}}
 	if len(u.data) > maxPickle {
 		u.data = u.data[:maxPickle]
 	}
 	for {
 		op, err := u.byte()
 		if err != nil {
-			return nil, 0, err
+			return pickled{}, err
 		}
 		if op == '.' {
 			v, err := u.pop()
-			return v, u.at, err
+			return pickled{v, u.at, u.storages}, err
 		}
 		if err := u.step(op); err != nil {
-			return nil, 0, err
+			return pickled{}, err
 		}
 	}
 }
@@ -131,6 +142,9 @@ func (u *unpickler) byte() (byte, error) {
 
 func (u *unpickler) take(n uint64) ([]byte, error) {
 	if n > uint64(len(u.data)-u.at) {
+		if len(u.data) == maxPickle {
+			return nil, u.fail("more than the limit of %d bytes", maxPickle)
+		}
 		return nil, u.fail("unexpected end")
 	}
 	b := u.data[u.at : u.at+int(n)]
@@ -368,7 +382,11 @@ func (u *unpickler) compose(op byte) error {
 		return u.collect(op, items)
 	case 'Q':
 		id, err := u.pop()
-		u.push(persistent{id})
+		p := persistent{id}
+		if s, err := buildStorage(p); err == nil {
+			u.storages[s.key] = s.dtype
+		}
+		u.push(p)
 		return err
 	case 0x93: // STACK_GLOBAL
 		a, err := u.popN(2)

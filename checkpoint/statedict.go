@@ -11,6 +11,9 @@ import (
 // order they are looked for.
 var nested = []string{"state_dict", "model_state_dict", "model", "model_ema", "state_dict_ema"}
 
+// maxNested is how many dictionaries are looked at: a file may nest one in itself.
+const maxNested = 32
+
 // wrappers are prefixes that wrappers of a module put before its names:
 // DataParallel, torch.compile, weight averaging.
 var wrappers = []string{"module.", "_orig_mod.", "model."}
@@ -29,13 +32,13 @@ func stateDict(value any, size int, load func(storage) ([]byte, error)) (model.S
 		total += v.elements()
 		out[key.(string)] = model.Tensor{Shape: v.ints()}
 	}
-	if _, ok := namingOf(out); !ok {
+	if _, ok := namingOf(views.has); !ok {
 		// Another network: its names say so, and its weights need not be read.
 		return nil, model.Default().Network().Check(out)
 	}
-	// A value takes a byte at least, unless tensors overlap.
-	if total > uint64(size) {
-		return nil, &UnsupportedError{fmt.Sprintf("tensors that overlap: %d values in a file of %d bytes", total, size)}
+	// A value takes a byte at least, unless tensors overlap or are compressed.
+	if total > inflation*uint64(size) {
+		return nil, &UnsupportedError{fmt.Sprintf("%d values in a file of %d bytes", total, size)}
 	}
 	for i, key := range views.keys {
 		v := views.values[i].(view)
@@ -48,33 +51,49 @@ func stateDict(value any, size int, load func(storage) ([]byte, error)) (model.S
 	return out, nil
 }
 
-// findViews returns the tensors of value, or of the state dict that it holds
-// under one of the usual keys.
+// findViews returns the tensors of the first dictionary with the names of a
+// MobileNetV2: value, or what it holds under one of the usual keys. Without one
+// it returns those of the first that has tensors at all, for an error to list.
 func findViews(value any) (*dict, error) {
-	for range 4 { // levels of nesting
-		d, ok := value.(*dict)
-		if !ok {
-			break
-		}
-		if views := d.views(); len(views.keys) > 0 {
-			return views, nil
-		}
-		value = nil
-		for _, key := range nested {
-			if v := d.get(key); v != nil {
-				value = v
-				break
-			}
-		}
-		if value == nil {
-			return nil, &UnsupportedError{"a dictionary without tensors: no state dict at its top or under " + strings.Join(nested, ", ")}
-		}
-	}
 	if o, ok := value.(opaque); ok {
 		return nil, &UnsupportedError{fmt.Sprintf("a pickled object of class %.80s.%.80s, not a state dict: save model.state_dict() instead", o.class.module, o.class.name)}
 	}
-	return nil, &UnsupportedError{"no state dict"}
+	top, ok := value.(*dict)
+	if !ok {
+		return nil, &UnsupportedError{"no state dict"}
+	}
+	var other *dict
+	var object *opaque
+	queue := []*dict{top}
+	for looked := 0; looked < len(queue) && looked < maxNested; looked++ {
+		d := queue[looked]
+		views := d.views()
+		if _, ok := namingOf(views.has); ok {
+			return views, nil
+		}
+		if other == nil && len(views.keys) > 0 {
+			other = views
+		}
+		for _, key := range nested {
+			switch v := d.get(key).(type) {
+			case *dict:
+				queue = append(queue, v)
+			case opaque:
+				object = &v
+			}
+		}
+	}
+	switch {
+	case other != nil:
+		return other, nil
+	case object != nil:
+		return findViews(*object)
+	}
+	return nil, &UnsupportedError{"a dictionary without tensors: no state dict at its top or under " + strings.Join(nested, ", ")}
 }
+
+// has reports whether d has the key.
+func (d *dict) has(key string) bool { return d.get(key) != nil }
 
 // views returns the items of d that are tensors with a name, without what
 // wrappers put before all the names.
@@ -87,10 +106,9 @@ func (d *dict) views() *dict {
 			out.values = append(out.values, d.values[i])
 		}
 	}
-	for again := true; again; {
-		again = false
+	for range 4 { // wrappers around wrappers
 		for _, w := range wrappers {
-			again = out.trim(w) || again
+			out.trim(w)
 		}
 	}
 	return out
@@ -98,7 +116,7 @@ func (d *dict) views() *dict {
 
 // trim removes prefix from all names, if all of them have it but for the
 // counter that weight averaging adds.
-func (d *dict) trim(prefix string) bool {
+func (d *dict) trim(prefix string) {
 	kept := &dict{}
 	for i, k := range d.keys {
 		name, ok := strings.CutPrefix(k.(string), prefix)
@@ -107,39 +125,11 @@ func (d *dict) trim(prefix string) bool {
 			kept.keys = append(kept.keys, name)
 			kept.values = append(kept.values, d.values[i])
 		case k != "n_averaged":
-			return false
+			return
 		}
 	}
-	if len(kept.keys) == 0 {
-		return false
-	}
-	*d = *kept
-	return true
-}
-
-// eachView calls do for every tensor in value, however deep.
-func eachView(value any, do func(view)) {
-	seen := map[any]bool{}
-	queue := []any{value}
-	for len(queue) > 0 {
-		v := queue[len(queue)-1]
-		queue = queue[:len(queue)-1]
-		switch c := v.(type) {
-		case view:
-			do(c)
-		case tuple:
-			queue = append(queue, c...)
-		case *list:
-			if !seen[c] {
-				seen[c] = true
-				queue = append(queue, c.items...)
-			}
-		case *dict:
-			if !seen[c] {
-				seen[c] = true
-				queue = append(queue, c.values...)
-			}
-		}
+	if len(kept.keys) > 0 {
+		*d = *kept
 	}
 }
 

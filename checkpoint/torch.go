@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -44,7 +45,12 @@ func build(callee, args any) (any, error) {
 	class, _ := callee.(global)
 	a, _ := args.(tuple)
 	switch class {
-	case global{"collections", "OrderedDict"}, global{"builtins", "dict"}:
+	case global{"collections", "OrderedDict"}:
+		if len(a) == 1 { // as Python 2 writes it: a list of pairs
+			return buildDict(a[0])
+		}
+		return &dict{}, nil
+	case global{"collections", "defaultdict"}, global{"builtins", "dict"}, global{"__builtin__", "dict"}:
 		return &dict{}, nil
 	case global{"torch", "Size"}:
 		if len(a) == 1 {
@@ -56,8 +62,36 @@ func build(callee, args any) (any, error) {
 		if len(a) > 0 {
 			return a[0], nil
 		}
+	case global{"torch._tensor", "_rebuild_from_type_v2"}: // a tensor with attributes: (function, type, args, state)
+		if len(a) == 4 && (a[0] == global{"torch._utils", "_rebuild_tensor_v2"}) {
+			inner, _ := a[2].(tuple)
+			return buildView(inner)
+		}
 	}
 	return opaque{class}, nil
+}
+
+func buildDict(pairs any) (any, error) {
+	d := &dict{}
+	l, ok := pairs.(*list)
+	if !ok {
+		return d, nil
+	}
+	for _, item := range l.items {
+		var kv []any
+		switch c := item.(type) {
+		case *list:
+			kv = c.items
+		case tuple:
+			kv = c
+		}
+		if len(kv) != 2 {
+			return nil, errors.New("an OrderedDict of something other than pairs")
+		}
+		d.keys = append(d.keys, kv[0])
+		d.values = append(d.values, kv[1])
+	}
+	return d, nil
 }
 
 func buildView(a tuple) (any, error) {
@@ -93,7 +127,10 @@ func buildStorage(v any) (storage, error) {
 		return storage{}, fmt.Errorf("storage of type %.60s.%.60s", class.module, class.name)
 	}
 	if !isKey || !isCount || numel < 0 || numel > maxElements {
-		return storage{}, fmt.Errorf("bad storage %.60v of %v elements", id[2], id[4])
+		return storage{}, fmt.Errorf("bad storage %.40q of %d elements", key, numel)
+	}
+	if len(id) > 5 && id[5] != nil {
+		return storage{}, fmt.Errorf("storage %.40q is a part of another, as only torch before 0.4 wrote", key)
 	}
 	return storage{key, dtypes[t], uint64(numel)}, nil
 }
@@ -177,70 +214,113 @@ func parseTorch(data []byte) (model.StateDict, error) {
 // parseZip reads torch's format since 1.6: a zip archive with data.pkl and a
 // file per storage.
 func parseZip(data []byte) (model.StateDict, error) {
+	a, err := openArchive(data)
+	if err != nil {
+		return nil, err
+	}
+	if a.files["byteorder"] != nil {
+		order, err := a.read("byteorder")
+		if err != nil {
+			return nil, err
+		}
+		if string(order) != "little" {
+			return nil, &UnsupportedError{fmt.Sprintf("byte order %.16q: only little-endian files are read", order)}
+		}
+	}
+	pkl, err := a.read("data.pkl")
+	if err != nil {
+		return nil, err
+	}
+	state, err := unpickle(pkl, 0)
+	if err != nil {
+		return nil, err
+	}
+	loaded := map[string][]byte{} // by key: many tensors may share a storage
+	return stateDict(state.value, len(data), func(s storage) ([]byte, error) {
+		raw, ok := loaded[s.key]
+		if !ok {
+			if raw, err = a.read("data/" + s.key); err != nil {
+				return nil, err
+			}
+			loaded[s.key] = raw
+		}
+		want := s.numel * uint64(s.dtype.size)
+		if uint64(len(raw)) < want {
+			return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q has %d bytes, want %d", s.key, len(raw), want)}
+		}
+		return raw[:want], nil
+	})
+}
+
+// An archive is a zip file that torch wrote.
+type archive struct {
+	data  []byte
+	files map[string]*zip.File // by name in the folder of data.pkl
+	room  uint64               // bytes that compressed files may still inflate to
+}
+
+// inflation bounds compressed files: torch writes none, and weights barely
+// shrink, so that one that inflates to more than this many times the archive is
+// a bomb.
+const inflation = 8
+
+func openArchive(data []byte) (*archive, error) {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return nil, &FormatError{Reason: err.Error()}
 	}
-	files := map[string]*zip.File{}
-	root, found := "", false
+	a := &archive{data, map[string]*zip.File{}, inflation * uint64(len(data))}
 	for _, f := range z.File {
-		files[f.Name] = f
-		if dir, ok := strings.CutSuffix(f.Name, "data.pkl"); ok && !found {
-			root, found = dir, true
+		root, ok := strings.CutSuffix(f.Name, "data.pkl")
+		if !ok || root != "" && !strings.HasSuffix(root, "/") {
+			continue
 		}
-	}
-	if !found {
-		return nil, &UnsupportedError{"a zip archive that torch.save did not write: it has no data.pkl"}
-	}
-	if f := files[root+"byteorder"]; f != nil {
-		if order, err := entry(data, f, 16); err == nil && string(order) != "little" {
-			return nil, &UnsupportedError{fmt.Sprintf("byte order %.16q: only little-endian files are read", order)}
+		for _, f := range z.File {
+			if name, ok := strings.CutPrefix(f.Name, root); ok {
+				a.files[name] = f
+			}
 		}
+		return a, nil
 	}
-	pkl, err := entry(data, files[root+"data.pkl"], maxPickle)
-	if err != nil {
-		return nil, err
-	}
-	value, _, err := unpickle(pkl, 0)
-	if err != nil {
-		return nil, err
-	}
-	return stateDict(value, len(data), func(s storage) ([]byte, error) {
-		f := files[root+"data/"+s.key]
-		if f == nil {
-			return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q is missing", s.key)}
-		}
-		want := s.numel * uint64(s.dtype.size)
-		if f.UncompressedSize64 < want {
-			return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q has %d bytes, want %d", s.key, f.UncompressedSize64, want)}
-		}
-		return entry(data, f, want)
-	})
+	return nil, &UnsupportedError{"a zip archive that torch.save did not write: it has no data.pkl"}
 }
 
-// entry returns the first bytes, at most limit, of a file in a zip archive. A
-// stored one is not copied.
-func entry(data []byte, f *zip.File, limit uint64) ([]byte, error) {
-	offset, err := f.DataOffset()
-	if err != nil {
-		return nil, &FormatError{Reason: fmt.Sprintf("entry %.80q: %v", f.Name, err)}
+// read returns the content of a file. One that is not compressed is not copied.
+func (a *archive) read(name string) ([]byte, error) {
+	f := a.files[name]
+	if f == nil {
+		return nil, &FormatError{Reason: fmt.Sprintf("entry %.80q is missing", name)}
 	}
-	if f.Method == zip.Store && uint64(offset) <= uint64(len(data)) && f.UncompressedSize64 <= uint64(len(data))-uint64(offset) {
-		b := data[offset:][:f.UncompressedSize64]
+	begin, err := f.DataOffset()
+	fail := func(reason any) error {
+		return &FormatError{Offset: begin, Reason: fmt.Sprintf("entry %.80q: %v", f.Name, reason)}
+	}
+	if err != nil {
+		return nil, fail(err)
+	}
+	if offset := uint64(begin); f.Method == zip.Store {
+		if offset > uint64(len(a.data)) || f.UncompressedSize64 > uint64(len(a.data))-offset {
+			return nil, fail("unexpected end")
+		}
+		b := a.data[offset:][:f.UncompressedSize64]
 		// Newer torch can leave the checksum out.
 		if f.CRC32 != 0 && crc32.ChecksumIEEE(b) != f.CRC32 {
-			return nil, &FormatError{Offset: offset, Reason: fmt.Sprintf("entry %.80q: checksum error", f.Name)}
+			return nil, fail("checksum error")
 		}
-		return b[:min(limit, uint64(len(b)))], nil
+		return b, nil
 	}
+	if f.UncompressedSize64 > a.room {
+		return nil, &UnsupportedError{fmt.Sprintf("entry %.80q: inflates to more than %d times the file", f.Name, inflation)}
+	}
+	a.room -= f.UncompressedSize64
 	r, err := f.Open()
 	if err != nil {
-		return nil, &FormatError{Offset: offset, Reason: fmt.Sprintf("entry %.80q: %v", f.Name, err)}
+		return nil, fail(err)
 	}
 	defer r.Close()
-	b, err := io.ReadAll(io.LimitReader(r, int64(limit)))
+	b, err := io.ReadAll(r) // which ends with an error where there is more than UncompressedSize64
 	if err != nil {
-		return nil, &FormatError{Offset: offset, Reason: fmt.Sprintf("entry %.80q: %v", f.Name, err)}
+		return nil, fail(err)
 	}
 	return b, nil
 }
@@ -256,32 +336,33 @@ func parseLegacy(data []byte) (model.StateDict, error) {
 		return nil, &UnsupportedError{"neither a torch checkpoint nor safetensors"}
 	}
 	at := len(legacyMagic)
-	var parts [4]any // protocol, machine, object, keys
+	var parts [4]pickled // protocol, machine, object, keys
 	for i := range parts {
-		v, n, err := unpickle(data[at:], int64(at))
+		p, err := unpickle(data[at:], int64(at))
 		if err != nil {
 			return nil, err
 		}
-		parts[i] = v
-		at += n
+		parts[i] = p
+		at += p.size
 	}
-	keys, _ := parts[3].(*list)
+	if machine, ok := parts[1].value.(*dict); ok && machine.get("little_endian") == false {
+		return nil, &UnsupportedError{"written by a big-endian machine: only little-endian files are read"}
+	}
+	state := parts[2]
+	keys, _ := parts[3].value.(*list)
 	if keys == nil {
 		return nil, &FormatError{int64(at), "no list of storages"}
 	}
 	begins := map[string]int{}
-	// The size of an element is known from the tensors only.
-	types := map[string]dtype{}
-	eachView(parts[2], func(v view) { types[v.storage.key] = v.storage.dtype })
 	for _, k := range keys.items {
 		key, _ := k.(string)
 		if len(data)-at < 8 {
 			return nil, &FormatError{int64(at), "unexpected end before a storage"}
 		}
 		numel := binary.LittleEndian.Uint64(data[at:])
-		t, ok := types[key]
+		t, ok := state.storages[key]
 		if !ok {
-			return nil, &UnsupportedError{fmt.Sprintf("storage %.40q belongs to no tensor of the state dict", key)}
+			return nil, &UnsupportedError{fmt.Sprintf("storage %.40q is of an unknown type", key)}
 		}
 		at += 8
 		if numel > maxElements || numel*uint64(t.size) > uint64(len(data)-at) {
@@ -290,7 +371,7 @@ func parseLegacy(data []byte) (model.StateDict, error) {
 		begins[key] = at
 		at += int(numel) * t.size
 	}
-	return stateDict(parts[2], len(data), func(s storage) ([]byte, error) {
+	return stateDict(state.value, len(data), func(s storage) ([]byte, error) {
 		begin, ok := begins[s.key]
 		if n := s.numel * uint64(s.dtype.size); ok && n <= uint64(len(data)-begin) {
 			return data[begin:][:n], nil
