@@ -10,13 +10,13 @@ import onnx.defs
 answers = []
 for path in json.load(sys.stdin):
     answer = {"version": onnx.__version__, "skipped": "", "error": ""}
-    model = onnx.load(path)
-    if max(o.version for o in model.opset_import if o.domain == "") > onnx.defs.onnx_opset_version():
-        answer["skipped"] = "newer opset"
-    else:
-        try:
+    try:
+        model = onnx.load(path)
+        if any(o.domain == "" and o.version > onnx.defs.onnx_opset_version() for o in model.opset_import):
+            answer["skipped"] = "newer opset"
+        else:
             onnx.checker.check_model(model, full_check=True)
-        except Exception as e:
-            answer["error"] = f"{type(e).__name__}: {e}"
+    except Exception as e:
+        answer["error"] = f"{type(e).__name__}: {e}"
     answers.append(answer)
 json.dump(answers, sys.stdout)

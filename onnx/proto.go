@@ -40,8 +40,8 @@ func (e *UnsupportedError) Error() string { return e.Reason }
 // 2 GiB; the largest published MobileNetV2 takes 25 MB.
 const maxFile = 1 << 30
 
-// Read reads an .onnx file. Tensors whose data lies in other files are read from
-// there, if these are in the folder of path: see [Proto] for what results.
+// Read reads an .onnx file. Tensors whose data lies in other files get it from there,
+// as raw_data, if these are in the folder of path.
 func Read(path string) (*Proto, error) {
 	data, err := readBounded(os.Open(path))
 	if err != nil {

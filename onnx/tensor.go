@@ -78,10 +78,14 @@ func Floats(t *Tensor) ([]float32, error) {
 	}
 	dst := make([]float32, n)
 	le, raw := binary.LittleEndian, t.RawData
+	if DataType(t.DataType) == pb.TensorProto_FLOAT && raw != nil { // nearly all weights: without the switch
+		for i := range dst {
+			dst[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
+		}
+		return dst, nil
+	}
 	for i := range dst {
 		switch typ := DataType(t.DataType); {
-		case typ == pb.TensorProto_FLOAT && raw != nil:
-			dst[i] = math.Float32frombits(le.Uint32(raw[4*i:]))
 		case typ == pb.TensorProto_FLOAT:
 			dst[i] = t.FloatData[i]
 		case typ == pb.TensorProto_DOUBLE && raw != nil:
