@@ -159,6 +159,41 @@ func TestInferPublishedWidths(t *testing.T) {
 	}
 }
 
+// TestInferNarrow has a width that is not published, where several stages in a
+// row have the same channels: only the number of blocks shows the strides.
+func TestInferNarrow(t *testing.T) {
+	c := model.Default()
+	c.Width = 0.15
+	m, err := model.New(c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := Infer(m.Dict)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(c.Network(), got.Network()); diff != "" {
+		t.Errorf("network (-want +got):\n%s", diff)
+	}
+}
+
+// TestNearestNetwork lacks one tensor of a half-width network: that one is
+// missing, and not every other misshapen.
+func TestNearestNetwork(t *testing.T) {
+	c := model.Default()
+	c.Width, c.Classes = 0.5, 3
+	m, err := model.New(c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	delete(m.Dict, "features.9.conv.0.0.weight")
+	_, err = fromDict(m.Dict)
+	var e *model.MismatchError
+	if !errors.As(err, &e) || !slices.Equal(e.Missing, []string{"features.9.conv.0.0.weight"}) || len(e.Misshapen) > 0 {
+		t.Errorf("error %v", err)
+	}
+}
+
 // TestInferTIMMVariants has timm's mobilenetv2_110d and 120d: more blocks, and a
 // first and last convolution that the width does not change.
 func TestInferTIMMVariants(t *testing.T) {

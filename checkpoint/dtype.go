@@ -64,8 +64,17 @@ func floats(raw []byte, t dtype) []float32 {
 		return unsafe.Slice((*float32)(p), n)
 	}
 	out := make([]float32, n)
+	if t.float32 && littleEndian {
+		copy(bytesOf(out), raw)
+		return out
+	}
 	for i := range out {
 		out[i] = t.decode(raw[i*t.size:])
 	}
 	return out
+}
+
+// bytesOf views the memory of f, which must not be empty.
+func bytesOf(f []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(&f[0])), 4*len(f))
 }

@@ -1,7 +1,9 @@
 package checkpoint
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet/model"
@@ -21,10 +23,15 @@ type channels struct {
 }
 
 // Infer returns the config of a network whose state dict, in torchvision's
-// names, is dict. Width, table and classes follow from the shapes. What shapes
-// don't show is taken to be as in torchvision: preprocessing, dropout, norms and,
-// where the table is not the paper's, the strides 1, 2, 2, 2, 1, 2, 1 of its
-// stages in turn.
+// names, is dict. A published width is recognised by its channels, and the
+// number of classes by the classifier. Any other network gets a table of exactly
+// its channels at width 1.
+//
+// What shapes don't show is taken to be as in torchvision: resolution,
+// preprocessing, padding, dropout and norms. Strides don't show, either: with
+// the paper's number of blocks and expand ratios they are the paper's, otherwise
+// 1, 2, 2, 2, 1, 2, 1 for the stages in turn, where a block begins a stage unless
+// it has the same channels in and out and the expand ratio of the one before.
 func Infer(dict model.StateDict) (model.Config, error) {
 	ch, err := readChannels(dict)
 	if err != nil {
@@ -59,13 +66,32 @@ func readChannels(dict model.StateDict) (channels, error) {
 	}
 	ch.classes = dim("classifier.1.weight", 0)
 	if ch.first == 0 || ch.last == 0 || ch.classes == 0 || len(ch.blocks) == 0 {
-		// Nothing to go by: what differs from the standard network says why.
-		return ch, model.Default().Network().Check(dict)
+		return ch, nearest(dict)
 	}
 	return ch, nil
 }
 
-// of reads the channels of a config.
+// nearest says what dict lacks of the published network that it differs from
+// least.
+func nearest(dict model.StateDict) error {
+	var least error
+	fewest := math.MaxInt
+	for _, w := range widths {
+		c := model.Default()
+		c.Width = w
+		if t := dict["classifier.1.weight"]; len(t.Shape) == 2 {
+			c.Classes = max(1, t.Shape[0])
+		}
+		err := c.Network().Check(dict)
+		var e *model.MismatchError
+		if errors.As(err, &e) && len(e.Missing)+len(e.Misshapen) < fewest {
+			least, fewest = err, len(e.Missing)+len(e.Misshapen)
+		}
+	}
+	return least
+}
+
+// channelsOf are the channels of a config.
 func channelsOf(c model.Config) channels {
 	n := c.Network()
 	ch := channels{first: n.First.Out, last: n.Last.Out, classes: c.Classes}
@@ -117,6 +143,12 @@ func deeper(d float64) []model.Stage {
 func (ch channels) custom() model.Config {
 	c := model.Default()
 	c.Classes, c.RoundTo, c.FirstChannels, c.LastChannels = ch.classes, 1, ch.first, ch.last
+	for _, d := range depths {
+		if table, ok := ch.fit(deeper(d)); ok {
+			c.Table = table
+			return c
+		}
+	}
 	c.Table = nil
 	strides := []int{1, 2, 2, 2, 1, 2, 1}
 	for i, b := range ch.blocks {
@@ -132,4 +164,24 @@ func (ch channels) custom() model.Config {
 		c.Table = append(c.Table, model.Stage{T: t, C: b[2], N: 1, S: s})
 	}
 	return c
+}
+
+// fit returns table with these channels, if its stages have as many blocks and
+// the same expand ratios.
+func (ch channels) fit(table []model.Stage) ([]model.Stage, bool) {
+	at := 0
+	for i, s := range table {
+		for place := range s.N {
+			if at == len(ch.blocks) {
+				return nil, false
+			}
+			b := ch.blocks[at]
+			if float64(b[1]) != s.T*float64(b[0]) || place > 0 && b[0] != b[2] {
+				return nil, false
+			}
+			table[i].C = b[2]
+			at++
+		}
+	}
+	return table, at == len(ch.blocks)
 }

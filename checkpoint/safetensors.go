@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -44,6 +45,7 @@ func parseSafetensors(data []byte) (*safetensors, error) {
 	}
 	f := &safetensors{dict: model.StateDict{}}
 	body := data[8+n:]
+	var spans [][2]uint64
 	for name, raw := range entries {
 		if name == "__metadata__" {
 			if err := json.Unmarshal(raw, &f.metadata); err != nil {
@@ -51,24 +53,46 @@ func parseSafetensors(data []byte) (*safetensors, error) {
 			}
 			continue
 		}
-		t, err := readEntry(raw, body)
+		var e safetensorsEntry
+		err := json.Unmarshal(raw, &e)
+		if err == nil {
+			f.dict[name], err = e.tensor(body)
+		}
 		if err != nil {
 			return nil, &FormatError{8, fmt.Sprintf("tensor %.80q: %v", name, err)}
 		}
-		f.dict[name] = t
+		spans = append(spans, e.Offsets)
 	}
-	return f, nil
+	return f, checkSpans(spans, uint64(len(body)), int64(8+n))
 }
 
-func readEntry(raw json.RawMessage, body []byte) (model.Tensor, error) {
-	var e struct {
-		DType   string    `json:"dtype"`
-		Shape   []uint64  `json:"shape"`
-		Offsets [2]uint64 `json:"data_offsets"`
+// checkSpans requires that tensors follow one another without gap or overlap,
+// as the format does.
+func checkSpans(spans [][2]uint64, size uint64, base int64) error {
+	slices.SortFunc(spans, func(a, b [2]uint64) int {
+		return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
+	})
+	at := uint64(0)
+	for _, s := range spans {
+		if s[0] != at {
+			return &FormatError{base + int64(at), fmt.Sprintf("one tensor ends here, the next begins at byte %d", base+int64(s[0]))}
+		}
+		at = s[1]
 	}
-	if err := json.Unmarshal(raw, &e); err != nil {
-		return model.Tensor{}, err
+	if at != size {
+		return &FormatError{base + int64(at), fmt.Sprintf("the tensors end here, the file %d bytes later", size-at)}
 	}
+	return nil
+}
+
+// A safetensorsEntry is what the header says of a tensor.
+type safetensorsEntry struct {
+	DType   string    `json:"dtype"`
+	Shape   []uint64  `json:"shape"`
+	Offsets [2]uint64 `json:"data_offsets"` // in the body
+}
+
+func (e safetensorsEntry) tensor(body []byte) (model.Tensor, error) {
 	t, ok := dtypes[e.DType]
 	if !ok {
 		return model.Tensor{}, fmt.Errorf("type %.20q is not known", e.DType)
@@ -129,20 +153,18 @@ func writeSafetensors(path string, m *model.Model, tensors []namedTensor) error 
 		}
 		metadata[labelsKey] = string(labels)
 	}
-	type entry struct {
-		DType   string `json:"dtype"`
-		Shape   []int  `json:"shape"`
-		Offsets [2]int `json:"data_offsets"`
-	}
 	// The reference implementation writes wide types first, so that each tensor
 	// is aligned to its own size.
 	slices.SortStableFunc(tensors, func(a, b namedTensor) int { return width(b) - width(a) })
 	header := map[string]any{"__metadata__": metadata}
-	at := 0
+	at := uint64(0)
 	for _, t := range tensors {
-		e := entry{"F32", t.tensor.Shape, [2]int{at, at + width(t)*len(t.tensor.Data)}}
+		e := safetensorsEntry{"F32", []uint64{}, [2]uint64{at, at + uint64(width(t)*len(t.tensor.Data))}}
 		if t.counter {
 			e.DType = "I64"
+		}
+		for _, d := range t.tensor.Shape {
+			e.Shape = append(e.Shape, uint64(d))
 		}
 		header[t.name] = e
 		at = e.Offsets[1]
@@ -178,8 +200,11 @@ func width(t namedTensor) int {
 	return 4
 }
 
-// bytes encodes the elements in little-endian order.
+// bytes returns the elements in little-endian order, float32 perhaps in place.
 func (t namedTensor) bytes() []byte {
+	if !t.counter && littleEndian && len(t.tensor.Data) > 0 {
+		return bytesOf(t.tensor.Data)
+	}
 	b := make([]byte, 0, width(t)*len(t.tensor.Data))
 	for _, v := range t.tensor.Data {
 		if t.counter {
