@@ -325,17 +325,19 @@ func (a *archive) read(name string) ([]byte, error) {
 	return b, nil
 }
 
-// legacyMagic begins the format of torch before 1.6: the pickle of a number.
-var legacyMagic = []byte{0x80, 2, 0x8a, 10, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, '.'}
+// legacyMagic is the number that the format of torch before 1.6 begins with, as
+// a pickle: 0x1950a86a20f9469cfc6c.
+const legacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 
 // parseLegacy reads the older format: pickles of the magic number, the protocol,
 // the machine, the object and the storage keys, then the storages, each a count
 // and its elements.
 func parseLegacy(data []byte) (model.StateDict, error) {
-	if !bytes.HasPrefix(data, legacyMagic) {
+	magic, err := unpickle(data[:min(len(data), 64)], 0)
+	if err != nil || magic.value != legacyMagic {
 		return nil, &UnsupportedError{"neither a torch checkpoint nor safetensors"}
 	}
-	at := len(legacyMagic)
+	at := magic.size
 	var parts [4]pickled // protocol, machine, object, keys
 	for i := range parts {
 		p, err := unpickle(data[at:], int64(at))
