@@ -84,7 +84,8 @@ var irVersions = [...]int64{4, 5, 6, 7, 7, 7, 8, 8, 8, 8, 9, 9, 10, 10, 11}
 
 // Export returns m as an ONNX graph: node for node, name for name what
 // torch.onnx.export of torch 1.13 makes of torchvision's mobilenet_v2, with the
-// differences that the package's documentation lists.
+// differences that the package's documentation lists. Its tensors share memory with
+// m's.
 func Export(m *model.Model, o ExportOptions) (*Proto, error) {
 	o, err := o.complete(m.Config)
 	if err != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
@@ -160,16 +161,24 @@ func TestExportRefuses(t *testing.T) {
 	}
 }
 
-// BenchmarkExport makes and serialises the inference graph of a width-1 model.
+// BenchmarkExport is all that `mobilenet export` does with a width-1 model: read the
+// checkpoint, make the graph, write the file.
 func BenchmarkExport(b *testing.B) {
-	m := trained(b)
-	path := filepath.Join(b.TempDir(), "m.onnx")
+	dir := b.TempDir()
+	from, to := filepath.Join(dir, "m.pth"), filepath.Join(dir, "m.onnx")
+	if err := checkpoint.Save(from, trained(b), checkpoint.SaveOptions{}); err != nil {
+		b.Fatal(err)
+	}
 	for b.Loop() {
+		m, err := checkpoint.Open(from)
+		if err != nil {
+			b.Fatal(err)
+		}
 		p, err := Export(m, ExportOptions{})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := Save(path, p); err != nil {
+		if err := Save(to, p); err != nil {
 			b.Fatal(err)
 		}
 	}

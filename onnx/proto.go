@@ -1,13 +1,16 @@
 package onnx
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
+	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
@@ -106,20 +109,64 @@ func Parse(data []byte) (*Proto, error) {
 
 // Marshal returns p as the bytes of an .onnx file. Equal models give equal bytes.
 func Marshal(p *Proto) ([]byte, error) {
-	return proto.MarshalOptions{Deterministic: true}.Marshal(p)
+	var b bytes.Buffer
+	err := write(&b, p)
+	return b.Bytes(), err
 }
 
 // Save writes p to path, all of it or nothing.
 func Save(path string, p *Proto) error {
-	data, err := Marshal(p)
-	if err == nil {
-		err = atomicfile.Write(path, func(w io.Writer) error {
-			_, err := w.Write(data)
-			return err
-		})
-	}
-	if err != nil {
+	if err := atomicfile.Write(path, func(w io.Writer) error { return write(w, p) }); err != nil {
 		return fmt.Errorf("%s: %w", path, bare(err))
 	}
 	return nil
+}
+
+// write serialises p tensor by tensor, so that the file is never in memory as a
+// whole. The fields of a message may come in any order: the graph is the model's
+// last, the initialisers are the graph's.
+func write(w io.Writer, p *Proto) error {
+	marshal := proto.MarshalOptions{Deterministic: true}
+	model, err := marshal.Marshal(without(p, "graph"))
+	if err != nil {
+		return err
+	}
+	graph, err := marshal.Marshal(without(p.Graph, "initializer"))
+	if err != nil {
+		return err
+	}
+	size := len(graph)
+	for _, t := range p.Graph.GetInitializer() {
+		size += protowire.SizeTag(5) + protowire.SizeBytes(marshal.Size(t))
+	}
+	buf := protowire.AppendTag(model, 7, protowire.BytesType) // ModelProto.graph
+	buf = protowire.AppendVarint(buf, uint64(size))
+	if _, err := w.Write(append(buf, graph...)); err != nil {
+		return err
+	}
+	for _, t := range p.Graph.GetInitializer() {
+		buf = protowire.AppendTag(buf[:0], 5, protowire.BytesType) // GraphProto.initializer
+		buf = protowire.AppendVarint(buf, uint64(marshal.Size(t)))
+		if buf, err = marshal.MarshalAppend(buf, t); err != nil {
+			return err
+		}
+		if _, err := w.Write(buf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// without returns a copy of m that lacks a field and shares the others.
+func without[M proto.Message](m M, field protoreflect.Name) M {
+	from := m.ProtoReflect()
+	to := from.New()
+	from.Range(func(f protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		if f.Name() != field {
+			to.Set(f, v)
+		}
+		return true
+	})
+	to.SetUnknown(from.GetUnknown())
+	return to.Interface().(M)
 }

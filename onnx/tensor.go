@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"math/bits"
+	"unsafe"
 
 	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
 )
@@ -157,11 +158,17 @@ func intAt(t *Tensor, typ DataType, i int) (v int64, ok bool) {
 	return int64(le.Uint64(raw[8*i:])), true
 }
 
-// floatTensor returns a float32 tensor with a copy of data.
+// floatTensor returns a float32 tensor that shares data where the machine's byte
+// order allows it: exporting is bound by the memory that it touches.
 func floatTensor(name string, data []float32, shape ...int) *Tensor {
-	raw := make([]byte, 4*len(data))
-	for i, v := range data {
-		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+	var raw []byte
+	if binary.NativeEndian.Uint16([]byte{1, 0}) == 1 {
+		raw = unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(data))), 4*len(data))
+	} else {
+		raw = make([]byte, 4*len(data))
+		for i, v := range data {
+			binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+		}
 	}
 	return &Tensor{Name: name, DataType: int32(pb.TensorProto_FLOAT), Dims: dims(shape), RawData: raw}
 }
