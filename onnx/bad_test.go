@@ -46,7 +46,7 @@ var broken = []struct {
 	{"no opset", func(p *Proto) { p.OpsetImport = nil }, "the standard operators are not imported"},
 	{"no graph name", func(p *Proto) { p.Graph.Name = "" }, "the graph has no name"},
 	{"old ir_version", func(p *Proto) { p.IrVersion = 3 }, "is not an input, as ir_version 3 has it"},
-	{"input without type", func(p *Proto) { p.Graph.Input[0].Type = nil }, `input "images": has no tensor type`},
+	{"input without type", func(p *Proto) { p.Graph.Input[0].Type = nil }, `input "images": has no type`},
 	{"input without shape", func(p *Proto) { p.Graph.Input[0].Type.GetTensorType().Shape = nil }, `input "images": has no shape`},
 	{"unknown attribute", func(p *Proto) { addAttribute(nodeOf(p, "Conv", 0), intOf("colour", 1)) }, `opset 13 has no attribute "colour" there`},
 	{"attribute of an older opset", func(p *Proto) { addAttribute(nodeOf(p, "Clip", 0), floatOf("max", 6)) }, `opset 13 has no attribute "max" there`},

@@ -127,8 +127,9 @@ func (k *checker) typed(what string, v *ValueInfo) {
 	switch {
 	case v.Name == "":
 		k.failf("an %s has no name", what)
-	case t == nil:
-		k.failf("%s %q: has no tensor type", what, v.Name)
+	case v.Type == nil:
+		k.failf("%s %q: has no type", what, v.Name)
+	case t == nil: // a sequence or the like
 	case t.ElemType == 0:
 		k.failf("%s %q: has no element type", what, v.Name)
 	case t.Shape == nil:

@@ -269,9 +269,9 @@ func (in *inference) foldShape(c *call) {
 		return
 	}
 	out := c.node.Output[0]
-	if c.node.OpType == "Shape" && len(c.node.Attribute) == 0 && len(c.types) == 1 {
-		if shape, ok := c.types[0].fixed(); ok {
-			in.values[out] = shapeValue(shape)
+	if c.node.OpType == "Shape" {
+		if v, err := runShape(c); err == nil {
+			in.values[out] = v[0]
 		}
 		return
 	}
@@ -280,7 +280,7 @@ func (in *inference) foldShape(c *call) {
 			return
 		}
 	}
-	if op, ok := find(c.node); ok && op.run != nil && len(c.values) > 0 {
+	if op, ok := find(c.node); ok && len(c.values) > 0 {
 		if v, err := op.run(c); err == nil && len(v[0].data) <= maxKept {
 			in.values[out] = v[0]
 		}

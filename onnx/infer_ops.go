@@ -59,8 +59,8 @@ func broadcast(a, b valueType) (valueType, error) {
 func inferCast(c *call) ([]valueType, error) {
 	out := c.types[0]
 	out.elem = DataType(intAttr(c.node, "to", 0))
-	if elementBytes[out.elem] == 0 {
-		return nil, fmt.Errorf("to=%d is not a type that is supported", out.elem)
+	if out.elem == pb.TensorProto_UNDEFINED {
+		return nil, errors.New("to=0 is no type")
 	}
 	return []valueType{out}, nil
 }
@@ -74,10 +74,26 @@ func inferConstant(c *call) ([]valueType, error) {
 
 func inferShape(c *call) ([]valueType, error) {
 	n := unknown
-	if c.types[0].ranked && len(c.node.Attribute) == 0 {
-		n = dim{n: int64(len(c.types[0].shape))}
+	if c.types[0].ranked {
+		n = dim{n: int64(len(shapeSlice(c)))}
 	}
 	return []valueType{shaped(pb.TensorProto_INT64, n)}, nil
+}
+
+// shapeSlice is the dimensions from start to end, both of which are clamped; a
+// negative one counts from the end.
+func shapeSlice(c *call) []dim {
+	shape := c.types[0].shape
+	rank := int64(len(shape))
+	bound := func(name string, otherwise int64) int64 {
+		i := intAttr(c.node, name, otherwise)
+		if i < 0 {
+			i += rank
+		}
+		return min(max(i, 0), rank)
+	}
+	start, end := bound("start", 0), bound("end", rank)
+	return shape[start:max(start, end)]
 }
 
 func inferDropout(c *call) ([]valueType, error) {
@@ -523,24 +539,32 @@ func inferGemm(c *call) ([]valueType, error) {
 	if err := errors.Join(c.floats(0, 1, 2), c.rank(0, 2), c.rank(1, 2)); err != nil {
 		return nil, err
 	}
-	m, k := c.types[0].at(0), c.types[0].at(1)
-	if intAttr(c.node, "transA", 0) != 0 {
-		m, k = k, m
+	out, err := gemmShape(c, c.types[0], c.types[1])
+	if err != nil {
+		return nil, err
 	}
-	k2, n := c.types[1].at(0), c.types[1].at(1)
-	if intAttr(c.node, "transB", 0) != 0 {
-		k2, n = n, k2
-	}
-	if k.known() && k2.known() && k.n != k2.n {
-		return nil, fmt.Errorf("inputs are %v and %v: %v and %v should be equal", c.types[0], c.types[1], k, k2)
-	}
-	out := shaped(c.types[0].elem, m, n)
 	if c.has(2) {
 		if b, err := broadcast(out, c.types[2]); err != nil || b.ranked && len(b.shape) != 2 {
 			return nil, fmt.Errorf("input 2 %q is %v, which does not go with %v", input(c.node, 2), c.types[2], out)
 		}
 	}
 	return []valueType{out}, nil
+}
+
+// gemmShape is the shape of a times b, each transposed as the attributes say.
+func gemmShape(c *call, a, b valueType) (valueType, error) {
+	m, k := a.at(0), a.at(1)
+	if intAttr(c.node, "transA", 0) != 0 {
+		m, k = k, m
+	}
+	k2, n := b.at(0), b.at(1)
+	if intAttr(c.node, "transB", 0) != 0 {
+		k2, n = n, k2
+	}
+	if k.known() && k2.known() && k.n != k2.n {
+		return valueType{}, fmt.Errorf("inputs are %v and %v: %v and %v should be equal", a, b, k, k2)
+	}
+	return shaped(a.elem, m, n), nil
 }
 
 func inferMatMul(c *call) ([]valueType, error) {
@@ -586,6 +610,15 @@ func inferQConv(c *call) ([]valueType, error) {
 
 func inferQMatMul(c *call) ([]valueType, error) {
 	return matMulShape(c.types[0], c.types[3], c.types[7].elem)
+}
+
+func inferQGemm(c *call) ([]valueType, error) {
+	out, err := gemmShape(c, c.types[0], c.types[3])
+	out.elem = pb.TensorProto_FLOAT // without an output scale
+	if c.has(8) {
+		out.elem = c.types[8].elem
+	}
+	return []valueType{out}, err
 }
 
 func inferQAdd(c *call) ([]valueType, error) {

@@ -50,7 +50,7 @@ func init() { // not a literal: the functions in it look operators up
 		"Conv":  {[]version{{1, 2, 3, 1, convAttributes}}, inferConv, runConv},
 		"Gemm":  {[]version{{7, 3, 3, 1, "alpha:f beta:f transA:i transB:i"}, {11, 2, 3, 1, "alpha:f beta:f transA:i transB:i"}}, inferGemm, runGemm},
 		"Cast":  {[]version{{6, 1, 1, 1, "to:i!"}, {19, 1, 1, 1, "saturate:i to:i!"}, {24, 1, 1, 1, "round_mode:s saturate:i to:i!"}}, inferCast, runCast},
-		"Shape": {[]version{{1, 1, 1, 1, ""}, {15, 1, 1, 1, "end:i start:i"}}, inferShape, nil},
+		"Shape": {[]version{{1, 1, 1, 1, ""}, {15, 1, 1, 1, "end:i start:i"}}, inferShape, runShape},
 
 		"BatchNormalization": {[]version{{7, 5, 5, 5, "epsilon:f momentum:f spatial:i"}, {9, 5, 5, 5, "epsilon:f momentum:f"}, {14, 5, 5, 3, "epsilon:f momentum:f training_mode:i"}}, inferNorm, runNorm},
 		"Dropout":            {[]version{{7, 1, 1, 2, "ratio:f"}, {12, 1, 3, 2, "seed:i"}}, inferDropout, runDropout},
@@ -76,6 +76,7 @@ func init() { // not a literal: the functions in it look operators up
 		"QLinearConv":      {[]version{{10, 8, 9, 1, convAttributes}}, inferQConv, runQConv},
 		"QLinearMatMul":    {[]version{{10, 8, 8, 1, ""}}, inferQMatMul, runQMatMul},
 
+		"com.microsoft.QGemm":                    {[]version{{1, 6, 9, 1, "alpha:f transA:i transB:i"}}, inferQGemm, runQGemm},
 		"com.microsoft.QLinearAdd":               {[]version{{1, 7, 8, 1, ""}}, inferQAdd, runQAdd},
 		"com.microsoft.QLinearGlobalAveragePool": {[]version{{1, 5, 5, 1, "channels_last:i"}}, inferQPool, runQPool},
 	}

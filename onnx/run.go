@@ -43,6 +43,11 @@ func (v *value) round() {
 		for i, x := range v.data {
 			v.data[i] = float64(fromHalf(toHalf(float32(x))))
 		}
+	case pb.TensorProto_DOUBLE, pb.TensorProto_BFLOAT16:
+	default: // integers are divided towards zero
+		for i, x := range v.data {
+			v.data[i] = math.Trunc(x)
+		}
 	}
 }
 
@@ -65,14 +70,6 @@ func valueOf(t *Tensor) (*value, error) {
 		v.data[i] = float64(x)
 	}
 	return v, err
-}
-
-func shapeValue(shape []int) *value {
-	v := &value{elem: pb.TensorProto_INT64, shape: []int{len(shape)}}
-	for _, n := range shape {
-		v.data = append(v.data, float64(n))
-	}
-	return v
 }
 
 // Run computes p's outputs, [value_info]'s order, for one input: data is its
@@ -195,10 +192,8 @@ func step(n *Node, opset int64, values map[string]*value) error {
 	if err != nil {
 		return err
 	}
-	var outputs []*value
-	if n.OpType == "Shape" {
-		outputs = []*value{shapeValue(c.values[0].shape)}
-	} else if outputs, err = op.run(c); err != nil {
+	outputs, err := op.run(c)
+	if err != nil {
 		return err
 	}
 	for i, name := range n.Output {

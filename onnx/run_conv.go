@@ -3,6 +3,7 @@ package onnx
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
 )
@@ -93,35 +94,39 @@ func sizes(v *value) valueType {
 }
 
 func runGemm(c *call) ([]*value, error) {
-	a, b := c.values[0], c.values[1]
-	transA, transB := intAttr(c.node, "transA", 0) != 0, intAttr(c.node, "transB", 0) != 0
 	out, err := c.output()
 	if err != nil {
 		return nil, err
 	}
-	alpha, beta := float64(floatAttr(c.node, "alpha", 1)), float64(floatAttr(c.node, "beta", 1))
-	m, n, k := out.shape[0], out.shape[1], a.shape[1]
-	ai, ak, bk, bj := a.shape[1], 1, b.shape[1], 1
-	if transA {
-		k, ai, ak = a.shape[0], 1, a.shape[1]
+	gemm(c, out, c.values[0], c.values[1])
+	if !c.has(2) {
+		return one(out), nil
 	}
-	if transB {
-		bk, bj = 1, b.shape[1]
+	bias, err := stretch(c.values[2], out.shape)
+	if err != nil {
+		return nil, err
 	}
-	multiply(out.data, a.data, b.data, m, n, k, ai, ak, bk, bj)
-	var bias *value
-	if c.has(2) {
-		if bias, err = stretch(c.values[2], out.shape); err != nil {
-			return nil, err
-		}
-	}
+	beta := float64(floatAttr(c.node, "beta", 1))
 	for i := range out.data {
-		out.data[i] *= alpha
-		if bias != nil {
-			out.data[i] += beta * bias.data[i]
-		}
+		out.data[i] += beta * bias.data[i]
 	}
 	return one(out), nil
+}
+
+// gemm sets out to alpha a b, each transposed as the attributes say.
+func gemm(c *call, out, a, b *value) {
+	k, ai, ak, bk, bj := a.shape[1], a.shape[1], 1, b.shape[1], 1
+	if intAttr(c.node, "transA", 0) != 0 {
+		k, ai, ak = a.shape[0], 1, a.shape[1]
+	}
+	if intAttr(c.node, "transB", 0) != 0 {
+		bk, bj = 1, b.shape[1]
+	}
+	multiply(out.data, a.data, b.data, out.shape[0], out.shape[1], k, ai, ak, bk, bj)
+	alpha := float64(floatAttr(c.node, "alpha", 1))
+	for i := range out.data {
+		out.data[i] *= alpha
+	}
 }
 
 // multiply sets dst[i][j] = sum over k of a[i*ai+k*ak] * b[k*bk+j*bj].
@@ -288,6 +293,47 @@ func runQMatMul(c *call) ([]*value, error) {
 		return nil, err
 	}
 	return c.requantised(out, 6), nil
+}
+
+// runQGemm is a Gemm of integers with an int32 bias; without an output scale its
+// result is float.
+func runQGemm(c *call) ([]*value, error) {
+	columns := 1 - int(intAttr(c.node, "transB", 0)) // b's axis that becomes the output's columns
+	a, err := dequantised(c.values[0], c.values[1], c.values[2], 0)
+	if err != nil {
+		return nil, err
+	}
+	b, err := dequantised(c.values[3], c.values[4], c.values[5], columns)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.output()
+	if err != nil {
+		return nil, err
+	}
+	gemm(c, out, a, b)
+	if bias := c.optional(6); bias != nil {
+		scale := &value{pb.TensorProto_FLOAT, c.values[4].shape, slices.Clone(c.values[4].data)}
+		for i := range scale.data {
+			scale.data[i] *= c.scalar(1, 1) * float64(floatAttr(c.node, "alpha", 1))
+		}
+		wide, err := dequantised(bias, scale, nil, bias.rank()-1)
+		if err != nil {
+			return nil, err
+		}
+		if wide, err = stretch(wide, out.shape); err != nil {
+			return nil, err
+		}
+		for i := range out.data {
+			out.data[i] += wide.data[i]
+		}
+	}
+	if c.optional(7) == nil {
+		return one(out), nil
+	}
+	inner := *c
+	inner.types = []valueType{{elem: c.types[8].elem}}
+	return inner.requantised(out, 7), nil
 }
 
 func runQAdd(c *call) ([]*value, error) {

@@ -1,6 +1,7 @@
 package onnx
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -91,6 +92,18 @@ func gather(out *value, src []float64, strides []int) {
 func runIdentity(c *call) ([]*value, error) {
 	v := *c.values[0]
 	return one(&v), nil
+}
+
+func runShape(c *call) ([]*value, error) {
+	shape, ok := valueType{shape: shapeSlice(c), ranked: c.types[0].ranked}.fixed()
+	if !ok {
+		return nil, errors.New("the shape is not known")
+	}
+	v := &value{elem: pb.TensorProto_INT64, shape: []int{len(shape)}}
+	for _, n := range shape {
+		v.data = append(v.data, float64(n))
+	}
+	return one(v), nil
 }
 
 func runRelu(c *call) ([]*value, error) {

@@ -13,8 +13,8 @@ import (
 // initialisers, what depends on them alone is computed, nodes that pass their input
 // on or that nothing uses go, padding moves into the convolution behind it, and so
 // does batch normalisation into the convolution before it, unless the graph trains.
-// The types and shapes of all values are written into it. float16 weights stay so,
-// behind their casts.
+// The types and shapes of all values are written into it. float16 and
+// 8-bit weights stay so, behind the nodes that widen them.
 //
 // p is left as it is; tensors are shared with it. It should pass [Check]; nodes of
 // unknown operators are kept. [Difference] compares the two.
@@ -144,7 +144,7 @@ func (s *simplifier) computed(n *Node, in *inference, constants map[string]*Tens
 	if v := in.values[out]; v != nil && v.elem == pb.TensorProto_INT64 {
 		return v.tensor()
 	}
-	if len(n.Input) == 0 {
+	if len(n.Input) == 0 || n.OpType == "DequantizeLinear" { // 8-bit weights stay so
 		return nil
 	}
 	if n.OpType == "Identity" {
