@@ -16,8 +16,9 @@ type value struct {
 	data  []float64
 }
 
-// maxValue bounds the elements of one value, 2 GB: shapes come from files.
-const maxValue = 1 << 28
+// maxValue bounds the elements of one value, 512 MB: shapes come from files. The
+// largest of the family takes 10 MB an image.
+const maxValue = 1 << 26
 
 func newValue(elem DataType, shape ...int) (*value, error) {
 	n := 1

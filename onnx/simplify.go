@@ -101,11 +101,28 @@ func (s *simplifier) addInitialiser(name string, t *Tensor) {
 	})
 }
 
+// constantsToInitialisers makes initialisers of Constant nodes, one of those that
+// are equal: every ReLU6 of a torch graph has its own 0 and 6.
 func (s *simplifier) constantsToInitialisers() {
+	first := map[string]string{}   // by contents: the name of the first
+	renamed := map[string]string{} // the others
 	s.remove(func(n *Node) bool {
+		for i, name := range n.Input {
+			if to, ok := renamed[name]; ok {
+				n.Input[i] = to
+			}
+		}
 		t := constantOf(n)
 		if t == nil || s.isOutput(n.Output[0]) {
 			return false
+		}
+		if t.RawData != nil {
+			key := fmt.Sprint(t.DataType, t.Dims, string(t.RawData))
+			if to, ok := first[key]; ok {
+				renamed[n.Output[0]] = to
+				return true
+			}
+			first[key] = n.Output[0]
 		}
 		s.addInitialiser(n.Output[0], t)
 		return true
