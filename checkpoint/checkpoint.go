@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,18 +55,72 @@ func reason(err error) error {
 // Parse reads a checkpoint as [Open] does. The model's tensors may share memory
 // with data.
 func Parse(data []byte) (*model.Model, error) {
+	parse := parseTorch
 	if isSafetensors(data) {
-		f, err := parseSafetensors(data)
-		if err != nil {
-			return nil, err
-		}
-		return f.model()
+		parse = parseSafetensors
 	}
-	dict, err := parseTorch(data)
+	f, err := parse(data)
 	if err != nil {
 		return nil, err
 	}
-	return fromDict(dict)
+	return f.model()
+}
+
+// contents are what a file holds.
+type contents struct {
+	dict     model.StateDict
+	metadata map[string]string // may be nil
+}
+
+// The keys of our metadata, in JSON. The config includes the preprocessing.
+const (
+	configKey = "mobilenet.config"
+	labelsKey = "mobilenet.labels"
+)
+
+// metadata is what m holds beside its weights.
+func metadata(m *model.Model) (map[string]string, error) {
+	config, err := json.Marshal(m.Config)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]string{configKey: string(config)}
+	if m.Labels != nil {
+		labels, err := json.Marshal(m.Labels)
+		if err != nil {
+			return nil, err
+		}
+		out[labelsKey] = string(labels)
+	}
+	return out, nil
+}
+
+// model makes a model of the file: with the config of our metadata, or an
+// inferred one.
+func (f *contents) model() (*model.Model, error) {
+	var m *model.Model
+	var err error
+	if text, ok := f.metadata[configKey]; ok {
+		c, err := model.ParseConfig([]byte(text))
+		if err != nil {
+			return nil, fmt.Errorf("metadata: %w", err)
+		}
+		dict, _ := toTorchvision(f.dict)
+		if m, err = model.FromDict(c, dict); err != nil {
+			return nil, err
+		}
+	} else if m, err = fromDict(f.dict); err != nil {
+		return nil, err
+	}
+	if text, ok := f.metadata[labelsKey]; ok {
+		if err := json.Unmarshal([]byte(text), &m.Labels); err != nil {
+			return nil, fmt.Errorf("metadata: labels: %w", err)
+		}
+		if len(m.Labels) != m.Config.Classes {
+			return nil, fmt.Errorf("metadata: %d labels for %d classes", len(m.Labels), m.Config.Classes)
+		}
+	}
+	return m, nil
 }
 
 // fromDict makes a model of a state dict in any naming, with a config inferred
@@ -91,10 +146,12 @@ type SaveOptions struct {
 	Names Names // of the tensors; empty for torchvision's
 }
 
-// Save writes m to path: as safetensors, with config and labels in its metadata,
-// if the name ends in .safetensors, and as a state dict in torch's zip format,
-// which has no place for either, if it ends in .pth or .pt. The file is complete
-// or not there.
+// Save writes m to path: as safetensors if the name ends in .safetensors, and as
+// a state dict in torch's zip format if it ends in .pth or .pt. Either holds the
+// config and the labels, too: safetensors as metadata, the archive in entries of
+// their own, which torch.load passes over. A file that torch saves again has lost
+// them: [Infer] says what is taken for granted then. The file is complete or not
+// there.
 func Save(path string, m *model.Model, o SaveOptions) error {
 	write := writeSafetensors
 	switch strings.ToLower(filepath.Ext(path)) {

@@ -84,8 +84,8 @@ func tiny(t testing.TB) *model.Model {
 }
 
 // FuzzParse checks whole files of all formats. What is accepted must be a model
-// that can be saved and comes back the same. The committed corpus has tiny's
-// weights in torch's older format.
+// that can be saved and comes back the same. The committed corpus has tiny as
+// torch saves it: in its older format, and in half precision.
 func FuzzParse(f *testing.F) {
 	dir := f.TempDir()
 	for _, names := range []Names{Torchvision, TIMM, HuggingFace} {

@@ -16,17 +16,6 @@ import (
 // maxSafetensorsHeader is the format's own limit.
 const maxSafetensorsHeader = 100 << 20
 
-// The keys of our metadata. The config includes the preprocessing.
-const (
-	configKey = "mobilenet.config"
-	labelsKey = "mobilenet.labels"
-)
-
-type safetensors struct {
-	dict     model.StateDict
-	metadata map[string]string
-}
-
 // isSafetensors reports whether data begins like the format: 8 bytes of header
 // length and a JSON object.
 func isSafetensors(data []byte) bool {
@@ -34,7 +23,7 @@ func isSafetensors(data []byte) bool {
 }
 
 // parseSafetensors reads the format of github.com/huggingface/safetensors.
-func parseSafetensors(data []byte) (*safetensors, error) {
+func parseSafetensors(data []byte) (*contents, error) {
 	n := binary.LittleEndian.Uint64(data)
 	if n > uint64(len(data)-8) {
 		return nil, &FormatError{0, fmt.Sprintf("header of %d bytes in a file of %d: unexpected end", n, len(data))}
@@ -43,7 +32,7 @@ func parseSafetensors(data []byte) (*safetensors, error) {
 	if err := json.Unmarshal(data[8:8+n], &entries); err != nil {
 		return nil, &FormatError{8, "header: " + err.Error()}
 	}
-	f := &safetensors{dict: model.StateDict{}}
+	f := &contents{dict: model.StateDict{}}
 	body := data[8+n:]
 	var spans [][2]uint64
 	for name, raw := range entries {
@@ -112,47 +101,12 @@ func (e safetensorsEntry) tensor(body []byte) (model.Tensor, error) {
 	return model.Tensor{Shape: shape, Data: floats(body[begin:end], t)}, nil
 }
 
-// model makes a model of the file: with the config of our metadata, or an
-// inferred one.
-func (f *safetensors) model() (*model.Model, error) {
-	var m *model.Model
-	var err error
-	if text, ok := f.metadata[configKey]; ok {
-		c, err := model.ParseConfig([]byte(text))
-		if err != nil {
-			return nil, fmt.Errorf("metadata: %w", err)
-		}
-		dict, _ := toTorchvision(f.dict)
-		if m, err = model.FromDict(c, dict); err != nil {
-			return nil, err
-		}
-	} else if m, err = fromDict(f.dict); err != nil {
-		return nil, err
-	}
-	if text, ok := f.metadata[labelsKey]; ok {
-		if err := json.Unmarshal([]byte(text), &m.Labels); err != nil {
-			return nil, fmt.Errorf("metadata: labels: %w", err)
-		}
-		if len(m.Labels) != m.Config.Classes {
-			return nil, fmt.Errorf("metadata: %d labels for %d classes", len(m.Labels), m.Config.Classes)
-		}
-	}
-	return m, nil
-}
-
 func writeSafetensors(path string, m *model.Model, tensors []namedTensor) error {
-	config, err := json.Marshal(m.Config)
+	metadata, err := metadata(m)
 	if err != nil {
 		return err
 	}
-	metadata := map[string]string{"format": "pt", configKey: string(config)}
-	if m.Labels != nil {
-		labels, err := json.Marshal(m.Labels)
-		if err != nil {
-			return err
-		}
-		metadata[labelsKey] = string(labels)
-	}
+	metadata["format"] = "pt" // as transformers requires
 	// The reference implementation writes wide types first, so that each tensor
 	// is aligned to its own size.
 	slices.SortStableFunc(tensors, func(a, b namedTensor) int { return width(b) - width(a) })

@@ -204,7 +204,7 @@ func (v view) tensor(raw []byte) model.Tensor {
 }
 
 // parseTorch reads a state dict that torch.save wrote, in either format.
-func parseTorch(data []byte) (model.StateDict, error) {
+func parseTorch(data []byte) (*contents, error) {
 	if bytes.HasPrefix(data, []byte("PK\x03\x04")) {
 		return parseZip(data)
 	}
@@ -213,7 +213,7 @@ func parseTorch(data []byte) (model.StateDict, error) {
 
 // parseZip reads torch's format since 1.6: a zip archive with data.pkl and a
 // file per storage.
-func parseZip(data []byte) (model.StateDict, error) {
+func parseZip(data []byte) (*contents, error) {
 	a, err := openArchive(data)
 	if err != nil {
 		return nil, err
@@ -235,10 +235,22 @@ func parseZip(data []byte) (model.StateDict, error) {
 	if err != nil {
 		return nil, err
 	}
+	f := &contents{metadata: map[string]string{}}
+	for _, key := range []string{configKey, labelsKey} {
+		if a.files[key] == nil {
+			continue
+		}
+		text, err := a.read(key)
+		if err != nil {
+			return nil, err
+		}
+		f.metadata[key] = string(text)
+	}
 	loaded := map[string][]byte{} // by key: many tensors may share a storage
-	return stateDict(state.value, len(data), func(s storage) ([]byte, error) {
+	f.dict, err = stateDict(state.value, len(data), func(s storage) ([]byte, error) {
 		raw, ok := loaded[s.key]
 		if !ok {
+			var err error
 			if raw, err = a.read("data/" + s.key); err != nil {
 				return nil, err
 			}
@@ -250,6 +262,7 @@ func parseZip(data []byte) (model.StateDict, error) {
 		}
 		return raw[:want], nil
 	})
+	return f, err
 }
 
 // An archive is a zip file that torch wrote.
@@ -332,7 +345,7 @@ const legacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 // parseLegacy reads the older format: pickles of the magic number, the protocol,
 // the machine, the object and the storage keys, then the storages, each a count
 // and its elements.
-func parseLegacy(data []byte) (model.StateDict, error) {
+func parseLegacy(data []byte) (*contents, error) {
 	magic, err := unpickle(data[:min(len(data), 64)], 0)
 	if err != nil || magic.value != legacyMagic {
 		return nil, &UnsupportedError{"neither a torch checkpoint nor safetensors"}
@@ -373,11 +386,12 @@ func parseLegacy(data []byte) (model.StateDict, error) {
 		begins[key] = at
 		at += int(numel) * t.size
 	}
-	return stateDict(state.value, len(data), func(s storage) ([]byte, error) {
+	dict, err := stateDict(state.value, len(data), func(s storage) ([]byte, error) {
 		begin, ok := begins[s.key]
 		if n := s.numel * uint64(s.dtype.size); ok && n <= uint64(len(data)-begin) {
 			return data[begin:][:n], nil
 		}
 		return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q is missing or short", s.key)}
 	})
+	return &contents{dict: dict}, err
 }

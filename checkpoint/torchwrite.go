@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"maps"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -15,16 +17,23 @@ import (
 // writeTorch writes tensors as torch.save writes an OrderedDict: a zip archive
 // with a pickle that rebuilds each tensor as a view of a storage, which is a file
 // of its own.
-func writeTorch(path string, _ *model.Model, tensors []namedTensor) error {
+func writeTorch(path string, m *model.Model, tensors []namedTensor) error {
+	metadata, err := metadata(m)
+	if err != nil {
+		return err
+	}
 	return atomicfile.Write(path, func(w io.Writer) error {
 		z := &torchZip{w: w}
 		z.zip = zip.NewWriter(z)
-		z.add("archive/data.pkl", pickleState(tensors))
-		z.add("archive/byteorder", []byte("little"))
+		z.add("data.pkl", pickleState(tensors))
+		z.add("byteorder", []byte("little"))
 		for i, t := range tensors {
-			z.add(fmt.Sprintf("archive/data/%d", i), t.bytes())
+			z.add(fmt.Sprintf("data/%d", i), t.bytes())
 		}
-		z.add("archive/version", []byte("3\n"))
+		z.add("version", []byte("3\n"))
+		for _, key := range slices.Sorted(maps.Keys(metadata)) {
+			z.add(key, []byte(metadata[key]))
+		}
 		if z.err != nil {
 			return z.err
 		}
@@ -54,6 +63,7 @@ func (z *torchZip) add(name string, data []byte) {
 	if z.err = z.zip.Flush(); z.err != nil {
 		return
 	}
+	name = "archive/" + name
 	const header, extra = 30, 4 // of a zip entry, and of a field in it
 	at := z.n + header + int64(len(name)) + extra
 	pad := int((64 - at%64) % 64)
