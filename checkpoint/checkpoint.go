@@ -32,6 +32,8 @@ func open(path string) (*model.Model, error) {
 		return nil, reason(err)
 	case info.IsDir():
 		return nil, &UnsupportedError{"a folder, not a checkpoint"}
+	case !info.Mode().IsRegular():
+		return nil, &UnsupportedError{"a pipe or device, not a file"}
 	case info.Size() > maxFile:
 		return nil, &UnsupportedError{fmt.Sprintf("%d bytes, more than the limit of %d", info.Size(), maxFile)}
 	case info.Size() == 0:

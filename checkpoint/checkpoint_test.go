@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -100,7 +101,7 @@ func TestNamingSaysPaddingAndPreprocessing(t *testing.T) {
 func TestSaveAndOpen(t *testing.T) {
 	m := golden(t)
 	m.Labels = []string{"a", "b", "ç", "\"d\"", "e"}
-	m.Config.Resolution = 96
+	m.Config.Resolution, m.Config.Padding = 96, model.PadSame
 	dir := t.TempDir()
 	for _, names := range []Names{Torchvision, TIMM, HuggingFace} {
 		for _, ext := range []string{".pth", ".safetensors"} {
@@ -121,6 +122,38 @@ func TestSaveAndOpen(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestAnyNetworkComesBack saves networks of arbitrary tables.
+func TestAnyNetworkComesBack(t *testing.T) {
+	dir := t.TempDir()
+	rapid.Check(t, func(t *rapid.T) {
+		c := model.Default()
+		c.Classes, c.RoundTo = rapid.IntRange(1, 4).Draw(t, "classes"), 1
+		c.FirstChannels, c.LastChannels = rapid.IntRange(1, 8).Draw(t, "first"), rapid.IntRange(1, 8).Draw(t, "last")
+		c.Table = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) model.Stage {
+			return model.Stage{
+				T: rapid.SampledFrom([]float64{0.3, 1, 2, 6}).Draw(t, "t"), C: rapid.IntRange(1, 8).Draw(t, "c"),
+				N: rapid.IntRange(1, 3).Draw(t, "n"), S: rapid.IntRange(1, 2).Draw(t, "s"),
+			}
+		}), 1, 4).Draw(t, "table")
+		m, err := model.New(c, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names := rapid.SampledFrom([]Names{Torchvision, TIMM, HuggingFace}).Draw(t, "names")
+		path := filepath.Join(dir, "m"+rapid.SampledFrom([]string{".pth", ".safetensors"}).Draw(t, "ending"))
+		if err := Save(path, m, SaveOptions{Names: names}); err != nil {
+			t.Fatal(err)
+		}
+		got, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(m, got); diff != "" {
+			t.Fatalf("model (-want +got):\n%s", diff)
+		}
+	})
 }
 
 func TestSaveIsDeterministic(t *testing.T) {

@@ -64,6 +64,8 @@ func TestHostilePickles(t *testing.T) {
 		"an empty stack":                 {legacyOf("\x80\x02.", ""), "the stack is empty"},
 		"an absent memo":                 {legacyOf("\x80\x02h\x07.", ""), "nothing in memo 7"},
 		"an unknown opcode":              {legacyOf("\x80\x02\xf0.", ""), "unknown opcode 0xf0"},
+		"a module in a dict":             {legacyOf("\x80\x02}U\x05modelcnet\nNet\n)\x81}bs.", "\x80\x02]."), "class net.Net, not a state dict"},
+		"a pointer":                      {[]byte("version https://git-lfs.github.com/spec/v1\n"), "git lfs pull"},
 		"a call of os.system":            {legacyOf("\x80\x02cos\nsystem\nU\x02ls\x85R.", "\x80\x02]."), "a pickled object of class os.system"},
 		"a huge storage":                 {legacyOf(named(tensor("a", 1<<28, "K\x01\x85", "K\x01\x85")), "\x80\x02]U\x01aa.\x00\x00\x00\x10\x00\x00\x00\x00"), "storage of 268435456 elements"},
 		"a tensor too large":             {legacyOf(named(tensor("a", 9, "J\x00\x00\x00\x10J\x00\x00\x00\x10\x86", "K\x01K\x01\x86")), ""), "too large"},

@@ -10,7 +10,8 @@ import (
 // Names is a naming of MobileNetV2's tensors.
 type Names string
 
-// The namings that are read, and that [Save] can write.
+// The namings that are read, and that [Save] can write. They are those of
+// torchvision 0.14, timm 0.9 and 1.0, and transformers 4.40.
 const (
 	Torchvision Names = "torchvision" // torchvision.models.mobilenet_v2
 	TIMM        Names = "timm"        // timm's mobilenetv2_*

@@ -346,6 +346,9 @@ const legacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 // the machine, the object and the storage keys, then the storages, each a count
 // and its elements.
 func parseLegacy(data []byte) (*contents, error) {
+	if bytes.HasPrefix(data, []byte("version https://git-lfs")) {
+		return nil, &UnsupportedError{"a Git LFS pointer, not the file itself: fetch it with git lfs pull"}
+	}
 	magic, err := unpickle(data[:min(len(data), 64)], 0)
 	if err != nil || magic.value != legacyMagic {
 		return nil, &UnsupportedError{"neither a torch checkpoint nor safetensors"}
