@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"encoding/json"
 	"errors"
 	"math"
 	"os"
@@ -287,6 +288,36 @@ func TestErrorsSayWhatIsWrong(t *testing.T) {
 	var mismatch *model.MismatchError
 	if !errors.As(err, &mismatch) || len(mismatch.Missing) == 0 || len(mismatch.Unexpected) == 0 {
 		t.Errorf("ResNet-18: %v", err)
+	}
+}
+
+// TestBadMetadata has files whose metadata does not belong to their weights.
+func TestBadMetadata(t *testing.T) {
+	data, err := os.ReadFile("testdata/zip.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := golden(t).Config
+	c.Classes = 6
+	six, err := json.Marshal(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, metadata := range map[string]map[string]string{
+		"metadata: model config: width multiplier -1": {configKey: `{"width": -1}`},
+		"metadata: model config: unexpected end":      {configKey: `{`},
+		"2 misshapen (classifier.1.weight":            {configKey: string(six)},
+		"metadata: labels: ":                          {labelsKey: `{}`},
+		"metadata: 2 labels for 5 classes":            {labelsKey: `["a", "b"]`},
+	} {
+		f, err := parseTorch(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.metadata = metadata
+		if _, err := f.model(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want it to contain %q", err, want)
+		}
 	}
 }
 

@@ -8,8 +8,8 @@ import (
 	"strconv"
 )
 
-// The reader below understands the pickle opcodes of protocols 0 to 5 and calls
-// nothing: a class or function in the file is only a name. What torch writes is
+// The reader below understands the pickle opcodes of protocols 2 to 5, which are
+// those that torch.save accepts, and calls nothing: a class or function in the file is only a name. What torch writes is
 // rebuilt by build, and any other object becomes an opaque value, which a
 // training checkpoint may hold beside its state dict.
 //
@@ -109,9 +109,9 @@ func (u *unpickler) step(op byte) error {
 		u.push(true)
 	case 0x89:
 		u.push(false)
-	case 'p', 'q', 'r', 0x94, 'g', 'h', 'j':
+	case 'q', 'r', 0x94, 'h', 'j':
 		return u.remember(op)
-	case 'I', 'L', 'F', 'S', 'V', 'P', 'c', 'i':
+	case 'I', 'c':
 		return u.text(op)
 	case 'J', 'K', 'M', 0x8a, 0x8b, 'G':
 		return u.number(op)
@@ -221,18 +221,11 @@ func (u *unpickler) remember(op byte) error {
 		index, err = u.uint(1)
 	case 'r', 'j':
 		index, err = u.uint(4)
-	case 'p', 'g':
-		var s string
-		if s, err = u.line(); err == nil {
-			if index, err = strconv.ParseUint(s, 10, 31); err != nil {
-				err = u.fail("memo index %.20q", s)
-			}
-		}
 	}
 	if err != nil {
 		return err
 	}
-	if op == 'g' || op == 'h' || op == 'j' {
+	if op == 'h' || op == 'j' {
 		v, ok := u.memo[int(index)]
 		if !ok {
 			return u.fail("nothing in memo %d", index)
@@ -251,43 +244,17 @@ func (u *unpickler) text(op byte) error {
 	if err != nil {
 		return err
 	}
-	switch op {
-	case 'I', 'L':
-		switch s {
-		case "00", "01":
-			u.push(s == "01")
-			return nil
-		}
-		n, err := strconv.ParseInt(string(bytes.TrimSuffix([]byte(s), []byte("L"))), 10, 64)
+	if op == 'I' { // an int of more than 32 bits in Python 2
+		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
-			u.push(opaque{global{"builtins", "int"}}) // too long for us, but legal
-			return nil
+			return u.fail("integer %.20q", s)
 		}
 		u.push(n)
-	case 'F':
-		f, err := strconv.ParseFloat(s, 64)
-		if err != nil {
-			return u.fail("float %.20q", s)
-		}
-		u.push(f)
-	case 'S', 'V':
-		u.push(string(bytes.Trim([]byte(s), `'"`)))
-	case 'P':
-		u.push(persistent{s})
-	case 'c', 'i':
-		name, err := u.line()
-		if err != nil {
-			return err
-		}
-		if op == 'c' {
-			u.push(global{s, name})
-			return nil
-		}
-		_, err = u.popMark()
-		u.push(opaque{global{s, name}})
-		return err
+		return nil
 	}
-	return nil
+	name, err := u.line()
+	u.push(global{s, name})
+	return err
 }
 
 // number handles the opcodes with a binary number.
@@ -360,7 +327,7 @@ func (u *unpickler) bytes(op byte) error {
 // compose handles the opcodes that make values of others on the stack.
 func (u *unpickler) compose(op byte) error {
 	switch op {
-	case 't', 'l', 'd', 'e', 'u', 0x90, 0x91, 'o':
+	case 't', 'e', 'u', 0x90, 0x91:
 		items, err := u.popMark()
 		if err != nil {
 			return err
@@ -428,15 +395,8 @@ func (u *unpickler) collect(op byte, items tuple) error {
 	switch op {
 	case 't':
 		u.push(items)
-	case 'l', 0x91:
+	case 0x91: // FROZENSET
 		u.push(&list{items})
-	case 'd':
-		d := &dict{}
-		u.push(d)
-		return u.set(d, items)
-	case 'o':
-		class, _ := append(items, nil)[0].(global)
-		u.push(opaque{class})
 	default: // add to what is on the stack now
 		v, err := u.top()
 		if err != nil {

@@ -280,7 +280,7 @@ const inflation = 8
 func openArchive(data []byte) (*archive, error) {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		return nil, &FormatError{Reason: err.Error()}
+		return nil, &FormatError{Reason: err.Error() + "; is the file complete?"}
 	}
 	a := &archive{data, map[string]*zip.File{}, inflation * uint64(len(data))}
 	for _, f := range z.File {
