@@ -86,7 +86,6 @@ func (p peers) compute(dir string, cases []*testCase) error {
 
 // judge compares one output of ONNX Runtime with ours.
 func (c *testCase) judge(t *trial, failure string) {
-	t.difference = math.NaN()
 	if failure != "" {
 		c.failed = append(c.failed, "ONNX Runtime: "+failure)
 		return
@@ -96,7 +95,7 @@ func (c *testCase) judge(t *trial, failure string) {
 		c.failed = append(c.failed, fmt.Sprintf("ONNX Runtime: %d bytes for %d values: %v", len(raw), len(t.want), err))
 		return
 	}
-	t.difference = 0
+	t.ran = true
 	for i, want := range t.want {
 		got := math.Float32frombits(binary.LittleEndian.Uint32(raw[4*i:]))
 		if d := math.Abs(float64(got - want)); !(d <= t.difference) {

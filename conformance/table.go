@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"math"
 
 	pretty "github.com/jedib0t/go-pretty/v6/table"
 )
@@ -33,7 +32,7 @@ func row(cases []*testCase) pretty.Row {
 	for _, c := range cases {
 		checked += c.checked
 		for _, r := range c.runs {
-			if r.want != nil && !math.IsNaN(r.difference) {
+			if r.ran {
 				runs++
 				worst = max(worst, r.difference)
 			}
