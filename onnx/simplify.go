@@ -3,7 +3,6 @@ package onnx
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
@@ -191,12 +190,12 @@ func (s *simplifier) computed(n *Node, in *inference, constants map[string]*Tens
 	return values[out].tensor()
 }
 
-// elementsOf is the number of elements of a shape from a file, at most 2^62.
+// elementsOf is the number of elements of a shape from a file, or the largest int.
 func elementsOf(shape []int) int {
 	n := 1
 	for _, d := range shape {
-		if d > 0 && n > (1<<62)/d {
-			return 1 << 62
+		if d > 0 && n > math.MaxInt/d {
+			return math.MaxInt
 		}
 		n *= d
 	}
@@ -301,113 +300,6 @@ func normTrains(n *Node, opset int64) bool {
 	return intAttr(n, "training_mode", 0) != 0
 }
 
-// mergePads moves the padding of Pad nodes into the convolutions behind them.
-func (s *simplifier) mergePads() bool {
-	in, err := infer(s.Proto)
-	if err != nil {
-		return false
-	}
-	g := NewGraph(s.Proto)
-	changed := false
-	for _, conv := range s.Graph.Node {
-		pad := g.Producer[input(conv, 0)]
-		if conv.OpType != "Conv" || pad == nil || pad.OpType != "Pad" || len(g.Consumers[pad.Output[0]]) != 1 || s.isOutput(pad.Output[0]) {
-			continue
-		}
-		by, ok := zeroPads(pad, in)
-		auto := stringAttr(conv, "auto_pad", "NOTSET")
-		if !ok || auto != "NOTSET" && auto != "VALID" {
-			continue
-		}
-		if own := intsAttr(conv, "pads"); auto == "NOTSET" && len(own) == 4 {
-			for i := range by {
-				by[i] += own[i]
-			}
-		}
-		conv.Attribute = slices.DeleteFunc(conv.Attribute, func(a *Attribute) bool { return a.Name == "pads" || a.Name == "auto_pad" })
-		conv.Attribute = append(conv.Attribute, intsOf("pads", by[:]...))
-		conv.Input[0] = pad.Input[0]
-		changed = true
-	}
-	return changed
-}
-
-// zeroPads returns the padding of a Pad node in the order of a convolution's, if it
-// pads rows and columns alone, with zeros.
-func zeroPads(n *Node, in *inference) (by [4]int64, ok bool) {
-	c := &call{node: n, opset: in.opset}
-	for _, name := range n.Input {
-		c.types, c.values = append(c.types, in.types[name]), append(c.values, in.values[name])
-	}
-	list, _, known := c.intsFrom("pads", 1, 11)
-	if !known || len(list) != 8 || c.has(3) || slices.Min(list) < 0 || list[0]|list[1]|list[4]|list[5] != 0 {
-		return by, false
-	}
-	zero := floatAttr(n, "value", 0) == 0 && (!c.has(2) || c.values[2] != nil && c.scalar(2, 0) == 0)
-	return [4]int64{list[2], list[3], list[6], list[7]}, zero && stringAttr(n, "mode", "constant") == "constant"
-}
-
-// foldNorms multiplies batch normalisations into the convolutions before them, in
-// float64, rounded once.
-func (s *simplifier) foldNorms() bool {
-	g := NewGraph(s.Proto)
-	return s.remove(func(n *Node) bool {
-		if n.OpType != "BatchNormalization" || normTrains(n, opset(s.Proto)) {
-			return false
-		}
-		conv := g.Producer[n.Input[0]]
-		if conv == nil || conv.OpType != "Conv" || len(g.Consumers[n.Input[0]]) != 1 || s.isOutput(n.Input[0]) {
-			return false
-		}
-		w, b, ok := foldNorm(conv, n, g)
-		if !ok {
-			return false
-		}
-		weight, bias := s.freshName(conv.Input[1]+".folded"), s.freshName(conv.Input[1]+".bias")
-		s.addInitialiser(weight, w)
-		s.addInitialiser(bias, b)
-		conv.Input = []string{conv.Input[0], weight, bias}
-		conv.Output[0] = n.Output[0]
-		g.Producer[n.Output[0]] = conv
-		return true
-	})
-}
-
-func foldNorm(conv, norm *Node, g *Graph) (weight, bias *Tensor, ok bool) {
-	var data [6][]float32 // norm's four, the convolution's weight and bias
-	for i, name := range []string{norm.Input[1], norm.Input[2], norm.Input[3], norm.Input[4], conv.Input[1], input(conv, 2)} {
-		t := g.Constants[name]
-		if t == nil && i == 5 && name == "" {
-			data[5] = make([]float32, len(data[0]))
-			continue
-		}
-		if t == nil || DataType(t.DataType) != pb.TensorProto_FLOAT {
-			return nil, nil, false
-		}
-		var err error
-		if data[i], err = Floats(t); err != nil {
-			return nil, nil, false
-		}
-	}
-	gamma, beta, mean, variance, w, b := data[0], data[1], data[2], data[3], data[4], data[5]
-	if len(gamma) == 0 || len(beta) != len(gamma) || len(mean) != len(gamma) || len(variance) != len(gamma) || len(b) != len(gamma) || len(w)%len(gamma) != 0 {
-		return nil, nil, false
-	}
-	eps := float64(floatAttr(norm, "epsilon", 1e-5))
-	per := len(w) / len(gamma)
-	b = slices.Clone(b)
-	for o := range gamma {
-		scale := float64(gamma[o]) / math.Sqrt(float64(variance[o])+eps)
-		for i := o * per; i < (o+1)*per; i++ {
-			w[i] = float32(float64(w[i]) * scale)
-		}
-		b[o] = float32(float64(beta[o]) + (float64(b[o])-float64(mean[o]))*scale)
-	}
-	weight = floatTensor("", w)
-	weight.Dims = g.Constants[conv.Input[1]].Dims
-	return weight, floatTensor("", b, len(b)), true
-}
-
 // freshName is name, or name with a number behind it, such that no value has it.
 func (s *simplifier) freshName(name string) string {
 	used := func(name string) bool {
@@ -438,60 +330,4 @@ func (s *simplifier) dropDead() {
 		return !slices.ContainsFunc(n.Output, func(name string) bool { return needed[name] })
 	})
 	s.Graph.Initializer = slices.DeleteFunc(s.Graph.Initializer, func(t *Tensor) bool { return !needed[t.Name] })
-}
-
-// Difference runs both graphs, which have one input of the same kind, on the same
-// random data and returns the largest absolute difference of an output, and the
-// largest absolute output of a. Axes without a fixed size get 1 image of 64x64.
-func Difference(a, b *Proto, seed uint64) (difference, largest float64, err error) {
-	inputs := freeInputs(a)
-	if len(inputs) != 1 {
-		return 0, 0, &UnsupportedError{fmt.Sprintf("the graph has %d inputs, not one", len(inputs))}
-	}
-	t := declared(inputs[0])
-	var shape []int
-	for i, d := range t.shape {
-		switch {
-		case d.known():
-			shape = append(shape, int(d.n))
-		case i == 0:
-			shape = append(shape, 1)
-		default:
-			shape = append(shape, 64)
-		}
-	}
-	x, err := newValue(t.elem, shape...)
-	if err != nil {
-		return 0, 0, err
-	}
-	rng := rand.New(rand.NewPCG(seed, 0))
-	data := make([]float32, len(x.data))
-	for i := range data {
-		if t.elem == pb.TensorProto_UINT8 {
-			data[i] = float32(rng.IntN(256))
-		} else {
-			data[i] = float32(rng.NormFloat64())
-		}
-	}
-	before, err := Run(a, shape, data)
-	if err != nil {
-		return 0, 0, err
-	}
-	after, err := Run(b, shape, data)
-	if err != nil {
-		return 0, 0, err
-	}
-	for i := range before {
-		if i >= len(after) || len(after[i]) != len(before[i]) {
-			return 0, 0, fmt.Errorf("the outputs differ in shape")
-		}
-		for j, v := range before[i] {
-			d := math.Abs(float64(v) - float64(after[i][j]))
-			if !(d <= difference) { // also for NaN
-				difference = d
-			}
-			largest = max(largest, math.Abs(float64(v)))
-		}
-	}
-	return difference, largest, nil
 }
