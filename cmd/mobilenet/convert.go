@@ -25,7 +25,8 @@ name of published weights, under torchvision's, timm's or Hugging Face's names.
 OUT's ending says what is written:
 
   .safetensors  weights with labels, config and preprocessing
-  .pth, .pt     weights alone, a state dict for torch.load
+  .pth, .pt     a state dict for torch.load; labels and config lie beside it in
+                the file, where torch passes over them
   .onnx         an inference graph, as mobilenet export writes it by default`,
 		Example: `  mobilenet convert mobilenet_v2-7ebf99e0.pth v2.safetensors
   mobilenet convert hf/model.safetensors tv.pth
