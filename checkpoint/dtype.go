@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 	"math"
 	"unsafe"
+
+	"github.com/mobilenet-go/mobilenet/internal/half"
 )
 
 // A dtype is an element type: its size in bytes and how an element, in
@@ -23,7 +25,7 @@ var (
 var dtypes = map[string]dtype{
 	"F32":  float32Type,
 	"F64":  {8, func(b []byte) float32 { return float32(math.Float64frombits(binary.LittleEndian.Uint64(b))) }, false},
-	"F16":  {2, func(b []byte) float32 { return halfToFloat(binary.LittleEndian.Uint16(b)) }, false},
+	"F16":  {2, func(b []byte) float32 { return half.ToFloat32(binary.LittleEndian.Uint16(b)) }, false},
 	"BF16": {2, func(b []byte) float32 { return math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16) }, false},
 	"I64":  int64Type,
 	"I32":  {4, func(b []byte) float32 { return float32(int32(binary.LittleEndian.Uint32(b))) }, false},
@@ -31,19 +33,6 @@ var dtypes = map[string]dtype{
 	"I8":   {1, func(b []byte) float32 { return float32(int8(b[0])) }, false},
 	"U8":   {1, func(b []byte) float32 { return float32(b[0]) }, false},
 	"BOOL": {1, func(b []byte) float32 { return float32(b[0]) }, false},
-}
-
-// halfToFloat decodes IEEE 754 binary16.
-func halfToFloat(h uint16) float32 {
-	sign, exp, frac := uint32(h>>15)<<31, uint32(h>>10)&31, uint32(h)&0x3ff
-	switch exp {
-	case 0: // zero and subnormals: frac * 2^-24
-		v := float32(frac) / (1 << 24)
-		return math.Float32frombits(math.Float32bits(v) | sign)
-	case 31:
-		return math.Float32frombits(sign | 0xff<<23 | frac<<13)
-	}
-	return math.Float32frombits(sign | (exp+112)<<23 | frac<<13)
 }
 
 // littleEndian reports whether this machine stores float32 as files do.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 
+	"github.com/mobilenet-go/mobilenet/internal/half"
 	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
 )
 
@@ -42,7 +43,7 @@ func (v *value) round() {
 		}
 	case pb.TensorProto_FLOAT16:
 		for i, x := range v.data {
-			v.data[i] = float64(fromHalf(toHalf(float32(x))))
+			v.data[i] = float64(half.ToFloat32(half.FromFloat32(float32(x))))
 		}
 	case pb.TensorProto_DOUBLE, pb.TensorProto_BFLOAT16:
 	default: // integers are divided towards zero

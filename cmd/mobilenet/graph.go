@@ -14,14 +14,13 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/diagram"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
-	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
 type graphFlags struct {
-	kind, format, out, model string
-	width, scale             float64
-	resolution               int
+	networkFlags
+	kind, format, out string
+	scale             float64
 }
 
 func newGraph() *cobra.Command {
@@ -142,32 +141,6 @@ func (f *graphFlags) drawing(cmd *cobra.Command) (*diagram.Drawing, error) {
 		return d, nil
 	}
 	return diagram.Architecture(c), nil
-}
-
-// config is the model's, or one of the flags.
-func (f *graphFlags) config(cmd *cobra.Command) (model.Config, error) {
-	c := model.Default()
-	c.Width = f.width
-	if f.model != "" {
-		if cmd.Flags().Changed("width") {
-			return c, usagef(cmd, "--width is for a network without weights; %s has its own", f.model)
-		}
-		m, err := mobilenet.LoadModel(cmd.Context(), f.model)
-		if err != nil {
-			return c, err
-		}
-		c = m.Config
-	}
-	if f.resolution != 0 {
-		c.Resolution = f.resolution
-	}
-	if err := c.Validate(); err != nil {
-		if f.model == "" {
-			return c, usagef(cmd, "%w", err)
-		}
-		return c, err
-	}
-	return c, nil
 }
 
 func (f *graphFlags) onnx(cmd *cobra.Command) (*diagram.Drawing, error) {

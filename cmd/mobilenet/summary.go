@@ -10,15 +10,13 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
-	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
 type summaryFlags struct {
-	model, format       string
-	width               float64
-	resolution, classes int
-	plan                bool
+	networkFlags
+	format string
+	plan   bool
 }
 
 func newSummary() *cobra.Command {
@@ -44,6 +42,9 @@ Without MODEL it is a network with random weights of the given width.`,
 			if len(args) == 1 {
 				f.model = args[0]
 			}
+			if err := oneOf(cmd, "format", f.format, "table", "json"); err != nil {
+				return err
+			}
 			c, err := f.config(cmd)
 			if err != nil {
 				return err
@@ -68,35 +69,6 @@ Without MODEL it is a network with random weights of the given width.`,
 	completeModel(cmd)
 	complete(cmd, "format", "table", "json")
 	return cmd
-}
-
-// config is the model's, or one of the flags.
-func (f *summaryFlags) config(cmd *cobra.Command) (model.Config, error) {
-	if err := oneOf(cmd, "format", f.format, "table", "json"); err != nil {
-		return model.Config{}, err
-	}
-	c := model.Default()
-	c.Width, c.Classes = f.width, f.classes
-	if f.model != "" {
-		if cmd.Flags().Changed("width") || cmd.Flags().Changed("classes") {
-			return c, usagef(cmd, "--width and --classes are for a network without weights; %s has its own", f.model)
-		}
-		m, err := mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())))
-		if err != nil {
-			return c, err
-		}
-		c = m.Config
-	}
-	if f.resolution != 0 {
-		c.Resolution = f.resolution
-	}
-	if err := c.Validate(); err != nil {
-		if f.model == "" {
-			return c, usagef(cmd, "%w", err)
-		}
-		return c, err
-	}
-	return c, nil
 }
 
 // renderSummary fits a terminal of 80 columns.
