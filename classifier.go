@@ -181,6 +181,9 @@ func (c *Classifier) run(ctx context.Context, imgs []image.Image, out engine.Out
 		if img == nil || img.Bounds().Empty() {
 			return errors.New("an image without pixels")
 		}
+		if b := img.Bounds(); uint64(b.Dx())*uint64(b.Dy()) > vision.DefaultMaxPixels {
+			return fmt.Errorf("an image of %dx%d pixels, more than the limit of %d", b.Dx(), b.Dy(), vision.DefaultMaxPixels)
+		}
 		pixels = append(pixels, c.prepare(img).Pix...)
 	}
 	if err := ctx.Err(); err != nil {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 	"time"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -88,6 +90,8 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	if f.runs < 1 || f.batch < 1 || f.batch > 1024 {
 		return usagef(cmd, "--runs %d, --batch %d: want at least 1, and at most 1024 images", f.runs, f.batch)
 	}
+	// Nothing is open or half-written while it measures, so Ctrl-C ends it at once.
+	defer context.AfterFunc(cmd.Context(), func() { os.Exit(exitInterrupted) })()
 	m, err := f.load(cmd)
 	if err != nil {
 		return err

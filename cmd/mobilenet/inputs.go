@@ -59,7 +59,7 @@ func searchFolder(dir string) (names []string, failures []photoError) {
 		switch {
 		case err != nil:
 			failures = append(failures, photoError{name, withoutPath(err)})
-		case !d.IsDir() && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))):
+		case d.Type()&(fs.ModeDir|fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) == 0 && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))):
 			names = append(names, name)
 		}
 		return nil

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -94,12 +95,11 @@ func weightsEach(use, short, example string, do func(*cobra.Command, hub.Client,
 			if err != nil {
 				return err
 			}
+			var errs []error // one that is absent does not hide one that is damaged
 			for _, w := range all {
-				if err := do(cmd, client, w); err != nil {
-					return err
-				}
+				errs = append(errs, do(cmd, client, w))
 			}
-			return nil
+			return errors.Join(errs...)
 		},
 	}
 }
