@@ -71,10 +71,24 @@ func Decode(data []byte, o DecodeOptions) (*Image, error) {
 		return nil, &FormatError{f.name, err}
 	}
 	img := FromImage(src)
+	if f.name == "TIFF" && invertedFax(data) {
+		for i, v := range img.Pix {
+			img.Pix[i] = 255 - v
+		}
+	}
 	if !o.IgnoreOrientation {
 		img = orient(img, orientation(f.name, data))
 	}
 	return img, nil
+}
+
+// invertedFax reports whether a TIFF file holds fax data (CCITT, compression 2 to
+// 4) in which 0 is black: golang.org/x/image/tiff decodes these inverted.
+func invertedFax(data []byte) bool {
+	const compression, photometric, blackIsZero = 0x0103, 0x0106, 1
+	c, _ := tiffShort(data, compression)
+	p, ok := tiffShort(data, photometric)
+	return ok && p == blackIsZero && c >= 2 && c <= 4
 }
 
 func sniff(data []byte) (format, error) {
