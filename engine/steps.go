@@ -63,7 +63,7 @@ func (s *expand) depthwise(x *exec, hb, image, begin, end, from int, rows, zeros
 	w := &s.b.depthwise
 	a := kernel.Depthwise{
 		W: w.w[hb], Bias: w.bias[hb], NR: w.nr(hb),
-		Width: s.src.w, Stride: s.b.Stride, Left: s.left,
+		Width: s.src.w, Stride: s.b.Stride, Left: s.left, ReLU6: true,
 	}
 	for y := begin; y < end; y++ {
 		for j := range a.Rows {

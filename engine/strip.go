@@ -200,7 +200,7 @@ func (s *strip) output(x *exec, i, b, y int) []float32 {
 func (s *strip) blockRow(x *exec, l *level, i, y int) {
 	src, stride := s.input(x, i, y)
 	d := &l.b.depthwise
-	a := kernel.Depthwise{Width: l.in.w, Stride: l.stride, Left: l.left}
+	a := kernel.Depthwise{Width: l.in.w, Stride: l.stride, Left: l.left, ReLU6: true}
 	for b := range d.blocks() {
 		for j := range a.Rows {
 			a.Rows[j] = s.tap(x, l, i, b, y*l.stride-l.top+j)

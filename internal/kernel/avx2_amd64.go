@@ -67,3 +67,58 @@ func poolAVX2(a *Pool)
 
 // peakAVX2 does iterations times 12 independent multiply-adds of a vector.
 func peakAVX2(iterations int)
+
+// affineAVX2 is Affine without Add.
+//
+//go:noescape
+func affineAVX2(a *Affine)
+
+// affineAddAVX2 is Affine with Add.
+//
+//go:noescape
+func affineAddAVX2(a *Affine)
+
+// momentsAVX2 is Moments.
+//
+//go:noescape
+func momentsAVX2(a *Moments)
+
+// linearGradAVX2 is AffineGrad without ReLU6.
+//
+//go:noescape
+func linearGradAVX2(a *AffineGrad)
+
+// affineGradAVX2 is AffineGrad with ReLU6.
+//
+//go:noescape
+func affineGradAVX2(a *AffineGrad)
+
+// normGradAVX2 is NormGrad.
+//
+//go:noescape
+func normGradAVX2(a *NormGrad)
+
+// pointwiseGrad8AVX2 is PointwiseGrad for NR = 8.
+//
+//go:noescape
+func pointwiseGrad8AVX2(a *PointwiseGrad)
+
+// pointwiseGrad16AVX2 is PointwiseGrad for NR = 16.
+//
+//go:noescape
+func pointwiseGrad16AVX2(a *PointwiseGrad)
+
+// pointwiseGrad24AVX2 is PointwiseGrad for NR = 24.
+//
+//go:noescape
+func pointwiseGrad24AVX2(a *PointwiseGrad)
+
+// pointwiseGrad32AVX2 is PointwiseGrad for NR = 32.
+//
+//go:noescape
+func pointwiseGrad32AVX2(a *PointwiseGrad)
+
+// depthwiseGradAVX2 is DepthwiseGrad.
+//
+//go:noescape
+func depthwiseGradAVX2(a *DepthwiseGrad)

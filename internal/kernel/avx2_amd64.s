@@ -8989,7 +8989,16 @@ TEXT ·depthwise1AVX2(SB), NOSPLIT, $0-8
 	MOVL         $0x40c00000, R8
 	VMOVD        R8, X1
 	VBROADCASTSS X1, Y1
+	CMPB         176(AX), $0x00
+	JNE          x8limits
+	MOVL         $0xff800000, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x7f800000, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
 
+x8limits:
 x8:
 	CMPQ        DI, $0x00000008
 	JL          x8done
@@ -9177,7 +9186,16 @@ TEXT ·depthwise2AVX2(SB), NOSPLIT, $0-8
 	MOVL         $0x40c00000, R8
 	VMOVD        R8, X1
 	VBROADCASTSS X1, Y1
+	CMPB         176(AX), $0x00
+	JNE          x8limits
+	MOVL         $0xff800000, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x7f800000, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
 
+x8limits:
 x8:
 	CMPQ        DI, $0x00000008
 	JL          x8done
@@ -9382,5 +9400,703 @@ loop:
 	VFMADD231PS Y11, Y11, Y11
 	DECQ        AX
 	JNZ         loop
+	VZEROUPPER
+	RET
+
+// func affineAVX2(a *Affine)
+// Requires: AVX, AVX2, FMA3
+TEXT ·affineAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         120(AX), BX
+	SHLQ         $0x07, BX
+	MOVQ         128(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         (AX), DI
+	ADDQ         BX, DI
+	MOVQ         24(AX), R8
+	ADDQ         BX, R8
+	XORQ         DX, DX
+	VXORPS       X0, X0, X0
+	MOVL         $0x40c00000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Y1
+	CMPB         136(AX), $0x00
+	JNE          limits
+	MOVL         $0xff800000, CX
+	VMOVD        CX, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x7f800000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Y1
+
+limits:
+half:
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Y2
+	VMOVUPS 32(CX)(DX*1), Y3
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Y4
+	VMOVUPS 32(CX)(DX*1), Y5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+pixel:
+	VMOVUPS     (R8)(CX*1), Y6
+	VFMADD213PS Y4, Y2, Y6
+	VMAXPS      Y6, Y0, Y6
+	VMINPS      Y6, Y1, Y6
+	VMOVUPS     Y6, (DI)(CX*1)
+	VMOVUPS     32(R8)(CX*1), Y7
+	VFMADD213PS Y5, Y3, Y7
+	VMAXPS      Y7, Y0, Y7
+	VMINPS      Y7, Y1, Y7
+	VMOVUPS     Y7, 32(DI)(CX*1)
+	ADDQ        $0x00000080, CX
+	JNZ         pixel
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, DX
+	CMPQ        DX, SI
+	JL          half
+
+done:
+	VZEROUPPER
+	RET
+
+// func affineAddAVX2(a *Affine)
+// Requires: AVX, AVX2, FMA3
+TEXT ·affineAddAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         120(AX), BX
+	SHLQ         $0x07, BX
+	MOVQ         128(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         (AX), DI
+	ADDQ         BX, DI
+	MOVQ         24(AX), R8
+	ADDQ         BX, R8
+	MOVQ         48(AX), R9
+	ADDQ         BX, R9
+	XORQ         DX, DX
+	VXORPS       X0, X0, X0
+	MOVL         $0x40c00000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Y1
+	CMPB         136(AX), $0x00
+	JNE          limits
+	MOVL         $0xff800000, CX
+	VMOVD        CX, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x7f800000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Y1
+
+limits:
+half:
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Y2
+	VMOVUPS 32(CX)(DX*1), Y3
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Y4
+	VMOVUPS 32(CX)(DX*1), Y5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+pixel:
+	VMOVUPS     (R8)(CX*1), Y6
+	VFMADD213PS Y4, Y2, Y6
+	VADDPS      (R9)(CX*1), Y6, Y6
+	VMAXPS      Y6, Y0, Y6
+	VMINPS      Y6, Y1, Y6
+	VMOVUPS     Y6, (DI)(CX*1)
+	VMOVUPS     32(R8)(CX*1), Y7
+	VFMADD213PS Y5, Y3, Y7
+	VADDPS      32(R9)(CX*1), Y7, Y7
+	VMAXPS      Y7, Y0, Y7
+	VMINPS      Y7, Y1, Y7
+	VMOVUPS     Y7, 32(DI)(CX*1)
+	ADDQ        $0x00000080, CX
+	JNZ         pixel
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R9
+	ADDQ        $0x00000040, DX
+	CMPQ        DX, SI
+	JL          half
+
+done:
+	VZEROUPPER
+	RET
+
+// func momentsAVX2(a *Moments)
+// Requires: AVX, FMA3
+TEXT ·momentsAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), BX
+	SHLQ $0x07, BX
+	MOVQ 104(AX), SI
+	SHLQ $0x02, SI
+	MOVQ (AX), DI
+	ADDQ BX, DI
+	XORQ DX, DX
+
+half:
+	MOVQ    24(AX), CX
+	VMOVUPS (CX)(DX*1), Y0
+	VMOVUPS 32(CX)(DX*1), Y1
+	MOVQ    48(AX), CX
+	VMOVUPS (CX)(DX*1), Y2
+	VMOVUPS 32(CX)(DX*1), Y3
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Y4
+	VMOVUPS 32(CX)(DX*1), Y5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+pixel:
+	VMOVUPS     (DI)(CX*1), Y6
+	VSUBPS      Y0, Y6, Y6
+	VADDPS      Y6, Y2, Y2
+	VFMADD231PS Y6, Y6, Y4
+	VMOVUPS     32(DI)(CX*1), Y7
+	VSUBPS      Y1, Y7, Y7
+	VADDPS      Y7, Y3, Y3
+	VFMADD231PS Y7, Y7, Y5
+	ADDQ        $0x00000080, CX
+	JNZ         pixel
+	MOVQ        48(AX), CX
+	VMOVUPS     Y2, (CX)(DX*1)
+	VMOVUPS     Y3, 32(CX)(DX*1)
+	MOVQ        72(AX), CX
+	VMOVUPS     Y4, (CX)(DX*1)
+	VMOVUPS     Y5, 32(CX)(DX*1)
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, DX
+	CMPQ        DX, SI
+	JL          half
+
+done:
+	VZEROUPPER
+	RET
+
+// func linearGradAVX2(a *AffineGrad)
+// Requires: AVX, FMA3
+TEXT ·linearGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 168(AX), BX
+	SHLQ $0x07, BX
+	MOVQ 176(AX), SI
+	SHLQ $0x02, SI
+	MOVQ (AX), DI
+	ADDQ BX, DI
+	MOVQ 24(AX), R8
+	ADDQ BX, R8
+	XORQ DX, DX
+
+half:
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Y0
+	VMOVUPS 32(CX)(DX*1), Y1
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Y2
+	VMOVUPS 32(CX)(DX*1), Y3
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Y4
+	VMOVUPS 32(CX)(DX*1), Y5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+pixel:
+	VMOVUPS     (R8)(CX*1), Y6
+	VMOVUPS     (DI)(CX*1), Y7
+	VADDPS      Y7, Y2, Y2
+	VSUBPS      Y0, Y6, Y6
+	VFMADD231PS Y6, Y7, Y4
+	VMOVUPS     32(R8)(CX*1), Y6
+	VMOVUPS     32(DI)(CX*1), Y7
+	VADDPS      Y7, Y3, Y3
+	VSUBPS      Y1, Y6, Y6
+	VFMADD231PS Y6, Y7, Y5
+	ADDQ        $0x00000080, CX
+	JNZ         pixel
+	MOVQ        120(AX), CX
+	VMOVUPS     Y2, (CX)(DX*1)
+	VMOVUPS     Y3, 32(CX)(DX*1)
+	MOVQ        144(AX), CX
+	VMOVUPS     Y4, (CX)(DX*1)
+	VMOVUPS     Y5, 32(CX)(DX*1)
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, DX
+	CMPQ        DX, SI
+	JL          half
+
+done:
+	VZEROUPPER
+	RET
+
+// func affineGradAVX2(a *AffineGrad)
+// Requires: AVX, AVX2, FMA3
+TEXT ·affineGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         168(AX), BX
+	SHLQ         $0x07, BX
+	MOVQ         176(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         (AX), DI
+	ADDQ         BX, DI
+	MOVQ         24(AX), R8
+	ADDQ         BX, R8
+	XORQ         DX, DX
+	VXORPS       X0, X0, X0
+	MOVL         $0x40c00000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Y1
+
+half:
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Y2
+	VMOVUPS 32(CX)(DX*1), Y3
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Y4
+	VMOVUPS 32(CX)(DX*1), Y5
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Y6
+	VMOVUPS 32(CX)(DX*1), Y7
+	MOVQ    48(AX), CX
+	VMOVUPS (CX)(DX*1), Y8
+	VMOVUPS 32(CX)(DX*1), Y9
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Y10
+	VMOVUPS 32(CX)(DX*1), Y11
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+pixel:
+	VMOVUPS     (R8)(CX*1), Y12
+	VMOVUPS     (DI)(CX*1), Y13
+	VMOVAPS     Y8, Y14
+	VFMADD213PS Y10, Y12, Y14
+	VCMPPS      $0x11, Y14, Y0, Y15
+	VANDPS      Y15, Y13, Y13
+	VCMPPS      $0x11, Y1, Y14, Y15
+	VANDPS      Y15, Y13, Y13
+	VMOVUPS     Y13, (DI)(CX*1)
+	VADDPS      Y13, Y4, Y4
+	VSUBPS      Y2, Y12, Y12
+	VFMADD231PS Y12, Y13, Y6
+	VMOVUPS     32(R8)(CX*1), Y12
+	VMOVUPS     32(DI)(CX*1), Y13
+	VMOVAPS     Y9, Y14
+	VFMADD213PS Y11, Y12, Y14
+	VCMPPS      $0x11, Y14, Y0, Y15
+	VANDPS      Y15, Y13, Y13
+	VCMPPS      $0x11, Y1, Y14, Y15
+	VANDPS      Y15, Y13, Y13
+	VMOVUPS     Y13, 32(DI)(CX*1)
+	VADDPS      Y13, Y5, Y5
+	VSUBPS      Y3, Y12, Y12
+	VFMADD231PS Y12, Y13, Y7
+	ADDQ        $0x00000080, CX
+	JNZ         pixel
+	MOVQ        120(AX), CX
+	VMOVUPS     Y4, (CX)(DX*1)
+	VMOVUPS     Y5, 32(CX)(DX*1)
+	MOVQ        144(AX), CX
+	VMOVUPS     Y6, (CX)(DX*1)
+	VMOVUPS     Y7, 32(CX)(DX*1)
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, DX
+	CMPQ        DX, SI
+	JL          half
+
+done:
+	VZEROUPPER
+	RET
+
+// func normGradAVX2(a *NormGrad)
+// Requires: AVX, FMA3
+TEXT ·normGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), BX
+	SHLQ $0x07, BX
+	MOVQ 152(AX), SI
+	SHLQ $0x02, SI
+	MOVQ (AX), DI
+	ADDQ BX, DI
+	MOVQ 24(AX), R8
+	ADDQ BX, R8
+	MOVQ 48(AX), R9
+	ADDQ BX, R9
+	XORQ DX, DX
+
+half:
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Y0
+	VMOVUPS 32(CX)(DX*1), Y1
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Y2
+	VMOVUPS 32(CX)(DX*1), Y3
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Y4
+	VMOVUPS 32(CX)(DX*1), Y5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+pixel:
+	VMOVUPS     (R9)(CX*1), Y6
+	VFMADD213PS Y4, Y2, Y6
+	VFMADD231PS (R8)(CX*1), Y0, Y6
+	VMOVUPS     Y6, (DI)(CX*1)
+	VMOVUPS     32(R9)(CX*1), Y7
+	VFMADD213PS Y5, Y3, Y7
+	VFMADD231PS 32(R8)(CX*1), Y1, Y7
+	VMOVUPS     Y7, 32(DI)(CX*1)
+	ADDQ        $0x00000080, CX
+	JNZ         pixel
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R9
+	ADDQ        $0x00000040, DX
+	CMPQ        DX, SI
+	JL          half
+
+done:
+	VZEROUPPER
+	RET
+
+// func pointwiseGrad8AVX2(a *PointwiseGrad)
+// Requires: AVX, FMA3
+TEXT ·pointwiseGrad8AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  (AX), DX
+	MOVQ  80(AX), BX
+	MOVQ  72(AX), SI
+	TESTQ SI, SI
+	JZ    done
+
+tile:
+	XORQ R10, R10
+
+part:
+	VMOVUPS (DX)(R10*1), Y0
+	VMOVUPS 32(DX)(R10*1), Y1
+	VMOVUPS 64(DX)(R10*1), Y2
+	VMOVUPS 96(DX)(R10*1), Y3
+	MOVQ    CX, R8
+	MOVQ    48(AX), DI
+	ADDQ    R10, DI
+	MOVQ    SI, R9
+
+pixel:
+	VMOVUPS      (DI), Y5
+	VBROADCASTSS (R8), Y4
+	VFMADD231PS  Y5, Y4, Y0
+	VBROADCASTSS 4(R8), Y4
+	VFMADD231PS  Y5, Y4, Y1
+	VBROADCASTSS 8(R8), Y4
+	VFMADD231PS  Y5, Y4, Y2
+	VBROADCASTSS 12(R8), Y4
+	VFMADD231PS  Y5, Y4, Y3
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	DECQ         R9
+	JNZ          pixel
+	VMOVUPS      Y0, (DX)(R10*1)
+	VMOVUPS      Y1, 32(DX)(R10*1)
+	VMOVUPS      Y2, 64(DX)(R10*1)
+	VMOVUPS      Y3, 96(DX)(R10*1)
+	ADDQ         $0x00000020, R10
+	CMPQ         R10, $0x00000020
+	JL           part
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000080, DX
+	SUBQ         $0x00000004, BX
+	JG           tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func pointwiseGrad16AVX2(a *PointwiseGrad)
+// Requires: AVX, FMA3
+TEXT ·pointwiseGrad16AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  (AX), DX
+	MOVQ  80(AX), BX
+	MOVQ  72(AX), SI
+	TESTQ SI, SI
+	JZ    done
+
+tile:
+	XORQ R10, R10
+
+part:
+	VMOVUPS (DX)(R10*1), Y0
+	VMOVUPS 32(DX)(R10*1), Y1
+	VMOVUPS 64(DX)(R10*1), Y2
+	VMOVUPS 96(DX)(R10*1), Y3
+	VMOVUPS 128(DX)(R10*1), Y4
+	VMOVUPS 160(DX)(R10*1), Y5
+	VMOVUPS 192(DX)(R10*1), Y6
+	VMOVUPS 224(DX)(R10*1), Y7
+	MOVQ    CX, R8
+	MOVQ    48(AX), DI
+	ADDQ    R10, DI
+	MOVQ    SI, R9
+
+pixel:
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (R8), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(R8), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(R8), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(R8), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	DECQ         R9
+	JNZ          pixel
+	VMOVUPS      Y0, (DX)(R10*1)
+	VMOVUPS      Y1, 32(DX)(R10*1)
+	VMOVUPS      Y2, 64(DX)(R10*1)
+	VMOVUPS      Y3, 96(DX)(R10*1)
+	VMOVUPS      Y4, 128(DX)(R10*1)
+	VMOVUPS      Y5, 160(DX)(R10*1)
+	VMOVUPS      Y6, 192(DX)(R10*1)
+	VMOVUPS      Y7, 224(DX)(R10*1)
+	ADDQ         $0x00000040, R10
+	CMPQ         R10, $0x00000040
+	JL           part
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000100, DX
+	SUBQ         $0x00000004, BX
+	JG           tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func pointwiseGrad24AVX2(a *PointwiseGrad)
+// Requires: AVX, FMA3
+TEXT ·pointwiseGrad24AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  (AX), DX
+	MOVQ  80(AX), BX
+	MOVQ  72(AX), SI
+	TESTQ SI, SI
+	JZ    done
+
+tile:
+	XORQ R10, R10
+
+part:
+	VMOVUPS (DX)(R10*1), Y0
+	VMOVUPS 32(DX)(R10*1), Y1
+	VMOVUPS 64(DX)(R10*1), Y2
+	VMOVUPS 96(DX)(R10*1), Y3
+	VMOVUPS 128(DX)(R10*1), Y4
+	VMOVUPS 160(DX)(R10*1), Y5
+	VMOVUPS 192(DX)(R10*1), Y6
+	VMOVUPS 224(DX)(R10*1), Y7
+	VMOVUPS 256(DX)(R10*1), Y8
+	VMOVUPS 288(DX)(R10*1), Y9
+	VMOVUPS 320(DX)(R10*1), Y10
+	VMOVUPS 352(DX)(R10*1), Y11
+	MOVQ    CX, R8
+	MOVQ    48(AX), DI
+	ADDQ    R10, DI
+	MOVQ    SI, R9
+
+pixel:
+	VMOVUPS      (DI), Y13
+	VMOVUPS      32(DI), Y14
+	VMOVUPS      64(DI), Y15
+	VBROADCASTSS (R8), Y12
+	VFMADD231PS  Y13, Y12, Y0
+	VFMADD231PS  Y14, Y12, Y1
+	VFMADD231PS  Y15, Y12, Y2
+	VBROADCASTSS 4(R8), Y12
+	VFMADD231PS  Y13, Y12, Y3
+	VFMADD231PS  Y14, Y12, Y4
+	VFMADD231PS  Y15, Y12, Y5
+	VBROADCASTSS 8(R8), Y12
+	VFMADD231PS  Y13, Y12, Y6
+	VFMADD231PS  Y14, Y12, Y7
+	VFMADD231PS  Y15, Y12, Y8
+	VBROADCASTSS 12(R8), Y12
+	VFMADD231PS  Y13, Y12, Y9
+	VFMADD231PS  Y14, Y12, Y10
+	VFMADD231PS  Y15, Y12, Y11
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	DECQ         R9
+	JNZ          pixel
+	VMOVUPS      Y0, (DX)(R10*1)
+	VMOVUPS      Y1, 32(DX)(R10*1)
+	VMOVUPS      Y2, 64(DX)(R10*1)
+	VMOVUPS      Y3, 96(DX)(R10*1)
+	VMOVUPS      Y4, 128(DX)(R10*1)
+	VMOVUPS      Y5, 160(DX)(R10*1)
+	VMOVUPS      Y6, 192(DX)(R10*1)
+	VMOVUPS      Y7, 224(DX)(R10*1)
+	VMOVUPS      Y8, 256(DX)(R10*1)
+	VMOVUPS      Y9, 288(DX)(R10*1)
+	VMOVUPS      Y10, 320(DX)(R10*1)
+	VMOVUPS      Y11, 352(DX)(R10*1)
+	ADDQ         $0x00000060, R10
+	CMPQ         R10, $0x00000060
+	JL           part
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000180, DX
+	SUBQ         $0x00000004, BX
+	JG           tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func pointwiseGrad32AVX2(a *PointwiseGrad)
+// Requires: AVX, FMA3
+TEXT ·pointwiseGrad32AVX2(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  (AX), DX
+	MOVQ  80(AX), BX
+	MOVQ  72(AX), SI
+	TESTQ SI, SI
+	JZ    done
+
+tile:
+	XORQ R10, R10
+
+part:
+	VMOVUPS (DX)(R10*1), Y0
+	VMOVUPS 32(DX)(R10*1), Y1
+	VMOVUPS 128(DX)(R10*1), Y2
+	VMOVUPS 160(DX)(R10*1), Y3
+	VMOVUPS 256(DX)(R10*1), Y4
+	VMOVUPS 288(DX)(R10*1), Y5
+	VMOVUPS 384(DX)(R10*1), Y6
+	VMOVUPS 416(DX)(R10*1), Y7
+	MOVQ    CX, R8
+	MOVQ    48(AX), DI
+	ADDQ    R10, DI
+	MOVQ    SI, R9
+
+pixel:
+	VMOVUPS      (DI), Y9
+	VMOVUPS      32(DI), Y10
+	VBROADCASTSS (R8), Y8
+	VFMADD231PS  Y9, Y8, Y0
+	VFMADD231PS  Y10, Y8, Y1
+	VBROADCASTSS 4(R8), Y8
+	VFMADD231PS  Y9, Y8, Y2
+	VFMADD231PS  Y10, Y8, Y3
+	VBROADCASTSS 8(R8), Y8
+	VFMADD231PS  Y9, Y8, Y4
+	VFMADD231PS  Y10, Y8, Y5
+	VBROADCASTSS 12(R8), Y8
+	VFMADD231PS  Y9, Y8, Y6
+	VFMADD231PS  Y10, Y8, Y7
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	DECQ         R9
+	JNZ          pixel
+	VMOVUPS      Y0, (DX)(R10*1)
+	VMOVUPS      Y1, 32(DX)(R10*1)
+	VMOVUPS      Y2, 128(DX)(R10*1)
+	VMOVUPS      Y3, 160(DX)(R10*1)
+	VMOVUPS      Y4, 256(DX)(R10*1)
+	VMOVUPS      Y5, 288(DX)(R10*1)
+	VMOVUPS      Y6, 384(DX)(R10*1)
+	VMOVUPS      Y7, 416(DX)(R10*1)
+	ADDQ         $0x00000040, R10
+	CMPQ         R10, $0x00000080
+	JL           part
+	ADDQ         $0x00000010, CX
+	ADDQ         $0x00000200, DX
+	SUBQ         $0x00000004, BX
+	JG           tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseGradAVX2(a *DepthwiseGrad)
+// Requires: AVX, FMA3
+TEXT ·depthwiseGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 48(AX), DX
+	MOVQ 72(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ (AX), DI
+	MOVQ 136(AX), R8
+	MOVQ 128(AX), R9
+	SHLQ $0x07, R9
+
+vector:
+	VMOVUPS (DI), Y0
+	VMOVUPS 128(DI), Y1
+	VMOVUPS 256(DI), Y2
+	VMOVUPS 384(DI), Y3
+	VMOVUPS 512(DI), Y4
+	VMOVUPS 640(DI), Y5
+	VMOVUPS 768(DI), Y6
+	VMOVUPS 896(DI), Y7
+	VMOVUPS 1024(DI), Y8
+	MOVQ    120(AX), R10
+	MOVQ    SI, R11
+	XORQ    R12, R12
+
+pixel:
+	VMOVUPS     (R11), Y9
+	VFMADD231PS (CX)(R12*1), Y9, Y0
+	VFMADD231PS 128(CX)(R12*1), Y9, Y1
+	VFMADD231PS 256(CX)(R12*1), Y9, Y2
+	VFMADD231PS (DX)(R12*1), Y9, Y3
+	VFMADD231PS 128(DX)(R12*1), Y9, Y4
+	VFMADD231PS 256(DX)(R12*1), Y9, Y5
+	VFMADD231PS (BX)(R12*1), Y9, Y6
+	VFMADD231PS 128(BX)(R12*1), Y9, Y7
+	VFMADD231PS 256(BX)(R12*1), Y9, Y8
+	ADDQ        R9, R12
+	ADDQ        $0x00000080, R11
+	DECQ        R10
+	JNZ         pixel
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, 128(DI)
+	VMOVUPS     Y2, 256(DI)
+	VMOVUPS     Y3, 384(DI)
+	VMOVUPS     Y4, 512(DI)
+	VMOVUPS     Y5, 640(DI)
+	VMOVUPS     Y6, 768(DI)
+	VMOVUPS     Y7, 896(DI)
+	VMOVUPS     Y8, 1024(DI)
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000020, DX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000020, SI
+	ADDQ        $0x00000020, DI
+	SUBQ        $0x00000008, R8
+	JG          vector
 	VZEROUPPER
 	RET

@@ -22715,7 +22715,16 @@ TEXT ·depthwise1AVX512(SB), NOSPLIT, $0-8
 	MOVL         $0x40c00000, R8
 	VMOVD        R8, X1
 	VBROADCASTSS X1, Z1
+	CMPB         176(AX), $0x00
+	JNE          x16limits
+	MOVL         $0xff800000, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x7f800000, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Z1
 
+x16limits:
 x16:
 	CMPQ        DI, $0x00000010
 	JL          x16done
@@ -22885,7 +22894,16 @@ x16done:
 	MOVL         $0x40c00000, R8
 	VMOVD        R8, X1
 	VBROADCASTSS X1, Y1
+	CMPB         176(AX), $0x00
+	JNE          x8limits
+	MOVL         $0xff800000, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x7f800000, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
 
+x8limits:
 x8:
 	CMPQ        DI, $0x00000008
 	JL          x8done
@@ -23073,7 +23091,16 @@ TEXT ·depthwise2AVX512(SB), NOSPLIT, $0-8
 	MOVL         $0x40c00000, R8
 	VMOVD        R8, X1
 	VBROADCASTSS X1, Z1
+	CMPB         176(AX), $0x00
+	JNE          x16limits
+	MOVL         $0xff800000, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x7f800000, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Z1
 
+x16limits:
 x16:
 	CMPQ        DI, $0x00000010
 	JL          x16done
@@ -23213,7 +23240,16 @@ x16done:
 	MOVL         $0x40c00000, R8
 	VMOVD        R8, X1
 	VBROADCASTSS X1, Y1
+	CMPB         176(AX), $0x00
+	JNE          x8limits
+	MOVL         $0xff800000, R8
+	VMOVD        R8, X0
+	VBROADCASTSS X0, Y0
+	MOVL         $0x7f800000, R8
+	VMOVD        R8, X1
+	VBROADCASTSS X1, Y1
 
+x8limits:
 x8:
 	CMPQ        DI, $0x00000008
 	JL          x8done

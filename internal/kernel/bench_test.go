@@ -84,7 +84,7 @@ func BenchmarkDepthwise(b *testing.B) {
 				a := Depthwise{
 					Dst: rows[3*row:], Rows: [3][]float32{rows, rows[row:], rows[2*row:]},
 					W: filled(9 * Block), Bias: filled(Block),
-					Width: s.width, Stride: s.stride, Left: 1, NR: Block,
+					Width: s.width, Stride: s.stride, Left: 1, NR: Block, ReLU6: true,
 				}
 				for b.Loop() {
 					set.Depthwise(a)

@@ -14,6 +14,13 @@ var Generic = Set{
 	First:     firstGeneric,
 	Pool:      poolGeneric,
 	Peak:      peakGeneric,
+
+	Affine:        affineGeneric,
+	Moments:       momentsGeneric,
+	AffineGrad:    affineGradGeneric,
+	NormGrad:      normGradGeneric,
+	PointwiseGrad: pointwiseGradGeneric,
+	DepthwiseGrad: depthwiseGradGeneric,
 }
 
 // lanes is the number of sums that are computed together: as many as Go keeps in
@@ -111,7 +118,9 @@ func depthwiseGeneric(a Depthwise) {
 				dst[c] = s
 			}
 		}
-		relu6(dst)
+		if a.ReLU6 {
+			relu6(dst)
+		}
 	}
 }
 

@@ -40,6 +40,14 @@ type Set struct {
 	First     func(First)
 	Pool      func(Pool)
 	Peak      func(iterations int) (flops int) // multiplies and adds as fast as it can, for comparison
+
+	// For training.
+	Affine        func(Affine)
+	Moments       func(Moments)
+	AffineGrad    func(AffineGrad)
+	NormGrad      func(NormGrad)
+	PointwiseGrad func(PointwiseGrad)
+	DepthwiseGrad func(DepthwiseGrad)
 }
 
 // Pointwise is a 1x1 convolution into one block of output channels, with the
@@ -62,7 +70,7 @@ type Pointwise struct {
 }
 
 // Depthwise is one output row of one block of a depthwise 3x3 convolution with
-// bias and ReLU6:
+// bias and perhaps ReLU6:
 //
 //	Dst[x][c] = clamp(Bias[c] + Σji Rows[j][x*Stride-Left+i][c]*W[3*j+i][c])
 //
@@ -76,6 +84,7 @@ type Depthwise struct {
 	Stride int          // 1 or 2
 	Left   int          // columns of padding before the first: 1, or 0 at stride 2
 	NR     int          // 8, 16, 24 or 32 channels
+	ReLU6  bool
 }
 
 // OutWidth is the number of output columns.

@@ -64,6 +64,13 @@ var avx2 = Set{
 		peakAVX2(iterations)
 		return iterations * 12 * 8 * 2
 	},
+
+	Affine:        affineAVX2Set,
+	Moments:       momentsAVX2Set,
+	AffineGrad:    affineGradAVX2Set,
+	NormGrad:      normGradAVX2Set,
+	PointwiseGrad: pointwiseGradAVX2Set,
+	DepthwiseGrad: depthwiseGradAVX2Set,
 }
 
 func pointwiseAVX2(a *Pointwise) {
@@ -88,7 +95,8 @@ func depthwiseAVX2(a *Depthwise) {
 	}
 }
 
-// avx512 is the set for AVX-512 F and VL.
+// avx512 is the set for AVX-512 F and VL. For training it has AVX2's kernels,
+// which every such CPU can run.
 var avx512 = Set{
 	Name: "avx512",
 	Pointwise: func(a Pointwise) {
@@ -132,6 +140,13 @@ var avx512 = Set{
 		peakAVX512(iterations)
 		return iterations * 12 * 16 * 2
 	},
+
+	Affine:        affineAVX2Set,
+	Moments:       momentsAVX2Set,
+	AffineGrad:    affineGradAVX2Set,
+	NormGrad:      normGradAVX2Set,
+	PointwiseGrad: pointwiseGradAVX2Set,
+	DepthwiseGrad: depthwiseGradAVX2Set,
 }
 
 func pointwiseAVX512(a *Pointwise) {

@@ -12,7 +12,8 @@ func native() []*Set {
 	return nil
 }
 
-// neon is the set for arm64's Advanced SIMD.
+// neon is the set for arm64's Advanced SIMD. What only training needs is plain
+// Go.
 var neon = Set{
 	Name: "neon",
 	Pointwise: func(a Pointwise) {
@@ -47,6 +48,13 @@ var neon = Set{
 		peakNEON(iterations)
 		return iterations * 16 * 4 * 2
 	},
+
+	Affine:        affineGeneric,
+	Moments:       momentsGeneric,
+	AffineGrad:    affineGradGeneric,
+	NormGrad:      normGradGeneric,
+	PointwiseGrad: pointwiseGradGeneric,
+	DepthwiseGrad: depthwiseGradGeneric,
 }
 
 // vectorWeights is how many weights stay in a first-level cache of 32 KB beside

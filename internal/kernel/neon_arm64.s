@@ -51,7 +51,8 @@
 // The depthwise kernels walk along the input columns, 8 channels at a time. Each
 // column is loaded once, into V24 and V25, for all outputs that it counts for:
 // sums that are begun at one column and stored at a later one. The weights of
-// row j, column i are V(6j+2i) and the next. V26 is 0 and V27 is 6.
+// row j, column i are V(6j+2i) and the next. V26 is 0 and V27 is 6, or without
+// ReLU6 the infinities.
 
 #define FMLAV(d, n, m) WORD $(0x4e20cc00 | ((m)<<16) | ((n)<<5) | (d))
 
@@ -87,12 +88,21 @@
 
 // What both strides do for every 8 channels: R1 to R3 are the rows, R4 the
 // output, R5 the bias, R6 the end of the first row, R7 the end of the outputs.
+#define LIMITS \
+	MOVBU Depthwise_ReLU6(R0), R8; \
+	CBNZ R8, 5(PC); \
+	MOVD $0xff800000, R11; \
+	VDUP R11, V26.S4; \
+	MOVD $0x7f800000, R11; \
+	VDUP R11, V27.S4
+
 #define ARGS \
 	MOVD a+0(FP), R0; \
 	MOVD $0, R10; \
 	VEOR V26.B16, V26.B16, V26.B16; \
 	MOVD $0x40c00000, R11; \
 	VDUP R11, V27.S4; \
+	LIMITS; \
 	MOVD Depthwise_Dst(R0), R4; \
 	MOVD (Depthwise_Dst+8)(R0), R7; \
 	ADD  R7<<2, R4, R7; \

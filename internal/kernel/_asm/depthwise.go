@@ -57,6 +57,7 @@ func (s isa) depthwise(stride int, body func(w *walker)) {
 		w.label, w.bytes = fmt.Sprintf("x%d", bytes/4), bytes
 		free := s.file()
 		w.clamp = newClamp(&free, bytes)
+		w.clamp.unless(address(a.Field("ReLU6")), w.label+"limits")
 		w.weights, w.sums, w.x = free.take(9, bytes), free.take(3, bytes), free.take(1, bytes)[0]
 		Label(w.label)
 		CMPQ(w.channels, imm(bytes/4))

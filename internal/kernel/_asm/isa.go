@@ -89,6 +89,21 @@ func newClamp(f *file, bytes int) clamp {
 	return clamp{v[0], v[1]}
 }
 
+// unless emits the widening of the limits to the infinities where flag is 0.
+func (c clamp) unless(flag Mem, label string) {
+	CMPB(flag, Imm(0))
+	JNE(LabelRef(label))
+	t := GP32()
+	limit := func(v reg.VecPhysical, bits uint32) {
+		MOVL(U32(bits), t)
+		VMOVD(t, as(v, 16))
+		VBROADCASTSS(as(v, 16), v)
+	}
+	limit(c.zero, 0xff800000) // -Inf
+	limit(c.six, 0x7f800000)  // +Inf
+	Label(label)
+}
+
 // zero emits the clearing of registers. They must be among the first 16: the
 // instruction that clears others needs AVX-512 DQ.
 func zero(regs ...reg.VecPhysical) {

@@ -1,0 +1,154 @@
+package kernel
+
+// The kernels that only training needs. Between a convolution and the next
+// stand batch normalisation, which in training is known only after the whole
+// batch has been convolved, and ReLU6. Both are a function of one value and its
+// channel, so they are done where a convolution's output is read next:
+//
+//	h = clamp(Scale*y + Shift)
+//
+// with Scale = gamma/sqrt(var+eps) and Shift = beta - Scale*mean.
+
+// Affine is batch normalisation of one block, with the residual and ReLU6:
+//
+//	Dst[p][c] = clamp(Scale[c]*Src[p][c] + Shift[c] + Add[p][c])
+type Affine struct {
+	Dst          []float32 // [Pixels][Block]; may be Src
+	Src          []float32 // [Pixels][Block]
+	Add          []float32 // [Pixels][Block], or nil
+	Scale, Shift []float32 // [Block]
+	Pixels       int
+	NR           int // 8, 16, 24 or 32 channels; what lies behind them may be written
+	ReLU6        bool
+}
+
+// Moments adds the first and second moment of one block around Center:
+//
+//	Sum[c] += Σp Src[p][c]-Center[c]    Squares[c] += Σp (Src[p][c]-Center[c])²
+type Moments struct {
+	Src          []float32 // [Pixels][Block]
+	Center       []float32 // [Block]
+	Sum, Squares []float32 // [Block]
+	Pixels       int
+	NR           int
+}
+
+// AffineGrad is the backward pass of Affine's clamp, in place, and the two sums
+// over the batch that the gradient of a batch normalisation needs:
+//
+//	Grad[p][c] = 0 unless 0 < Scale[c]*Src[p][c]+Shift[c] < 6    (with ReLU6)
+//	Sum[c] += Σp Grad[p][c]    Dot[c] += Σp Grad[p][c]*(Src[p][c]-Mean[c])
+//
+// The gradient at the limits themselves is 0, as in PyTorch's hardtanh.
+type AffineGrad struct {
+	Grad         []float32 // [Pixels][Block]
+	Src          []float32 // [Pixels][Block]
+	Scale, Shift []float32 // [Block]
+	Mean         []float32 // [Block]
+	Sum, Dot     []float32 // [Block]
+	Pixels       int
+	NR           int
+	ReLU6        bool
+}
+
+// NormGrad is the gradient at the input of a batch normalisation, which is
+// linear in that at its output and in the input itself:
+//
+//	Dst[p][c] = A[c]*Grad[p][c] + B[c]*Src[p][c] + C[c]
+type NormGrad struct {
+	Dst     []float32 // [Pixels][Block]
+	Grad    []float32 // [Pixels][Block]
+	Src     []float32 // [Pixels][Block]
+	A, B, C []float32 // [Block]
+	Pixels  int
+	NR      int
+}
+
+// PointwiseGrad adds the gradient of a pointwise convolution's weights between
+// one block of inputs and one of outputs:
+//
+//	DW[k][n] += Σp Src[p][k]*Grad[p][n]
+//
+// for k < K rounded up to 4. What lies behind K in Src is read and must be
+// there, but reaches only rows of DW that nobody looks at.
+type PointwiseGrad struct {
+	DW     []float32 // [Block][NR]
+	Src    []float32 // [Pixels][Block]
+	Grad   []float32 // [Pixels][Block]
+	Pixels int
+	K      int // 1 to 32 input channels
+	NR     int // 8, 16, 24 or 32 output channels
+}
+
+// DepthwiseGrad adds the gradient of a depthwise convolution's weights from one
+// output row of one block:
+//
+//	DW[3*j+i][c] += Σx Rows[j][x*Stride+i][c]*Grad[x][c]
+//
+// Its input rows have their padding written out.
+type DepthwiseGrad struct {
+	DW     []float32    // [9][Block]
+	Rows   [3][]float32 // each [(Width-1)*Stride+3][Block]
+	Grad   []float32    // [Width][Block]
+	Width  int          // output columns
+	Stride int          // 1 or 2
+	NR     int          // 8, 16, 24 or 32 channels
+}
+
+func (a *Affine) check() {
+	checkNR(a.NR)
+	n := a.Pixels * Block
+	need("Pixels", a.Pixels >= 0)
+	need("Dst", len(a.Dst) >= n)
+	need("Src", len(a.Src) >= n)
+	need("Add", a.Add == nil || len(a.Add) >= n)
+	need("Scale and Shift", len(a.Scale) >= Block && len(a.Shift) >= Block)
+}
+
+func (a *Moments) check() {
+	checkNR(a.NR)
+	need("Pixels", a.Pixels >= 0)
+	need("Src", len(a.Src) >= a.Pixels*Block)
+	need("Center, Sum and Squares", min(len(a.Center), len(a.Sum), len(a.Squares)) >= Block)
+}
+
+func (a *AffineGrad) check() {
+	checkNR(a.NR)
+	n := a.Pixels * Block
+	need("Pixels", a.Pixels >= 0)
+	need("Grad", len(a.Grad) >= n)
+	need("Src", len(a.Src) >= n)
+	need("Scale, Shift and Mean", min(len(a.Scale), len(a.Shift), len(a.Mean)) >= Block)
+	need("Sum and Dot", len(a.Sum) >= Block && len(a.Dot) >= Block)
+}
+
+func (a *NormGrad) check() {
+	checkNR(a.NR)
+	n := a.Pixels * Block
+	need("Pixels", a.Pixels >= 0)
+	need("Dst", len(a.Dst) >= n)
+	need("Grad", len(a.Grad) >= n)
+	need("Src", len(a.Src) >= n)
+	need("A, B and C", min(len(a.A), len(a.B), len(a.C)) >= Block)
+}
+
+func (a *PointwiseGrad) check() {
+	checkNR(a.NR)
+	n := a.Pixels * Block
+	need("Pixels", a.Pixels >= 0)
+	need("K", a.K >= 1 && a.K <= Block)
+	need("DW", len(a.DW) >= Block*a.NR)
+	need("Src", len(a.Src) >= n)
+	need("Grad", len(a.Grad) >= n)
+}
+
+func (a *DepthwiseGrad) check() {
+	checkNR(a.NR)
+	need("Width", a.Width >= 1)
+	need("Stride", a.Stride == 1 || a.Stride == 2)
+	need("DW", len(a.DW) >= 9*Block)
+	need("Grad", len(a.Grad) >= a.Width*Block)
+	for _, row := range a.Rows {
+		need("Rows", len(row) >= ((a.Width-1)*a.Stride+3)*Block)
+	}
+}

@@ -1,0 +1,59 @@
+//go:build !purego
+
+package kernel
+
+// gradPixels is how many pixels of two blocks stay in a first-level cache of
+// 32 KB while assembly goes over them tile by tile.
+const gradPixels = 96
+
+func affineAVX2Set(a Affine) {
+	a.check()
+	if a.Add != nil {
+		affineAddAVX2(&a)
+	} else {
+		affineAVX2(&a)
+	}
+}
+
+func momentsAVX2Set(a Moments) {
+	a.check()
+	momentsAVX2(&a)
+}
+
+func affineGradAVX2Set(a AffineGrad) {
+	a.check()
+	if a.ReLU6 {
+		affineGradAVX2(&a)
+	} else {
+		linearGradAVX2(&a)
+	}
+}
+
+func normGradAVX2Set(a NormGrad) {
+	a.check()
+	normGradAVX2(&a)
+}
+
+func pointwiseGradAVX2Set(a PointwiseGrad) {
+	a.check()
+	for part := a; a.Pixels > 0; {
+		part.Pixels = min(gradPixels, a.Pixels)
+		switch a.NR {
+		case 8:
+			pointwiseGrad8AVX2(&part)
+		case 16:
+			pointwiseGrad16AVX2(&part)
+		case 24:
+			pointwiseGrad24AVX2(&part)
+		case 32:
+			pointwiseGrad32AVX2(&part)
+		}
+		a.Pixels -= part.Pixels
+		part.Src, part.Grad = part.Src[part.Pixels*Block:], part.Grad[part.Pixels*Block:]
+	}
+}
+
+func depthwiseGradAVX2Set(a DepthwiseGrad) {
+	a.check()
+	depthwiseGradAVX2(&a)
+}

@@ -1,0 +1,87 @@
+package kernel
+
+func affineGeneric(a Affine) {
+	a.check()
+	scale, shift := a.Scale[:a.NR], a.Shift[:a.NR]
+	for p := range a.Pixels {
+		dst, src := a.Dst[p*Block:][:a.NR], a.Src[p*Block:][:a.NR]
+		for c, v := range src {
+			dst[c] = scale[c]*v + shift[c]
+		}
+		if a.Add != nil {
+			for c, v := range a.Add[p*Block:][:a.NR] {
+				dst[c] += v
+			}
+		}
+		if a.ReLU6 {
+			relu6(dst)
+		}
+	}
+}
+
+func momentsGeneric(a Moments) {
+	a.check()
+	center, sum, squares := a.Center[:a.NR], a.Sum[:a.NR], a.Squares[:a.NR]
+	for p := range a.Pixels {
+		for c, v := range a.Src[p*Block:][:a.NR] {
+			d := v - center[c]
+			sum[c] += d
+			squares[c] += d * d
+		}
+	}
+}
+
+func affineGradGeneric(a AffineGrad) {
+	a.check()
+	scale, shift, mean := a.Scale[:a.NR], a.Shift[:a.NR], a.Mean[:a.NR]
+	sum, dot := a.Sum[:a.NR], a.Dot[:a.NR]
+	for p := range a.Pixels {
+		grad, src := a.Grad[p*Block:][:a.NR], a.Src[p*Block:][:a.NR]
+		for c, v := range src {
+			if z := scale[c]*v + shift[c]; a.ReLU6 && !(0 < z && z < 6) {
+				grad[c] = 0
+			}
+			sum[c] += grad[c]
+			dot[c] += grad[c] * (v - mean[c])
+		}
+	}
+}
+
+func normGradGeneric(a NormGrad) {
+	a.check()
+	ka, kb, kc := a.A[:a.NR], a.B[:a.NR], a.C[:a.NR]
+	for p := range a.Pixels {
+		dst, grad, src := a.Dst[p*Block:][:a.NR], a.Grad[p*Block:][:a.NR], a.Src[p*Block:][:a.NR]
+		for c, v := range src {
+			dst[c] = ka[c]*grad[c] + (kb[c]*v + kc[c])
+		}
+	}
+}
+
+func pointwiseGradGeneric(a PointwiseGrad) {
+	a.check()
+	for p := range a.Pixels {
+		grad := a.Grad[p*Block:][:a.NR]
+		for k, v := range a.Src[p*Block:][:a.K] {
+			dw := a.DW[k*a.NR:][:len(grad)]
+			for n, g := range grad {
+				dw[n] += v * g
+			}
+		}
+	}
+}
+
+func depthwiseGradGeneric(a DepthwiseGrad) {
+	a.check()
+	for x := range a.Width {
+		grad := a.Grad[x*Block:][:a.NR]
+		for j, row := range a.Rows {
+			for i := range 3 {
+				in, dw := row[(x*a.Stride+i)*Block:][:len(grad)], a.DW[(3*j+i)*Block:][:len(grad)]
+				for c, g := range grad {
+					dw[c] += in[c] * g
+				}
+			}
+		}
+	}
+}

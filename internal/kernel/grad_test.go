@@ -1,0 +1,176 @@
+package kernel
+
+import (
+	"math"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// TestGrad compares the kernels for training with float64 sums over random
+// shapes.
+func TestGrad(t *testing.T) {
+	eachSet(t, func(t *testing.T, set *Set) {
+		rapid.Check(t, func(t *rapid.T) {
+			m := newMemory(rapid.Uint64().Draw(t, "seed"))
+			nr := 8 * rapid.IntRange(1, 4).Draw(t, "NR/8")
+			pixels := rapid.IntRange(1, 250).Draw(t, "pixels")
+			relu6 := rapid.Bool().Draw(t, "ReLU6")
+			checkAffine(t, set, m, pixels, nr, relu6, rapid.Bool().Draw(t, "add"))
+			checkMoments(t, set, m, pixels, nr)
+			checkAffineGrad(t, set, m, pixels, nr, relu6)
+			checkNormGrad(t, set, m, pixels, nr)
+			checkPointwiseGrad(t, set, m, pixels, rapid.IntRange(1, Block).Draw(t, "K"), nr)
+			checkDepthwiseGrad(t, set, m, rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 2).Draw(t, "stride"), nr)
+			m.intact(t)
+		})
+	})
+}
+
+// wide returns n random floats around both limits of ReLU6.
+func (m *memory) wide(n int) []float32 {
+	s := m.floats(n)
+	for i := range s {
+		s[i] = 3 + 6*s[i]
+	}
+	return s
+}
+
+func checkAffine(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6, add bool) {
+	a := Affine{
+		Dst: m.floats(pixels * Block), Src: m.wide(pixels * Block), Scale: m.floats(Block), Shift: m.wide(Block),
+		Pixels: pixels, NR: nr, ReLU6: relu6,
+	}
+	if add {
+		a.Add = m.floats(pixels * Block)
+	}
+	set.Affine(a)
+	for p := range pixels {
+		for c := range nr {
+			var s sum
+			s.add(float64(a.Shift[c]))
+			s.add(float64(a.Scale[c]) * float64(a.Src[p*Block+c]))
+			if add {
+				s.add(float64(a.Add[p*Block+c]))
+			}
+			s.check(t, relu6, a.Dst[p*Block+c], "affine: pixel %d channel %d", p, c)
+		}
+	}
+}
+
+func checkMoments(t rapid.TB, set *Set, m *memory, pixels, nr int) {
+	a := Moments{
+		Src: m.wide(pixels * Block), Center: m.wide(Block), Sum: m.floats(Block), Squares: m.floats(Block),
+		Pixels: pixels, NR: nr,
+	}
+	sums, squares := make([]sum, nr), make([]sum, nr)
+	for c := range nr {
+		sums[c].add(float64(a.Sum[c]))
+		squares[c].add(float64(a.Squares[c]))
+		for p := range pixels {
+			d := float64(a.Src[p*Block+c] - a.Center[c])
+			sums[c].add(d)
+			squares[c].add(d * d)
+		}
+	}
+	set.Moments(a)
+	for c := range nr {
+		sums[c].check(t, false, a.Sum[c], "sum of channel %d", c)
+		squares[c].check(t, false, a.Squares[c], "squares of channel %d", c)
+	}
+}
+
+func checkAffineGrad(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6 bool) {
+	a := AffineGrad{
+		Grad: m.floats(pixels * Block), Src: m.wide(pixels * Block),
+		Scale: m.floats(Block), Shift: m.wide(Block), Mean: m.wide(Block), Sum: m.floats(Block), Dot: m.floats(Block),
+		Pixels: pixels, NR: nr, ReLU6: relu6,
+	}
+	a.Scale[0], a.Shift[0], a.Src[0] = 1, 0, 0 // at a limit
+	want := append([]float32(nil), a.Grad...)
+	sums, dots := make([]sum, nr), make([]sum, nr)
+	for c := range nr {
+		sums[c].add(float64(a.Sum[c]))
+		dots[c].add(float64(a.Dot[c]))
+		for p := range pixels {
+			i := p*Block + c
+			// One rounding, as a fused multiply-add has: a value next to a limit is
+			// on the same side for all.
+			z := float32(math.FMA(float64(a.Scale[c]), float64(a.Src[i]), float64(a.Shift[c])))
+			if relu6 && !(0 < z && z < 6) {
+				want[i] = 0
+			}
+			sums[c].add(float64(want[i]))
+			dots[c].add(float64(want[i]) * float64(a.Src[i]-a.Mean[c]))
+		}
+	}
+	set.AffineGrad(a)
+	for c := range nr {
+		for p := range pixels {
+			if got := a.Grad[p*Block+c]; got != want[p*Block+c] {
+				t.Fatalf("gradient of pixel %d channel %d: %v, want %v", p, c, got, want[p*Block+c])
+			}
+		}
+		sums[c].check(t, false, a.Sum[c], "sum of channel %d", c)
+		dots[c].check(t, false, a.Dot[c], "dot of channel %d", c)
+	}
+}
+
+func checkNormGrad(t rapid.TB, set *Set, m *memory, pixels, nr int) {
+	a := NormGrad{
+		Dst: m.floats(pixels * Block), Grad: m.floats(pixels * Block), Src: m.floats(pixels * Block),
+		A: m.floats(Block), B: m.floats(Block), C: m.floats(Block), Pixels: pixels, NR: nr,
+	}
+	set.NormGrad(a)
+	for p := range pixels {
+		for c := range nr {
+			i := p*Block + c
+			var s sum
+			s.add(float64(a.C[c]))
+			s.add(float64(a.B[c]) * float64(a.Src[i]))
+			s.add(float64(a.A[c]) * float64(a.Grad[i]))
+			s.check(t, false, a.Dst[i], "norm gradient: pixel %d channel %d", p, c)
+		}
+	}
+}
+
+func checkPointwiseGrad(t rapid.TB, set *Set, m *memory, pixels, k, nr int) {
+	a := PointwiseGrad{
+		DW: m.floats(Block * nr), Src: m.floats(pixels * Block), Grad: m.floats(pixels * Block),
+		Pixels: pixels, K: k, NR: nr,
+	}
+	want := make([]sum, k*nr)
+	for i := range want {
+		want[i].add(float64(a.DW[i]))
+		for p := range pixels {
+			want[i].add(float64(a.Src[p*Block+i/nr]) * float64(a.Grad[p*Block+i%nr]))
+		}
+	}
+	set.PointwiseGrad(a)
+	for i := range want {
+		want[i].check(t, false, a.DW[i], "%d pixels, K %d, NR %d: weight %d, %d", pixels, k, nr, i/nr, i%nr)
+	}
+}
+
+func checkDepthwiseGrad(t rapid.TB, set *Set, m *memory, width, stride, nr int) {
+	a := DepthwiseGrad{DW: m.floats(9 * Block), Grad: m.floats(width * Block), Width: width, Stride: stride, NR: nr}
+	for j := range a.Rows {
+		a.Rows[j] = m.floats(((width-1)*stride + 3) * Block)
+	}
+	var want [9][Block]sum
+	for tap := range want {
+		for c := range nr {
+			want[tap][c].add(float64(a.DW[tap*Block+c]))
+			for x := range width {
+				in := a.Rows[tap/3][(x*stride+tap%3)*Block+c]
+				want[tap][c].add(float64(in) * float64(a.Grad[x*Block+c]))
+			}
+		}
+	}
+	set.DepthwiseGrad(a)
+	for tap := range want {
+		for c := range nr {
+			want[tap][c].check(t, false, a.DW[tap*Block+c], "width %d, stride %d: tap %d channel %d", width, stride, tap, c)
+		}
+	}
+}
