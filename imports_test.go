@@ -11,7 +11,7 @@ import (
 // "" is the root package. internal/testenv is for tests only.
 var order = []string{
 	"cmd/mobilenet", "bench/newmodel", "conformance", "serve", "", "train", "quant", "diagram", "engine", "onnx", "internal/hub", "checkpoint",
-	"dataset", "vision", "model", "internal/kernel", "internal/atomicfile", "internal/half", "internal/testenv",
+	"dataset", "vision", "model", "internal/kernel", "internal/atomicfile", "internal/half", "internal/jpeg", "internal/testenv",
 }
 
 // heavy packages are not for every program that classifies a photo.

@@ -6,6 +6,8 @@ import (
 	"image/color"
 	"image/gif"
 	"io"
+
+	"github.com/mobilenet-go/mobilenet/internal/jpeg"
 )
 
 // FromImage returns the pixels of src as Pillow's convert("RGB") does: alpha is
@@ -20,11 +22,10 @@ func FromImage(src image.Image) *Image {
 		return m
 	}
 	b := src.Bounds()
-	dst := NewImage(b.Dx(), b.Dy())
 	if m, ok := src.(*image.YCbCr); ok {
-		fromYCbCr(dst, m)
-		return dst
+		return &Image{b.Dx(), b.Dy(), jpeg.FromYCbCr(m)}
 	}
+	dst := NewImage(b.Dx(), b.Dy())
 	for y := range dst.H {
 		convertRow(dst.row(y), src, b, b.Min.Y+y)
 	}

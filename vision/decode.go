@@ -5,13 +5,14 @@ import (
 	"fmt"
 	"image"
 	"image/gif"
-	"image/jpeg"
 	"image/png"
 	"io"
 
 	"golang.org/x/image/bmp"
 	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
+
+	"github.com/mobilenet-go/mobilenet/internal/jpeg"
 )
 
 // DefaultMaxPixels is how many pixels an image may have if DecodeOptions says
@@ -28,18 +29,31 @@ type DecodeOptions struct {
 type format struct {
 	name   string
 	match  func(data []byte) bool
-	config func(io.Reader) (image.Config, error)
-	decode func(io.Reader) (image.Image, error)
+	config func(data []byte) (image.Config, error)
+	decode func(data []byte) (image.Image, error)
 }
 
 var formats = []format{
-	{"JPEG", prefix("\xff\xd8"), jpeg.DecodeConfig, jpeg.Decode},
-	{"PNG", prefix("\x89PNG\r\n\x1a\n"), png.DecodeConfig, png.Decode},
-	{"GIF", prefix("GIF8"), gif.DecodeConfig, decodeGIF},
-	{"WebP", isWebP, webp.DecodeConfig, decodeWebP},
-	{"BMP", prefix("BM"), bmp.DecodeConfig, bmp.Decode},
-	{"TIFF", prefix("II*\x00"), tiff.DecodeConfig, tiff.Decode},
-	{"TIFF", prefix("MM\x00*"), tiff.DecodeConfig, tiff.Decode},
+	{"JPEG", prefix("\xff\xd8"), jpeg.Config, decodeJPEG},
+	{"PNG", prefix("\x89PNG\r\n\x1a\n"), read(png.DecodeConfig), read(png.Decode)},
+	{"GIF", prefix("GIF8"), read(gif.DecodeConfig), read(decodeGIF)},
+	{"WebP", isWebP, read(webp.DecodeConfig), read(decodeWebP)},
+	{"BMP", prefix("BM"), read(bmp.DecodeConfig), read(bmp.Decode)},
+	{"TIFF", prefix("II*\x00"), read(tiff.DecodeConfig), read(tiff.Decode)},
+	{"TIFF", prefix("MM\x00*"), read(tiff.DecodeConfig), read(tiff.Decode)},
+}
+
+// read lets f, which reads from a Reader, read from bytes.
+func read[T any](f func(io.Reader) (T, error)) func([]byte) (T, error) {
+	return func(data []byte) (T, error) { return f(bytes.NewReader(data)) }
+}
+
+func decodeJPEG(data []byte) (image.Image, error) {
+	pix, w, h, err := jpeg.Decode(data)
+	if err != nil {
+		return nil, err
+	}
+	return &Image{w, h, pix}, nil
 }
 
 func prefix(magic string) func([]byte) bool {
@@ -59,14 +73,14 @@ func Decode(data []byte, o DecodeOptions) (*Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := f.config(bytes.NewReader(data))
+	c, err := f.config(data)
 	if err != nil {
 		return nil, &FormatError{f.name, err}
 	}
 	if err := checkSize(c, o.MaxPixels); err != nil {
 		return nil, err
 	}
-	src, err := f.decode(bytes.NewReader(data))
+	src, err := f.decode(data)
 	if err != nil {
 		return nil, &FormatError{f.name, err}
 	}

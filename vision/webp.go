@@ -85,3 +85,5 @@ func videoToRGB(dst, luma, cb, cr []byte) {
 		d[0], d[1], d[2] = clip(r>>6), clip(g>>6), clip(b>>6)
 	}
 }
+
+func clip(v int32) byte { return byte(min(max(v, 0), 255)) }

@@ -1,0 +1,79 @@
+package jpeg
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"encoding/json"
+	"hash/crc32"
+	"io"
+	"os"
+	"testing"
+)
+
+// A golden file is what testdata/golden.py writes about a picture.
+type golden struct {
+	File string
+	Size [2]int
+	CRC  uint32
+	data []byte
+}
+
+func readGolden(t testing.TB) []golden {
+	t.Helper()
+	index, err := os.ReadFile("testdata/golden.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var g struct{ Files []golden }
+	if err := json.Unmarshal(index, &g); err != nil {
+		t.Fatal(err)
+	}
+	packed, err := os.Open("testdata/golden.tar.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	z, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := tar.NewReader(z)
+	for i := range g.Files {
+		h, err := r.Next()
+		if err != nil || h.Name != g.Files[i].File {
+			t.Fatalf("%v, want file %s: %v", h, g.Files[i].File, err)
+		}
+		if g.Files[i].data, err = io.ReadAll(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return g.Files
+}
+
+// TestGolden compares with Pillow, to the byte, on every set of kernels.
+func TestGolden(t *testing.T) {
+	for _, g := range readGolden(t) {
+		for name, k := range sets() {
+			pix, w, h, err := decode(g.data, k)
+			if err != nil {
+				t.Errorf("%s: %v", g.File, err)
+				continue
+			}
+			if [2]int{w, h} != g.Size || crc32.ChecksumIEEE(pix) != g.CRC {
+				t.Errorf("%s with %s kernels: %dx%d differs from Pillow's %v", g.File, name, w, h, g.Size)
+			}
+		}
+	}
+}
+
+// TestConfig: the size is known without the pixels.
+func TestConfig(t *testing.T) {
+	for _, g := range readGolden(t) {
+		head, _, _ := bytes.Cut(g.data, []byte("\xff\xda"))
+		c, err := Config(head)
+		if err != nil || [2]int{c.Width, c.Height} != g.Size {
+			t.Errorf("%s: %+v: %v", g.File, c, err)
+		}
+	}
+}

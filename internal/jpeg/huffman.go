@@ -1,0 +1,138 @@
+package jpeg
+
+// lutBits is how many bits a look-up resolves at once: at quality 90, nine in ten
+// AC coefficients with their value's bits. The tables of a colour file then take
+// 16 KB, half of a first-level cache.
+const lutBits = 10
+
+// A huffTable is a Huffman code of symbols r<<4 | s: r zeroes are skipped and s
+// bits of a value follow.
+//
+// lut is indexed with the next bits. If they hold code and value, an entry is
+//
+//	value<<16 | r<<8 | bits of both
+//
+// if only the code, or if there is no value, symbol<<8 | bits of the code, and 0
+// if the code is longer. A value with s > 0 is never 0, which tells the first
+// kind from the others.
+type huffTable struct {
+	lut    [1 << lutBits]uint32
+	limit  [17]uint32 // codes of n bits are below limit[n]>>(16-n)
+	offset [17]int32  // from a code of n bits to its place in vals
+	vals   [256]byte
+}
+
+// huffmanTables reads Huffman tables (B.2.4.2).
+func (d *decoder) huffmanTables(body []byte) error {
+	for len(body) > 0 {
+		if len(body) < 17 {
+			return FormatError("DHT has wrong length")
+		}
+		class, id := body[0]>>4, body[0]&15
+		if class > 1 {
+			return FormatError("bad Tc value")
+		}
+		if id > 3 || d.baseline && id > 1 {
+			return FormatError("bad Th value")
+		}
+		counts := body[1:17]
+		n := 0
+		for _, c := range counts {
+			n += int(c)
+		}
+		switch {
+		case n == 0:
+			return FormatError("Huffman table has zero length")
+		case n > 256:
+			return FormatError("Huffman table has excessive length")
+		case len(body) < 17+n:
+			return FormatError("DHT has wrong length")
+		}
+		vals := body[17 : 17+n]
+		if class == 0 {
+			for _, v := range vals {
+				if v > 15 {
+					return UnsupportedError("excessive DC component")
+				}
+			}
+		}
+		t, err := newHuffTable(counts, vals)
+		if err != nil {
+			return err
+		}
+		d.huff[class][id] = t
+		body = body[17+n:]
+	}
+	return nil
+}
+
+// newHuffTable makes the table of a canonical code: counts[n-1] symbols have
+// codes of n bits.
+func newHuffTable(counts, vals []byte) (*huffTable, error) {
+	t := new(huffTable)
+	copy(t.vals[:], vals)
+	code, next := uint32(0), 0
+	for i, count := range counts {
+		n := i + 1
+		code <<= 1
+		t.offset[n] = int32(next) - int32(code)
+		for range count {
+			if code >= 1<<n {
+				return nil, FormatError("bad Huffman table")
+			}
+			if n <= lutBits {
+				t.enter(code, n, vals[next])
+			}
+			code++
+			next++
+		}
+		t.limit[n] = code << (16 - n)
+	}
+	return t, nil
+}
+
+// enter fills in the entries that begin with a code of n bits.
+func (t *huffTable) enter(code uint32, n int, symbol byte) {
+	free := lutBits - n
+	first := code << free
+	run, size := uint32(symbol>>4), int(symbol&15)
+	for tail := range uint32(1) << free {
+		e := uint32(symbol)<<8 | uint32(n)
+		if size > 0 && size <= free {
+			e = uint32(extend(tail>>(free-size), uint(size)))<<16 | run<<8 | uint32(n+size)
+		}
+		t.lut[first+tail] = e
+	}
+}
+
+// extend returns the value that size bits, at least one, stand for (F.2.2.1).
+func extend(raw uint32, size uint) int32 {
+	v := int32(raw)
+	if v < 1<<(size-1) {
+		v -= 1<<size - 1
+	}
+	return v
+}
+
+// symbol returns the symbol that acc, whose highest bit is next, begins with and
+// the bits of its code; 0 bits if that is no code.
+func (t *huffTable) symbol(acc uint64) (symbol byte, n uint) {
+	next := uint32(acc >> 48)
+	for n := 1; n <= 16; n++ {
+		if next < t.limit[n] {
+			return t.vals[byte(t.offset[n]+int32(next>>(16-n)))], uint(n)
+		}
+	}
+	return 0, 0
+}
+
+// long resolves what lut does not. It returns the value, 0 if there is none, and
+// r<<8 | bits as in lut; all 0 if there is no such code.
+func (t *huffTable) long(acc uint64) (value int32, e uint32) {
+	symbol, n := t.symbol(acc)
+	if size := uint(symbol & 15); size > 0 {
+		value = extend(uint32(acc<<(n&63)>>((64-size)&63)), size)
+		n += size
+	}
+	return value, uint32(symbol>>4)<<8 | uint32(n)
+}

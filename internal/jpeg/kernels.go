@@ -1,0 +1,12 @@
+package jpeg
+
+// kernels are the inner loops that CPUs have vector instructions for. Every set
+// gives the same bytes.
+type kernels struct {
+	idct   func(q *queue)
+	blend  func(sums []uint16, near, far []byte)
+	spread func(dst []byte, sums []uint16, even, odd uint16)
+	rgb    func(dst, luma, cb, cr []byte)
+}
+
+var generic = kernels{idctGeneric, blendGeneric, spreadGeneric, rgbGeneric}
