@@ -6,6 +6,7 @@ the best runs, and, in brackets, of the medians.
 """
 import argparse
 import csv
+import importlib.util
 import json
 import multiprocessing
 import os
@@ -28,6 +29,9 @@ from PIL import Image
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
 
+# torch for CPUs comes with the system; pip's carries gigabytes of CUDA.
+TORCH_PYTHON = os.environ.get("MOBILENET_BENCH_TORCH", "/usr/bin/python3")
+
 
 class Ours:
     """mobilenet bench, as a process a round."""
@@ -44,55 +48,151 @@ class Ours:
         return r["min_ms"], r["median_ms"]
 
 
-class ONNXRuntime:
+class Peer:
+    """A peer measured in this process: run is one batch."""
+
+    def time(self, runs):
+        """Returns the least and the median of as many runs, in milliseconds."""
+        for _ in range(3):
+            self.run()
+        took = []
+        for _ in range(runs):
+            start = time.perf_counter()
+            self.run()
+            took.append(1000 * (time.perf_counter() - start))
+        return min(took), statistics.median(took)
+
+
+class ONNXRuntime(Peer):
     name = "ONNX Runtime"
 
-    def __init__(self, path, threads):
+    def __init__(self, path, c):
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = c.threads
         options.inter_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.x = c.input()
 
-    def run(self, x):
-        self.session.run(None, {"images": x})
+    @staticmethod
+    def version():
+        return onnxruntime.__version__
+
+    def run(self):
+        self.session.run(None, {"images": self.x})
 
 
-class OpenVINO:
+class OpenVINO(Peer):
     name = "OpenVINO"
 
-    def __init__(self, path, threads):
+    def __init__(self, path, c):
         import openvino
-        self.model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"})
+        self.model = openvino.Core().compile_model(path, "CPU", {"INFERENCE_NUM_THREADS": c.threads, "INFERENCE_PRECISION_HINT": "f32"})
         self.request = self.model.create_infer_request()
+        self.x = c.input()
 
-    def run(self, x):
-        self.request.infer([x])
+    @staticmethod
+    def version():
+        import openvino
+        return openvino.__version__.split("-")[0]
+
+    def run(self):
+        self.request.infer([self.x])
+
+
+class NCNN(Peer):
+    """Has no batches: they are run image by image."""
+    name = "ncnn"
+
+    def __init__(self, path, c):
+        import ncnn
+        self.net = ncnn.Net()
+        self.net.opt.num_threads = c.threads
+        param, weights = self.convert(path, c)
+        if self.net.load_param(param) != 0 or self.net.load_model(weights) != 0:
+            raise RuntimeError("ncnn can't load " + param)
+        self.images = [ncnn.Mat(image) for image in c.input()]
+
+    @staticmethod
+    def convert(path, c):
+        stem = os.path.join(os.path.dirname(path), "ncnn_w%s_r%d" % (c.width, c.resolution))
+        if not os.path.exists(stem + ".param"):
+            subprocess.run([pnnx(), path, "inputshape=[1,3,%d,%d]" % (c.resolution, c.resolution), "fp16=0",
+                            "ncnnparam=%s.param" % stem, "ncnnbin=%s.bin" % stem], check=True, capture_output=True, cwd=os.path.dirname(path))
+        return stem + ".param", stem + ".bin"
+
+    @staticmethod
+    def version():
+        import ncnn
+        if not os.path.exists(pnnx()):
+            raise ImportError("pnnx is not installed")
+        return ncnn.__version__
+
+    def run(self):
+        for image in self.images:
+            extractor = self.net.create_extractor()
+            extractor.input("in0", image)
+            extractor.extract("out0")
+
+
+def pnnx():
+    """The converter's program. Importing its package would need torch."""
+    spec = importlib.util.find_spec("pnnx")
+    if spec is None:
+        raise ImportError("pnnx is not installed")
+    return os.path.join(os.path.dirname(spec.origin), "pnnx")
+
+
+class PyTorch:
+    """torchvision's network in TorchScript, in an interpreter of its own."""
+    name = "PyTorch"
+
+    def __init__(self, path, c):
+        script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torchinfer.py")
+        self.process = subprocess.Popen([TORCH_PYTHON, script, str(c.width), str(c.resolution), str(c.batch), str(c.threads)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        self.process.stdout.readline()
+
+    @staticmethod
+    def version():
+        code = "import torch, torchvision; print(torch.__version__)"
+        try:
+            out = subprocess.run([TORCH_PYTHON, "-c", code], capture_output=True, text=True)
+        except OSError as e:
+            raise ImportError(e)
+        if out.returncode != 0:
+            raise ImportError("%s has no torch and torchvision" % TORCH_PYTHON)
+        return out.stdout.strip()
+
+    def time(self, runs):
+        self.process.stdin.write("%d\n" % runs)
+        least, median = self.process.stdout.readline().split()
+        return float(least), float(median)
+
+    def __del__(self):
+        self.process.stdin.close()
+        self.process.wait()
 
 
 def peers():
-    out = [ONNXRuntime]
-    try:
-        import openvino  # noqa: F401
-        out.append(OpenVINO)
-    except ImportError:
-        print("skipped: openvino is not installed", file=sys.stderr)
+    """Returns the peers that are installed here, and their versions."""
+    out = {}
+    for kind in (ONNXRuntime, OpenVINO, NCNN, PyTorch):
+        try:
+            out[kind] = kind.version()
+        except ImportError as e:
+            print("skipped: %s: %s" % (kind.name, e), file=sys.stderr)
     return out
-
-
-def time_peer(peer, x, runs):
-    for _ in range(3):
-        peer.run(x)
-    took = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        peer.run(x)
-        took.append(1000 * (time.perf_counter() - start))
-    return min(took), statistics.median(took)
 
 
 class Case:
     def __init__(self, what, threads=1, batch=1, width=1.0, resolution=224, cpu=""):
         self.what, self.threads, self.batch, self.width, self.resolution, self.cpu = what, threads, batch, width, resolution, cpu
+
+    def single(self):
+        return Case(self.what, self.threads, 1, self.width, self.resolution, self.cpu)
+
+    def input(self):
+        return np.random.default_rng(1).standard_normal((self.batch, 3, self.resolution, self.resolution), np.float32)
 
 
 def export(tools, c, folder):
@@ -105,20 +205,22 @@ def export(tools, c, folder):
     return path
 
 
-def measure(tools, c, folder, rounds, runs):
-    """Returns rows (what, peer, our min, our median, their min, their median)."""
+def measure(tools, kinds, c, folder, rounds, runs):
+    """Returns the kernels' name and rows (peer, (our min, our median), (their min, their median))."""
     ours = Ours(tools.mobilenet, c.cpu)
-    x = np.random.default_rng(1).standard_normal((c.batch, 3, c.resolution, c.resolution), np.float32)
-    path = export(tools, c, folder)
-    theirs = [kind(path, c.threads) for kind in peers()]
+    # ncnn's converter takes the network for one image.
+    theirs = [kind(export(tools, c.single() if kind is NCNN else c, folder), c) for kind in kinds]
     mine, other = [], {p.name: [] for p in theirs}
     per = max(3, runs // c.batch)
     for _ in range(rounds):
         mine.append(ours.round(c, per))
         for p in theirs:
-            other[p.name].append(time_peer(p, x, per))
-    best = lambda v: (min(a for a, _ in v), statistics.median(b for _, b in v))
-    return ours.last["cpu"], [(name, best(mine), best(v)) for name, v in other.items()]
+            other[p.name].append(p.time(per))
+    return ours.last["cpu"], [(name, summary(mine), summary(v)) for name, v in other.items()]
+
+
+def summary(rounds):
+    return min(a for a, _ in rounds), statistics.median(b for _, b in rounds)
 
 
 def photos(folder, n):
@@ -132,7 +234,7 @@ def photos(folder, n):
 
 def classify_part(args):
     path, files = args
-    session = ONNXRuntime(path, 1).session
+    session = ONNXRuntime(path, Case("")).session
     for f in files:
         im = Image.open(f).convert("RGB").resize((341, 256), Image.BILINEAR).crop((58, 16, 282, 240))
         x = (np.asarray(im, np.float32) / 255 - MEAN) / STD
@@ -196,11 +298,12 @@ def main():
         Case("batch 1, 1 thread, avx2", cpu="avx2") if platform.machine() == "x86_64" else None,
         Case("batch 1, 1 thread, plain Go", cpu="generic"),
     ]
+    kinds = peers()
     rows = [["what", "kernels", "peer", "ours min", "median", "theirs min", "median", "unit", "ratio of min", "of medians"]]
     with tempfile.TemporaryDirectory() as folder:
         for c in filter(None, cases):
             print(c.what, file=sys.stderr)
-            cpu, results = measure(a, c, folder, rounds, runs)
+            cpu, results = measure(a, kinds, c, folder, rounds, runs)
             for peer, (m0, m1), (t0, t1) in results:
                 rows.append([c.what, cpu, peer] + ["%.2f" % v for v in (m0, m1, t0, t1)] + ["ms", "%.2f" % (m0 / t0), "%.2f" % (m1 / t1)])
         mine, other, single = pipeline(a, folder, rounds, 60 if a.quick else 200)
@@ -213,8 +316,9 @@ def main():
     model = platform.processor()
     if os.path.exists("/proc/cpuinfo"):
         model = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), model)
-    print("%s, %d cores; ONNX Runtime %s, numpy %s, Pillow %s; %d rounds\n" % (
-        model, os.cpu_count(), onnxruntime.__version__, np.__version__, Image.__version__, rounds))
+    versions = ["%s %s" % (kind.name, version) for kind, version in kinds.items()]
+    print("%s, %d cores; %s; numpy %s, Pillow %s; %d rounds\n" % (
+        model, os.cpu_count(), ", ".join(versions), np.__version__, Image.__version__, rounds))
     lines = ["| " + " | ".join(r) + " |" for r in rows]
     lines.insert(1, "|" + "---|" * len(rows[0]))
     print("\n".join(lines))
