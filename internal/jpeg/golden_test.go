@@ -54,14 +54,14 @@ func readGolden(t testing.TB) []golden {
 // TestGolden compares with Pillow, to the byte, on every set of kernels.
 func TestGolden(t *testing.T) {
 	for _, g := range readGolden(t) {
-		for name, k := range sets() {
+		for _, k := range sets() {
 			pix, w, h, err := decode(g.data, k)
 			if err != nil {
 				t.Errorf("%s: %v", g.File, err)
 				continue
 			}
 			if [2]int{w, h} != g.Size || crc32.ChecksumIEEE(pix) != g.CRC {
-				t.Errorf("%s with %s kernels: %dx%d differs from Pillow's %v", g.File, name, w, h, g.Size)
+				t.Errorf("%s with %s kernels: %dx%d differs from Pillow's %v", g.File, k.name, w, h, g.Size)
 			}
 		}
 	}

@@ -1,3 +1,6 @@
+//go:build purego || !amd64
+
 package jpeg
 
-func fastest() kernels { return generic }
+// native returns the sets of kernels with assembly that this CPU can run.
+func native() []kernels { return nil }
