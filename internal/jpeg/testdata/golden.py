@@ -39,7 +39,7 @@ CMYK_PATCHES = {
 MCU = {"444": (1, 1), "422": (2, 1), "420": (2, 2)}
 
 
-def scene(w, h, rng, noise=20):
+def scene(w, h, rng, noise=8):
     """Slopes, an edge and some noise."""
     y, x = np.mgrid[0:h, 0:w]
     r = 255 * x / max(w, 8)
@@ -105,10 +105,10 @@ def cases():
     for ratio, number in RATIOS.items():
         for n in range(1, 41):
             w, h = n, dice.randint(1, 40)
-            yield f"{ratio}_{w}x{h}", encode(scene(w, h, rng), subsampling=number, quality=dice.randint(40, 95))
+            yield f"{ratio}_{w}x{h}", encode(scene(w, h, rng), subsampling=number, quality=dice.randint(30, 90))
         yield f"{ratio}_77x50", encode(scene(77, 50, rng), subsampling=number, quality=80)
     for q in (1, 2, 3, 5, 10, 20, 30, 50, 70, 80, 90, 95, 98, 100):
-        yield f"quality_{q}", encode(scene(37, 29, rng, 60), subsampling=dice.randint(0, 2), quality=q)
+        yield f"quality_{q}", encode(scene(27, 21, rng, 60), subsampling=dice.randint(0, 2), quality=q)
     for name, patched in PATCHES.items():
         for i in range(6):
             yield f"{name}_{i}", rearranged(patched, "RGB", rng, dice, i == 5)
@@ -117,7 +117,7 @@ def cases():
         yield f"cmyk_{name}", cmyk
         yield f"ycck_{name}", transformed(cmyk)
     for i in range(12):
-        w, h = dice.randint(1, 70), dice.randint(1, 70)
+        w, h = dice.randint(1, 50), dice.randint(1, 50)
         q = dice.choice((15, 75, 90))
         yield f"grey_{i}", encode(scene(w, h, rng).convert("L"), quality=q, progressive=i % 3 == 2)
         yield f"progressive_{i}", encode(scene(w, h, rng), quality=q, subsampling=i % 3, progressive=True)
@@ -138,7 +138,7 @@ def cases():
         yield f"ycck_{i}", transformed(cmyk)
     # An optimised table of one symbol, and long codes.
     yield "flat", encode(Image.new("RGB", (40, 40), (200, 30, 90)), optimize=True)
-    noisy = Image.fromarray(rng.integers(0, 256, (64, 64, 3), dtype=np.uint8))
+    noisy = Image.fromarray(rng.integers(0, 256, (24, 24, 3), dtype=np.uint8))
     yield "noise", encode(noisy, quality=100, subsampling=0)
     yield "noise_optimised", encode(noisy, quality=97, subsampling=2, optimize=True)
 
