@@ -45,6 +45,30 @@ func (r *bits) skip(n uint) {
 	r.n -= n
 }
 
+// value takes a code and its value, 0 if it has none. ok is false if there is no
+// such code.
+func (r *bits) value(t *huffTable) (v int32, run int, ok bool) {
+	if r.n < 32 {
+		r.fill()
+	}
+	e := t.lut[r.acc>>(64-lutBits)]
+	if v = int32(e) >> 16; v != 0 {
+		r.skip(uint(e & 63))
+		return v, int(e >> 8 & 15), true
+	}
+	if e == 0 {
+		if e = t.long(r.acc); e == 0 {
+			return 0, 0, false
+		}
+	}
+	r.skip(uint(e & 63))
+	if size := e >> 8 & 15; size > 0 {
+		v = extend(uint32(r.acc>>((64-size)&63)), size)
+		r.skip(uint(size))
+	}
+	return v, int(e >> 12), true
+}
+
 // overrun reports whether more bits were taken than there were.
 func (r *bits) overrun() bool {
 	return 8*r.pos-int(r.n) > 8*(len(r.buf)-padding)
@@ -54,7 +78,7 @@ func (r *bits) overrun() bool {
 // it leaves d.pos, to d.bits.
 func (d *decoder) segment() {
 	buf, rest := d.bits.buf[:0], d.data[d.pos:]
-	if buf == nil {
+	if cap(buf) == 0 {
 		buf = make([]byte, 0, len(rest)+padding)
 	}
 	for {

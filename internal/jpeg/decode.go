@@ -19,6 +19,7 @@ import (
 	"image"
 	"image/color"
 	"io"
+	"sync"
 )
 
 // A FormatError says what is wrong with a file.
@@ -52,6 +53,7 @@ const (
 
 // A component is a colour channel.
 type component struct {
+	index      int // among the components
 	id         byte
 	h, v       int    // sampling factors
 	tq         byte   // which quantisation table
@@ -59,7 +61,7 @@ type component struct {
 	bw, bh     int    // blocks that hold these samples
 	padW, padH int    // blocks with those that fill the last MCU
 	stride     int    // of plane
-	plane      []byte // samples; there is slack behind the last row
+	plane      []byte // samples; there is slack behind the last row, nil until they come
 	quant      *quantTable
 	coefs      []int16 // of a progressive file, a block after the other
 }
@@ -91,9 +93,19 @@ type decoder struct {
 	quant [4]*quantTable
 	huff  [2][4]*huffTable // DC, AC
 
-	bits  bits
-	queue queue
-	k     kernels
+	bits   bits
+	queue  queue
+	planes [4][]byte // memory for the components' planes
+	k      kernels
+}
+
+// decoders keeps memory that is not the result: a program decodes many photos of
+// about the same size.
+var decoders = sync.Pool{New: func() any { return new(decoder) }}
+
+// reset leaves nothing but memory in d.
+func (d *decoder) reset() {
+	*d = decoder{bits: bits{buf: d.bits.buf}, planes: d.planes}
 }
 
 // Config returns the size and the colour model of a file. It reads as far as the
@@ -122,7 +134,10 @@ func Decode(data []byte) (pix []byte, width, height int, err error) {
 }
 
 func decode(data []byte, k kernels) (pix []byte, width, height int, err error) {
-	d := decoder{data: data, k: k}
+	d := decoders.Get().(*decoder)
+	defer decoders.Put(d)
+	defer d.reset()
+	d.data, d.k = data, k
 	if err := d.segments(false); err != nil {
 		return nil, 0, 0, err
 	}
@@ -250,7 +265,7 @@ func (d *decoder) frame(marker byte, body []byte) error {
 	comps := make([]component, n)
 	for i := range comps {
 		c, b := &comps[i], body[6+3*i:]
-		c.id, c.h, c.v, c.tq = b[0], int(b[1]>>4), int(b[1]&15), b[2]
+		c.index, c.id, c.h, c.v, c.tq = i, b[0], int(b[1]>>4), int(b[1]&15), b[2]
 		for _, other := range comps[:i] {
 			if other.id == c.id {
 				return FormatError("repeated component identifier")

@@ -93,46 +93,32 @@ func newHuffTable(counts, vals []byte) (*huffTable, error) {
 
 // enter fills in the entries that begin with a code of n bits.
 func (t *huffTable) enter(code uint32, n int, symbol byte) {
-	free := lutBits - n
+	free := lutBits - uint32(n)
 	first := code << free
-	run, size := uint32(symbol>>4), int(symbol&15)
+	run, size := uint32(symbol>>4), uint32(symbol&15)
 	for tail := range uint32(1) << free {
 		e := uint32(symbol)<<8 | uint32(n)
 		if size > 0 && size <= free {
-			e = uint32(extend(tail>>(free-size), uint(size)))<<16 | run<<8 | uint32(n+size)
+			e = uint32(extend(tail>>(free-size), size))<<16 | run<<8 | uint32(n) + size
 		}
 		t.lut[first+tail] = e
 	}
 }
 
 // extend returns the value that size bits, at least one, stand for (F.2.2.1).
-func extend(raw uint32, size uint) int32 {
-	v := int32(raw)
-	if v < 1<<(size-1) {
-		v -= 1<<size - 1
-	}
-	return v
+func extend(raw, size uint32) int32 {
+	below := int32(raw>>(size-1)) - 1 // -1 if the first bit is 0
+	return int32(raw) + below&(1-1<<size)
 }
 
-// symbol returns the symbol that acc, whose highest bit is next, begins with and
-// the bits of its code; 0 bits if that is no code.
-func (t *huffTable) symbol(acc uint64) (symbol byte, n uint) {
+// long looks up a code that is longer than lut's. It returns symbol<<8 | bits of
+// the code that acc, whose highest bit is next, begins with; 0 if that is none.
+func (t *huffTable) long(acc uint64) uint32 {
 	next := uint32(acc >> 48)
-	for n := 1; n <= 16; n++ {
+	for n := lutBits + 1; n <= 16; n++ {
 		if next < t.limit[n] {
-			return t.vals[byte(t.offset[n]+int32(next>>(16-n)))], uint(n)
+			return uint32(t.vals[byte(t.offset[n]+int32(next>>(16-n)))])<<8 | uint32(n)
 		}
 	}
-	return 0, 0
-}
-
-// long resolves what lut does not. It returns the value, 0 if there is none, and
-// r<<8 | bits as in lut; all 0 if there is no such code.
-func (t *huffTable) long(acc uint64) (value int32, e uint32) {
-	symbol, n := t.symbol(acc)
-	if size := uint(symbol & 15); size > 0 {
-		value = extend(uint32(acc<<(n&63)>>((64-size)&63)), size)
-		n += size
-	}
-	return value, uint32(symbol>>4)<<8 | uint32(n)
+	return 0
 }

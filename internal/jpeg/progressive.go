@@ -8,11 +8,10 @@ func (c *component) block(bx, by int) *[64]int16 {
 
 // dcFirst reads the upper bits of a DC coefficient (G.1.2.1).
 func (s *scan) dcFirst(r *bits, c *scanComponent, b *[64]int16) bool {
-	v, e, ok := r.value(c.dc)
+	v, _, ok := r.value(c.dc)
 	if !ok {
 		return false
 	}
-	r.skip(uint(e & 63))
 	c.pred += v
 	b[0] = int16(c.pred << s.low)
 	return true
@@ -24,18 +23,6 @@ func (s *scan) dcRefine(r *bits, b *[64]int16) bool {
 	return true
 }
 
-// value looks at the next code: its value, 0 if it has none, and r<<8 | bits.
-func (r *bits) value(t *huffTable) (v int32, e uint32, ok bool) {
-	if r.n < 32 {
-		r.fill()
-	}
-	e = t.lut[r.acc>>(64-lutBits)]
-	if v = int32(e) >> 16; v == 0 {
-		v, e = t.long(r.acc)
-	}
-	return v, e, e != 0
-}
-
 // acFirst reads the upper bits of a band of AC coefficients (G.1.2.2).
 func (s *scan) acFirst(r *bits, t *huffTable, b *[64]int16) bool {
 	if s.eobRun > 0 {
@@ -43,12 +30,10 @@ func (s *scan) acFirst(r *bits, t *huffTable, b *[64]int16) bool {
 		return true
 	}
 	for k := s.first; k <= s.last; k++ {
-		v, e, ok := r.value(t)
+		v, run, ok := r.value(t)
 		if !ok {
 			return false
 		}
-		r.skip(uint(e & 63))
-		run := int(e >> 8 & 15)
 		if v == 0 && run < 15 {
 			s.eobRun = s.bandEnd(r, run) - 1
 			return true
@@ -70,12 +55,10 @@ func (s *scan) bandEnd(r *bits, run int) int {
 func (s *scan) acRefine(r *bits, t *huffTable, b *[64]int16) bool {
 	k := s.first
 	for s.eobRun == 0 && k <= s.last {
-		v, e, ok := r.value(t)
+		v, run, ok := r.value(t)
 		if !ok || v < -1 || v > 1 {
 			return false
 		}
-		r.skip(uint(e & 63))
-		run := int(e >> 8 & 15)
 		if v == 0 && run < 15 {
 			s.eobRun = s.bandEnd(r, run)
 			break
@@ -132,7 +115,7 @@ func (d *decoder) finish() error {
 			}
 			continue
 		}
-		c.newPlane()
+		d.newPlane(c)
 		for by := range c.bh {
 			for bx := range c.bw {
 				b, scaled := c.block(bx, by), d.queue.next()

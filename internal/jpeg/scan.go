@@ -166,7 +166,7 @@ func (d *decoder) prepare(s *scan) error {
 		}
 		switch {
 		case !d.progressive && c.plane == nil:
-			c.newPlane()
+			d.newPlane(c.component)
 		case d.progressive && c.coefs == nil && (s.first > 0 || s.high > 0):
 			return FormatError("progressive scan before that of DC coefficients")
 		case d.progressive && c.coefs == nil:
@@ -176,8 +176,14 @@ func (d *decoder) prepare(s *scan) error {
 	return nil
 }
 
-func (c *component) newPlane() {
-	c.plane = make([]byte, 8*c.padH*c.stride+slack)
+// newPlane allocates the component's samples, with whatever values.
+func (d *decoder) newPlane(c *component) {
+	n := 8*c.padH*c.stride + slack
+	p := &d.planes[c.index]
+	if cap(*p) < n {
+		*p = make([]byte, n)
+	}
+	c.plane = (*p)[:n]
 }
 
 // A blockDecoder reads block (bx, by) of a component. It returns false if there

@@ -27,51 +27,45 @@ func (c *component) samples(bx, by int) []byte {
 // block decodes a block to b, which is all 0, in natural order and multiplied
 // with the quantisation steps. flat is whether there is but the DC coefficient.
 //
-// The loop is most of the decoder's time. A value is the product of one look-up
-// in most cases; bits are filled up when a longest code with its value, 31 bits,
-// might not be there.
+// The loop is most of the decoder's time. A look-up gives most values at once;
+// bits are filled up when a longest code with its value, 31 bits, might not be
+// there. It calls nothing, so that its variables stay in registers.
 func (r *bits) block(b *[64]int16, c *scanComponent) (ok, flat bool) {
-	buf, acc, n, pos := r.buf, r.acc, r.n, r.pos
-	if n < 32 {
-		acc, n, pos = fill(buf, acc, n, pos)
+	v, _, ok := r.value(c.dc)
+	if !ok {
+		return false, false
 	}
-	e := c.dc.lut[acc>>(64-lutBits)]
-	v := int32(e) >> 16
-	if v == 0 && e>>8 != 0 || e == 0 {
-		if v, e = c.dc.long(acc); e == 0 {
-			return false, false
-		}
-	}
-	acc <<= e & 63
-	n -= uint(e & 63)
 	c.pred += v
-	q, ac := c.quant, c.ac
-	b[0] = int16(c.pred * int32(q[0]&0xffff))
+	b[0] = int16(c.pred * int32(c.quant[0]&0xffff))
+
+	buf, acc, n, pos := r.buf, r.acc, r.n, r.pos
+	q, ac, lut := c.quant, c.ac, &c.ac.lut
 	k := 1
 	for k < 64 {
 		if n < 32 {
 			acc, n, pos = fill(buf, acc, n, pos)
 		}
-		e := ac.lut[acc>>(64-lutBits)]
+		e := lut[acc>>(64-lutBits)]
 		v := int32(e) >> 16
 		if v == 0 {
-			if e-1 < 1<<8-1 { // end of block: symbol 0
-				acc <<= e & 63
-				n -= uint(e & 63)
-				break
-			}
-			if v, e = ac.long(acc); v == 0 {
-				if e == 0 {
+			if e == 0 {
+				if e = ac.long(acc); e == 0 {
 					return false, false
 				}
-				acc <<= e & 63
-				n -= uint(e & 63)
-				if e>>8 != 15 { // an end whose code is long, or none that a sequential file may have
-					break
-				}
-				k += 16
-				continue
 			}
+			acc <<= e & 63
+			n -= uint(e & 63)
+			size := e >> 8 & 15
+			e >>= 4 // r<<8, and bits that count no longer
+			if size == 0 {
+				if e>>8 == 15 {
+					k += 16
+					continue
+				}
+				break // the end; other runs are not for sequential files
+			}
+			v = extend(uint32(acc>>((64-size)&63)), size)
+			e = e&^63 | size
 		}
 		acc <<= e & 63
 		n -= uint(e & 63)
