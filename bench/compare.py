@@ -5,22 +5,19 @@ that a machine that gets slower or faster does so for all. The ratio is that of
 the best runs, and, in brackets, of the medians.
 """
 import argparse
-import csv
 import importlib.util
 import json
 import multiprocessing
 import os
 import platform
-import random
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-# OpenBLAS settings of the surroundings would slow numpy down, not the peers.
-for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):
-    os.environ.pop(name, None)
+# First, since it clears what would slow numpy down.
+from common import TORCH_PYTHON, photos, processor, report, torch_version, whole_process
 
 import numpy as np
 import onnxruntime
@@ -28,9 +25,6 @@ from PIL import Image
 
 MEAN = np.array([0.485, 0.456, 0.406], np.float32)
 STD = np.array([0.229, 0.224, 0.225], np.float32)
-
-# torch for CPUs comes with the system; pip's carries gigabytes of CUDA.
-TORCH_PYTHON = os.environ.get("MOBILENET_BENCH_TORCH", "/usr/bin/python3")
 
 
 class Ours:
@@ -145,23 +139,13 @@ def pnnx():
 class PyTorch:
     """torchvision's network in TorchScript, in an interpreter of its own."""
     name = "PyTorch"
+    version = staticmethod(torch_version)
 
     def __init__(self, path, c):
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "torchinfer.py")
         self.process = subprocess.Popen([TORCH_PYTHON, script, str(c.width), str(c.resolution), str(c.batch), str(c.threads)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         self.process.stdout.readline()
-
-    @staticmethod
-    def version():
-        code = "import torch, torchvision; print(torch.__version__)"
-        try:
-            out = subprocess.run([TORCH_PYTHON, "-c", code], capture_output=True, text=True)
-        except OSError as e:
-            raise ImportError(e)
-        if out.returncode != 0:
-            raise ImportError("%s has no torch and torchvision" % TORCH_PYTHON)
-        return out.stdout.strip()
 
     def time(self, runs):
         self.process.stdin.write("%d\n" % runs)
@@ -223,15 +207,6 @@ def summary(rounds):
     return min(a for a, _ in rounds), statistics.median(b for _, b in rounds)
 
 
-def photos(folder, n):
-    """JPEG files of 500x375 with as much detail as photos have."""
-    r = random.Random(1)
-    for i in range(n):
-        small = Image.frombytes("RGB", (40, 30), bytes(r.randrange(256) for _ in range(40 * 30 * 3)))
-        noise = Image.frombytes("RGB", (500, 375), r.randbytes(500 * 375 * 3))
-        Image.blend(small.resize((500, 375), Image.BICUBIC), noise, 0.08).save(os.path.join(folder, "%04d.jpg" % i), quality=90)
-
-
 def classify_part(args):
     path, files = args
     session = ONNXRuntime(path, Case("")).session
@@ -239,25 +214,6 @@ def classify_part(args):
         im = Image.open(f).convert("RGB").resize((341, 256), Image.BILINEAR).crop((58, 16, 282, 240))
         x = (np.asarray(im, np.float32) / 255 - MEAN) / STD
         session.run(None, {"images": x.transpose(2, 0, 1)[None]})[0].argmax()
-
-
-# A process as small as this one's interpreter starts the command: the peak that the
-# system reports begins with that of whoever started it.
-SPAWN = """
-import os, subprocess, sys, time
-start = time.perf_counter()
-child = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
-_, status, usage = os.wait4(child.pid, 0)
-print(1000 * (time.perf_counter() - start), usage.ru_maxrss / 1024, status)
-"""
-
-
-def whole_process(command, env):
-    """Returns the milliseconds and the peak MB of a command."""
-    out = subprocess.run([sys.executable, "-S", "-E", "-c", SPAWN] + command, env=env, check=True, capture_output=True, text=True).stdout
-    took, peak, status = out.split()
-    assert status == "0", command
-    return float(took), float(peak)
 
 
 def pipeline(tools, folder, rounds, n):
@@ -313,21 +269,10 @@ def main():
         for i, (what, unit) in enumerate((("predict on one photo, whole process", "ms"), ("its peak memory", "MB"))):
             v = [s[i] for s in single]
             rows.append([what, "", "", "%.1f" % min(v), "%.1f" % statistics.median(v), "", "", unit, "", ""])
-    model = platform.processor()
-    if os.path.exists("/proc/cpuinfo"):
-        model = next((l.split(":")[1].strip() for l in open("/proc/cpuinfo") if l.startswith("model name")), model)
     versions = ["%s %s" % (kind.name, version) for kind, version in kinds.items()]
     print("%s, %d cores; %s; numpy %s, Pillow %s; %d rounds\n" % (
-        model, os.cpu_count(), ", ".join(versions), np.__version__, Image.__version__, rounds))
-    lines = ["| " + " | ".join(r) + " |" for r in rows]
-    lines.insert(1, "|" + "---|" * len(rows[0]))
-    print("\n".join(lines))
-    if a.out:
-        os.makedirs(a.out, exist_ok=True)
-        with open(os.path.join(a.out, "bench.md"), "w") as f:
-            f.write("\n".join(lines) + "\n")
-        with open(os.path.join(a.out, "bench.csv"), "w", newline="") as f:
-            csv.writer(f).writerows(rows)
+        processor(), os.cpu_count(), ", ".join(versions), np.__version__, Image.__version__, rounds))
+    report(rows, a.out, "bench")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,198 @@
+"""Measures training beside PyTorch, in alternation, and prints a table.
+
+Each row is measured in rounds, each side once a round. The ratio is that of the best
+rounds and that of the medians. What is not installed is missing in the table.
+"""
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+from common import TORCH_PYTHON, CommandFailed, photos, processor, report, torch_version, whole_process
+
+import PIL
+from PIL import Image, ImageOps
+
+MB = 1 << 20
+
+
+class Missing(Exception):
+    """A side that can't be measured here, and why."""
+
+
+def output(command):
+    """Returns the object that a command prints as JSON."""
+    try:
+        out = subprocess.run(command, capture_output=True, text=True)
+    except OSError as e:
+        raise Missing(e)
+    if out.returncode != 0:
+        raise Missing(reason(out.stderr))
+    return json.loads(out.stdout)
+
+
+def reason(stderr):
+    """The line that says why a command failed: ours after "error: ", a Python one's last."""
+    lines = [line for line in stderr.splitlines() if line.strip()] or ["failed"]
+    return next((line for line in lines if line.startswith("error:")), lines[-1])
+
+
+def process(command):
+    try:
+        return whole_process(command)
+    except CommandFailed as e:
+        raise Missing(reason(str(e)))
+
+
+def torch_script(name, *arguments):
+    return [TORCH_PYTHON, os.path.join(os.path.dirname(os.path.abspath(__file__)), name)] + list(arguments)
+
+
+def alternate(rounds, sides):
+    """Calls each side once a round. Returns, by side, its values or why it is missing."""
+    out = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, measure in sides.items():
+            if isinstance(out[name], str):
+                continue
+            try:
+                out[name].append(measure())
+            except Missing as e:
+                out[name] = "missing: %s" % e
+    return out
+
+
+class Row:
+    """What is measured, the goals for ours/theirs (or ours, where there is no peer), and how the best is chosen."""
+
+    def __init__(self, what, unit, target, stretch, best=min, digits=1, ratio=True):
+        self.what, self.unit, self.target, self.stretch = what, unit, target, stretch
+        self.best, self.digits, self.ratio = best, digits, ratio
+
+    HEADER = ["what", "peer", "ours best", "median", "theirs best", "median", "unit", "ratio of best", "of medians", "target", "stretch"]
+
+    def cells(self, peer, ours, theirs):
+        def pair(v):
+            if isinstance(v, str):
+                return [v, ""]
+            return ["%.*f" % (self.digits, f(v)) for f in (self.best, statistics.median)]
+        ratios = ["", ""]
+        if not isinstance(ours, str) and not isinstance(theirs, str):
+            ratios = ["%.2f" % (f(ours) / f(theirs)) for f in (self.best, statistics.median)]
+        return [self.what, peer] + pair(ours) + pair(theirs) + [self.unit] + ratios + [self.target, self.stretch]
+
+
+def pick(measured, f):
+    return measured if isinstance(measured, str) else [f(m) for m in measured]
+
+
+def step(tools, torch, rounds, runs):
+    """A whole training step at width 1.0 and 224x224: forward, backward, optimiser."""
+    shape = ["--batch", "16", "--threads", "2", "--runs", str(runs)]
+    eager, last = "PyTorch " + torch, "PyTorch %s, channels_last" % torch
+    got = alternate(rounds, {
+        "ours": lambda: output([tools.mobilenet, "bench", "--train", "--format", "json"] + shape),
+        eager: lambda: output(torch_script("torchstep.py", *shape)),
+        last: lambda: output(torch_script("torchstep.py", "--channels-last", *shape)),
+    })
+    took = Row("training step, batch 16, 2 threads", "ms/image", "<= 0.40", "<= 0.25")
+    peak = Row("its peak memory", "MB", "<= 0.50", "<= 0.35", digits=0)
+    rows = []
+    for row, f in ((took, lambda r: r["min_ms"] / 16), (peak, lambda r: r["peak_rss_bytes"] / MB)):
+        for peer in (eager, last):
+            rows.append(row.cells(peer, pick(got["ours"], f), pick(got[peer], f)))
+    return rows
+
+
+def pipeline(tools, torch, rounds, folder):
+    """Photos a second on one core, from files to augmented, normalised tensors."""
+    seconds = "2"
+    got = alternate(rounds, {
+        "ours": lambda: output([tools.augment, "-seconds", seconds, folder])["images_per_second"],
+        "theirs": lambda: output(torch_script("torchdata.py", folder, seconds))["images_per_second"],
+    })
+    row = Row("decode, RandomResizedCrop, flip, normalise; 500x375 JPEG, 1 core", "photos/s", ">= 1.0", ">= 1.3", best=max, digits=0)
+    return [row.cells("torchvision, Pillow", got["ours"], got["theirs"])]
+
+
+def head(tools, torch, rounds, folder, work):
+    """A new classifier on cached features, from the start of the process to its end."""
+    weights = os.path.join(work, "backbone.safetensors")
+    subprocess.run([tools.newmodel, "-o", weights], check=True)
+    rounds = min(rounds, 3)
+
+    def ours():
+        with tempfile.TemporaryDirectory() as run:
+            # A fresh cache: computing the features is part of it.
+            command = [tools.mobilenet, "train", "--data", folder, "--model", weights, "--freeze", "backbone", "--augment", "none",
+                       "--epochs", "10", "--batch", "32", "--run-dir", os.path.join(run, "run")]
+            return process(["env", "MOBILENET_CACHE=" + os.path.join(run, "cache")] + command)
+
+    got = alternate(rounds, {"ours": ours, "theirs": lambda: process(torch_script("torchhead.py", folder, "10", "2"))})
+    took = Row("fine-tune of the head, 1000 photos, 10 epochs, whole process", "s", "ours <= 25 s", "<= 12 s")
+    peak = Row("its peak memory", "MB", "", "", digits=0)
+    return [row.cells("PyTorch " + torch, pick(got["ours"], f), pick(got["theirs"], f))
+            for row, f in ((took, lambda m: m[0] / 1000), (peak, lambda m: m[1]))]
+
+
+def prepare(source, work, classes=5, each=200, distinct=50):
+    """Makes a folder of distinct photos, of 500x375, and an ImageFolder that repeats them. Returns both paths."""
+    flat, tree = os.path.join(work, "photos"), os.path.join(work, "folder")
+    os.mkdir(flat)
+    if source:
+        names = sorted(n for n in os.listdir(source) if n.lower().endswith((".jpg", ".jpeg", ".png")))[:distinct]
+        for i, name in enumerate(names):
+            image = ImageOps.fit(Image.open(os.path.join(source, name)).convert("RGB"), (500, 375), Image.BICUBIC)
+            image.save(os.path.join(flat, "%04d.jpg" % i), quality=95)
+    else:
+        photos(flat, distinct)
+    files = sorted(os.listdir(flat))
+    for c in range(classes):
+        os.makedirs(os.path.join(tree, "class%d" % c))
+        for i in range(each):
+            name = files[(c * each + i) % len(files)]
+            os.link(os.path.join(flat, name), os.path.join(tree, "class%d" % c, "%04d.jpg" % i))
+    return flat, tree
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__)
+    p.add_argument("--mobilenet", required=True, help="the binary to measure")
+    p.add_argument("--newmodel", required=True, help="the binary of bench/newmodel")
+    p.add_argument("--augment", required=True, help="the binary of bench/augment")
+    p.add_argument("--photos", default="", help="folder of photos to use instead of made-up ones")
+    p.add_argument("--only", choices=("step", "data", "head"), help="one part alone")
+    p.add_argument("--quick", action="store_true", help="fewer rounds, for a first look")
+    p.add_argument("--out", default="", help="folder for train.md and train.csv")
+    a = p.parse_args()
+    rounds, runs = (2, 4) if a.quick else (5, 10)
+    try:
+        torch = torch_version()
+    except ImportError as e:
+        print("skipped: PyTorch: %s" % e, file=sys.stderr)
+        torch = "(missing)"
+    rows = [Row.HEADER]
+    start = time.time()
+    with tempfile.TemporaryDirectory() as work:
+        flat, tree = prepare(a.photos, work)
+        kilobytes = statistics.mean(os.path.getsize(os.path.join(flat, f)) for f in os.listdir(flat)) / 1000
+        parts = {
+            "step": lambda: step(a, torch, rounds, runs),
+            "data": lambda: pipeline(a, torch, rounds, flat),
+            "head": lambda: head(a, torch, rounds, tree, work),
+        }
+        for name, part in parts.items():
+            if a.only in (None, name):
+                print(name, file=sys.stderr)
+                rows += part()
+    print("%s, %d cores; PyTorch %s; photos of %.0f kB made with Pillow %s; %d rounds in %.0f s\n" % (
+        processor(), os.cpu_count(), torch, kilobytes, PIL.__version__, rounds, time.time() - start))
+    report(rows, a.out, "train")
+
+
+if __name__ == "__main__":
+    main()
