@@ -15,15 +15,15 @@ type photo struct {
 	err   error
 }
 
-// decodeAll decodes photos on so many goroutines. It returns a channel per photo,
-// in order. At most ahead photos are decoded before the reader asks for them,
+// decodeAll decodes n photos on so many goroutines. It returns a channel per
+// photo, in order. At most ahead photos are decoded before the reader asks for them,
 // however many there are.
-func decodeAll(ctx context.Context, names []string, goroutines, ahead int, decode func(name string) photo) <-chan (<-chan photo) {
+func decodeAll(ctx context.Context, n, goroutines, ahead int, decode func(i int) photo) <-chan (<-chan photo) {
 	slots := make(chan (<-chan photo), ahead)
 	busy := make(chan struct{}, goroutines)
 	go func() {
 		defer close(slots)
-		for _, name := range names {
+		for i := range n {
 			slot := make(chan photo, 1)
 			select {
 			case slots <- slot:
@@ -32,7 +32,7 @@ func decodeAll(ctx context.Context, names []string, goroutines, ahead int, decod
 			}
 			busy <- struct{}{}
 			go func() {
-				slot <- decode(name)
+				slot <- decode(i)
 				<-busy
 			}()
 		}

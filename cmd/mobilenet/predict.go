@@ -5,22 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"runtime"
 	"slices"
 	"sync"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
-	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 // predictFlags are those of mobilenet predict.
 type predictFlags struct {
-	model, labels, format string
-	top, threads, batch   int
-	offline, asStored     bool
+	classifierFlags
+	format   string
+	top      int
+	asStored bool
 }
 
 func newPredict() *cobra.Command {
@@ -45,16 +44,11 @@ others; the exit code is 1 then.`,
 			return f.run(cmd, args)
 		},
 	}
+	f.register(cmd)
 	fs := cmd.Flags()
-	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "published weights (see mobilenet weights list) or a file: .pth, .safetensors, .onnx")
 	fs.IntVarP(&f.top, "top", "k", 5, "how many classes to show")
-	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
 	fs.StringVarP(&f.format, "format", "f", "table", "table, json (an object a line) or csv")
-	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
-	fs.IntVar(&f.batch, "batch", 0, "photos to run at once; 0 means as many as threads")
 	fs.BoolVar(&f.asStored, "no-exif-orientation", false, "do not turn photos as their EXIF orientation says")
-	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
-	completeModel(cmd)
 	complete(cmd, "format", "table", "json", "csv")
 	return cmd
 }
@@ -64,12 +58,11 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 	switch {
 	case f.top < 1:
 		return usagef(cmd, "--top %d: want at least 1", f.top)
-	case f.threads < 0 || f.threads > 1024:
-		return usagef(cmd, "--threads %d: want 0 to 1024", f.threads)
-	case f.batch < 0 || f.batch > 1024:
-		return usagef(cmd, "--batch %d: want 0 to 1024", f.batch)
 	case stdin >= 0 && slices.Contains(args[stdin+1:], "-"):
 		return usagef(cmd, "standard input can be read only once")
+	}
+	if err := f.classifierFlags.check(cmd); err != nil {
+		return err
 	}
 	return oneOf(cmd, "format", f.format, "table", "json", "csv")
 }
@@ -78,13 +71,7 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 var errReported = errors.New("some photos failed")
 
 func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
-	if f.threads == 0 {
-		f.threads = runtime.GOMAXPROCS(0)
-	}
-	runtime.GOMAXPROCS(min(f.threads, runtime.GOMAXPROCS(0))) // for decoding, too
-	if f.batch == 0 {
-		f.batch = f.threads
-	}
+	f.settle()
 	stderr := cmd.ErrOrStderr()
 	names, failures := findPhotos(args)
 	for _, e := range failures {
@@ -95,8 +82,8 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	// The first photos are decoded while the model is loaded.
 	open := sync.OnceValues(func() (*mobilenet.Classifier, error) { return f.open(cmd.Context(), stderr) })
-	photos := decodeAll(cmd.Context(), names, f.threads, f.threads+f.batch, func(name string) photo {
-		return f.decode(cmd.Context(), name, cmd.InOrStdin(), open)
+	photos := decodeAll(cmd.Context(), len(names), f.threads, f.threads+f.batch, func(i int) photo {
+		return f.decode(cmd.Context(), names[i], cmd.InOrStdin(), open)
 	})
 	c, err := open()
 	if err != nil {
@@ -112,21 +99,6 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 		return errReported
 	}
 	return nil
-}
-
-func (f *predictFlags) open(ctx context.Context, stderr io.Writer) (*mobilenet.Classifier, error) {
-	opts := []mobilenet.Option{
-		mobilenet.WithThreads(f.threads), mobilenet.WithOffline(f.offline),
-		mobilenet.WithProgress(downloadBar(stderr)),
-	}
-	if f.labels != "" {
-		labels, err := dataset.ReadLabels(f.labels)
-		if err != nil {
-			return nil, err
-		}
-		opts = append(opts, mobilenet.WithLabels(labels))
-	}
-	return mobilenet.Open(ctx, f.model, opts...)
 }
 
 // decode reads a photo and prepares it for the network.

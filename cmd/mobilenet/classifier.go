@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"io"
+	"runtime"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/dataset"
+)
+
+// classifierFlags say what model a command runs over many photos, and how.
+type classifierFlags struct {
+	model, labels  string
+	threads, batch int
+	offline        bool
+}
+
+func (f *classifierFlags) register(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "published weights (see mobilenet weights list) or a file: .pth, .safetensors, .onnx")
+	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
+	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
+	fs.IntVar(&f.batch, "batch", 0, "photos to run at once; 0 means as many as threads")
+	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
+	completeModel(cmd)
+}
+
+func (f *classifierFlags) check(cmd *cobra.Command) error {
+	switch {
+	case f.threads < 0 || f.threads > 1024:
+		return usagef(cmd, "--threads %d: want 0 to 1024", f.threads)
+	case f.batch < 0 || f.batch > 1024:
+		return usagef(cmd, "--batch %d: want 0 to 1024", f.batch)
+	}
+	return nil
+}
+
+// settle replaces the zeros of threads and batch by what they stand for.
+func (f *classifierFlags) settle() {
+	if f.threads == 0 {
+		f.threads = runtime.GOMAXPROCS(0)
+	}
+	runtime.GOMAXPROCS(min(f.threads, runtime.GOMAXPROCS(0))) // for decoding, too
+	if f.batch == 0 {
+		f.batch = f.threads
+	}
+}
+
+func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilenet.Classifier, error) {
+	opts := []mobilenet.Option{
+		mobilenet.WithThreads(f.threads), mobilenet.WithOffline(f.offline),
+		mobilenet.WithProgress(downloadBar(stderr)),
+	}
+	if f.labels != "" {
+		labels, err := dataset.ReadLabels(f.labels)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, mobilenet.WithLabels(labels))
+	}
+	return mobilenet.Open(ctx, f.model, opts...)
+}
