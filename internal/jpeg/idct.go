@@ -34,8 +34,9 @@ func (q *queue) flush(k kernels) {
 
 // fillBlock writes the samples of a block that has but a DC coefficient.
 func fillBlock(dst []byte, stride int, dc int16) {
-	v := uint64(sample(int32(sat16(int32(dc)<<pass1Bits))<<constBits, constBits+pass1Bits+3))
-	v *= 0x0101010101010101
+	const shift = pass1Bits + 3
+	v := uint64(sample((int32(sat16(int32(dc)<<pass1Bits)) + 1<<(shift-1)) >> shift))
+	v *= 0x0101010101010101 // in each byte
 	for y := range 8 {
 		binary.LittleEndian.PutUint64(dst[y*stride:], v)
 	}
@@ -73,54 +74,61 @@ func idctGeneric(q *queue) {
 
 func idctBlock(b *[64]int16, dst []byte, stride int) {
 	for x := range 8 {
-		if b[8+x]|b[16+x]|b[24+x]|b[32+x]|b[40+x]|b[48+x]|b[56+x] == 0 {
-			dc := sat16(int32(b[x]) << pass1Bits)
-			for y := range 8 {
-				b[8*y+x] = dc
-			}
+		c := (*[57]int16)(b[x:]) // a column, with rows 8 apart
+		if c[8]|c[16]|c[24]|c[32]|c[40]|c[48]|c[56] == 0 {
+			dc := sat16(int32(c[0]) << pass1Bits)
+			c[0], c[8], c[16], c[24], c[32], c[40], c[48], c[56] = dc, dc, dc, dc, dc, dc, dc, dc
 			continue
 		}
-		v := butterfly(b[x], b[8+x], b[16+x], b[24+x], b[32+x], b[40+x], b[48+x], b[56+x])
-		for y := range 8 {
-			const shift = constBits - pass1Bits
-			b[8*y+x] = sat16((v[y] + 1<<(shift-1)) >> shift)
-		}
+		const shift = constBits - pass1Bits
+		e0, e1, e2, e3, o0, o1, o2, o3 := butterfly(c[0], c[8], c[16], c[24], c[32], c[40], c[48], c[56], 1<<(shift-1))
+		c[0], c[56] = sat16((e0+o0)>>shift), sat16((e0-o0)>>shift)
+		c[8], c[48] = sat16((e1+o1)>>shift), sat16((e1-o1)>>shift)
+		c[16], c[40] = sat16((e2+o2)>>shift), sat16((e2-o2)>>shift)
+		c[24], c[32] = sat16((e3+o3)>>shift), sat16((e3-o3)>>shift)
 	}
 	for y := range 8 {
-		r := (*[8]int16)(b[8*y:])
-		v := butterfly(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7])
-		out := (*[8]byte)(dst[y*stride:])
-		for x := range 8 {
-			out[x] = sample(v[x], constBits+pass1Bits+3)
-		}
+		r, out := (*[8]int16)(b[8*y:]), (*[8]byte)(dst[y*stride:])
+		const shift = constBits + pass1Bits + 3
+		e0, e1, e2, e3, o0, o1, o2, o3 := butterfly(r[0], r[1], r[2], r[3], r[4], r[5], r[6], r[7], 1<<(shift-1))
+		out[0], out[7] = sample((e0+o0)>>shift), sample((e0-o0)>>shift)
+		out[1], out[6] = sample((e1+o1)>>shift), sample((e1-o1)>>shift)
+		out[2], out[5] = sample((e2+o2)>>shift), sample((e2-o2)>>shift)
+		out[3], out[4] = sample((e3+o3)>>shift), sample((e3-o3)>>shift)
 	}
 }
 
-// butterfly is the inverse DCT of 8 values, times the root of 8 and 1<<constBits.
-func butterfly(s0, s1, s2, s3, s4, s5, s6, s7 int16) [8]int32 {
-	// Even part.
+// butterfly is the inverse DCT of 8 values, times the root of 8 and 1<<constBits:
+// value i is e(i) + o(i) + round, value 7-i e(i) - o(i) + round.
+func butterfly(s0, s1, s2, s3, s4, s5, s6, s7 int16, round int32) (e0, e1, e2, e3, o0, o1, o2, o3 int32) {
 	z2, z3 := int32(s2), int32(s6)
-	e2 := z2*fix0541 + z3*(fix0541-fix1847)
-	e3 := z2*(fix0541+fix0765) + z3*fix0541
-	e0 := int32(s0+s4) << constBits
-	e1 := int32(s0-s4) << constBits
-	t0, t1, t2, t3 := e0+e3, e1+e2, e1-e2, e0-e3
-	// Odd part.
+	a2 := z2*fix0541 + z3*(fix0541-fix1847)
+	a3 := z2*(fix0541+fix0765) + z3*fix0541
+	a0 := int32(s0+s4)<<constBits + round
+	a1 := int32(s0-s4)<<constBits + round
+
 	i1, i3, i5, i7 := int32(s1), int32(s3), int32(s5), int32(s7)
 	a, b := int32(s7+s3), int32(s5+s1)
 	z5 := a*(fix1175-fix1961) + b*fix1175
 	z4 := a*fix1175 + b*(fix1175-fix0390)
-	o0 := i7*(fix0298-fix0899) - i1*fix0899 + z5
-	o1 := i5*(fix2053-fix2562) - i3*fix2562 + z4
-	o2 := i3*(fix3072-fix2562) - i5*fix2562 + z5
-	o3 := i1*(fix1501-fix0899) - i7*fix0899 + z4
-	return [8]int32{t0 + o3, t1 + o2, t2 + o1, t3 + o0, t3 - o0, t2 - o1, t1 - o2, t0 - o3}
+	return a0 + a3, a1 + a2, a1 - a2, a0 - a3,
+		i1*(fix1501-fix0899) - i7*fix0899 + z4,
+		i3*(fix3072-fix2562) - i5*fix2562 + z5,
+		i5*(fix2053-fix2562) - i3*fix2562 + z4,
+		i7*(fix0298-fix0899) - i1*fix0899 + z5
 }
 
-// sample rounds v with so many bits of fraction, and adds half of the range.
-func sample(v int32, shift uint) byte {
-	v = (v + 1<<(shift-1)) >> shift
-	return byte(min(max(v, -128), 127) + 128)
+// sample adds half of the range and clips.
+func sample(v int32) byte {
+	if v += 128; uint32(v) > 255 {
+		v = min(max(v, 0), 255)
+	}
+	return byte(v)
 }
 
-func sat16(v int32) int16 { return int16(min(max(v, -1<<15), 1<<15-1)) }
+func sat16(v int32) int16 {
+	if int32(int16(v)) != v {
+		v = min(max(v, -1<<15), 1<<15-1)
+	}
+	return int16(v)
+}
