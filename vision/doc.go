@@ -2,7 +2,5 @@
 // Pillow and torchvision would give: decode, EXIF orientation, antialiased
 // resize, centre crop, normalise.
 //
-// Resizing equals Pillow's bit for bit. So does decoding, lossy WebP included, but
-// for JPEG: there the chroma upsampling and the colour conversion are libjpeg's,
-// and what remains is the rounding of the inverse DCT, at most a few levels.
+// Decoding and resizing equal Pillow's bit for bit, lossy JPEG and WebP included.
 package vision

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"slices"
 	"testing"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
 )
 
 // guard is what must be left around what a kernel writes.
@@ -14,6 +16,9 @@ func guarded(n int) []byte { return bytes.Repeat([]byte{guard}, n) }
 
 // each calls f for every set with assembly.
 func each(t *testing.T, f func(t *testing.T, k kernels)) {
+	if len(native()) == 0 {
+		testenv.Skip(t, "avx2", "not in this machine or build")
+	}
 	for _, k := range native() {
 		t.Run(k.name, func(t *testing.T) { f(t, k) })
 	}
