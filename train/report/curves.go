@@ -1,0 +1,217 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+)
+
+// Layout of results.png, in pixels.
+const (
+	panelW, panelH      = 700, 520
+	plotLeft, plotRight = 96, 32
+	plotTop, plotBottom = 104, 64
+	maxDots             = 50 // epochs; more would hide the line
+)
+
+// A curve is a quantity by epoch; NaN where it was not measured.
+type curve struct {
+	name, color string
+	of          func(Epoch) float64
+}
+
+// A panel is one of the plots beside each other.
+type panel struct {
+	title  string
+	curves []curve
+	format func(v float64) string // of the labels of the vertical axis
+	best   *curve                 // its largest value is pointed out
+}
+
+func panels() []panel {
+	top1 := curve{"validation top-1", orange, func(e Epoch) float64 { return e.ValAcc1 }}
+	return []panel{
+		{title: "Loss", format: plain, curves: []curve{
+			{"training", blue, func(e Epoch) float64 { return e.TrainLoss }},
+			{"validation", orange, func(e Epoch) float64 { return e.ValLoss }},
+		}},
+		{title: "Accuracy", format: func(v float64) string { return plain(100*v) + " %" }, best: &top1, curves: []curve{
+			{"training", blue, func(e Epoch) float64 { return e.TrainAcc }},
+			top1,
+			{"top-5", green, func(e Epoch) float64 { return e.ValAcc5 }},
+		}},
+		{title: "Learning rate", format: plain, curves: []curve{
+			{"", blue, func(e Epoch) float64 { return e.LR }},
+		}},
+	}
+}
+
+func plain(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+
+// WriteResultsPNG draws results.png: losses, accuracies and the learning rate by
+// epoch.
+func WriteResultsPNG(path string, epochs []Epoch) error {
+	all := panels()
+	c := newCanvas(panelW*len(all), panelH)
+	for i, p := range all {
+		p.draw(c, float64(i*panelW), epochs)
+	}
+	return writePNG(path, c.Image())
+}
+
+// draw paints the panel with its left edge at x.
+func (p panel) draw(c *canvas, x float64, epochs []Epoch) {
+	curves := slices.DeleteFunc(slices.Clone(p.curves), func(k curve) bool { return len(k.points(epochs)) == 0 })
+	c.text(p.title, x+plotLeft, 44, 0, style{26, ink, true})
+	p.legend(c, x+plotLeft, curves)
+	var values []float64
+	for _, k := range curves {
+		for _, at := range k.points(epochs) {
+			values = append(values, at.v)
+		}
+	}
+	if len(values) == 0 {
+		c.text("nothing measured", x+panelW/2, panelH/2, 0.5, style{20, faint, false})
+		return
+	}
+	a := axes{
+		x: x + plotLeft, y: plotTop, w: panelW - plotLeft - plotRight, h: panelH - plotTop - plotBottom,
+		first: epochs[0].Epoch, last: max(epochs[len(epochs)-1].Epoch, epochs[0].Epoch+1),
+	}
+	a.low, a.high, a.step = scale(slices.Min(values), slices.Max(values))
+	a.draw(c, p.format)
+	for _, k := range curves {
+		a.curve(c, k, k.points(epochs))
+	}
+	if p.best != nil {
+		a.best(c, *p.best, p.best.points(epochs))
+	}
+}
+
+func (p panel) legend(c *canvas, x float64, curves []curve) {
+	for _, k := range curves {
+		if k.name == "" {
+			continue
+		}
+		st := style{19, faint, false}
+		c.line(x, 71, x+26, 71, 4, k.color)
+		c.text(k.name, x+34, 78, 0, st)
+		x += 34 + c.width(k.name, st) + 26
+	}
+}
+
+// A mark is a value of a curve.
+type mark struct {
+	epoch int
+	v     float64
+}
+
+func (k curve) points(epochs []Epoch) []mark {
+	var points []mark
+	for _, e := range epochs {
+		if v := k.of(e); !math.IsNaN(v) && !math.IsInf(v, 0) {
+			points = append(points, mark{e.Epoch, v})
+		}
+	}
+	return points
+}
+
+// axes map epochs and values to a rectangle of the canvas.
+type axes struct {
+	x, y, w, h      float64
+	first, last     int     // epochs
+	low, high, step float64 // values
+}
+
+func (a axes) at(m mark) (x, y float64) {
+	return a.x + a.w*float64(m.epoch-a.first)/float64(a.last-a.first), a.y + a.h*(a.high-m.v)/(a.high-a.low)
+}
+
+func (a axes) draw(c *canvas, format func(float64) string) {
+	label := style{18, faint, false}
+	for i := 0; ; i++ {
+		v := a.low + float64(i)*a.step
+		if v > a.high+a.step/2 {
+			break
+		}
+		_, y := a.at(mark{a.first, v})
+		c.line(a.x, y, a.x+a.w, y, 1.5, grid)
+		c.text(format(v), a.x-12, y+6, 1, label)
+	}
+	step := max(1, int(niceStep(float64(a.last-a.first)/8)))
+	for epoch := a.first; epoch <= a.last; epoch++ {
+		if epoch != a.first && (epoch%step != 0 || epoch-a.first < step/2) {
+			continue
+		}
+		x, _ := a.at(mark{epoch, a.low})
+		c.text(strconv.Itoa(epoch), x, a.y+a.h+30, 0.5, label)
+	}
+	c.text("epoch", a.x+a.w/2, a.y+a.h+54, 0.5, label)
+}
+
+func (a axes) curve(c *canvas, k curve, points []mark) {
+	c.SetHexColor(k.color)
+	c.SetLineWidth(3.5)
+	c.SetLineJoinRound()
+	for _, m := range points {
+		c.LineTo(a.at(m))
+	}
+	c.Stroke()
+	if a.last-a.first > maxDots {
+		return
+	}
+	for _, m := range points {
+		x, y := a.at(m)
+		c.DrawCircle(x, y, 4.5)
+		c.Fill()
+	}
+}
+
+// best rings the first of the largest values and says what it is.
+func (a axes) best(c *canvas, k curve, points []mark) {
+	if len(points) == 0 {
+		return
+	}
+	top := slices.MaxFunc(points, func(p, q mark) int { return cmp.Compare(p.v, q.v) })
+	x, y := a.at(top)
+	c.SetHexColor(k.color)
+	c.SetLineWidth(3)
+	c.DrawCircle(x, y, 10)
+	c.Stroke()
+	st := style{19, k.color, true}
+	s := fmt.Sprintf("best %.2f %% (epoch %d)", 100*top.v, top.epoch)
+	half := c.width(s, st) / 2
+	if y += 38; y > a.y+a.h {
+		y -= 60 // above the ring instead
+	}
+	c.text(s, min(max(x, a.x+half+4), a.x+a.w-half), y, 0.5, st)
+}
+
+// scale returns the ends of an axis that holds low to high, and the distance of
+// its lines. It starts at 0 where that costs little room.
+func scale(low, high float64) (from, to, step float64) {
+	if low >= 0 && low < 0.4*high {
+		low = 0
+	}
+	if high-low < 1e-9*max(math.Abs(high), 1e-9) { // a constant
+		low, high = low-math.Abs(low)/2, high+math.Abs(high)/2
+		if low == high {
+			high = 1
+		}
+	}
+	step = niceStep((high - low) / 5)
+	return step * math.Floor(low/step+1e-9), step * math.Ceil(high/step-1e-9), step
+}
+
+// niceStep is the smallest of 1, 2 and 5 times a power of ten that is at least v.
+func niceStep(v float64) float64 {
+	power := math.Pow(10, math.Floor(math.Log10(v)))
+	for _, m := range []float64{1, 2, 5} {
+		if m*power >= v*(1-1e-9) {
+			return m * power
+		}
+	}
+	return 10 * power
+}

@@ -1,0 +1,98 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"image"
+	"math"
+
+	"golang.org/x/image/draw"
+)
+
+// Layout of a sheet of pictures, in pixels.
+const (
+	tileSide   = 184
+	tileGap    = 16
+	tileText   = 48 // for two lines below the picture
+	maxColumns = 8
+)
+
+// A Tile is a picture of a sheet with what is to be said of it.
+type Tile struct {
+	Image   image.Image
+	Caption string
+	Detail  string // a second, fainter line
+	Verdict Verdict
+}
+
+// A Verdict frames a tile: green for right, red for wrong.
+type Verdict int
+
+// The verdicts. The zero value frames nothing.
+const (
+	NotJudged Verdict = iota
+	Right
+	Wrong
+)
+
+var verdictColor = map[Verdict]string{NotJudged: ink, Right: green, Wrong: red}
+
+// Judged is the tile of an image that a model takes for the class predicted, with
+// the given probability.
+func Judged(m image.Image, class, predicted string, confidence float64) Tile {
+	t := Tile{Image: m, Caption: fmt.Sprintf("%.0f %% %s", 100*confidence, predicted), Verdict: Right}
+	if predicted != class {
+		t.Verdict, t.Detail = Wrong, "is "+class
+	}
+	return t
+}
+
+// WriteSheet draws tiles in rows and writes them as JPEG. Pictures of any size are
+// scaled to fit, small ones without blurring their pixels.
+func WriteSheet(path string, tiles []Tile) error {
+	if len(tiles) == 0 {
+		return errors.New("a sheet of no pictures")
+	}
+	columns := min(maxColumns, len(tiles), max(4, int(math.Ceil(math.Sqrt(2*float64(len(tiles)))))))
+	rows := (len(tiles) + columns - 1) / columns
+	c := newCanvas(tileGap+columns*(tileSide+tileGap), tileGap+rows*(tileSide+tileText+tileGap/2))
+	for i, t := range tiles {
+		t.draw(c, tileGap+i%columns*(tileSide+tileGap), tileGap+i/columns*(tileSide+tileText+tileGap/2))
+	}
+	return writeJPEG(path, c.Image())
+}
+
+// draw paints the tile with its top left corner at (x, y).
+func (t Tile) draw(c *canvas, x, y int) {
+	c.DrawImage(thumbnail(t.Image), x, y)
+	frame := verdictColor[t.Verdict]
+	if t.Verdict != NotJudged {
+		c.SetHexColor(frame)
+		c.SetLineWidth(5)
+		c.DrawRectangle(float64(x)+2.5, float64(y)+2.5, tileSide-5, tileSide-5)
+		c.Stroke()
+	}
+	caption := style{16, frame, true}
+	c.text(c.fit(t.Caption, tileSide, caption), float64(x), float64(y)+tileSide+20, 0, caption)
+	detail := style{16, faint, false}
+	c.text(c.fit(t.Detail, tileSide, detail), float64(x), float64(y)+tileSide+40, 0, detail)
+}
+
+// thumbnail scales m to fit a tile, centred on black.
+func thumbnail(m image.Image) image.Image {
+	dst := image.NewRGBA(image.Rect(0, 0, tileSide, tileSide))
+	draw.Draw(dst, dst.Bounds(), image.NewUniform(image.Black), image.Point{}, draw.Src)
+	b := m.Bounds()
+	if b.Empty() {
+		return dst
+	}
+	k := tileSide / float64(max(b.Dx(), b.Dy()))
+	w, h := max(1, int(k*float64(b.Dx())+0.5)), max(1, int(k*float64(b.Dy())+0.5))
+	at := image.Rect(0, 0, w, h).Add(image.Pt((tileSide-w)/2, (tileSide-h)/2))
+	var scaler draw.Scaler = draw.CatmullRom
+	if k >= 2 {
+		scaler = draw.NearestNeighbor
+	}
+	scaler.Scale(dst, at, m, b, draw.Src, nil)
+	return dst
+}
