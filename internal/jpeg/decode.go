@@ -63,7 +63,7 @@ type component struct {
 	stride     int    // of plane
 	plane      []byte // samples; there is slack behind the last row, nil until they come
 	quant      *quantTable
-	coefs      []int16 // of a progressive file, a block after the other
+	blocks     []coefBlock // of a progressive file
 }
 
 // slack is how far behind a row the vector kernels read.

@@ -15,9 +15,16 @@ type queue struct {
 // next returns where the next block's coefficients go.
 func (q *queue) next() *[64]int16 { return &q.coefs[q.n] }
 
-// add queues the block in next. Its samples go to dst, which has stride bytes
-// from row to row.
-func (q *queue) add(k kernels, dst []byte, stride int) {
+// put turns the block in next into samples, now or with the block after it. They
+// go to dst, which has stride bytes from row to row. flat is whether there is but
+// the DC coefficient.
+func (q *queue) put(k kernels, dst []byte, stride int, flat bool) {
+	if flat {
+		dc := &q.coefs[q.n][0]
+		fillBlock(dst, stride, *dc)
+		*dc = 0
+		return
+	}
 	q.dst[q.n], q.stride[q.n] = dst, stride
 	if q.n++; q.n == len(q.coefs) {
 		k.idct(q)
@@ -28,7 +35,7 @@ func (q *queue) add(k kernels, dst []byte, stride int) {
 // flush transforms what is left.
 func (q *queue) flush(k kernels) {
 	if q.n > 0 {
-		q.add(k, q.spare[:], 8)
+		q.put(k, q.spare[:], 8, false)
 	}
 }
 

@@ -1,30 +1,42 @@
 package jpeg
 
-// block returns the coefficients of a block of a progressive file, in natural
-// order.
-func (c *component) block(bx, by int) *[64]int16 {
-	return (*[64]int16)(c.coefs[64*(by*c.padW+bx):])
+import mathbits "math/bits"
+
+// A coefBlock is the coefficients of a block of a progressive file, in zig-zag
+// order. Bit i of nonzero is whether AC coefficient i isn't 0: most are, and the
+// scans that refine need not look at them.
+type coefBlock struct {
+	coefs   [64]int16
+	nonzero uint64
 }
 
+func (b *coefBlock) set(k int, v int16) {
+	b.coefs[k&63] = v
+	b.nonzero |= 1 << (k & 63)
+}
+
+// block returns a block of a progressive file.
+func (c *component) block(bx, by int) *coefBlock { return &c.blocks[by*c.padW+bx] }
+
 // dcFirst reads the upper bits of a DC coefficient (G.1.2.1).
-func (s *scan) dcFirst(r *bits, c *scanComponent, b *[64]int16) bool {
+func (s *scan) dcFirst(r *bits, c *scanComponent, b *coefBlock) bool {
 	v, _, ok := r.value(c.dc)
 	if !ok {
 		return false
 	}
 	c.pred += v
-	b[0] = int16(c.pred << s.low)
+	b.coefs[0] = int16(c.pred << s.low)
 	return true
 }
 
 // dcRefine reads a further bit of a DC coefficient.
-func (s *scan) dcRefine(r *bits, b *[64]int16) bool {
-	b[0] |= int16(r.take(1) << s.low)
+func (s *scan) dcRefine(r *bits, b *coefBlock) bool {
+	b.coefs[0] |= int16(r.take(1) << s.low)
 	return true
 }
 
 // acFirst reads the upper bits of a band of AC coefficients (G.1.2.2).
-func (s *scan) acFirst(r *bits, t *huffTable, b *[64]int16) bool {
+func (s *scan) acFirst(r *bits, t *huffTable, b *coefBlock) bool {
 	if s.eobRun > 0 {
 		s.eobRun--
 		return true
@@ -39,7 +51,7 @@ func (s *scan) acFirst(r *bits, t *huffTable, b *[64]int16) bool {
 			return true
 		}
 		if k += run; v != 0 && k <= s.last {
-			b[zigzag[k]] = int16(v << s.low)
+			b.set(k, int16(v<<s.low))
 		}
 	}
 	return true
@@ -52,7 +64,7 @@ func (s *scan) bandEnd(r *bits, run int) int {
 
 // acRefine reads a further bit of the coefficients of a band, and those that
 // have it as their first (G.1.2.3).
-func (s *scan) acRefine(r *bits, t *huffTable, b *[64]int16) bool {
+func (s *scan) acRefine(r *bits, t *huffTable, b *coefBlock) bool {
 	k := s.first
 	for s.eobRun == 0 && k <= s.last {
 		v, run, ok := r.value(t)
@@ -65,7 +77,7 @@ func (s *scan) acRefine(r *bits, t *huffTable, b *[64]int16) bool {
 		}
 		if k = s.refine(r, b, k, run); k <= s.last {
 			if v != 0 {
-				b[zigzag[k]] = int16(v << s.low)
+				b.set(k, int16(v<<s.low))
 			}
 			k++
 		}
@@ -79,26 +91,26 @@ func (s *scan) acRefine(r *bits, t *huffTable, b *[64]int16) bool {
 
 // refine reads a bit for each coefficient from k on that isn't 0 and stops at the
 // one that is 0 behind so many zeroes. It returns where that is.
-func (s *scan) refine(r *bits, b *[64]int16, k, zeroes int) int {
-	for ; k <= s.last; k++ {
-		at := zigzag[k&63]
-		v := b[at]
-		if v == 0 {
-			if zeroes == 0 {
-				break
-			}
-			zeroes--
+func (s *scan) refine(r *bits, b *coefBlock, k, zeroes int) int {
+	bit := int16(1) << s.low
+	for k <= s.last {
+		n := mathbits.TrailingZeros64(b.nonzero >> (k & 63))
+		if n > zeroes {
+			return k + zeroes
+		}
+		zeroes -= n
+		if k += n; k > s.last {
+			return k
+		}
+		v := &b.coefs[k&63]
+		k++
+		if r.take(1) == 0 || *v&bit != 0 { // a broken file may refine twice
 			continue
 		}
-		if r.take(1) == 0 {
-			continue
-		}
-		if bit := int16(1) << s.low; v&bit == 0 { // a broken file may refine twice
-			if v > 0 {
-				b[at] += bit
-			} else {
-				b[at] -= bit
-			}
+		if *v > 0 {
+			*v += bit
+		} else {
+			*v -= bit
 		}
 	}
 	return k
@@ -109,7 +121,7 @@ func (s *scan) refine(r *bits, b *[64]int16, k, zeroes int) int {
 func (d *decoder) finish() error {
 	for i := range d.comps {
 		c := &d.comps[i]
-		if c.coefs == nil {
+		if c.blocks == nil {
 			if c.plane == nil {
 				return FormatError("missing SOS marker")
 			}
@@ -118,16 +130,22 @@ func (d *decoder) finish() error {
 		d.newPlane(c)
 		for by := range c.bh {
 			for bx := range c.bw {
-				b, scaled := c.block(bx, by), d.queue.next()
-				for _, step := range c.quant[:64] {
-					at := step >> 16 & 63
-					scaled[at] = int16(int32(b[at]) * int32(step&0xffff))
-				}
-				d.queue.add(d.k, c.samples(bx, by), c.stride)
+				d.transform(c, bx, by)
 			}
 		}
-		c.coefs = nil
+		c.blocks = nil
 	}
 	d.queue.flush(d.k)
 	return nil
+}
+
+// transform turns a block of a progressive file into samples.
+func (d *decoder) transform(c *component, bx, by int) {
+	b, dst, scaled := c.block(bx, by), c.samples(bx, by), d.queue.next()
+	for left := b.nonzero | 1; left != 0; left &= left - 1 {
+		i := mathbits.TrailingZeros64(left)
+		step := c.quant[i]
+		scaled[step>>16&63] = int16(int32(b.coefs[i]) * int32(step&0xffff))
+	}
+	d.queue.put(d.k, dst, c.stride, b.nonzero == 0)
 }

@@ -167,10 +167,10 @@ func (d *decoder) prepare(s *scan) error {
 		switch {
 		case !d.progressive && c.plane == nil:
 			d.newPlane(c.component)
-		case d.progressive && c.coefs == nil && (s.first > 0 || s.high > 0):
+		case d.progressive && c.blocks == nil && (s.first > 0 || s.high > 0):
 			return FormatError("progressive scan before that of DC coefficients")
-		case d.progressive && c.coefs == nil:
-			c.coefs = make([]int16, 64*c.padW*c.padH)
+		case d.progressive && c.blocks == nil:
+			c.blocks = make([]coefBlock, c.padW*c.padH)
 		}
 	}
 	return nil

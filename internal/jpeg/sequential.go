@@ -8,13 +8,7 @@ func (d *decoder) sequential(c *scanComponent, bx, by int) bool {
 	if !ok {
 		return false
 	}
-	dst := c.samples(bx, by)
-	if flat {
-		fillBlock(dst, c.stride, coefs[0])
-		coefs[0] = 0
-		return true
-	}
-	d.queue.add(d.k, dst, c.stride)
+	d.queue.put(d.k, c.samples(bx, by), c.stride, flat)
 	return true
 }
 
