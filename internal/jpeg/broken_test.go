@@ -167,7 +167,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		pix, w, h, err := decode(data, generic)
+		pix, w, h, err := decode(data, &generic)
 		runtime.ReadMemStats(&after)
 		// Whole MCUs of narrow images may be 32 times as large, with coefficients
 		// of two bytes; tables may come again and again.

@@ -96,7 +96,7 @@ type decoder struct {
 	bits   bits
 	queue  queue
 	planes [4][]byte // memory for the components' planes
-	k      kernels
+	k      *kernels
 }
 
 // decoders keeps memory that is not the result: a program decodes many photos of
@@ -133,7 +133,7 @@ func Decode(data []byte) (pix []byte, width, height int, err error) {
 	return decode(data, fastest())
 }
 
-func decode(data []byte, k kernels) (pix []byte, width, height int, err error) {
+func decode(data []byte, k *kernels) (pix []byte, width, height int, err error) {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
 	defer d.reset()

@@ -18,7 +18,7 @@ func (q *queue) next() *[64]int16 { return &q.coefs[q.n] }
 // put turns the block in next into samples, now or with the block after it. They
 // go to dst, which has stride bytes from row to row. flat is whether there is but
 // the DC coefficient.
-func (q *queue) put(k kernels, dst []byte, stride int, flat bool) {
+func (q *queue) put(k *kernels, dst []byte, stride int, flat bool) {
 	if flat {
 		dc := &q.coefs[q.n][0]
 		fillBlock(dst, stride, *dc)
@@ -33,7 +33,7 @@ func (q *queue) put(k kernels, dst []byte, stride int, flat bool) {
 }
 
 // flush transforms what is left.
-func (q *queue) flush(k kernels) {
+func (q *queue) flush(k *kernels) {
 	if q.n > 0 {
 		q.put(k, q.spare[:], 8, false)
 	}

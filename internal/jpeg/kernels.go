@@ -13,6 +13,6 @@ type kernels struct {
 var generic = kernels{"generic", idctGeneric, blendGeneric, spreadGeneric, rgbGeneric}
 
 // sets returns the sets that this CPU can run, the fastest first.
-func sets() []kernels { return append(native(), generic) }
+func sets() []*kernels { return append(native(), &generic) }
 
-func fastest() kernels { return sets()[0] }
+func fastest() *kernels { return sets()[0] }

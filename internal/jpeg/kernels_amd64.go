@@ -5,9 +5,9 @@ package jpeg
 import "golang.org/x/sys/cpu"
 
 // native returns the sets of kernels with assembly that this CPU can run.
-func native() []kernels {
+func native() []*kernels {
 	if cpu.X86.HasAVX2 {
-		return []kernels{avx2}
+		return []*kernels{&avx2}
 	}
 	return nil
 }

@@ -3,4 +3,4 @@
 package jpeg
 
 // native returns the sets of kernels with assembly that this CPU can run.
-func native() []kernels { return nil }
+func native() []*kernels { return nil }

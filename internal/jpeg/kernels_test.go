@@ -15,7 +15,7 @@ const guard = 0xa5
 func guarded(n int) []byte { return bytes.Repeat([]byte{guard}, n) }
 
 // each calls f for every set with assembly.
-func each(t *testing.T, f func(t *testing.T, k kernels)) {
+func each(t *testing.T, f func(t *testing.T, k *kernels)) {
 	if len(native()) == 0 {
 		testenv.Skip(t, "avx2", "not in this machine or build")
 	}
@@ -27,7 +27,7 @@ func each(t *testing.T, f func(t *testing.T, k kernels)) {
 // TestIDCT compares with plain Go, on blocks of photos' and of broken files'
 // coefficients: where 16 bits wrap and saturate.
 func TestIDCT(t *testing.T) {
-	each(t, func(t *testing.T, k kernels) {
+	each(t, func(t *testing.T, k *kernels) {
 		rng := rand.New(rand.NewPCG(1, 1))
 		for i := range 20000 {
 			limit := 1 << (1 + i%16)
@@ -38,7 +38,7 @@ func TestIDCT(t *testing.T) {
 				}
 			}
 			strides := [2]int{8 + rng.IntN(20), 8 + rng.IntN(20)}
-			run := func(k kernels) (out [2][]byte) {
+			run := func(k *kernels) (out [2][]byte) {
 				q := q
 				q.stride = strides
 				for j := range out {
@@ -51,7 +51,7 @@ func TestIDCT(t *testing.T) {
 				}
 				return out
 			}
-			got, want := run(k), run(generic)
+			got, want := run(k), run(&generic)
 			for j := range got {
 				if !bytes.Equal(got[j], want[j]) {
 					t.Fatalf("coefficients %v: samples %d, want %d", q.coefs[j], got[j], want[j])
@@ -88,7 +88,7 @@ func noise(rng *rand.Rand, n int) []byte {
 
 // TestUpsampling compares with plain Go.
 func TestUpsampling(t *testing.T) {
-	each(t, func(t *testing.T, k kernels) {
+	each(t, func(t *testing.T, k *kernels) {
 		rng := rand.New(rand.NewPCG(2, 2))
 		for n := chunk; n <= 6*chunk; n += chunk {
 			near, far := noise(rng, n), noise(rng, n)
@@ -113,7 +113,7 @@ func TestUpsampling(t *testing.T) {
 
 // TestRGB compares with plain Go, for all of YCbCr and for all widths.
 func TestRGB(t *testing.T) {
-	each(t, func(t *testing.T, k kernels) {
+	each(t, func(t *testing.T, k *kernels) {
 		check := func(y, cb, cr []byte) {
 			t.Helper()
 			n := len(y)

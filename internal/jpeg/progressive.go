@@ -104,13 +104,9 @@ func (s *scan) refine(r *bits, b *coefBlock, k, zeroes int) int {
 		}
 		v := &b.coefs[k&63]
 		k++
-		if r.take(1) == 0 || *v&bit != 0 { // a broken file may refine twice
-			continue
-		}
-		if *v > 0 {
-			*v += bit
-		} else {
-			*v -= bit
+		more := int16(r.take(1)) * bit
+		if *v&bit == 0 { // a broken file may refine twice
+			*v += (*v>>15 | 1) * more // away from 0
 		}
 	}
 	return k

@@ -28,7 +28,7 @@ func (d *decoder) upsampler(c *component) upsampler {
 func roundUp(n int) int { return (n + chunk - 1) &^ (chunk - 1) }
 
 // row returns row y at full width, with slack behind it.
-func (u *upsampler) row(k kernels, y int) []byte {
+func (u *upsampler) row(k *kernels, y int) []byte {
 	near := u.plane[y/u.dy*u.stride:]
 	switch {
 	case u.dx == 1 && u.dy == 1:

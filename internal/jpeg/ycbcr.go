@@ -5,6 +5,10 @@ import "image"
 // FromYCbCr returns m, which another decoder has made of a JPEG file, as RGB,
 // upsampled and converted as here.
 func FromYCbCr(m *image.YCbCr) []byte {
+	b := m.Bounds()
+	if b.Empty() {
+		return nil
+	}
 	dx, dy := 1, 1
 	switch m.SubsampleRatio {
 	case image.YCbCrSubsampleRatio422:
@@ -18,11 +22,7 @@ func FromYCbCr(m *image.YCbCr) []byte {
 	case image.YCbCrSubsampleRatio410:
 		dx, dy = 4, 2
 	}
-	b := m.Bounds()
 	d := decoder{width: b.Dx(), height: b.Dy(), maxH: dx, maxV: dy, jfif: true, k: fastest()}
-	if b.Empty() {
-		return nil
-	}
 	w, h := ceil(d.width, dx), ceil(d.height, dy)
 	d.comps = []component{
 		{h: dx, v: dy, w: d.width, rows: d.height},
