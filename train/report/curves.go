@@ -40,7 +40,7 @@ func panels() []panel {
 		{title: "Accuracy", format: func(v float64) string { return plain(100*v) + " %" }, best: &top1, curves: []curve{
 			{"training", blue, func(e Epoch) float64 { return e.TrainAcc }},
 			top1,
-			{"top-5", green, func(e Epoch) float64 { return e.ValAcc5 }},
+			{"validation top-5", green, func(e Epoch) float64 { return e.ValAcc5 }},
 		}},
 		{title: "Learning rate", format: plain, curves: []curve{
 			{"", blue, func(e Epoch) float64 { return e.LR }},

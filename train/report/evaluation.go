@@ -2,12 +2,8 @@ package report
 
 import (
 	"cmp"
-	"encoding/csv"
-	"encoding/json"
 	"fmt"
-	"io"
 	"slices"
-	"strconv"
 )
 
 // An Evaluation is how good a model is on labelled images. Shares are from 0 to
@@ -163,53 +159,3 @@ func (e *Evaluation) MostConfused(n int) []Cell {
 	slices.SortStableFunc(wrong, func(a, b Cell) int { return cmp.Compare(b.Count, a.Count) })
 	return wrong[:min(n, len(wrong))]
 }
-
-// WriteJSON writes the evaluation as a JSON object and a line break.
-func (e *Evaluation) WriteJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(e)
-}
-
-// WriteCSV writes a line per class, with a header.
-func (e *Evaluation) WriteCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
-	out.Write([]string{"index", "class", "support", "predicted", "correct", "precision", "recall", "f1"})
-	for _, c := range e.PerClass {
-		out.Write([]string{
-			strconv.Itoa(c.Index), c.Name, strconv.Itoa(c.Support), strconv.Itoa(c.Predicted), strconv.Itoa(c.Correct),
-			decimal(c.Precision), decimal(c.Recall), decimal(c.F1),
-		})
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// WriteConfusionCSV writes the whole confusion matrix: a line per true class and
-// a column per predicted one, both with names.
-func (e *Evaluation) WriteConfusionCSV(w io.Writer) error {
-	out := csv.NewWriter(w)
-	header := []string{"true \\ predicted"}
-	for _, c := range e.PerClass {
-		header = append(header, c.Name)
-	}
-	out.Write(header)
-	rest := e.Confusion
-	row := make([]string, 1+len(e.PerClass))
-	for i, c := range e.PerClass {
-		row[0] = c.Name
-		for k := range e.PerClass {
-			row[1+k] = "0"
-			if len(rest) > 0 && rest[0].True == i && rest[0].Predicted == k {
-				row[1+k] = strconv.Itoa(rest[0].Count)
-				rest = rest[1:]
-			}
-		}
-		out.Write(row)
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// decimal writes v with the digits that float32 arithmetic can vouch for.
-func decimal(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }

@@ -93,9 +93,9 @@ func (m matrix) draw(c *canvas, x, y float64) {
 		at := [2]int{m.at[cell.True] / m.block, m.at[cell.Predicted] / m.block}
 		shade[at] = max(shade[at], share(cell.Count, m.classes[m.at[cell.True]].Support))
 	}
-	gap := 0.0
-	if m.cell >= smallestRow {
-		gap = 1
+	gap := 1.0
+	if m.cell < smallestRow {
+		gap = min(0, (m.cell-3)/2) // at least 3 pixels, or single mistakes can't be seen
 	}
 	for at, v := range shade {
 		c.SetColor(shadeOf(v))

@@ -67,10 +67,12 @@ func (t Tile) draw(c *canvas, x, y int) {
 	c.DrawImage(thumbnail(t.Image), x, y)
 	frame := verdictColor[t.Verdict]
 	if t.Verdict != NotJudged {
-		c.SetHexColor(frame)
-		c.SetLineWidth(5)
-		c.DrawRectangle(float64(x)+2.5, float64(y)+2.5, tileSide-5, tileSide-5)
-		c.Stroke()
+		const thick = 5
+		left, top := float64(x), float64(y)
+		c.box(left, top, tileSide, thick, frame)
+		c.box(left, top+tileSide-thick, tileSide, thick, frame)
+		c.box(left, top, thick, tileSide, frame)
+		c.box(left+tileSide-thick, top, thick, tileSide, frame)
 	}
 	caption := style{16, frame, true}
 	c.text(c.fit(t.Caption, tileSide, caption), float64(x), float64(y)+tileSide+20, 0, caption)
