@@ -1,7 +1,6 @@
 package report
 
 import (
-	"fmt"
 	"image"
 	"image/jpeg"
 	"image/png"
@@ -125,5 +124,3 @@ func writePNG(path string, m image.Image) error {
 func writeJPEG(path string, m image.Image) error {
 	return atomicfile.Write(path, func(w io.Writer) error { return jpeg.Encode(w, m, &jpeg.Options{Quality: 92}) })
 }
-
-func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }

@@ -181,3 +181,18 @@ func TestWriteResultsCSV(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+func TestWriteSummaryCSV(t *testing.T) {
+	e := threeClasses(t)
+	e.ImagesPerSecond = 12.5
+	var text bytes.Buffer
+	if err := e.WriteSummaryCSV(&text); err != nil {
+		t.Fatal(err)
+	}
+	const want = `images,top1_accuracy,top1_error,top5_accuracy,top5_error,loss,ece,macro_precision,macro_recall,macro_f1,images_per_second
+5,0.6,0.4,1,0,0.970406,0.1,0.777778,0.666667,0.611111,12.5
+`
+	if diff := cmp.Diff(want, text.String()); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+}

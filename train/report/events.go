@@ -50,9 +50,7 @@ func NewEvents(dir string) (*Events, error) {
 		return nil, err
 	}
 	e := &Events{f}
-	version := protowire.AppendTag(nil, eventFileVersion, protowire.BytesType)
-	version = protowire.AppendString(version, "brain.Event:2")
-	if err := e.write(event(now, 0, version)); err != nil {
+	if err := e.write(versionEvent(now)); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return e, nil
@@ -61,9 +59,7 @@ func NewEvents(dir string) (*Events, error) {
 // Restart says that the training continues at step: what earlier files say of it
 // and of later steps was lost, and TensorBoard forgets it.
 func (e *Events) Restart(step int) error {
-	status := protowire.AppendTag(nil, sessionLogStatus, protowire.VarintType)
-	status = protowire.AppendVarint(status, sessionStatusStart)
-	return e.write(event(time.Now(), step, message(eventSessionLog, status)))
+	return e.write(restart(time.Now(), step))
 }
 
 // Scalar adds a point to the curve called tag, such as "loss/train". TensorBoard
@@ -80,6 +76,16 @@ func (e *Events) write(event []byte) error {
 	return err
 }
 
+// versionEvent is the first of every file.
+func versionEvent(at time.Time) []byte {
+	return event(at, 0, message(eventFileVersion, []byte("brain.Event:2")))
+}
+
+func restart(at time.Time, step int) []byte {
+	status := protowire.AppendTag(nil, sessionLogStatus, protowire.VarintType)
+	return event(at, step, message(eventSessionLog, protowire.AppendVarint(status, sessionStatusStart)))
+}
+
 func scalar(at time.Time, tag string, step int, v float64) []byte {
 	value := protowire.AppendTag(nil, valueTag, protowire.BytesType)
 	value = protowire.AppendString(value, tag)
@@ -91,8 +97,9 @@ func scalar(at time.Time, tag string, step int, v float64) []byte {
 // event is an Event with what, an encoded field. As in every proto3 message a
 // field that is 0 is left out.
 func event(at time.Time, step int, what []byte) []byte {
+	seconds := float64(at.Unix()) + float64(at.Nanosecond())/1e9
 	b := protowire.AppendTag(nil, eventWallTime, protowire.Fixed64Type)
-	b = protowire.AppendFixed64(b, math.Float64bits(float64(at.UnixNano())/1e9))
+	b = protowire.AppendFixed64(b, math.Float64bits(seconds))
 	if step != 0 {
 		b = protowire.AppendTag(b, eventStep, protowire.VarintType)
 		b = protowire.AppendVarint(b, uint64(int64(step)))
@@ -100,7 +107,7 @@ func event(at time.Time, step int, what []byte) []byte {
 	return append(b, what...)
 }
 
-// message is a field that holds an encoded message.
+// message is a field that holds an encoded message, or a string.
 func message(field protowire.Number, body []byte) []byte {
 	return protowire.AppendBytes(protowire.AppendTag(nil, field, protowire.BytesType), body)
 }

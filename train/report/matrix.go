@@ -10,7 +10,8 @@ import (
 // Layout of confusion_matrix.png, in pixels.
 const (
 	matrixSide  = 1000 // about, of the matrix itself
-	smallestRow = 9    // with a name beside it
+	namedSide   = 2000 // at most, so that rows have names
+	smallestRow = 13   // with a name beside it
 	largestName = 220
 )
 
@@ -34,7 +35,10 @@ func newMatrix(e *Evaluation) matrix {
 	}
 	n := len(m.classes)
 	m.block = max(1, (n+matrixSide-1)/matrixSide)
-	m.cell = math.Floor(min(110, max(1, matrixSide/float64(max(1, m.rows())))))
+	m.cell = math.Floor(min(110, max(1, matrixSide/float64(max(1, n)))))
+	if n*smallestRow <= namedSide {
+		m.cell = max(m.cell, smallestRow)
+	}
 	return m
 }
 
@@ -55,7 +59,7 @@ func WriteConfusionPNG(path string, e *Evaluation) error {
 		widest = max(widest, ruler.width(name, label))
 	}
 	left, top := 70+widest, 120.0
-	w := left + max(m.side(), 420) + 130
+	w := left + max(m.side(), 360) + 180
 	c := newCanvas(int(w), int(top+m.side()+70+max(widest, 12)))
 	c.text("Confusion matrix", left, 46, 0, style{28, ink, true})
 	c.text(m.caption(e), left, 80, 0, style{19, faint, false})
@@ -159,7 +163,7 @@ func (m matrix) drawScale(c *canvas, x, y float64) {
 		c.Fill()
 	}
 	label := style{17, faint, false}
-	c.text("100 %", x+26, y+13, 0, label)
+	c.text("100 % of row", x+26, y+13, 0, label)
 	c.text("0 %", x+26, y+high, 0, label)
 }
 

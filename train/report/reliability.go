@@ -6,7 +6,7 @@ import "fmt"
 const (
 	reliabilitySide = 600
 	reliabilityLeft = 100
-	reliabilityTop  = 120
+	reliabilityTop  = 140
 )
 
 // WriteReliabilityPNG draws the reliability diagram: the accuracy of images by
@@ -26,7 +26,7 @@ func WriteReliabilityPNG(path string, e *Evaluation) error {
 		c.text(name, reliabilityLeft+at, bottom+30, 0.5, label)
 	}
 	c.text("confidence", reliabilityLeft+reliabilitySide/2, bottom+62, 0.5, style{19, faint, true})
-	c.text("accuracy", reliabilityLeft, reliabilityTop-14, 0.5, style{19, faint, true})
+	c.text("accuracy", reliabilityLeft-12, reliabilityTop-22, 1, style{19, faint, true})
 	most := 1
 	for _, b := range e.Reliability {
 		most = max(most, b.Images)

@@ -1,0 +1,192 @@
+package report
+
+import (
+	"fmt"
+	"image"
+	"image/color"
+	_ "image/jpeg"
+	_ "image/png"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// drawn calls write with a path and returns the picture that it wrote there.
+func drawn(t *testing.T, write func(path string) error) image.Image {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "picture")
+	if err := write(path); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	m, _, err := image.Decode(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestResultsPNG(t *testing.T) {
+	nan := math.NaN()
+	for name, epochs := range map[string][]Epoch{
+		"none":          nil,
+		"one":           {{1, 2, 0.5, 1, 0.5, 1, 0.1, 1, 1}},
+		"no validation": {{1, 2, 0.5, nan, nan, nan, 0.1, 1, 1}, {2, 1, 0.6, nan, nan, nan, 0.1, 1, 1}},
+		"nothing":       {{1, nan, nan, nan, nan, nan, nan, nan, nan}},
+		"all zero":      {{Epoch: 1}, {Epoch: 2}},
+		"huge":          {{1, 1e30, 0, 1e-30, 1, 1, 1e-12, 1, 1}, {100000, math.Inf(1), 1, 1, 1, 1, 1, 1, 1}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			m := drawn(t, func(path string) error { return WriteResultsPNG(path, epochs) })
+			if want := image.Rect(0, 0, 3*panelW, panelH); m.Bounds() != want {
+				t.Errorf("bounds %v, want %v", m.Bounds(), want)
+			}
+		})
+	}
+}
+
+// An axis holds its values, on lines that are not too many.
+func TestScale(t *testing.T) {
+	for _, test := range [][2]float64{{0, 1}, {0.5, 0.5}, {0, 0}, {-3, -3}, {1e-9, 3e-9}, {0.98, 0.99}, {1, 1e30}, {-5, 17}, {2.3, 2.4}} {
+		from, to, step := scale(test[0], test[1])
+		rounding := 1e-9 * max(math.Abs(test[0]), math.Abs(test[1]))
+		if lines := (to - from) / step; !(from <= test[0]+rounding && to >= test[1]-rounding && lines >= 1 && lines <= 10) {
+			t.Errorf("%v: from %v to %v by %v", test, from, to, step)
+		}
+	}
+}
+
+// evaluated is of a model that takes one image of class 0 for class 1 and has
+// another right of each class.
+func evaluated(t *testing.T, classes int) *Evaluation {
+	names := make([]string, classes)
+	logits := make([]float32, classes)
+	for i := range names {
+		names[i] = fmt.Sprintf("class %d", i)
+	}
+	tally := NewTally(names)
+	add := func(label, predicted int) {
+		logits[predicted] = 9
+		if _, err := tally.Add(label, logits); err != nil {
+			t.Fatal(err)
+		}
+		logits[predicted] = 0
+	}
+	for i := range classes {
+		add(i, i)
+	}
+	add(0, min(1, classes-1))
+	return tally.Evaluation()
+}
+
+func TestConfusionPNG(t *testing.T) {
+	for _, classes := range []int{1, 2, 10, 30, 150, 1000, 2100} {
+		t.Run(fmt.Sprint(classes), func(t *testing.T) {
+			e := evaluated(t, classes)
+			m := drawn(t, func(path string) error { return WriteConfusionPNG(path, e) })
+			if w, h := m.Bounds().Dx(), m.Bounds().Dy(); w > 2600 || h > 2600 || h < 150 {
+				t.Errorf("%dx%d pixels", w, h)
+			}
+			// The diagonal is dark: as many pixels as it has, with a gap of 1 and a
+			// number in each cell.
+			layout := newMatrix(e)
+			dark := 0
+			for y := range m.Bounds().Dy() {
+				for x := range m.Bounds().Dx() {
+					if color.NRGBAModel.Convert(m.At(x, y)) == shadeOf(1) {
+						dark++
+					}
+				}
+			}
+			rows, side := layout.rows(), int(layout.cell)
+			if least := (rows - 1) * max(1, side*(side-4)/2); dark < least {
+				t.Errorf("%d dark pixels, want at least %d", dark, least)
+			}
+		})
+	}
+	empty := NewTally([]string{"a", "b"}).Evaluation()
+	drawn(t, func(path string) error { return WriteConfusionPNG(path, empty) })
+	drawn(t, func(path string) error { return WriteReliabilityPNG(path, empty) })
+}
+
+func TestWriteFolder(t *testing.T) {
+	dir := t.TempDir()
+	if err := evaluated(t, 3).WriteFolder(dir); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for _, e := range entries {
+		names = append(names, e.Name())
+	}
+	if got, want := fmt.Sprint(names), "[classes.csv confusion_matrix.csv confusion_matrix.png evaluation.json reliability.png]"; got != want {
+		t.Errorf("files %v, want %v", got, want)
+	}
+	if err := evaluated(t, 3).WriteFolder(filepath.Join(dir, "absent")); err == nil {
+		t.Error("no error for a folder that does not exist")
+	}
+}
+
+func TestSheet(t *testing.T) {
+	plain := image.NewUniform(color.NRGBA{200, 100, 50, 255})
+	tall := image.NewNRGBA(image.Rect(5, 5, 15, 305))
+	for i := range tall.Pix {
+		tall.Pix[i] = 255
+	}
+	photo := crop{plain, image.Rect(0, 0, 224, 224)}
+	tiles := []Tile{
+		Judged(photo, "dog", "dog", 0.97), Judged(photo, "dog", "cat", 0.5),
+		{Image: tall, Caption: "a name that is much too long for the tile"}, {Image: image.NewGray(image.Rectangle{})},
+	}
+	m := drawn(t, func(path string) error { return WriteSheet(path, tiles) })
+	for i, want := range []color.NRGBA{{21, 128, 61, 255}, {200, 30, 30, 255}, {0, 0, 0, 255}, {0, 0, 0, 255}} {
+		x := tileGap + i*(tileSide+tileGap)
+		near(t, m, x+2, tileGap+tileSide/2, want) // the frame, or what is beside the picture
+		if i < 2 {
+			near(t, m, x+tileSide/2, tileGap+tileSide/2, color.NRGBA{200, 100, 50, 255})
+		}
+	}
+	near(t, m, tileGap+2*(tileSide+tileGap)+tileSide/2, tileGap+tileSide/2, color.NRGBA{255, 255, 255, 255})
+	if err := WriteSheet(filepath.Join(t.TempDir(), "x.jpg"), nil); err == nil {
+		t.Error("no error for no tiles")
+	}
+}
+
+// crop is an image of a part of the plane.
+type crop struct {
+	image.Image
+	r image.Rectangle
+}
+
+func (c crop) Bounds() image.Rectangle { return c.r }
+
+// near allows for what JPEG loses.
+func near(t *testing.T, m image.Image, x, y int, want color.NRGBA) {
+	t.Helper()
+	got := color.NRGBAModel.Convert(m.At(x, y)).(color.NRGBA)
+	for _, d := range []int{int(got.R) - int(want.R), int(got.G) - int(want.G), int(got.B) - int(want.B)} {
+		if d < -24 || d > 24 {
+			t.Errorf("(%d, %d) is %v, want %v", x, y, got, want)
+			return
+		}
+	}
+}
+
+// A broken write leaves no half of a picture.
+func TestNoHalfPicture(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.png")
+	if err := writePNG(path, image.NewGray(image.Rectangle{})); err == nil {
+		t.Error("no error for a picture without pixels")
+	}
+	if _, err := os.Stat(path); !os.IsNotExist(err) {
+		t.Errorf("%v; want no file", err)
+	}
+}
