@@ -120,7 +120,7 @@ func (m matrix) counts(c *canvas, x, y float64) {
 	for _, cell := range m.cells {
 		s := strconv.Itoa(cell.Count)
 		st := style{min(26, 0.4*m.cell), ink, cell.True == cell.Predicted}
-		if share(cell.Count, m.classes[m.at[cell.True]].Support) > 0.5 {
+		if share(cell.Count, m.classes[m.at[cell.True]].Support) > 0.45 {
 			st.color = white
 		}
 		for st.size >= 9 && c.width(s, st) > 0.86*m.cell {

@@ -39,7 +39,7 @@ func WriteReliabilityPNG(path string, e *Evaluation) error {
 		c.SetColor(shadeOf(0.08 + 0.5*share(b.Images, most)))
 		c.DrawRectangle(reliabilityLeft+b.From*reliabilitySide+2, bottom-high, (b.To-b.From)*reliabilitySide-4, high)
 		c.Fill()
-		at := reliabilityLeft + b.Confidence*reliabilitySide
+		at := reliabilityLeft + min(b.Confidence*reliabilitySide, reliabilitySide-9)
 		c.line(at-9, bottom-high, at+9, bottom-high, 4, ink)
 	}
 	c.SetDash(8, 8)
