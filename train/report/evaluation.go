@@ -54,7 +54,7 @@ type Cell struct {
 }
 
 // A Bin is the images whose confidence, the probability of the predicted class,
-// is at least From and below To.
+// is at least From and below To; the last bin has 1, too.
 type Bin struct {
 	From       float64 `json:"from"`
 	To         float64 `json:"to"`
