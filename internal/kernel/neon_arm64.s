@@ -88,7 +88,7 @@
 
 // What both strides do for every 8 channels: R1 to R3 are the rows, R4 the
 // output, R5 the bias, R6 the end of the first row, R7 the end of the outputs.
-#define LIMITS \
+#define UNCLAMP \
 	MOVBU Depthwise_ReLU6(R0), R8; \
 	CBNZ R8, 5(PC); \
 	MOVD $0xff800000, R11; \
@@ -102,7 +102,7 @@
 	VEOR V26.B16, V26.B16, V26.B16; \
 	MOVD $0x40c00000, R11; \
 	VDUP R11, V27.S4; \
-	LIMITS; \
+	UNCLAMP; \
 	MOVD Depthwise_Dst(R0), R4; \
 	MOVD (Depthwise_Dst+8)(R0), R7; \
 	ADD  R7<<2, R4, R7; \
