@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"os"
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
@@ -107,6 +109,36 @@ func writeSafetensors(path string, m *model.Model, tensors []namedTensor) error 
 		return err
 	}
 	metadata["format"] = "pt" // as transformers requires
+	return writeTensors(path, tensors, metadata)
+}
+
+// ReadTensors reads a .safetensors file of any tensors, as float32, and its
+// metadata.
+func ReadTensors(path string) (model.StateDict, map[string]string, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !isSafetensors(data) {
+		return nil, nil, fmt.Errorf("%s: %w", path, &FormatError{0, "not a .safetensors file"})
+	}
+	c, err := parseSafetensors(data)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return c.dict, c.metadata, nil
+}
+
+// WriteTensors writes any tensors and metadata as a .safetensors file.
+func WriteTensors(path string, dict model.StateDict, metadata map[string]string) error {
+	var tensors []namedTensor
+	for _, name := range slices.Sorted(maps.Keys(dict)) {
+		tensors = append(tensors, namedTensor{name: name, tensor: dict[name]})
+	}
+	return writeTensors(path, tensors, metadata)
+}
+
+func writeTensors(path string, tensors []namedTensor, metadata map[string]string) error {
 	// The reference implementation writes wide types first, so that each tensor
 	// is aligned to its own size.
 	slices.SortStableFunc(tensors, func(a, b namedTensor) int { return width(b) - width(a) })

@@ -1,0 +1,166 @@
+package train
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// A network is a model in training: forward with batch statistics, backward
+// through every layer.
+type network struct {
+	config  model.Config
+	set     *kernel.Set
+	threads int
+	layers  []*layer
+	head    *head
+	params  []*Parameter // that are learned: without those of frozen layers
+	frozen  int          // layers, from the first, that are not learned
+	buffers buffers
+	scratch [lanes]scratch
+	zeros   []float32
+
+	images int
+	input  []float32 // [images][H][W][3]
+	norms  int       // forward passes, for messages
+}
+
+// scratch is what a lane works in.
+type scratch struct{ in, dy, dilated []float32 }
+
+// newNetwork prepares m for training. The first frozen of torchvision's
+// features.* modules stay as they are, with their running averages.
+func newNetwork(m *model.Model, threads, frozen int) (*network, error) {
+	set, err := kernel.Choose()
+	if err != nil {
+		return nil, err
+	}
+	_, params := parameters(m)
+	n := &network{config: m.Config, set: set, threads: threads}
+	spec := m.Config.Network()
+	if frozen < 0 || frozen > len(spec.Blocks)+2 {
+		return nil, fmt.Errorf("freeze %d: the network has %d features modules", frozen, len(spec.Blocks)+2)
+	}
+	add := func(c model.Conv, module int) *layer {
+		l := n.newLayer(m, c, params)
+		l.norm.frozen = module < frozen
+		if l.norm.frozen {
+			n.frozen = len(n.layers)
+		}
+		return l
+	}
+	first := add(spec.First, 0)
+	first.ends = true
+	for i, b := range spec.Blocks {
+		input := n.layers[len(n.layers)-1]
+		convs := b.Convs()
+		begin := len(n.layers)
+		for _, c := range convs {
+			add(c, i+1)
+		}
+		project := n.layers[len(n.layers)-1]
+		project.ends = true
+		if b.Residual() {
+			project.residual = input
+			n.layers[begin].skip = project
+		}
+	}
+	add(spec.Last, len(spec.Blocks)+1)
+	for _, l := range n.layers[n.frozen:] {
+		n.params = append(n.params, l.weight, l.gamma, l.beta)
+	}
+	n.head = newHead(set, threads, spec.Classifier, m, params)
+	n.params = append(n.params, n.head.weight, n.head.bias)
+	return n, nil
+}
+
+func (n *network) newLayer(m *model.Model, c model.Conv, params map[string]*Parameter) *layer {
+	l := &layer{Conv: c, weight: params[c.Name+".weight"], inSide: m.Config.Resolution}
+	if len(n.layers) > 0 {
+		l.prev = n.layers[len(n.layers)-1]
+		l.inSide = l.prev.side
+	}
+	l.side = c.OutSize(l.inSide)
+	l.padBefore = m.Config.Padding.Before(l.inSide, c.Stride)
+	l.norm = norm{
+		name: c.Norm, gamma: params[c.Norm+".weight"], beta: params[c.Norm+".bias"],
+		mean: m.Dict[c.Norm+".running_mean"].Data, variance: m.Dict[c.Norm+".running_var"].Data,
+		batches: m.Dict[c.Norm+".num_batches_tracked"].Data,
+		eps:     m.Config.BNEps, momentum: m.Config.BNMomentum,
+	}
+	l.norm.init(c.Out)
+	l.plan(n)
+	n.layers = append(n.layers, l)
+	return l
+}
+
+// stripFloats is how much of a layer's input and output is worked on in one go:
+// it stays in the second-level cache.
+const stripFloats = 48 << 10
+
+// plan chooses the layer's strips and makes the lanes' scratch hold them.
+func (l *layer) plan(n *network) {
+	var in, dy, dilated int
+	switch {
+	case l.Depthwise():
+		row := (l.inSide + 2) * kernel.Block
+		l.strip = min(l.side, max(1, stripFloats/row/l.Stride-2))
+		in = (l.strip*l.Stride + 3) * row
+		dy = (l.strip + 2) * l.side * kernel.Block
+		if l.Stride == 2 {
+			dilated = (l.strip + 2) * l.inSide * kernel.Block
+		}
+		if len(n.zeros) < row {
+			n.zeros = kernel.Aligned(row)
+		}
+	default:
+		k := kernel.Blocks(l.inputs())
+		strips := (l.pixels()*(k+l.blocks())*kernel.Block + stripFloats - 1) / stripFloats
+		l.strip = (l.pixels() + strips - 1) / strips
+		l.strip = min(l.pixels(), max(16, l.strip))
+		in, dy = k*l.strip*kernel.Block, l.blocks()*l.strip*kernel.Block
+	}
+	for i := range n.scratch {
+		s := &n.scratch[i]
+		grow(&s.in, in)
+		grow(&s.dy, dy)
+		grow(&s.dilated, dilated)
+	}
+}
+
+func grow(s *[]float32, n int) {
+	if len(*s) < n {
+		*s = kernel.Aligned(n)
+	}
+}
+
+// eachImage calls f for every image, lane by lane.
+func (n *network) eachImage(f func(lane, image int)) {
+	each(n.threads, n.lanes(), func(lane int) {
+		begin, end := n.share(lane)
+		for i := begin; i < end; i++ {
+			f(lane, i)
+		}
+	})
+}
+
+func (n *network) lanes() int { return min(lanes, n.images) }
+
+// share is the images of a lane.
+func (n *network) share(lane int) (begin, end int) {
+	return lane * n.images / n.lanes(), (lane + 1) * n.images / n.lanes()
+}
+
+// dropout returns a mask for the classifier's input [images][features]: 0 with
+// probability p, otherwise 1/(1-p).
+func dropout(rng *rand.Rand, n int, p float64) []float32 {
+	mask := make([]float32, n)
+	for i := range mask {
+		if rng.Float64() >= p {
+			mask[i] = float32(1 / (1 - p))
+		}
+	}
+	return mask
+}

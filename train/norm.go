@@ -1,0 +1,188 @@
+package train
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+)
+
+// lanes is the number of shares that a batch is divided into. The images of a
+// lane are processed in order, and sums over the batch are added up lane by lane:
+// results don't depend on how many threads work on the lanes. It bounds the
+// threads of training.
+const lanes = 8
+
+// A norm is batch normalisation in training (arXiv 1502.03167; PyTorch's
+// BatchNorm2d): statistics of the batch, running averages with the config's
+// momentum, of the unbiased variance.
+type norm struct {
+	name           string
+	channels       int
+	gamma, beta    *Parameter
+	mean, variance []float32 // running averages: in the state dict
+	batches        []float32 // num_batches_tracked
+	eps, momentum  float64
+	frozen         bool // uses the running averages, as in evaluation
+
+	// Of the batch. The slices are as long as the blocks that hold the channels.
+	scale, shift, center []float32 // y*scale + shift; center is the mean
+	invStd               []float64
+	a, b, c              []float32 // of kernel.NormGrad
+	count                int       // values of a channel
+	moments              [lanes]moments
+	sums                 [lanes]sums
+}
+
+// moments are the count, mean and sum of squared differences from the mean of a
+// lane's values.
+type moments struct {
+	n        float64
+	mean, m2 []float64
+}
+
+// sums are a lane's sums of gradients, and of gradients times the distance from
+// the mean.
+type sums struct{ sum, dot []float64 }
+
+func (n *norm) init(channels int) {
+	n.channels = channels
+	padded := kernel.Blocks(channels) * kernel.Block
+	for _, s := range []*[]float32{&n.scale, &n.shift, &n.center, &n.a, &n.b, &n.c} {
+		*s = kernel.Aligned(padded)
+	}
+	n.invStd = make([]float64, channels)
+	for l := range lanes {
+		n.moments[l] = moments{mean: make([]float64, padded), m2: make([]float64, padded)}
+		n.sums[l] = sums{sum: make([]float64, padded), dot: make([]float64, padded)}
+	}
+}
+
+// reset clears what the lanes gather.
+func (n *norm) reset() {
+	for l := range lanes {
+		n.moments[l].n = 0
+		clear(n.moments[l].mean)
+		clear(n.moments[l].m2)
+		clear(n.sums[l].sum)
+		clear(n.sums[l].dot)
+	}
+}
+
+// observe adds the values of channel block b in y, pixels of them, to a lane's
+// moments. seen is how many values of the block the lane has had before.
+func (n *norm) observe(set *kernel.Set, lane, b int, y []float32, pixels, seen int) {
+	var center, sum, squares [kernel.Block]float32
+	copy(center[:], y)
+	nr := kernel.NR(n.channels, b)
+	set.Moments(kernel.Moments{Src: y, Center: center[:], Sum: sum[:], Squares: squares[:], Pixels: pixels, NR: nr})
+	m := &n.moments[lane]
+	at := b * kernel.Block
+	for c := range nr {
+		k := float64(pixels)
+		mean := float64(sum[c]) / k
+		m2 := max(0, float64(squares[c])-mean*float64(sum[c]))
+		m.mean[at+c], m.m2[at+c] = merge(float64(seen), m.mean[at+c], m.m2[at+c], k, mean+float64(center[c]), m2)
+	}
+}
+
+// merge joins the moments of two groups of values (Chan, Golub and LeVeque 1979).
+func merge(n, mean, m2, k, mean2, m22 float64) (float64, float64) {
+	d := mean2 - mean
+	t := n + k
+	return mean + d*k/t, m2 + m22 + d*d*n*k/t
+}
+
+// finish ends the forward pass over a batch with count values of each channel.
+func (n *norm) finish(count int) error {
+	if count < 2 {
+		return fmt.Errorf("%s: batch normalisation of a single value: the batch must have at least 2 images", n.name)
+	}
+	n.count = count
+	n.batches[0]++
+	for c := range n.channels {
+		var seen, mean, m2 float64
+		for l := range lanes {
+			if m := &n.moments[l]; m.n > 0 {
+				mean, m2 = merge(seen, mean, m2, m.n, m.mean[c], m.m2[c])
+				seen += m.n
+			}
+		}
+		variance := m2 / seen
+		if math.IsNaN(mean) || math.IsInf(mean, 0) || math.IsNaN(variance) || math.IsInf(variance, 0) {
+			return fmt.Errorf("%s: the batch's mean or variance of channel %d is not finite", n.name, c)
+		}
+		n.mean[c] += float32(n.momentum * (mean - float64(n.mean[c])))
+		n.variance[c] += float32(n.momentum * (m2/(seen-1) - float64(n.variance[c])))
+		n.set(c, mean, variance)
+	}
+	return nil
+}
+
+// freeze prepares for a forward pass with the running averages.
+func (n *norm) freeze() {
+	for c := range n.channels {
+		n.set(c, float64(n.mean[c]), float64(n.variance[c]))
+	}
+}
+
+func (n *norm) set(c int, mean, variance float64) {
+	n.invStd[c] = 1 / math.Sqrt(variance+n.eps)
+	scale := float64(n.gamma.Value[c]) * n.invStd[c]
+	n.center[c] = float32(mean)
+	n.scale[c] = float32(scale)
+	n.shift[c] = float32(float64(n.beta.Value[c]) - mean*scale)
+}
+
+// backward masks the gradient g of channel block b in place where ReLU6 is flat,
+// and adds it to a lane's sums. y is the convolution's output.
+func (n *norm) backward(set *kernel.Set, lane, b int, g, y []float32, pixels int, relu6 bool) {
+	var sum, dot [kernel.Block]float32
+	at := b * kernel.Block
+	set.AffineGrad(kernel.AffineGrad{
+		Grad: g, Src: y, Scale: n.scale[at:], Shift: n.shift[at:], Mean: n.center[at:], Sum: sum[:], Dot: dot[:],
+		Pixels: pixels, NR: kernel.NR(n.channels, b), ReLU6: relu6,
+	})
+	s := &n.sums[lane]
+	for c := range kernel.Block {
+		s.sum[at+c] += float64(sum[c])
+		s.dot[at+c] += float64(dot[c])
+	}
+}
+
+// finishGrad computes the gradients of gamma and beta, and what the gradient at
+// the norm's input needs.
+func (n *norm) finishGrad() {
+	for c := range n.channels {
+		var sum, dot float64
+		for l := range lanes {
+			sum += n.sums[l].sum[c]
+			dot += n.sums[l].dot[c]
+		}
+		n.beta.Grad[c] = float32(sum)
+		n.gamma.Grad[c] = float32(dot * n.invStd[c])
+		a := float64(n.gamma.Value[c]) * n.invStd[c]
+		b := -a * n.invStd[c] * n.invStd[c] * dot / float64(n.count)
+		n.a[c] = float32(a)
+		n.b[c] = float32(b)
+		n.c[c] = float32(-a*sum/float64(n.count) - b*float64(n.center[c]))
+	}
+}
+
+// affine writes the normalised block b of y to dst.
+func (n *norm) affine(set *kernel.Set, b int, dst, y, add []float32, pixels int, relu6 bool) {
+	at := b * kernel.Block
+	set.Affine(kernel.Affine{
+		Dst: dst, Src: y, Add: add, Scale: n.scale[at:], Shift: n.shift[at:],
+		Pixels: pixels, NR: kernel.NR(n.channels, b), ReLU6: relu6,
+	})
+}
+
+// inputGrad writes the gradient at the norm's input to dst.
+func (n *norm) inputGrad(set *kernel.Set, b int, dst, g, y []float32, pixels int) {
+	at := b * kernel.Block
+	set.NormGrad(kernel.NormGrad{
+		Dst: dst, Grad: g, Src: y, A: n.a[at:], B: n.b[at:], C: n.c[at:],
+		Pixels: pixels, NR: kernel.NR(n.channels, b),
+	})
+}

@@ -1,0 +1,37 @@
+package train
+
+import (
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// A Parameter is an entry of the state dict that is learned: its value, shared
+// with the model, and the gradient of the loss with respect to it after a
+// backward pass. Both have the state dict's layout.
+type Parameter struct {
+	Name  string
+	Value []float32
+	Grad  []float32
+	Decay bool // weight decay applies: not to normalisation and bias
+}
+
+// parameters returns what is learned of m, in the order of the state dict, by
+// name.
+func parameters(m *model.Model) ([]*Parameter, map[string]*Parameter) {
+	var list []*Parameter
+	byName := map[string]*Parameter{}
+	for _, s := range m.Config.Network().Specs() {
+		if !s.Trained() {
+			continue
+		}
+		value := m.Dict[s.Name].Data
+		p := &Parameter{
+			Name: s.Name, Value: value, Grad: make([]float32, len(value)),
+			Decay: len(s.Shape) > 1 && strings.HasSuffix(s.Name, ".weight"),
+		}
+		list = append(list, p)
+		byName[s.Name] = p
+	}
+	return list, byName
+}
