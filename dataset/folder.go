@@ -1,0 +1,74 @@
+package dataset
+
+import (
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// extensions are those of the formats that vision decodes.
+var extensions = []string{".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+
+func isImage(name string) bool {
+	return !strings.HasPrefix(name, ".") && slices.Contains(extensions, strings.ToLower(filepath.Ext(name)))
+}
+
+// openFolder opens a folder with a folder per class: torchvision's ImageFolder,
+// with classes and files in the order of their names. known, if not nil, are the
+// classes that there may be.
+func openFolder(dir string, known []string) (*Set, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Set{Classes: known}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || !isFolder(dir, e) {
+			continue
+		}
+		label := len(s.Classes)
+		if known == nil {
+			s.Classes = append(s.Classes, e.Name())
+		} else if label = index(known, e.Name()); label < 0 {
+			return nil, fmt.Errorf("%s: class %q is not among the %d of the training images", dir, e.Name(), len(known))
+		}
+		files, err := imagesIn(filepath.Join(dir, e.Name()))
+		if err != nil {
+			return nil, err
+		}
+		if len(files) == 0 && known == nil {
+			return nil, fmt.Errorf("%s: class %q has no images (%s)", dir, e.Name(), strings.Join(extensions, " "))
+		}
+		for _, f := range files {
+			s.Items = append(s.Items, Item{Name: f, Label: label, path: f})
+		}
+	}
+	if len(s.Items) == 0 {
+		return nil, fmt.Errorf("%s: no images: want a folder per class with photos in it, train/ and val/ of such, IDX files, or a CSV", dir)
+	}
+	return s, nil
+}
+
+// isFolder follows links, as torchvision does.
+func isFolder(dir string, e fs.DirEntry) bool {
+	info, err := os.Stat(filepath.Join(dir, e.Name()))
+	return err == nil && info.IsDir()
+}
+
+// imagesIn lists the images in a folder and those below it.
+func imagesIn(dir string) ([]string, error) {
+	var files []string
+	err := filepath.WalkDir(dir+string(filepath.Separator), func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if isImage(e.Name()) && !e.IsDir() {
+			files = append(files, filepath.Clean(path))
+		}
+		return nil
+	})
+	return files, err
+}

@@ -1,0 +1,219 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"image"
+	"math"
+	"math/rand/v2"
+
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/train/report"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// What randomness is for. Every number comes from a generator of its own, made
+// of the seed, what it is for and where in the training it is: nothing has to be
+// remembered to resume.
+const (
+	forOrder = iota
+	forImage
+	forMix
+	forDropout
+)
+
+func (o *Options) rng(what, epoch, i int) *rand.Rand {
+	return rand.New(rand.NewPCG(o.Seed, uint64(what)<<60|uint64(epoch)<<36|uint64(i)))
+}
+
+// A batch is images ready for a step.
+type batch struct {
+	number int
+	items  []int     // of the training set
+	input  []float32 // [n][H][W][3], normalised
+	target []float32 // [n][classes]
+	pixels []*vision.Image
+	err    error
+}
+
+// order is the epoch's batches of indices. What is left over is a batch of its
+// own, or joins the last one when it is a single image.
+func (o *Options) order(epoch int) [][]int {
+	perm := o.rng(forOrder, epoch, 0).Perm(len(o.Train.Items))
+	var batches [][]int
+	for len(perm) > 0 {
+		n := min(o.Batch, len(perm))
+		if len(perm)-n == 1 {
+			n++
+		}
+		batches = append(batches, perm[:n])
+		perm = perm[n:]
+	}
+	return batches
+}
+
+// ahead is how many batches are prepared while one is computed with.
+const ahead = 2
+
+// loader prepares an epoch's batches while others are computed with. Two
+// goroutines decode and augment; the queue is bounded.
+func (o *Options) loader(ctx context.Context, epoch int, order [][]int) <-chan *batch {
+	queue := make(chan chan *batch, ahead)
+	out := make(chan *batch)
+	levels := o.Model.Config.Preprocess.Levels()
+	go func() {
+		defer close(queue)
+		for i, items := range order {
+			done := make(chan *batch, 1)
+			select {
+			case queue <- done:
+			case <-ctx.Done():
+				return
+			}
+			go func() { done <- o.prepare(epoch, i, items, levels) }()
+		}
+	}()
+	go func() {
+		defer close(out)
+		for done := range queue {
+			select {
+			case out <- <-done:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return out
+}
+
+// prepare decodes, augments and normalises the images of a batch.
+func (o *Options) prepare(epoch, number int, items []int, levels *[3][256]float32) *batch {
+	c := &o.Model.Config
+	side := c.Resolution * c.Resolution * 3
+	b := &batch{
+		number: number, items: items, input: make([]float32, len(items)*side),
+		target: make([]float32, len(items)*c.Classes), pixels: make([]*vision.Image, len(items)),
+	}
+	for i, item := range items {
+		img, err := o.Train.Image(item)
+		if err != nil {
+			b.err = err
+			return b
+		}
+		img = o.Augment.Apply(img, c.Preprocess, c.Resolution, o.rng(forImage, epoch, item))
+		b.pixels[i] = img
+		normalize(b.input[i*side:][:side], img.Pix, levels)
+		oneHot(b.target[i*c.Classes:][:c.Classes], o.Train.Items[item].Label, o.LabelSmoothing)
+	}
+	o.mix(b, o.rng(forMix, epoch, number))
+	return b
+}
+
+func normalize(dst []float32, pix []byte, levels *[3][256]float32) {
+	for i := 0; i+2 < len(dst); i += 3 {
+		dst[i], dst[i+1], dst[i+2] = levels[0][pix[i]], levels[1][pix[i+1]], levels[2][pix[i+2]]
+	}
+}
+
+// mix blends every image with the one before it in the batch, by mixup (arXiv
+// 1710.09412) or CutMix (arXiv 1905.04899), one of them at random where both are
+// asked for, as in torchvision's references.
+func (o *Options) mix(b *batch, rng *rand.Rand) {
+	alpha, cut := o.Mixup, false
+	if o.CutMix > 0 && (o.Mixup == 0 || rng.IntN(2) == 1) {
+		alpha, cut = o.CutMix, true
+	}
+	if alpha == 0 {
+		return
+	}
+	share := beta(rng, alpha)
+	n, side := len(b.items), o.Model.Config.Resolution
+	size := side * side * 3
+	before := append([]float32(nil), b.input[(n-1)*size:]...)
+	x0, y0, x1, y1 := 0, 0, side, side
+	if cut {
+		r := math.Sqrt(1-share) / 2
+		cx, cy := rng.Float64(), rng.Float64()
+		at := func(v float64) int { return int(min(1, max(0, v)) * float64(side)) }
+		x0, x1, y0, y1 = at(cx-r), at(cx+r), at(cy-r), at(cy+r)
+		share = 1 - float64((x1-x0)*(y1-y0))/float64(side*side)
+	}
+	for i := range n {
+		img := b.input[i*size:][:size]
+		own := append([]float32(nil), img...)
+		for y := y0; y < y1; y++ {
+			for k := (y*side + x0) * 3; k < (y*side+x1)*3; k++ {
+				if cut {
+					img[k] = before[k]
+				} else {
+					img[k] = float32(share)*img[k] + float32(1-share)*before[k]
+				}
+			}
+		}
+		before = own
+	}
+	classes := o.Model.Config.Classes
+	last := append([]float32(nil), b.target[(n-1)*classes:]...)
+	for i := range n {
+		t := b.target[i*classes:][:classes]
+		own := append([]float32(nil), t...)
+		for c := range t {
+			t[c] = float32(share)*t[c] + float32(1-share)*last[c]
+		}
+		last = own
+	}
+}
+
+// beta draws from the beta distribution with both parameters alpha, by Johnk's
+// method (1964).
+func beta(rng *rand.Rand, alpha float64) float64 {
+	if alpha == 1 {
+		return rng.Float64()
+	}
+	for range 10_000 {
+		x, y := math.Pow(rng.Float64(), 1/alpha), math.Pow(rng.Float64(), 1/alpha)
+		if s := x + y; s > 0 && s <= 1 {
+			return x / s
+		}
+	}
+	return 0.5 // alpha so large that the distribution is a peak there
+}
+
+// tiles are the first images of a batch as the network gets them.
+func (o *Options) tiles(b *batch) []report.Tile {
+	var tiles []report.Tile
+	for i, img := range b.pixels[:min(16, len(b.pixels))] {
+		tiles = append(tiles, report.Tile{Image: picture(img), Caption: o.Train.Classes[o.Train.Items[b.items[i]].Label]})
+	}
+	return tiles
+}
+
+func picture(img *vision.Image) image.Image {
+	m := image.NewNRGBA(image.Rect(0, 0, img.W, img.H))
+	for i := range img.W * img.H {
+		copy(m.Pix[4*i:], img.Pix[3*i:3*i+3])
+		m.Pix[4*i+3] = 255
+	}
+	return m
+}
+
+// Prepare returns m ready for classes of other names: with a classifier of its
+// own, initialised from the seed, unless m has exactly these labels.
+func Prepare(m *model.Model, set *dataset.Set, seed uint64) (*model.Model, error) {
+	c := m.Config
+	c.Classes = len(set.Classes)
+	fresh, err := model.New(c, seed)
+	if err != nil {
+		return nil, err
+	}
+	same := fmt.Sprint(m.Labels) == fmt.Sprint(set.Classes)
+	head := c.Network().Classifier.Name
+	for name, t := range m.Dict {
+		if same || name != head+".weight" && name != head+".bias" {
+			copy(fresh.Dict[name].Data, t.Data)
+		}
+	}
+	fresh.Labels = set.Classes
+	return fresh, nil
+}

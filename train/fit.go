@@ -1,0 +1,290 @@
+package train
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/train/report"
+)
+
+// A Result is what a training ended with.
+type Result struct {
+	Epochs     []report.Epoch
+	Best       int                // the best epoch, from 1
+	Evaluation *report.Evaluation // of the best weights; nil without validation images
+	Model      *model.Model       // the best weights
+}
+
+// Files of a run folder.
+const (
+	BestFile  = "best.safetensors"
+	LastFile  = "last.safetensors"
+	StateFile = "state.safetensors" // all that --resume needs
+)
+
+// Fit trains o.Model and leaves in the run folder the best and the last weights,
+// curves, the confusion matrix and pictures. The same options and seed give the
+// same weights to the bit, whatever the number of threads, and so does a run that
+// was interrupted and resumed. It ends early with an error when the context does.
+func Fit(ctx context.Context, o Options) (*Result, error) {
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(o.RunDir, 0o755); err != nil {
+		return nil, err
+	}
+	t, err := newTrainer(o)
+	if err != nil {
+		return nil, err
+	}
+	for epoch := t.done() + 1; epoch <= o.Epochs && !t.exhausted(); epoch++ {
+		if err := t.epoch(ctx, epoch); err != nil {
+			return nil, err
+		}
+	}
+	return t.finish()
+}
+
+// A trainer is a training under way.
+type trainer struct {
+	Options
+	network   *network
+	optimizer *optimizer
+	average   *average // nil without EMA
+	validator *validator
+	history   []report.Epoch
+	best      int // epoch, from 1; 0 before the first
+	features  []float32
+}
+
+func newTrainer(o Options) (*trainer, error) {
+	frozen := o.Freeze
+	if frozen == FreezeBackbone {
+		frozen = len(o.Model.Config.Network().Blocks) + 2
+	}
+	n, err := newNetwork(o.Model, o.Threads, frozen)
+	if err != nil {
+		return nil, err
+	}
+	opt, err := newOptimizer(hyper{
+		rule: o.Optimizer, momentum: o.Momentum, alpha: 0.9, beta1: 0.9, beta2: 0.999,
+		eps: epsilon(o.Optimizer), decay: o.WeightDecay,
+	}, n.params)
+	if err != nil {
+		return nil, err
+	}
+	t := &trainer{Options: o, network: n, optimizer: opt}
+	if o.EMA > 0 {
+		t.average = newAverage(o.Model, o.EMA)
+	}
+	if o.Resume {
+		if err := t.load(); err != nil {
+			return nil, err
+		}
+	}
+	if o.Freeze == FreezeBackbone {
+		if t.features, err = features(o.Model, o.Train, o.Threads); err != nil {
+			return nil, err
+		}
+	}
+	t.validator, err = newValidator(o)
+	return t, err
+}
+
+// epsilon is PyTorch's for AdamW, and for RMSprop that of the paper's training
+// in TensorFlow: sqrt(0.001), which stands outside of the root here.
+func epsilon(o Optimizer) float64 {
+	if o == RMSprop {
+		return 0.0316
+	}
+	return 1e-8
+}
+
+func (t *trainer) done() int { return len(t.history) }
+
+// exhausted reports whether the best epoch is too long ago.
+func (t *trainer) exhausted() bool {
+	return t.Patience > 0 && t.Val != nil && t.done()-t.best >= t.Patience
+}
+
+// weights are what is validated and kept: the averaged ones if there are any.
+func (t *trainer) weights() *model.Model {
+	if t.average != nil {
+		return t.average.model
+	}
+	return t.Model
+}
+
+func (t *trainer) epoch(ctx context.Context, epoch int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	began := time.Now()
+	order := t.order(epoch)
+	e := report.Epoch{Epoch: epoch, ValLoss: math.NaN(), ValAcc1: math.NaN(), ValAcc5: math.NaN()}
+	var images, right int
+	one := func(b *batch) error {
+		e.LR = t.rate(float64(epoch-1) + float64(b.number)/float64(len(order)))
+		loss, hits, err := t.step(epoch, b, e.LR)
+		if err != nil {
+			return fmt.Errorf("epoch %d, batch %d of %d: %w", epoch, b.number+1, len(order), err)
+		}
+		e.TrainLoss += loss * float64(len(b.items))
+		images += len(b.items)
+		right += hits
+		if t.Progress != nil {
+			t.Progress(Progress{
+				Epoch: epoch, Epochs: t.Epochs, Batch: b.number + 1, Batches: len(order),
+				Loss: e.TrainLoss / float64(images), Accuracy: float64(right) / float64(images),
+				ImagesPerSecond: float64(images) / time.Since(began).Seconds(), LR: e.LR,
+			})
+		}
+		return nil
+	}
+	if err := t.batches(ctx, epoch, order, one); err != nil {
+		return err
+	}
+	e.TrainLoss /= float64(images)
+	e.TrainAcc = float64(right) / float64(images)
+	e.ImagesPerSecond = float64(images) / time.Since(began).Seconds()
+	if t.validator != nil {
+		v, err := t.validator.run(t.weights())
+		if err != nil {
+			return err
+		}
+		e.ValLoss, e.ValAcc1, e.ValAcc5 = v.Loss, v.Top1Accuracy, v.Top5Accuracy
+	}
+	e.Seconds = time.Since(began).Seconds()
+	t.history = append(t.history, e)
+	if t.better(e) {
+		t.best = epoch
+	}
+	return t.save()
+}
+
+// batches calls f with every batch of the epoch, in order.
+func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(*batch) error) error {
+	if t.features != nil {
+		for i, items := range order {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			if err := f(t.targets(i, items)); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for b := range t.loader(ctx, epoch, order) {
+		if b.err != nil {
+			return b.err
+		}
+		if epoch == 1 && b.number == 0 {
+			if err := report.WriteSheet(filepath.Join(t.RunDir, "train_batch.jpg"), t.tiles(b)); err != nil {
+				return err
+			}
+		}
+		if err := f(b); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// targets is a batch whose features are known.
+func (t *trainer) targets(number int, items []int) *batch {
+	classes := t.Model.Config.Classes
+	b := &batch{number: number, items: items, target: make([]float32, len(items)*classes)}
+	for i, item := range items {
+		oneHot(b.target[i*classes:][:classes], t.Train.Items[item].Label, t.LabelSmoothing)
+	}
+	return b
+}
+
+var errNotFinite = errors.New("the loss is not finite: the learning rate may be too high")
+
+// step trains with a batch. hits are the images that were classified right
+// before the step.
+func (t *trainer) step(epoch int, b *batch, lr float64) (loss float64, hits int, err error) {
+	n, c := t.network, t.Model.Config
+	mask := dropout(t.rng(forDropout, epoch, b.number), len(b.items)*n.head.In, c.Dropout)
+	var logits []float32
+	if t.features != nil {
+		logits = n.head.run(t.features, b.items, mask)
+	} else if logits, err = n.forward(b.input, len(b.items), mask); err != nil {
+		return 0, 0, err
+	}
+	grad := make([]float32, len(logits))
+	loss = softmaxLoss(grad, logits, b.target, c.Classes)
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return 0, 0, fmt.Errorf("layer %s: %w", n.head.Name, errNotFinite)
+	}
+	for i, item := range b.items {
+		if argmax(logits[i*c.Classes:][:c.Classes]) == t.Train.Items[item].Label {
+			hits++
+		}
+	}
+	if t.features != nil {
+		n.head.backward(grad, false)
+	} else {
+		n.backward(grad)
+	}
+	scale := 1.0
+	if t.Clip > 0 {
+		scale = min(1, t.Clip/(gradNorm(n.params)+1e-6))
+	}
+	t.optimizer.step(t.Threads, lr, scale)
+	if t.average != nil {
+		t.average.update(t.Model, t.optimizer.steps)
+	}
+	return loss, hits, nil
+}
+
+func argmax(v []float32) int {
+	best := 0
+	for i := range v {
+		if v[i] > v[best] {
+			best = i
+		}
+	}
+	return best
+}
+
+// better reports whether e is the best epoch so far: by accuracy, then by loss;
+// without validation the last one is.
+func (t *trainer) better(e report.Epoch) bool {
+	if t.best == 0 || math.IsNaN(e.ValAcc1) {
+		return true
+	}
+	b := t.history[t.best-1]
+	return e.ValAcc1 > b.ValAcc1 || e.ValAcc1 == b.ValAcc1 && e.ValLoss < b.ValLoss
+}
+
+// finish writes what stands at the end of a run.
+func (t *trainer) finish() (*Result, error) {
+	best, err := checkpoint.Open(filepath.Join(t.RunDir, BestFile))
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Epochs: t.history, Best: t.best, Model: best}
+	if t.validator == nil {
+		return r, nil
+	}
+	if r.Evaluation, err = t.validator.run(best); err != nil {
+		return nil, err
+	}
+	if err := report.WriteConfusionPNG(filepath.Join(t.RunDir, "confusion_matrix.png"), r.Evaluation); err != nil {
+		return nil, err
+	}
+	tiles, err := t.validator.tiles()
+	if err != nil {
+		return nil, err
+	}
+	return r, report.WriteSheet(filepath.Join(t.RunDir, "val_predictions.jpg"), tiles)
+}

@@ -1,0 +1,41 @@
+package train
+
+import (
+	"fmt"
+	"math"
+)
+
+// A Schedule names how the learning rate goes down after warm-up.
+type Schedule string
+
+// The schedules: half a cosine down to 0 (arXiv 1608.03983 without restarts), a
+// tenth after every third of the epochs, or Gamma per epoch (the paper's 0.98).
+const (
+	Cosine      Schedule = "cosine"
+	Step        Schedule = "step"
+	Exponential Schedule = "exponential"
+)
+
+func (s Schedule) validate() error {
+	switch s {
+	case Cosine, Step, Exponential:
+		return nil
+	}
+	return fmt.Errorf("schedule %q: want %s, %s or %s", s, Cosine, Step, Exponential)
+}
+
+// rate is the learning rate at a point of the training, in epochs from its
+// beginning: rising in a line over the warm-up.
+func (o Options) rate(epoch float64) float64 {
+	if epoch < o.Warmup {
+		return o.LR * (epoch + 1e-3) / o.Warmup
+	}
+	switch o.Schedule {
+	case Step:
+		return o.LR * math.Pow(0.1, math.Floor(3*epoch/float64(o.Epochs)))
+	case Exponential:
+		return o.LR * math.Pow(o.Gamma, math.Floor(epoch))
+	}
+	done := (epoch - o.Warmup) / (float64(o.Epochs) - o.Warmup)
+	return o.LR * (1 + math.Cos(math.Pi*min(1, done))) / 2
+}

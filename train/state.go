@@ -1,0 +1,140 @@
+package train
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/gob"
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/train/report"
+)
+
+// save writes the state after an epoch. The state file comes first: what follows
+// can be made from it again.
+func (t *trainer) save() error {
+	dict := model.StateDict{}
+	add := func(prefix string, from model.StateDict) {
+		for name, v := range from {
+			dict[prefix+name] = v
+		}
+	}
+	add("model.", t.Model.Dict)
+	if t.average != nil {
+		add("ema.", t.average.model.Dict)
+	}
+	for i, p := range t.optimizer.params {
+		for b := range t.Optimizer.buffers() {
+			s := t.optimizer.states[i][b]
+			dict[fmt.Sprintf("optimizer.%d.%s", b, p.Name)] = model.Tensor{Shape: []int{len(s)}, Data: s}
+		}
+	}
+	var history bytes.Buffer
+	if err := gob.NewEncoder(&history).Encode(t.history); err != nil {
+		return err
+	}
+	meta := map[string]string{
+		"history": base64.StdEncoding.EncodeToString(history.Bytes()),
+		"best":    strconv.Itoa(t.best),
+		"steps":   strconv.Itoa(t.optimizer.steps),
+		"seed":    strconv.FormatUint(t.Seed, 10),
+	}
+	if err := checkpoint.WriteTensors(filepath.Join(t.RunDir, StateFile), dict, meta); err != nil {
+		return err
+	}
+	return t.publish()
+}
+
+// publish writes weights and curves of the last epoch.
+func (t *trainer) publish() error {
+	files := []string{LastFile}
+	if t.best == t.done() {
+		files = append(files, BestFile)
+	}
+	for _, name := range files {
+		if err := checkpoint.Save(filepath.Join(t.RunDir, name), t.weights(), checkpoint.SaveOptions{}); err != nil {
+			return err
+		}
+	}
+	if err := report.WriteResultsCSV(filepath.Join(t.RunDir, "results.csv"), t.history); err != nil {
+		return err
+	}
+	if err := report.WriteResultsPNG(filepath.Join(t.RunDir, "results.png"), t.history); err != nil {
+		return err
+	}
+	return t.events()
+}
+
+// events adds the last epoch to TensorBoard's curves.
+func (t *trainer) events() error {
+	w, err := report.NewEvents(t.RunDir)
+	if err != nil {
+		return err
+	}
+	defer w.Close()
+	e := t.history[len(t.history)-1]
+	for _, s := range []struct {
+		tag string
+		v   float64
+	}{
+		{"loss/train", e.TrainLoss}, {"loss/val", e.ValLoss},
+		{"accuracy/train", e.TrainAcc}, {"accuracy/val", e.ValAcc1}, {"lr", e.LR},
+	} {
+		if s.v == s.v {
+			if err := w.Scalar(s.tag, e.Epoch, s.v); err != nil {
+				return err
+			}
+		}
+	}
+	return w.Close()
+}
+
+// load restores the state of a run.
+func (t *trainer) load() error {
+	path := filepath.Join(t.RunDir, StateFile)
+	dict, meta, err := checkpoint.ReadTensors(path)
+	if err != nil {
+		return fmt.Errorf("resume: %w", err)
+	}
+	restore := func(name string, to []float32) {
+		from, ok := dict[name]
+		if err == nil && (!ok || len(from.Data) != len(to)) {
+			err = fmt.Errorf("%s: %s does not fit this network and optimizer: resume with the options of the run", path, name)
+		}
+		copy(to, from.Data)
+	}
+	for name, v := range t.Model.Dict {
+		restore("model."+name, v.Data)
+		if t.average != nil {
+			restore("ema."+name, t.average.model.Dict[name].Data)
+		}
+	}
+	for i, p := range t.optimizer.params {
+		for b := range t.Optimizer.buffers() {
+			restore(fmt.Sprintf("optimizer.%d.%s", b, p.Name), t.optimizer.states[i][b])
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if meta["seed"] != strconv.FormatUint(t.Seed, 10) {
+		return fmt.Errorf("%s: the run had seed %s", path, meta["seed"])
+	}
+	history, err := base64.StdEncoding.DecodeString(meta["history"])
+	if err == nil {
+		err = gob.NewDecoder(bytes.NewReader(history)).Decode(&t.history)
+	}
+	if err == nil {
+		t.best, err = strconv.Atoi(meta["best"])
+	}
+	if err == nil {
+		t.optimizer.steps, err = strconv.Atoi(meta["steps"])
+	}
+	if err != nil || t.best < 1 || t.best > len(t.history) {
+		return fmt.Errorf("%s: damaged metadata (%v)", path, err)
+	}
+	return t.publish() // the run may have ended between the state and these
+}

@@ -1,0 +1,160 @@
+package train
+
+import (
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/train/report"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// validBatch is how many images are validated in one run of the engine.
+const validBatch = 32
+
+// A validator runs weights over the validation images.
+type validator struct {
+	Options
+	features []float32 // of a frozen backbone
+	outcomes []report.Outcome
+}
+
+// newValidator returns nil without validation images.
+func newValidator(o Options) (*validator, error) {
+	if o.Val == nil || len(o.Val.Items) == 0 {
+		return nil, nil
+	}
+	v := &validator{Options: o}
+	if o.Freeze == FreezeBackbone {
+		var err error
+		if v.features, err = features(o.Model, o.Val, o.Threads); err != nil {
+			return nil, err
+		}
+	}
+	return v, nil
+}
+
+// run evaluates weights m.
+func (v *validator) run(m *model.Model) (*report.Evaluation, error) {
+	tally := report.NewTally(v.Val.Classes)
+	v.outcomes = v.outcomes[:0]
+	add := func(first int, logits []float32) error {
+		classes := m.Config.Classes
+		for i := range len(logits) / classes {
+			o, err := tally.Add(v.Val.Items[first+i].Label, logits[i*classes:][:classes])
+			if err != nil {
+				return err
+			}
+			v.outcomes = append(v.outcomes, o)
+		}
+		return nil
+	}
+	if v.features != nil {
+		if err := add(0, classify(m, v.features, len(v.Val.Items), v.Threads)); err != nil {
+			return nil, err
+		}
+		return tally.Evaluation(), nil
+	}
+	err := infer(m, v.Val, v.Threads, func(e *engine.Engine, in engine.Input, first int) error {
+		logits := make([]float32, in.N*m.Config.Classes)
+		if err := e.Run(in, engine.Output{Logits: logits}); err != nil {
+			return err
+		}
+		return add(first, logits)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return tally.Evaluation(), nil
+}
+
+// tiles are the first images with what the last run said of them.
+func (v *validator) tiles() ([]report.Tile, error) {
+	var tiles []report.Tile
+	step := max(1, len(v.outcomes)/16)
+	for i := 0; i < len(v.outcomes) && len(tiles) < 16; i += step {
+		img, err := v.Val.Image(i)
+		if err != nil {
+			return nil, err
+		}
+		o, c := v.outcomes[i], v.Val.Classes
+		img = vision.Crop(img, v.Model.Config.Preprocess, v.Model.Config.Resolution)
+		tiles = append(tiles, report.Judged(picture(img), c[v.Val.Items[i].Label], c[o.Predicted], o.Confidence))
+	}
+	return tiles, nil
+}
+
+// infer runs m's engine over all images of a set in batches, decoding the next
+// one meanwhile.
+func infer(m *model.Model, set *dataset.Set, threads int, run func(e *engine.Engine, in engine.Input, first int) error) error {
+	e, err := engine.Compile(m, engine.Options{Threads: threads})
+	if err != nil {
+		return err
+	}
+	side := m.Config.Resolution
+	load := func(first int) (engine.Input, error) {
+		n := min(validBatch, len(set.Items)-first)
+		in := engine.Input{N: n, H: side, W: side, Pixels: make([]byte, n*side*side*3)}
+		errs := make([]error, n)
+		each(threads, n, func(i int) {
+			img, err := set.Image(first + i)
+			if err != nil {
+				errs[i] = err
+				return
+			}
+			copy(in.Pixels[i*side*side*3:], vision.Crop(img, m.Config.Preprocess, side).Pix)
+		})
+		for _, err := range errs {
+			if err != nil {
+				return in, err
+			}
+		}
+		return in, nil
+	}
+	for first := 0; first < len(set.Items); first += validBatch {
+		in, err := load(first)
+		if err != nil {
+			return err
+		}
+		if err := run(e, in, first); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// features computes what the classifier sees of every image, [images][features].
+func features(m *model.Model, set *dataset.Set, threads int) ([]float32, error) {
+	width := m.Config.Network().Classifier.In
+	all := make([]float32, len(set.Items)*width)
+	err := infer(m, set, threads, func(e *engine.Engine, in engine.Input, first int) error {
+		return e.Run(in, engine.Output{Features: all[first*width:][:in.N*width]})
+	})
+	return all, err
+}
+
+// run is forward for the given images of known features.
+func (h *head) run(features []float32, items []int, mask []float32) []float32 {
+	h.begin(len(items))
+	for i, item := range items {
+		for c, v := range features[item*h.In:][:h.In] {
+			h.feature(c/kernel.Block, i)[c%kernel.Block] = v
+		}
+	}
+	return h.forward(len(items), mask)
+}
+
+// classify computes the logits of known features.
+func classify(m *model.Model, features []float32, n, threads int) []float32 {
+	_, params := parameters(m)
+	set, err := kernel.Choose()
+	if err != nil {
+		set = &kernel.Generic
+	}
+	h := newHead(set, threads, m.Config.Network().Classifier, m, params)
+	items := make([]int, n)
+	for i := range items {
+		items[i] = i
+	}
+	return h.run(features, items, nil)
+}
