@@ -46,7 +46,7 @@ ONE_STEP = {
     "adamw": {"lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-5, "weight_decay": 0.05},
 }
 CURVE = {
-    "sgd": {**ONE_STEP["sgd"], "lr": 0.005},
+    "sgd": {**ONE_STEP["sgd"], "lr": 0.003},
     "rmsprop": {**ONE_STEP["rmsprop"], "lr": 0.0005},
     "adamw": ONE_STEP["adamw"],
 }
