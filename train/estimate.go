@@ -11,7 +11,7 @@ func Estimate(o Options) (step time.Duration, bytes int64, err error) {
 		return 0, 0, err
 	}
 	frozen := max(0, o.Freeze)
-	n, err := newNetwork(o.Model, o.Threads, frozen)
+	n, err := newNetwork(o.Model, o.Threads, frozen, o.FixNorm)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -69,7 +69,7 @@ func newTrainer(o Options) (*trainer, error) {
 	if frozen == FreezeBackbone {
 		frozen = len(o.Model.Config.Network().Blocks) + 2
 	}
-	n, err := newNetwork(o.Model, o.Threads, frozen)
+	n, err := newNetwork(o.Model, o.Threads, frozen, o.FixNorm)
 	if err != nil {
 		return nil, err
 	}

@@ -38,8 +38,8 @@ func (n *network) forward(input []float32, images int, mask []float32) ([]float3
 }
 
 func (l *layer) finishForward(images int) error {
-	if l.frozen {
-		l.freeze()
+	if l.fixed {
+		l.fix()
 		return nil
 	}
 	for lane := range lanes {
@@ -53,7 +53,7 @@ func (l *layer) finishForward(images int) error {
 
 // observeAll adds all blocks of pixels [p, p+m) of an image's y to the moments.
 func (l *layer) observeAll(set *kernel.Set, lane, image, p, m int) {
-	if l.frozen {
+	if l.fixed {
 		return
 	}
 	for b := range l.blocks() {
@@ -145,7 +145,7 @@ func (n *network) forwardDepthwise(l *layer, lane, image int) {
 				a.Dst = l.block(l.y, image, b, (y+i)*l.side)
 				n.set.Depthwise(a)
 			}
-			if !l.frozen {
+			if !l.fixed {
 				l.observe(n.set, lane, b, l.block(l.y, image, b, y*l.side), m*l.side, l.seen[lane]+y*l.side)
 			}
 		}

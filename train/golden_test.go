@@ -116,7 +116,7 @@ func TestTorchStep(t *testing.T) {
 	g := readGolden(t)
 	for _, threads := range []int{1, 3} {
 		m := g.model(t)
-		n, err := newNetwork(m, threads, 0)
+		n, err := newNetwork(m, threads, 0, false)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -141,7 +141,7 @@ func TestTorchStep(t *testing.T) {
 		"adamw":   {hyper{rule: AdamW, beta1: 0.9, beta2: 0.999, eps: 1e-5, decay: 0.05}, 1e-3},
 	} {
 		m := g.model(t)
-		n, _ := newNetwork(m, 2, 0)
+		n, _ := newNetwork(m, 2, 0, false)
 		o, err := newOptimizer(h.hyper, n.params)
 		if err != nil {
 			t.Fatal(err)
@@ -175,7 +175,7 @@ func TestTorchCurve(t *testing.T) {
 		"rmsprop": {hyper{rule: RMSprop, momentum: 0.9, alpha: 0.9, eps: 0.0316}, 0.0005},
 		"adamw":   {hyper{rule: AdamW, beta1: 0.9, beta2: 0.999, eps: 1e-5, decay: 0.05}, 1e-3},
 	} {
-		n, err := newNetwork(g.model(t), 2, 0)
+		n, err := newNetwork(g.model(t), 2, 0, false)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -31,8 +31,9 @@ type network struct {
 type scratch struct{ in, dy, dilated []float32 }
 
 // newNetwork prepares m for training. The first frozen of torchvision's
-// features.* modules stay as they are, with their running averages.
-func newNetwork(m *model.Model, threads, frozen int) (*network, error) {
+// features.* modules stay as they are. They normalise with their running
+// averages, and so do all if fixed.
+func newNetwork(m *model.Model, threads, frozen int, fixed bool) (*network, error) {
 	set, err := kernel.Choose()
 	if err != nil {
 		return nil, err
@@ -45,8 +46,8 @@ func newNetwork(m *model.Model, threads, frozen int) (*network, error) {
 	}
 	add := func(c model.Conv, module int) *layer {
 		l := n.newLayer(m, c, params)
-		l.norm.frozen = module < frozen
-		if l.norm.frozen {
+		l.norm.fixed = fixed || module < frozen
+		if module < frozen {
 			n.frozen = len(n.layers)
 		}
 		return l

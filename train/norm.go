@@ -23,7 +23,7 @@ type norm struct {
 	mean, variance []float32 // running averages: in the state dict
 	batches        []float32 // num_batches_tracked
 	eps, momentum  float64
-	frozen         bool // uses the running averages, as in evaluation
+	fixed          bool // uses the running averages, as in evaluation
 
 	// Of the batch. The slices are as long as the blocks that hold the channels.
 	scale, shift, center []float32 // y*scale + shift; center is the mean
@@ -119,8 +119,8 @@ func (n *norm) finish(count int) error {
 	return nil
 }
 
-// freeze prepares for a forward pass with the running averages.
-func (n *norm) freeze() {
+// fix prepares for a forward pass with the running averages.
+func (n *norm) fix() {
 	for c := range n.channels {
 		n.set(c, float64(n.mean[c]), float64(n.variance[c]))
 	}
@@ -162,6 +162,10 @@ func (n *norm) finishGrad() {
 		n.beta.Grad[c] = float32(sum)
 		n.gamma.Grad[c] = float32(dot * n.invStd[c])
 		a := float64(n.gamma.Value[c]) * n.invStd[c]
+		if n.fixed {
+			n.a[c], n.b[c], n.c[c] = float32(a), 0, 0
+			continue
+		}
 		b := -a * n.invStd[c] * n.invStd[c] * dot / float64(n.count)
 		n.a[c] = float32(a)
 		n.b[c] = float32(b)

@@ -33,6 +33,7 @@ type Options struct {
 	Warmup         float64 // epochs
 	LabelSmoothing float64
 	Freeze         int     // so many of the first features.* modules, or FreezeBackbone
+	FixNorm        bool    // normalise with the running averages that the model came with: batches of few photos have no statistics to speak of
 	EMA            float64 // decay per step of averaged weights, which are then validated and kept; 0 for none
 	Augment        vision.Augment
 	Mixup, CutMix  float64 // alpha of the beta distribution; 0 for none
@@ -56,7 +57,7 @@ type Progress struct {
 // Finetune is the recipe for pretrained weights and a folder of photos.
 func Finetune() Options {
 	return Options{
-		Epochs: 10, Batch: 16, LR: 0.01, Optimizer: SGD, Momentum: 0.9, WeightDecay: 1e-4,
+		Epochs: 10, Batch: 16, LR: 0.003, Optimizer: SGD, Momentum: 0.9, WeightDecay: 1e-4, FixNorm: true,
 		Schedule: Cosine, Warmup: 1, LabelSmoothing: 0.1, Augment: vision.Augment{MinScale: 0.5, Flip: 0.5},
 	}
 }

@@ -44,7 +44,7 @@ Weights, curves, pictures and TensorBoard events go to the run folder. An
 interrupted run goes on with --resume --run-dir DIR and ends in the same weights.
 
 The recipes set what no flag sets:
-  finetune     for pretrained weights: SGD 0.01, cosine, 10 epochs
+  finetune     for pretrained weights: SGD 0.003, cosine, 10 epochs, norms fixed
   paper        RMSprop 0.9, weight decay 4e-5, 0.045 times 0.98 an epoch
   torchvision  SGD 0.9, weight decay 4e-5, 0.045 times 0.98 an epoch`,
 		Example: `  mobilenet train --data photos
@@ -73,6 +73,7 @@ The recipes set what no flag sets:
 	fs.Float64Var(&f.o.LabelSmoothing, "label-smoothing", 0, "share of the target that goes to all classes")
 	fs.Float64Var(&f.o.WeightDecay, "weight-decay", 0, "not on normalisation and bias")
 	fs.StringVar(&f.freeze, "freeze", "none", "what stays as it is: none, backbone, or so many of the first features modules")
+	fs.BoolVar(&f.o.FixNorm, "fix-norm", false, "batch normalisation with the averages of the model; true in the recipe finetune")
 	fs.Float64Var(&f.o.EMA, "ema", 0, "decay of averaged weights, such as 0.999; 0 for none")
 	fs.StringVar(&f.augment, "augment", "basic", "none or basic (random crop and flip)")
 	fs.Float64Var(&f.o.Augment.MinScale, "scale", 0, "smallest area of a random crop")
@@ -172,6 +173,7 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 	pick("gamma", func() { o.Gamma = r.Gamma })
 	pick("warmup", func() { o.Warmup = min(r.Warmup, float64(o.Epochs)/4) })
 	pick("label-smoothing", func() { o.LabelSmoothing = r.LabelSmoothing })
+	pick("fix-norm", func() { o.FixNorm = r.FixNorm })
 	pick("weight-decay", func() { o.WeightDecay = r.WeightDecay })
 	o.Optimizer, o.Schedule = train.Optimizer(f.optimizer), train.Schedule(f.schedule)
 	pick("optimizer", func() { o.Optimizer = r.Optimizer })
