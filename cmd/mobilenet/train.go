@@ -316,20 +316,21 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 			mark = " *"
 		}
 		t.AppendRow(table.Row{
-			fmt.Sprint(e.Epoch, mark), fmt.Sprintf("%.4f", e.TrainLoss), percent(e.TrainAcc),
-			fmt.Sprintf("%.4f", e.ValLoss), percent(e.ValAcc1), fmt.Sprintf("%.1f", e.Seconds),
+			fmt.Sprint(e.Epoch, mark), fmt.Sprintf("%.4f", e.TrainLoss), share(e.TrainAcc),
+			fmt.Sprintf("%.4f", e.ValLoss), share(e.ValAcc1), fmt.Sprintf("%.1f", e.Seconds),
 		})
 	}
 	fmt.Fprintln(w, t.Render())
 	if r.Evaluation != nil {
-		fmt.Fprintf(w, "best: epoch %d, top-1 %s of %d images\n", r.Best, percent(r.Evaluation.Top1Accuracy), r.Evaluation.Images)
+		fmt.Fprintf(w, "best: epoch %d, top-1 %s of %d images\n", r.Best, share(r.Evaluation.Top1Accuracy), r.Evaluation.Images)
 	}
 	fmt.Fprintf(w, "took %v; results are in %s\n", took.Round(100*time.Millisecond), f.o.RunDir)
 	_, err := fmt.Fprintf(w, "try: mobilenet predict --model %s PHOTO\n", filepath.Join(f.o.RunDir, train.BestFile))
 	return err
 }
 
-func percent(v float64) string {
+// share prints an accuracy, or a dash where none was measured.
+func share(v float64) string {
 	if v != v {
 		return "-"
 	}

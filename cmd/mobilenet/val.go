@@ -1,0 +1,244 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"image"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/train/report"
+)
+
+// valFlags are those of mobilenet val.
+type valFlags struct {
+	classifierFlags
+	data, truth, format, out string
+}
+
+func newVal() *cobra.Command {
+	var f valFlags
+	cmd := &cobra.Command{
+		Use:   "val [flags] --data DATA",
+		Short: "Measure how good a model is on labelled images",
+		Long: `Measure how good a model is on labelled images: top-1 and top-5 accuracy, loss,
+precision, recall and F1 of every class, which classes are confused, and how far
+its probabilities can be trusted (ECE, the expected calibration error).
+
+DATA is a folder with a folder of images per class (or one with val/ in it),
+named as the model's labels or by WordNet ID; a flat folder of ImageNet's
+validation images with their ground truth in --truth; a CSV of path and label; or
+a folder of IDX files, as MNIST's.
+
+An image that can't be read is reported on standard error and left out; the exit
+code is 1 then.`,
+		Example: `  mobilenet val --data photos/ --model best.safetensors
+  mobilenet val --data ILSVRC2012_img_val/ --truth ILSVRC2012_validation_ground_truth.txt
+  mobilenet val --data test.csv --model best.safetensors --format json --out report/`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(cmd); err != nil {
+				return err
+			}
+			return f.run(cmd)
+		},
+	}
+	f.register(cmd)
+	fs := cmd.Flags()
+	fs.StringVarP(&f.data, "data", "d", "", "labelled images: a folder or a CSV file")
+	fs.StringVar(&f.truth, "truth", "", "file with the true classes of a flat folder of images")
+	fs.StringVarP(&f.format, "format", "f", "table", "table, json, or csv (the overall measures in a line)")
+	fs.StringVarP(&f.out, "out", "o", "", "folder for the confusion matrix, the classes, every prediction, and pictures")
+	complete(cmd, "format", "table", "json", "csv")
+	return cmd
+}
+
+func (f *valFlags) check(cmd *cobra.Command) error {
+	if f.data == "" {
+		return usagef(cmd, "--data says which images to use, and is missing")
+	}
+	if err := f.classifierFlags.check(cmd); err != nil {
+		return err
+	}
+	return oneOf(cmd, "format", f.format, "table", "json", "csv")
+}
+
+func (f *valFlags) run(cmd *cobra.Command) error {
+	f.settle()
+	c, err := f.open(cmd.Context(), cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	set, err := dataset.OpenEval(f.data, dataset.EvalOptions{Truth: f.truth, Labels: c.Labels()})
+	if err != nil {
+		return err
+	}
+	if f.out != "" { // now rather than after an hour
+		if err := os.MkdirAll(f.out, 0o777); err != nil {
+			return err
+		}
+	}
+	v := validator{c: c, set: set, tally: report.NewTally(c.Labels()), stderr: cmd.ErrOrStderr()}
+	if err := v.run(cmd.Context(), f.threads, f.batch); err != nil {
+		return err
+	}
+	if len(v.judged) == 0 {
+		return errReported
+	}
+	e := v.evaluation()
+	if f.out != "" {
+		if err := v.save(f.out, e); err != nil {
+			return err
+		}
+	}
+	if err := writeEvaluation(cmd.OutOrStdout(), e, f.format); err != nil {
+		return err
+	}
+	if v.failed {
+		return errReported
+	}
+	return nil
+}
+
+// A validator runs a model over labelled images and counts what it says.
+type validator struct {
+	c       *mobilenet.Classifier
+	set     *dataset.Set
+	tally   *report.Tally
+	stderr  io.Writer
+	judged  []judged
+	elapsed time.Duration // decoding and running
+	failed  bool          // some image did
+}
+
+// A judged image is an item of the set with what the model says of it.
+type judged struct {
+	item int
+	report.Outcome
+}
+
+// run judges the images in batches, while the next ones are decoded.
+func (v *validator) run(ctx context.Context, threads, batch int) error {
+	start := time.Now()
+	photos := decodeAll(ctx, len(v.set.Items), threads, threads+batch, v.decode)
+	bar := newPhotoBar(v.stderr, len(v.set.Items))
+	defer bar.finish()
+	var items []int
+	var images []image.Image
+	item := 0
+	for slot := range photos {
+		var p photo
+		select {
+		case p = <-slot:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		bar.add()
+		if p.err != nil {
+			bar.clear()
+			fmt.Fprintln(v.stderr, "mobilenet:", p.err)
+			v.failed = true
+		} else {
+			items, images = append(items, item), append(images, p.image)
+		}
+		item++
+		if len(images) == batch {
+			if err := v.judge(ctx, items, images); err != nil {
+				return err
+			}
+			items, images = items[:0], images[:0]
+		}
+	}
+	if err := v.judge(ctx, items, images); err != nil {
+		return err
+	}
+	v.elapsed = time.Since(start)
+	return nil
+}
+
+// decode reads an image and prepares it for the network.
+func (v *validator) decode(item int) photo {
+	img, err := v.set.Image(item)
+	if err != nil {
+		return photo{err: err}
+	}
+	return photo{image: v.c.Prepare(img)}
+}
+
+func (v *validator) judge(ctx context.Context, items []int, images []image.Image) error {
+	if len(images) == 0 {
+		return ctx.Err()
+	}
+	logits, err := v.c.Logits(ctx, images...)
+	if err != nil {
+		return err
+	}
+	for i, item := range items {
+		o, err := v.tally.Add(v.set.Items[item].Label, logits[i])
+		if err != nil {
+			return fmt.Errorf("%s: %w", v.set.Items[item].Name, err)
+		}
+		v.judged = append(v.judged, judged{item, o})
+	}
+	return nil
+}
+
+func (v *validator) evaluation() *report.Evaluation {
+	e := v.tally.Evaluation()
+	e.ImagesPerSecond = float64(e.Images) / v.elapsed.Seconds()
+	return e
+}
+
+// save writes the evaluation, every prediction, and pictures to a folder.
+func (v *validator) save(dir string, e *report.Evaluation) error {
+	return errors.Join(
+		e.WriteFolder(dir),
+		atomicfile.Write(filepath.Join(dir, "predictions.csv"), v.writePredictions),
+		v.writeSheet(filepath.Join(dir, "val_predictions.jpg")),
+	)
+}
+
+func (v *validator) writePredictions(w io.Writer) error {
+	labels := v.c.Labels()
+	out := csv.NewWriter(w)
+	out.Write([]string{"file", "true", "predicted", "probability", "rank", "loss"})
+	for _, j := range v.judged {
+		item := v.set.Items[j.item]
+		out.Write([]string{
+			item.Name, labels[item.Label], labels[j.Predicted],
+			strconv.FormatFloat(j.Confidence, 'f', 6, 64), strconv.Itoa(j.Rank + 1), strconv.FormatFloat(j.Loss, 'g', 6, 64),
+		})
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// sheetImages fill a screen, and can still be told apart.
+const sheetImages = 32
+
+// writeSheet shows images from all over the set with what was said of them, as
+// the network sees them.
+func (v *validator) writeSheet(path string) error {
+	labels := v.c.Labels()
+	var tiles []report.Tile
+	n := min(sheetImages, len(v.judged))
+	for i := range n {
+		j := v.judged[i*len(v.judged)/n]
+		p := v.decode(j.item)
+		if p.err != nil {
+			return p.err // it could be read before
+		}
+		tiles = append(tiles, report.Judged(p.image, labels[v.set.Items[j.item].Label], labels[j.Predicted], j.Confidence))
+	}
+	return report.WriteSheet(path, tiles)
+}
