@@ -156,7 +156,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 	if t.validator != nil {
 		v, err := t.validator.run(t.weights())
 		if err != nil {
-			return err
+			return fmt.Errorf("epoch %d: validation: %w", epoch, err)
 		}
 		e.ValLoss, e.ValAcc1, e.ValAcc5 = v.Loss, v.Top1Accuracy, v.Top5Accuracy
 	}

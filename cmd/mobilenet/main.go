@@ -88,7 +88,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", err) })
 	root.SuggestionsMinimumDistance = 2 // letters
-	root.AddCommand(newPredict(), newSummary(), newBench(), newConvert(), newExport(), newCheck(), newGraph(), newWeights(), newTrain(), newVal())
+	root.AddCommand(newPredict(), newSummary(), newBench(), newConvert(), newExport(), newCheck(), newGraph(), newWeights(), newTrain(), newVal(), newData())
 	return root
 }
 

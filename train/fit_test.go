@@ -1,0 +1,196 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"image"
+	"image/color"
+	"image/png"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// photos writes n images of each of three colours and opens them.
+func photos(t *testing.T, n int) (train, val *dataset.Set) {
+	t.Helper()
+	dir := t.TempDir()
+	for class, c := range map[string]color.NRGBA{"red": {200, 30, 30, 255}, "green": {30, 200, 30, 255}, "blue": {30, 30, 200, 255}} {
+		if err := os.MkdirAll(filepath.Join(dir, class), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			m := image.NewNRGBA(image.Rect(0, 0, 40+i%5, 36))
+			for p := 0; p < len(m.Pix); p += 4 {
+				noise := uint8((p*7919 + i*104729) % 50)
+				m.Pix[p], m.Pix[p+1], m.Pix[p+2], m.Pix[p+3] = c.R+noise, c.G+noise, c.B+noise, 255
+			}
+			var b bytes.Buffer
+			if err := png.Encode(&b, m); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(filepath.Join(dir, class, string(rune('a'+i))+".png"), b.Bytes(), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	train, val, err := dataset.Open(dir, dataset.Options{Val: 0.25})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return train, val
+}
+
+func options(t *testing.T, train, val *dataset.Set) Options {
+	c := model.Default()
+	c.Width, c.Classes, c.Resolution, c.LastChannels = 0.1, 3, 32, 32
+	c.Preprocess.Resize = 32
+	c.Table = []model.Stage{{T: 1, C: 16, N: 1, S: 1}, {T: 6, C: 24, N: 2, S: 2}}
+	m, err := model.New(c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Labels = train.Classes
+	return Options{
+		Model: m, Train: train, Val: val, RunDir: t.TempDir(), Epochs: 4, Batch: 8, LR: 0.05, Optimizer: SGD, Momentum: 0.9,
+		WeightDecay: 1e-4, Schedule: Cosine, Warmup: 1, LabelSmoothing: 0.1, EMA: 0.9, Clip: 5,
+		Augment: vision.Augment{MinScale: 0.5, Flip: 0.5, Erase: 0.2}, Mixup: 0.2, CutMix: 1, Seed: 7,
+	}
+}
+
+// last is the bytes of the last weights of a run.
+func last(t *testing.T, o Options) []byte {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(o.RunDir, LastFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// TestFit checks that a training learns and leaves what it should.
+func TestFit(t *testing.T) {
+	train, val := photos(t, 12)
+	o := options(t, train, val)
+	o.Mixup, o.CutMix, o.Epochs, o.EMA, o.Augment.Erase = 0, 0, 20, 0, 0
+	r, err := Fit(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Evaluation.Top1Accuracy < 0.9 {
+		t.Errorf("accuracy %v", r.Evaluation.Top1Accuracy)
+	}
+	for _, name := range []string{BestFile, LastFile, StateFile, "results.csv", "results.png", "confusion_matrix.png", "train_batch.jpg", "val_predictions.jpg"} {
+		if info, err := os.Stat(filepath.Join(o.RunDir, name)); err != nil || info.Size() == 0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	m, err := checkpoint.Open(filepath.Join(o.RunDir, BestFile))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if strings.Join(m.Labels, " ") != "blue green red" || !m.Config.Equal(o.Model.Config) {
+		t.Errorf("labels %v, config %+v", m.Labels, m.Config)
+	}
+}
+
+// TestResume checks that an interrupted training ends in the weights of one that
+// was not, whatever the threads, for every optimiser.
+func TestResume(t *testing.T) {
+	train, val := photos(t, 9)
+	for _, rule := range []Optimizer{SGD, RMSprop, AdamW} {
+		whole := options(t, train, val)
+		whole.Optimizer, whole.LR, whole.Threads = rule, 0.002, 1
+		if _, err := Fit(t.Context(), whole); err != nil {
+			t.Fatal(err)
+		}
+		parts := options(t, train, val)
+		parts.Optimizer, parts.LR, parts.Threads = rule, 0.002, 3
+		for _, end := range []int{2, 5, 8} { // batches after which the process dies
+			ctx, cancel := context.WithCancel(t.Context())
+			steps := 0
+			parts.Progress = func(Progress) {
+				if steps++; steps == end {
+					cancel()
+				}
+			}
+			if _, err := Fit(ctx, parts); !errors.Is(err, context.Canceled) && err != nil {
+				t.Fatal(err)
+			}
+			cancel()
+			_, err := os.Stat(filepath.Join(parts.RunDir, StateFile))
+			parts.Resume = err == nil
+			parts.Model = options(t, train, val).Model // a new process
+		}
+		parts.Progress = nil
+		if _, err := Fit(t.Context(), parts); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(last(t, whole), last(t, parts)) {
+			t.Errorf("%s: the weights differ", rule)
+		}
+	}
+}
+
+// TestFreeze checks what a frozen backbone keeps, and that the head learns.
+func TestFreeze(t *testing.T) {
+	train, val := photos(t, 8)
+	o := options(t, train, val)
+	o.Freeze, o.Mixup, o.CutMix, o.EMA = FreezeBackbone, 0, 0, 0
+	before := append([]float32(nil), o.Model.Dict["features.1.conv.1.weight"].Data...)
+	head := append([]float32(nil), o.Model.Dict["classifier.1.weight"].Data...)
+	if _, err := Fit(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	near(t, "backbone", o.Model.Dict["features.1.conv.1.weight"].Data, before, 0)
+	if after := o.Model.Dict["classifier.1.weight"].Data; after[0] == head[0] {
+		t.Error("the classifier did not change")
+	}
+}
+
+// TestBad checks the ends of trainings that can't go on.
+func TestBad(t *testing.T) {
+	train, val := photos(t, 4)
+	for name, test := range map[string]struct {
+		change func(o *Options)
+		err    string
+	}{
+		"diverges":      {func(o *Options) { o.LR, o.Clip, o.Warmup = 1e30, 0, 0 }, "epoch 1"},
+		"classes":       {func(o *Options) { o.Model.Config.Classes = 7 }, "3 classes, the model 7"},
+		"no state":      {func(o *Options) { o.Resume = true }, "resume"},
+		"epochs":        {func(o *Options) { o.Epochs = 0 }, "0 epochs"},
+		"unknown rule":  {func(o *Options) { o.Optimizer = "adam" }, `"adam"`},
+		"freeze":        {func(o *Options) { o.Freeze = 99 }, "freeze 99"},
+		"broken image":  {func(o *Options) { breakImage(t, o) }, "broken.png"},
+		"unwritable":    {func(o *Options) { o.RunDir = "/dev/null/run" }, "/dev/null"},
+		"label unknown": {func(o *Options) { o.Schedule = "linear" }, `"linear"`},
+	} {
+		o := options(t, train, val)
+		o.EMA = 0
+		test.change(&o)
+		if _, err := Fit(t.Context(), o); err == nil || !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%s: error %v, want %q", name, err, test.err)
+		}
+	}
+}
+
+// breakImage gives o a set with an image that isn't one.
+func breakImage(t *testing.T, o *Options) {
+	dir := t.TempDir()
+	for _, class := range []string{"a", "b", "c"} {
+		os.MkdirAll(filepath.Join(dir, class), 0o755)
+		os.WriteFile(filepath.Join(dir, class, "broken.png"), []byte("x"), 0o644)
+	}
+	var err error
+	if o.Train, _, err = dataset.Open(dir, dataset.Options{}); err != nil {
+		t.Fatal(err)
+	}
+	o.Val = nil
+}
