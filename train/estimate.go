@@ -1,46 +1,54 @@
 package train
 
 import (
+	"slices"
 	"time"
 )
 
-// Estimate measures a step on random images and says how much memory the
-// activations of a batch take. It changes o.Model.
-func Estimate(o Options) (step time.Duration, bytes int64, err error) {
-	if err := o.complete(); err != nil {
-		return 0, 0, err
-	}
-	frozen := max(0, o.Freeze)
-	n, err := newNetwork(o.Model, o.Threads, frozen, o.FixNorm)
+// A Cost is what training steps take.
+type Cost struct {
+	Steps []time.Duration // sorted
+	Bytes int64           // of a batch's activations and gradients
+	CPU   string          // instruction set of the kernels
+}
+
+// Measure trains o.Model for so many steps of o.Batch random images and says what
+// they took: forward, backward and update. It changes o.Model.
+func Measure(o Options, steps int) (*Cost, error) {
+	t, err := newTrainer(Options{
+		Model: o.Model, Batch: o.Batch, Threads: o.Threads, Freeze: max(0, o.Freeze), FixNorm: o.FixNorm,
+		Optimizer: o.Optimizer, Momentum: o.Momentum, WeightDecay: o.WeightDecay, Clip: o.Clip, EMA: o.EMA,
+	})
 	if err != nil {
-		return 0, 0, err
+		return nil, err
 	}
-	c := o.Model.Config
-	batch := min(o.Batch, len(o.Train.Items))
-	input := make([]float32, batch*c.Resolution*c.Resolution*3)
+	n, c := t.network, o.Model.Config
+	input := make([]float32, o.Batch*c.Resolution*c.Resolution*3)
 	for i := range input {
 		input[i] = float32(i*7919%1000)/500 - 1
 	}
-	target := make([]float32, batch*c.Classes)
-	for i := range batch {
+	target := make([]float32, o.Batch*c.Classes)
+	for i := range o.Batch {
 		oneHot(target[i*c.Classes:][:c.Classes], i%c.Classes, 0)
 	}
-	for range 2 { // the first step makes the buffers
+	cost := &Cost{CPU: n.set.Name}
+	for i := range steps + 1 { // the first one makes the buffers
 		began := time.Now()
-		logits, err := n.forward(input, batch, nil)
+		logits, err := n.forward(input, o.Batch, nil)
 		if err != nil {
-			return 0, 0, err
+			return nil, err
 		}
 		grad := make([]float32, len(logits))
 		softmaxLoss(grad, logits, target, c.Classes)
 		n.backward(grad)
-		step = time.Since(began)
+		t.optimizer.step(o.Threads, 1e-6, 1)
+		if i > 0 {
+			cost.Steps = append(cost.Steps, time.Since(began))
+		}
 	}
+	slices.Sort(cost.Steps)
 	for _, s := range n.buffers.free {
-		bytes += int64(cap(s)) * 4
+		cost.Bytes += int64(cap(s)) * 4
 	}
-	for _, s := range n.scratch {
-		bytes += int64(len(s.in)+len(s.dy)+len(s.dilated)) * 4
-	}
-	return step, bytes, nil
+	return cost, nil
 }

@@ -21,7 +21,7 @@ type benchFlags struct {
 	model, format                    string
 	width                            float64
 	threads, batch, resolution, runs int
-	layers                           bool
+	layers, train                    bool
 }
 
 func newBench() *cobra.Command {
@@ -37,6 +37,7 @@ Without --model it is a network with random weights, which is as fast.`,
 		Example: `  mobilenet bench --threads 1
   mobilenet bench --batch 8 --format json
   mobilenet bench --width 0.35 --resolution 96 --layers
+  mobilenet bench --train --batch 16 --runs 10
   MOBILENET_CPU=generic mobilenet bench`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
@@ -49,6 +50,7 @@ Without --model it is a network with random weights, which is as fast.`,
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
 	fs.IntVar(&f.runs, "runs", 200, "how many runs to measure")
 	fs.BoolVar(&f.layers, "layers", false, "measure each step of the plan, too, on one core")
+	fs.BoolVar(&f.train, "train", false, "measure steps of training instead")
 	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
 	completeModel(cmd)
 	complete(cmd, "format", "table", "json")
@@ -95,6 +97,9 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	m, err := f.load(cmd)
 	if err != nil {
 		return err
+	}
+	if f.train {
+		return f.measureTraining(cmd.OutOrStdout(), m)
 	}
 	r, err := f.measure(m)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -292,14 +293,19 @@ func (f *trainFlags) describe(w io.Writer) error {
 		t.AppendRow(table.Row{f.o.Train.Classes[i], n, val[i]})
 	}
 	fmt.Fprintln(w, t.Render())
-	perStep, bytes, err := train.Estimate(f.o)
+	o := f.o
+	o.Batch = min(o.Batch, len(o.Train.Items))
+	if o.Threads == 0 {
+		o.Threads = runtime.GOMAXPROCS(0)
+	}
+	cost, err := train.Measure(o, 1)
 	if err != nil {
 		return err
 	}
 	steps := (len(f.o.Train.Items) + f.o.Batch - 1) / f.o.Batch * f.o.Epochs
 	fmt.Fprintf(w, "network: width %v, %d x %d, %d classes\n", c.Width, c.Resolution, c.Resolution, c.Classes)
 	fmt.Fprintf(w, "training: %d epochs in batches of %d, %s %v, %s\n", f.o.Epochs, f.o.Batch, f.o.Optimizer, f.o.LR, f.o.Schedule)
-	fmt.Fprintf(w, "memory: about %d MB; time: about %v and validation\n", bytes>>20, (time.Duration(steps) * perStep).Round(time.Second))
+	fmt.Fprintf(w, "memory: about %d MB; time: about %v and validation\n", cost.Bytes>>20, (time.Duration(steps) * cost.Steps[0]).Round(time.Second))
 	if broken > 0 {
 		return fmt.Errorf("%d images are broken", broken)
 	}
