@@ -10,7 +10,7 @@ import (
 // order lists the packages from the top down: each may import those below it.
 // "" is the root package. internal/testenv is for tests only.
 var order = []string{
-	"cmd/mobilenet", "bench/newmodel", "conformance", "serve", "", "train", "train/report", "quant", "diagram", "engine", "onnx", "internal/hub", "checkpoint",
+	"cmd/mobilenet", "bench/newmodel", "bench/augment", "conformance", "serve", "", "train", "train/report", "quant", "diagram", "engine", "onnx", "internal/hub", "checkpoint",
 	"dataset", "vision", "model", "internal/kernel", "internal/atomicfile", "internal/half", "internal/jpeg", "internal/testenv",
 }
 

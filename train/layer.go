@@ -26,7 +26,6 @@ type layer struct {
 	ends         bool // a block, so that x is stored
 
 	y, x, grad []float32
-	dy         int         // floats of a lane's scratch for the gradient at y
 	packed     [][]float32 // weights by output block: kernel.Pack's layout
 	transposed [][]float32 // pointwise: weights by input block, for the gradient at the input
 	dw         [lanes][]float32
@@ -34,7 +33,6 @@ type layer struct {
 }
 
 func (l *layer) pixels() int    { return l.side * l.side }
-func (l *layer) inPixels() int  { return l.inSide * l.inSide }
 func (l *layer) blocks() int    { return kernel.Blocks(l.Out) }
 func (l *layer) inBlocks() int  { return kernel.Blocks(l.In) }
 func (l *layer) imageSize() int { return l.blocks() * l.pixels() * kernel.Block }

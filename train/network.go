@@ -24,7 +24,6 @@ type network struct {
 
 	images int
 	input  []float32 // [images][H][W][3]
-	norms  int       // forward passes, for messages
 }
 
 // scratch is what a lane works in.
