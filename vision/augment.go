@@ -13,6 +13,7 @@ type Augment struct {
 	MinScale float64  // smallest share of the area that a random crop keeps (torchvision's RandomResizedCrop); 0 for none
 	Pad      int      // without random crops: shift by up to so many pixels
 	Flip     float64  // probability of a mirror image (RandomHorizontalFlip)
+	Trivial  bool     // one of TrivialAugmentWide's operations
 	Erase    float64  // probability of an erased rectangle (RandomErasing, arXiv 1708.04896)
 	Fill     [3]uint8 // what is shifted in or erased
 }
@@ -31,6 +32,9 @@ func (a Augment) Apply(src *Image, p model.Preprocess, resolution int, rng *rand
 	}
 	if rng.Float64() < a.Flip {
 		flip(dst)
+	}
+	if a.Trivial {
+		dst = trivial(dst, rng)
 	}
 	if rng.Float64() < a.Erase {
 		a.erase(dst, rng)

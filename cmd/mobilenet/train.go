@@ -76,7 +76,7 @@ The recipes set what no flag sets:
 	fs.StringVar(&f.freeze, "freeze", "none", "what stays as it is: none, backbone, or so many of the first features modules")
 	fs.BoolVar(&f.o.FixNorm, "fix-norm", false, "batch normalisation with the averages of the model; true in the recipe finetune")
 	fs.Float64Var(&f.o.EMA, "ema", 0, "decay of averaged weights, such as 0.999; 0 for none")
-	fs.StringVar(&f.augment, "augment", "basic", "none or basic (random crop and flip)")
+	fs.StringVar(&f.augment, "augment", "basic", "none, basic (random crop and flip) or trivial (TrivialAugmentWide too)")
 	fs.Float64Var(&f.o.Augment.MinScale, "scale", 0, "smallest area of a random crop")
 	fs.IntVar(&f.o.Augment.Pad, "pad", 0, "instead of random crops: shift by up to so many pixels")
 	fs.Float64Var(&f.o.Augment.Erase, "erase", 0, "probability of random erasing")
@@ -93,7 +93,7 @@ The recipes set what no flag sets:
 	complete(cmd, "recipe", "finetune", "paper", "torchvision")
 	complete(cmd, "optimizer", string(train.SGD), string(train.RMSprop), string(train.AdamW))
 	complete(cmd, "schedule", string(train.Cosine), string(train.Step), string(train.Exponential))
-	complete(cmd, "augment", "none", "basic")
+	complete(cmd, "augment", "none", "basic", "trivial")
 	return cmd
 }
 
@@ -185,7 +185,7 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 	if err := oneOf(cmd, "schedule", string(o.Schedule), string(train.Cosine), string(train.Step), string(train.Exponential)); err != nil {
 		return err
 	}
-	if err := oneOf(cmd, "augment", f.augment, "none", "basic"); err != nil {
+	if err := oneOf(cmd, "augment", f.augment, "none", "basic", "trivial"); err != nil {
 		return err
 	}
 	switch f.augment {
@@ -193,6 +193,7 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 		o.Augment.MinScale = 0
 	default:
 		o.Augment.Flip = r.Augment.Flip
+		o.Augment.Trivial = f.augment == "trivial"
 		pick("scale", func() { o.Augment.MinScale = r.Augment.MinScale })
 		if o.Augment.Pad > 0 {
 			o.Augment.MinScale = 0
