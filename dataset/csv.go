@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"bufio"
+	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
@@ -16,10 +18,9 @@ import (
 type row struct{ path, label string }
 
 // openCSV opens a CSV of path and label. Paths are relative to the file. Labels
-// are names, or numbers of the classes from 0. A first line whose path is no
-// image's is a header. known, if not nil, are the classes that there may be;
-// otherwise they are the labels in order.
-func openCSV(path string, known []string) (*Set, error) {
+// are what classes has, or if that is nothing, the labels in their order. A first
+// line whose path is no image's is a header.
+func openCSV(path string, classes names) (*Set, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
@@ -29,17 +30,14 @@ func openCSV(path string, known []string) (*Set, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
-	if known == nil {
-		known = labelsOf(rows)
+	if classes.labels == nil {
+		classes.labels = labelsOf(rows)
 	}
-	s := &Set{Classes: known}
+	s := &Set{Classes: classes.labels}
 	for _, r := range rows {
-		label := index(known, r.label)
-		if n, err := strconv.Atoi(r.label); label < 0 && err == nil {
-			label = n
-		}
-		if label < 0 || label >= len(known) {
-			return nil, fmt.Errorf("%s: %s has label %q, which is none of the %d classes", path, r.path, r.label, len(known))
+		label, err := classes.find(r.label)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", path, r.path, err)
 		}
 		at := r.path
 		if !filepath.IsAbs(at) {
@@ -52,7 +50,11 @@ func openCSV(path string, known []string) (*Set, error) {
 
 // readCSV reads the rows of images.
 func readCSV(f io.Reader) ([]row, error) {
-	r := csv.NewReader(f)
+	b := bufio.NewReader(f)
+	if mark, _ := b.Peek(3); string(mark) == "\ufeff" { // spreadsheets write it
+		b.Discard(3)
+	}
+	r := csv.NewReader(b)
 	r.FieldsPerRecord = -1
 	r.TrimLeadingSpace = true
 	var rows []row
@@ -103,7 +105,7 @@ func labelsOf(rows []row) []string {
 		slices.SortStableFunc(labels, func(a, b string) int {
 			x, _ := strconv.Atoi(a)
 			y, _ := strconv.Atoi(b)
-			return x - y
+			return cmp.Compare(x, y)
 		})
 	}
 	return labels

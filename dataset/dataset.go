@@ -3,9 +3,11 @@ package dataset
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -112,7 +114,7 @@ func Open(path string, o Options) (train, val *Set, err error) {
 		return nil, nil, err
 	}
 	if !info.IsDir() {
-		if train, err = openCSV(path, nil); err != nil {
+		if train, err = openCSV(path, names{}); err != nil {
 			return nil, nil, err
 		}
 		return divide(train, o)
@@ -121,24 +123,22 @@ func Open(path string, o Options) (train, val *Set, err error) {
 		return openMNIST(path)
 	}
 	if both := filepath.Join(path, "train.csv"); exists(both) {
-		if train, err = openCSV(both, nil); err != nil {
+		if train, err = openCSV(both, names{}); err != nil {
 			return nil, nil, err
 		}
 		if other := filepath.Join(path, "val.csv"); exists(other) {
-			val, err = openCSV(other, train.Classes)
+			val, err = openCSV(other, names{labels: train.Classes})
 			return train, val, err
 		}
 		return divide(train, o)
 	}
-	if folder := filepath.Join(path, "train"); exists(folder) {
+	if folder := filepath.Join(path, "train"); hasFolder(folder) {
 		if train, err = openFolder(folder, nil); err != nil {
 			return nil, nil, err
 		}
-		for _, name := range []string{"val", "valid", "validation", "test"} {
-			if other := filepath.Join(path, name); exists(other) {
-				val, err = openFolder(other, train.Classes)
-				return train, val, err
-			}
+		if other := validation(path); other != "" {
+			val, err = openFolder(other, train.Classes)
+			return train, val, err
 		}
 		return divide(train, o)
 	}
@@ -146,6 +146,25 @@ func Open(path string, o Options) (train, val *Set, err error) {
 		return nil, nil, err
 	}
 	return divide(train, o)
+}
+
+// validation returns the folder beside train/ that holds other images, or "".
+func validation(dir string) string {
+	for _, name := range []string{"val", "valid", "validation", "test"} {
+		if path := filepath.Join(dir, name); hasFolder(path) {
+			return path
+		}
+	}
+	return ""
+}
+
+// hasFolder reports whether dir has folders in it: train/ may also be the class
+// of the photos of trains.
+func hasFolder(dir string) bool {
+	entries, err := os.ReadDir(dir)
+	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
+		return !strings.HasPrefix(e.Name(), ".") && isFolder(dir, e)
+	})
 }
 
 func divide(s *Set, o Options) (train, val *Set, err error) {
@@ -174,12 +193,20 @@ func FashionMNIST() (string, error) {
 	return dir, nil
 }
 
-// index returns the place of name in classes, or -1.
+// index returns the place of name in classes, or -1. Upper and lower case are
+// alike unless that leaves a choice.
 func index(classes []string, name string) int {
+	if i := slices.Index(classes, name); i >= 0 {
+		return i
+	}
+	found := -1
 	for i, c := range classes {
 		if strings.EqualFold(c, name) {
-			return i
+			if found >= 0 {
+				return -1
+			}
+			found = i
 		}
 	}
-	return -1
+	return found
 }

@@ -3,6 +3,7 @@ package dataset
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"image"
 	"image/png"
 	"os"
@@ -12,6 +13,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
 )
 
 // tree writes files: a PNG where the text is empty.
@@ -47,16 +50,18 @@ func list(s *Set) []string {
 	return out
 }
 
-func TestOpen(t *testing.T) {
-	idx := func(dims ...byte) string {
-		s := []byte{0, 0, 8, byte(len(dims))}
-		n := 1
-		for _, d := range dims {
-			s = append(s, 0, 0, 0, d)
-			n *= int(d)
-		}
-		return string(append(s, bytes.Repeat([]byte{1}, n)...))
+// idx is a file with values of 1.
+func idx(dims ...byte) string {
+	s := []byte{0, 0, 8, byte(len(dims))}
+	n := 1
+	for _, d := range dims {
+		s = append(s, 0, 0, 0, d)
+		n *= int(d)
 	}
+	return string(append(s, bytes.Repeat([]byte{1}, n)...))
+}
+
+func TestOpen(t *testing.T) {
 	var zipped bytes.Buffer
 	z := gzip.NewWriter(&zipped)
 	z.Write([]byte(idx(2)))
@@ -68,8 +73,18 @@ func TestOpen(t *testing.T) {
 		err        string
 	}{
 		"folder": {
-			files: map[string]string{"b/2.png": "", "b/deep/1.png": "", "a/x.PNG": "", "a/.hidden.png": "", "a/text.txt": "x", ".git/y.png": ""},
-			train: []string{"a/x.PNG", "b/2.png", "b/1.png"},
+			files: map[string]string{
+				"b/z.png": "", "b/deep/1.png": "", "b/.thumbs/z.png": "", "a/x.PNG": "", "a/.hidden.png": "", "a/text.txt": "x", ".git/y.png": "",
+			},
+			train: []string{"a/x.PNG", "b/z.png", "b/1.png"}, // as torchvision: the folder's own images first
+		},
+		"photos of trains": {
+			files: map[string]string{"car/1.png": "", "train/1.png": "", "train/2.png": ""},
+			train: []string{"car/1.png", "train/1.png", "train/2.png"},
+		},
+		"classes that differ in case": {
+			files: map[string]string{"train/A/1.png": "", "train/a/2.png": "", "val/a/3.png": "", "val/A/4.png": ""},
+			train: []string{"A/1.png", "a/2.png"}, val: []string{"A/4.png", "a/3.png"},
 		},
 		"train and val": {
 			files: map[string]string{"train/a/1.png": "", "train/b/1.png": "", "valid/b/9.png": ""},
@@ -89,6 +104,10 @@ func TestOpen(t *testing.T) {
 			files: map[string]string{"train.csv": "1.png,10\n2.png,9", "val.csv": "3.png,9"},
 			train: []string{"10/1.png", "9/2.png"}, val: []string{"9/3.png"},
 		},
+		"csv of a spreadsheet": {
+			files: map[string]string{"list.csv": "\ufeff1.png,b\r\n2.png,B\r\n"}, path: "list.csv",
+			train: []string{"b/1.png", "B/2.png"},
+		},
 		"csv of one column": {files: map[string]string{"list.csv": "1.png\n"}, path: "list.csv", err: "line 1: want path and label"},
 		"mnist": {
 			files: map[string]string{trainImages: idx(2, 4, 3), trainLabels + ".gz": zipped.String(), testImages: idx(1, 4, 3), testLabels: idx(1)},
@@ -96,6 +115,8 @@ func TestOpen(t *testing.T) {
 		},
 		"mnist of unequal parts": {files: map[string]string{trainImages: idx(2, 4, 3), trainLabels: idx(3)}, err: "2 images and 3 labels"},
 		"mnist cut short":        {files: map[string]string{trainImages: idx(2, 4, 3)[:20], trainLabels: idx(2)}, err: "4 bytes for dimensions [2 4 3]"},
+		"mnist too long":         {files: map[string]string{trainImages: idx(2, 4, 3) + "x", trainLabels: idx(2)}, err: "more than the 24 bytes"},
+		"mnist without width":    {files: map[string]string{trainImages: idx(2, 4, 0), trainLabels: idx(2)}, err: "0 pixels along dimension 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := tree(t, test.files)
@@ -167,58 +188,105 @@ func TestSplit(t *testing.T) {
 }
 
 func TestOpenEval(t *testing.T) {
-	labels := []string{"ant", "bee"}
 	dir := tree(t, map[string]string{
-		"names/bee/1.png": "", "flat/1.png": "", "flat/2.png": "", "order.txt": "1\nant\n", "named.txt": "2.png bee\n", "short.txt": "1\n",
-		"ids/n00000001/a.png": "", "ids/n00000002/b.png": "",
-		"some/n00000002/b.png": "", "some/synsets.txt": "n00000001 x\nn00000002 y\n", "few/n00000002/b.png": "",
-		"list.csv": "names/bee/1.png,1\n", "wrong.csv": "names/bee/1.png,2\n", "odd/cow/1.png": "",
+		"names/bee/1.png": "", "flat/1.png": "", "flat/2 b.png": "", "order.txt": "1\nant\n", "named.txt": "2 b.png\tbee\n", "short.txt": "1\n",
+		"mixed.txt": "1.png ant\nbee\n", "split/train/bee/0.png": "", "split/test/bee/1.png": "", "lists/val.csv": "1.png,ANT\n",
+		"ids/n02206856/b.png": "", "ids/n02219486/a.png": "", "list.csv": "names/bee/1.png,1\n", "ids.csv": "names/bee/1.png,n02206856\n",
+		"wrong.csv": "names/bee/1.png,2\n", "odd/cow/1.png": "", "own/n00000002/b.png": "", "own/synsets.txt": "n00000001 x\nn00000002 y\n",
+		"many/n00000002/b.png": "", "many/synsets.txt": "n00000001\nn00000002\nn00000003\nn00000004\n",
+		"ILSVRC2012_validation_ground_truth.txt": "490\n361\n", "numbers.txt": "1000\n361\n", "indices.txt": "999\n0\n", "beyond.txt": "1000\n0\n",
+		"caffe.txt": "1.png 65\n", "val_ids.txt": "n01751748\nn09193705\n", "mnist/" + trainImages: idx(1, 4, 3), "mnist/" + trainLabels: idx(1),
 	})
+	few := []string{"ant", "bee"}
 	for _, test := range []struct {
 		path, truth string
+		labels      []string
 		want        []string
 		err         string
 	}{
-		{path: "names", want: []string{"bee/1.png"}},
-		{path: "flat", truth: "order.txt", want: []string{"bee/1.png", "ant/2.png"}},
-		{path: "flat", truth: "named.txt", want: []string{"bee/2.png"}},
-		{path: "flat", truth: "short.txt", err: "1 classes for the 2 images"},
-		{path: "ids", want: []string{"ant/a.png", "bee/b.png"}},
-		{path: "some", want: []string{"bee/b.png"}},
-		{path: "few", err: "put synsets.txt beside them"},
-		{path: "list.csv", want: []string{"bee/1.png"}},
-		{path: "wrong.csv", err: `label "2"`},
-		{path: "odd", err: `class "cow" is none of the model's 2`},
+		{path: "names", labels: few, want: []string{"bee/1.png"}},
+		{path: "split", labels: few, want: []string{"bee/1.png"}},
+		{path: "lists", labels: few, want: []string{"ant/1.png"}},
+		{path: "mnist", labels: few, want: nil, err: `class "2" is none of the 2`},
+		{path: "flat", truth: "order.txt", labels: few, want: []string{"bee/1.png", "ant/2 b.png"}},
+		{path: "flat", truth: "named.txt", labels: few, want: []string{"bee/2 b.png"}},
+		{path: "flat", truth: "short.txt", labels: few, err: "1 classes for the 2 images"},
+		{path: "flat", truth: "mixed.txt", labels: few, err: `"bee": some lines have the name`},
+		{path: "list.csv", labels: few, want: []string{"bee/1.png"}},
+		{path: "wrong.csv", labels: few, err: `class "2"`},
+		{path: "odd", labels: few, err: `class "cow" is none of the 2 classes (ant, bee)`},
+		{path: "own", labels: few, want: []string{"bee/b.png"}},
+		{path: "many", labels: few, err: "4 WordNet ids for a model of 2 classes"},
+
+		// ImageNet: image 1 of the validation set is class 65, image 2 class 970.
+		{path: "ids", labels: few, want: []string{"bee/b.png", "ant/a.png"}},
+		{path: "ids", labels: ImageNetLabels(), want: []string{"bee/b.png", "ant/a.png"}},
+		{path: "ids", labels: ImageNet1001Labels(), want: []string{"bee/b.png", "ant/a.png"}},
+		{path: "ids.csv", labels: ImageNetLabels(), want: []string{"bee/1.png"}},
+		{path: "flat", truth: "ILSVRC2012_validation_ground_truth.txt", labels: ImageNetLabels(), want: []string{"sea snake/1.png", "alp/2 b.png"}},
+		{path: "flat", truth: "ILSVRC2012_validation_ground_truth.txt", labels: ImageNet1001Labels(), want: []string{"sea snake/1.png", "alp/2 b.png"}},
+		{path: "flat", truth: "numbers.txt", labels: ImageNetLabels(), want: []string{"dumbbell/1.png", "alp/2 b.png"}},
+		{path: "flat", truth: "indices.txt", labels: ImageNetLabels(), want: []string{"toilet tissue/1.png", "tench/2 b.png"}},
+		{path: "flat", truth: "beyond.txt", labels: ImageNetLabels(), err: `class "1000"`},
+		{path: "flat", truth: "caffe.txt", labels: ImageNetLabels(), want: []string{"sea snake/1.png"}},
+		{path: "flat", truth: "val_ids.txt", labels: ImageNetLabels(), want: []string{"sea snake/1.png", "alp/2 b.png"}},
 	} {
-		o := EvalOptions{Labels: labels}
-		if test.truth != "" {
-			o.Truth = filepath.Join(dir, test.truth)
-		}
-		s, err := OpenEval(filepath.Join(dir, test.path), o)
-		if test.err != "" {
-			if err == nil || !strings.Contains(err.Error(), test.err) {
-				t.Errorf("%s: error %v, want %q", test.path, err, test.err)
+		t.Run(fmt.Sprint(test.path, test.truth, len(test.labels)), func(t *testing.T) {
+			o := EvalOptions{Labels: test.labels}
+			if test.truth != "" {
+				o.Truth = filepath.Join(dir, test.truth)
 			}
-			continue
+			s, err := OpenEval(filepath.Join(dir, test.path), o)
+			if test.err != "" {
+				if err == nil || !strings.Contains(err.Error(), test.err) || !strings.Contains(err.Error(), dir) {
+					t.Fatalf("error %v, want the file and %q", err, test.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(test.want, list(s)); d != "" {
+				t.Error(d)
+			}
+		})
+	}
+}
+
+// TestFashionMNIST checks that Debian's files are told by what is in them, in a
+// folder of any name.
+func TestFashionMNIST(t *testing.T) {
+	const debian = "/usr/share/datasets/fashion-mnist"
+	if !hasIDX(debian) {
+		testenv.Skip(t, "fashion-mnist", "dataset-fashion-mnist is not installed")
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	if err := os.Symlink(debian, dir); err != nil {
+		t.Fatal(err)
+	}
+	train, test, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(fashion, train.Classes); d != "" {
+		t.Error(d)
+	}
+	for _, s := range []*Set{train, test} {
+		for c, n := range s.Counts() {
+			if n != len(s.Items)/10 {
+				t.Errorf("%d of %d images in class %d", n, len(s.Items), c)
+			}
 		}
-		if err != nil {
-			t.Errorf("%s: %v", test.path, err)
-			continue
-		}
-		if d := cmp.Diff(test.want, list(s)); d != "" {
-			t.Errorf("%s: %s", test.path, d)
-		}
+	}
+	if img, err := test.Image(0); err != nil || img.W != 28 || img.H != 28 || train.Classes[test.Items[0].Label] != "Ankle boot" {
+		t.Errorf("%v, %v", img, err)
 	}
 }
 
 func FuzzIDX(f *testing.F) {
-	f.Add([]byte{0, 0, 8, 1, 0, 0, 0, 2, 1, 2})
-	f.Add([]byte{0, 0, 8, 3, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0, 1, 7})
-	f.Add([]byte{0, 0, 8, 3, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255})
-	f.Add([]byte{0x1f, 0x8b, 8, 0})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, dims := range []int{1, 3} {
-			pixels, size, err := parseIDX(data, dims)
+			pixels, size, err := parseIDX(bytes.NewReader(data), dims)
 			if err == nil {
 				n := 1
 				for _, d := range size {
@@ -233,9 +301,6 @@ func FuzzIDX(f *testing.F) {
 }
 
 func FuzzCSV(f *testing.F) {
-	for _, s := range []string{"path,label\na.png,dog\n", "a.png,1\nb.jpg,0", "\"a,b.png\",x", "a.png", "\n\n"} {
-		f.Add([]byte(s))
-	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if rows, err := readCSV(bytes.NewReader(data)); err == nil && len(rows) == 0 {
 			t.Error("no rows and no error")

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,140 +19,100 @@ type EvalOptions struct {
 }
 
 // OpenEval opens images to evaluate a model with. Their classes are the model's:
-// names as in Labels (upper and lower case alike), or indices from 0.
+// names as in Labels (upper and lower case alike), ImageNet's WordNet ids
+// (n01440764), or indices from 0.
 //
-//   - a folder with a folder of photos per class, or with val/ of such
-//   - ImageNet's validation folders, one per WordNet id: all 1000, which stand in
-//     the order of the classes, or any of them beside a file synsets.txt or
-//     LOC_synset_mapping.txt that lists the 1000 in order
+//   - a folder with a folder of photos per class, or with val/ of such:
+//     ImageNet's validation folders too, all of them or some
 //   - a flat folder with Truth: a class per line in the order of the file names,
-//     or file name and class. Indices begin at 0: ILSVRC2012's own ground truth,
-//     which numbers the classes otherwise, has to be translated first
-//   - a CSV of path and label
+//     or file name and class. ILSVRC2012's ground truth is told by its name or by
+//     its numbers, from 1 to 1000
+//   - a CSV of path and label, or a folder with val.csv
 //   - a folder with the IDX files of the MNIST family: the test part
+//
+// A file synsets.txt or LOC_synset_mapping.txt beside the images lists the WordNet
+// ids of a model whose classes aren't ImageNet's 1000, in the order of its classes.
 func OpenEval(path string, o EvalOptions) (*Set, error) {
 	info, err := os.Stat(path)
-	switch {
-	case err != nil:
+	if err != nil {
 		return nil, err
-	case o.Truth != "" && !info.IsDir():
+	}
+	if o.Truth != "" && !info.IsDir() {
 		return nil, fmt.Errorf("%s: a ground-truth file goes with a folder of photos", path)
+	}
+	classes, err := readNames(path, o.Labels)
+	if err != nil {
+		return nil, err
+	}
+	list := filepath.Join(path, "val.csv")
+	var s *Set
+	switch {
 	case o.Truth != "":
-		return openFlat(path, o)
+		return openFlat(path, o.Truth, classes)
 	case !info.IsDir():
-		return openCSV(path, o.Labels)
+		return openCSV(path, classes)
+	case exists(list):
+		return openCSV(list, classes)
 	case hasIDX(path):
 		train, test, err := openMNIST(path)
 		if err != nil {
 			return nil, err
 		}
-		if test == nil {
-			test = train
+		if s = test; s == nil {
+			s = train
 		}
-		return test.as(path, o.Labels)
+	default:
+		if val := validation(path); val != "" {
+			path = val
+		}
+		if s, err = openFolder(path, nil); err != nil {
+			return nil, err
+		}
 	}
-	if val := filepath.Join(path, "val"); exists(val) {
-		path = val
-	}
-	s, err := openFolder(path, nil)
-	if err != nil {
-		return nil, err
-	}
-	return s.as(path, o.Labels)
-}
-
-// as translates the set's classes to a model's.
-func (s *Set) as(path string, labels []string) (*Set, error) {
 	to := make([]int, len(s.Classes))
-	synsets, err := synsetsOf(path, s.Classes, len(labels))
-	if err != nil {
-		return nil, err
-	}
 	for i, c := range s.Classes {
-		if to[i] = index(labels, c); to[i] < 0 && synsets != nil {
-			to[i] = index(synsets, c)
-		}
-		if n, err := strconv.Atoi(c); to[i] < 0 && err == nil && n >= 0 && n < len(labels) {
-			to[i] = n
-		}
-		if to[i] < 0 || to[i] >= len(labels) {
-			return nil, fmt.Errorf("%s: class %q is none of the model's %d (%s)", path, c, len(labels), some(labels))
+		if to[i], err = classes.find(c); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
 	for i := range s.Items {
 		s.Items[i].Label = to[s.Items[i].Label]
 	}
-	s.Classes = labels
+	s.Classes = o.Labels
 	return s, nil
 }
 
-func some(labels []string) string {
-	if len(labels) > 5 {
-		return strings.Join(labels[:5], ", ") + ", ..."
-	}
-	return strings.Join(labels, ", ")
-}
-
-var wordNetID = regexp.MustCompile(`^n\d{8}$`)
-
-// synsetsOf returns the WordNet ids in the order of n classes, or nil if classes
-// aren't WordNet ids.
-func synsetsOf(path string, classes []string, n int) ([]string, error) {
-	for _, c := range classes {
-		if !wordNetID.MatchString(c) {
-			return nil, nil
-		}
-	}
-	if len(classes) == n {
-		return classes, nil
-	}
-	for _, name := range []string{"synsets.txt", "LOC_synset_mapping.txt"} {
-		for _, dir := range []string{path, filepath.Dir(filepath.Clean(path))} {
-			data, err := os.ReadFile(filepath.Join(dir, name))
-			if err != nil {
-				continue
-			}
-			var ids []string
-			for line := range strings.Lines(string(data)) {
-				if f := strings.Fields(line); len(f) > 0 {
-					ids = append(ids, f[0])
-				}
-			}
-			return ids, nil
-		}
-	}
-	return nil, fmt.Errorf("%s: %d folders of WordNet ids, the model has %d classes: put synsets.txt beside them, with all ids in the order of the classes", path, len(classes), n)
-}
-
 // openFlat opens a folder of photos with a file of their classes.
-func openFlat(dir string, o EvalOptions) (*Set, error) {
+func openFlat(dir, truth string, classes names) (*Set, error) {
 	files, err := imagesIn(dir)
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(o.Truth)
+	data, err := os.ReadFile(truth)
 	if err != nil {
 		return nil, err
 	}
 	rows, err := parseTruth(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", o.Truth, err)
+		return nil, fmt.Errorf("%s: %w", truth, err)
 	}
 	if rows[0].path == "" && len(rows) != len(files) {
-		return nil, fmt.Errorf("%s: %d classes for the %d images of %s", o.Truth, len(rows), len(files), dir)
+		return nil, fmt.Errorf("%s: %d classes for the %d images of %s", truth, len(rows), len(files), dir)
 	}
-	s := &Set{Classes: o.Labels}
+	if isILSVRC(truth, rows, classes.labels) {
+		if err := toWordNet(rows); err != nil {
+			return nil, fmt.Errorf("%s: %w", truth, err)
+		}
+	}
+	s := &Set{Classes: classes.labels}
 	for i, r := range rows {
 		path := filepath.Join(dir, r.path)
 		if r.path == "" {
 			path = files[i]
 		}
-		label := index(o.Labels, r.label)
-		if n, err := strconv.Atoi(r.label); label < 0 && err == nil {
-			label = n
-		}
-		if label < 0 || label >= len(o.Labels) {
-			return nil, fmt.Errorf("%s: %s has class %q, which is none of the model's %d", o.Truth, path, r.label, len(o.Labels))
+		label, err := classes.find(r.label)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", truth, path, err)
 		}
 		s.Items = append(s.Items, Item{Name: path, Label: label, path: path})
 	}
@@ -168,17 +128,53 @@ func parseTruth(data []byte) ([]row, error) {
 		if line == "" {
 			continue
 		}
-		r := row{label: line}
-		if name, rest, ok := strings.Cut(line, " "); ok && isImage(name) {
-			r = row{path: name, label: strings.TrimSpace(rest)}
-		}
+		r := parseTruthLine(line)
 		if len(rows) > 0 && (r.path == "") != (rows[0].path == "") {
-			return nil, errors.New("some lines have the name of an image, others not")
+			return nil, fmt.Errorf("%q: some lines have the name of an image, others not", line)
 		}
 		rows = append(rows, r)
+	}
+	if err := scan.Err(); err != nil {
+		return nil, err
 	}
 	if len(rows) == 0 {
 		return nil, errors.New("no classes")
 	}
-	return rows, scan.Err()
+	return rows, nil
+}
+
+// parseTruthLine finds the name of an image, which may have spaces, at the
+// beginning of the line.
+func parseTruthLine(line string) row {
+	for i, c := range line {
+		if strings.ContainsRune(" \t,", c) && isImage(filepath.Base(line[:i])) {
+			return row{path: line[:i], label: strings.TrimLeft(line[i:], " \t,")}
+		}
+	}
+	return row{label: line}
+}
+
+// isILSVRC reports whether the rows are the ground truth of ILSVRC2012, which
+// numbers the classes from 1 in an order of its own. Beside the name of the file
+// it is the number 1000 that tells, for a model whose indices end at 999.
+func isILSVRC(file string, rows []row, labels []string) bool {
+	if strings.HasPrefix(filepath.Base(file), "ILSVRC2012_validation_ground_truth") {
+		return true
+	}
+	is := func(label string) bool {
+		return slices.ContainsFunc(rows, func(r row) bool { return r.label == label })
+	}
+	return len(labels) == len(ilsvrc()) && rows[0].path == "" && is("1000") && !is("0")
+}
+
+// toWordNet replaces ILSVRC2012's numbers by WordNet ids.
+func toWordNet(rows []row) error {
+	for i, r := range rows {
+		n, err := strconv.Atoi(r.label)
+		if err != nil || n < 1 || n > len(ilsvrc()) {
+			return fmt.Errorf("class %q is none of ILSVRC2012's: want 1 to %d", r.label, len(ilsvrc()))
+		}
+		rows[i].label = ilsvrc()[n-1]
+	}
+	return nil
 }

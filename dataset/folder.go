@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"os"
@@ -58,17 +59,24 @@ func isFolder(dir string, e fs.DirEntry) bool {
 	return err == nil && info.IsDir()
 }
 
-// imagesIn lists the images in a folder and those below it.
+// imagesIn lists the images in a folder and then those of the folders in it, in
+// torchvision's order: by folder, then by name.
 func imagesIn(dir string) ([]string, error) {
 	var files []string
+	// The separator makes WalkDir follow dir itself if that is a link.
 	err := filepath.WalkDir(dir+string(filepath.Separator), func(path string, e fs.DirEntry, err error) error {
-		if err != nil {
+		switch path = filepath.Clean(path); {
+		case err != nil:
 			return err
-		}
-		if isImage(e.Name()) && !e.IsDir() {
-			files = append(files, filepath.Clean(path))
+		case e.IsDir() && strings.HasPrefix(e.Name(), ".") && path != filepath.Clean(dir):
+			return fs.SkipDir // thumbnails, checkpoints of notebooks
+		case isImage(e.Name()) && !e.IsDir():
+			files = append(files, path)
 		}
 		return nil
+	})
+	slices.SortFunc(files, func(a, b string) int {
+		return cmp.Or(cmp.Compare(filepath.Dir(a), filepath.Dir(b)), cmp.Compare(a, b))
 	})
 	return files, err
 }

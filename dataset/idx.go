@@ -1,9 +1,12 @@
 package dataset
 
 import (
-	"bytes"
+	"bufio"
 	"compress/gzip"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,8 +27,13 @@ var fashion = []string{
 	"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 }
 
-// maxIDX bounds what a compressed file may unpack to: 1 GiB.
-const maxIDX = 1 << 30
+// fashionLabels is the SHA-256 of Fashion-MNIST's 60,000 labels for training.
+const fashionLabels = "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7"
+
+const (
+	maxIDX  = 1 << 30 // bytes of data in a file; the largest of the family, EMNIST's, has 547 MB
+	maxSide = 4096    // pixels
+)
 
 func findIDX(dir, name string) string {
 	for _, n := range []string{name, name + ".gz", strings.Replace(name, "-idx", ".idx", 1)} {
@@ -38,11 +46,11 @@ func findIDX(dir, name string) string {
 
 func hasIDX(dir string) bool { return findIDX(dir, trainImages) != "" }
 
-// openMNIST opens a folder of the four files. Its name tells Fashion-MNIST, whose
-// classes have names, from the others.
+// openMNIST opens a folder of the four files. Fashion-MNIST, whose classes have
+// names, is told by its labels, or a part of it by the folder's name.
 func openMNIST(dir string) (train, test *Set, err error) {
 	var classes []string
-	if abs, err := filepath.Abs(dir); err == nil && strings.Contains(strings.ToLower(abs), "fashion") {
+	if abs, err := filepath.Abs(dir); err == nil && strings.Contains(strings.ToLower(filepath.Base(abs)), "fashion") {
 		classes = fashion
 	}
 	if train, err = openIDX(dir, trainImages, trainLabels, classes); err != nil {
@@ -74,6 +82,9 @@ func openIDX(dir, images, labels string, classes []string) (*Set, error) {
 	for _, l := range names {
 		top = max(top, int(l))
 	}
+	if hash := sha256.Sum256(names); hex.EncodeToString(hash[:]) == fashionLabels {
+		classes = fashion
+	}
 	if classes == nil {
 		for l := range max(10, top+1) {
 			classes = append(classes, fmt.Sprint(l))
@@ -99,11 +110,12 @@ func readIDX(dir, name string, dims int) (data []byte, size []int, err error) {
 	if path == "" {
 		return nil, nil, fmt.Errorf("%s: %s is missing", dir, name)
 	}
-	raw, err := os.ReadFile(path)
+	f, err := os.Open(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	if data, size, err = parseIDX(raw, dims); err != nil {
+	defer f.Close()
+	if data, size, err = parseIDX(f, dims); err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", path, err)
 	}
 	return data, size, nil
@@ -112,36 +124,41 @@ func readIDX(dir, name string, dims int) (data []byte, size []int, err error) {
 // parseIDX parses the format described at yann.lecun.com/exdb/mnist: two zeros,
 // the type (8 for bytes), the number of dimensions, each as 4 bytes with the
 // highest first, and the data. It may be compressed with gzip.
-func parseIDX(raw []byte, dims int) (data []byte, size []int, err error) {
-	if bytes.HasPrefix(raw, []byte{0x1f, 0x8b}) {
-		z, err := gzip.NewReader(bytes.NewReader(raw))
-		if err != nil {
+func parseIDX(f io.Reader, dims int) (data []byte, size []int, err error) {
+	b := bufio.NewReader(f)
+	f = b
+	if magic, _ := b.Peek(2); string(magic) == "\x1f\x8b" {
+		if f, err = gzip.NewReader(b); err != nil {
 			return nil, nil, err
 		}
-		if raw, err = io.ReadAll(io.LimitReader(z, maxIDX+1)); err != nil {
-			return nil, nil, err
-		}
-		if len(raw) > maxIDX {
-			return nil, nil, fmt.Errorf("more than %d bytes", maxIDX)
-		}
 	}
-	head := 4 + 4*dims
-	if len(raw) < head || raw[0] != 0 || raw[1] != 0 {
-		return nil, nil, fmt.Errorf("not an IDX file")
+	head := make([]byte, 4+4*dims)
+	if _, err := io.ReadFull(f, head); err != nil || head[0] != 0 || head[1] != 0 {
+		return nil, nil, errors.New("not an IDX file")
 	}
-	if raw[2] != 8 || int(raw[3]) != dims {
-		return nil, nil, fmt.Errorf("type %#x with %d dimensions: want bytes (0x8) with %d", raw[2], raw[3], dims)
+	if head[2] != 8 || int(head[3]) != dims {
+		return nil, nil, fmt.Errorf("type %#x with %d dimensions: want bytes (0x8) with %d", head[2], head[3], dims)
 	}
 	total := uint64(1)
 	for d := range dims {
-		n := binary.BigEndian.Uint32(raw[4+4*d:])
-		size = append(size, int(n))
-		if total *= uint64(n); total > maxIDX {
-			return nil, nil, fmt.Errorf("dimensions %v are too large", size)
+		n := binary.BigEndian.Uint32(head[4+4*d:])
+		if d > 0 && (n == 0 || n > maxSide) {
+			return nil, nil, fmt.Errorf("images of %d pixels along dimension %d: want 1 to %d", n, d, maxSide)
 		}
+		if total *= uint64(n); total > maxIDX {
+			return nil, nil, fmt.Errorf("more than %d bytes of data", maxIDX)
+		}
+		size = append(size, int(n))
 	}
-	if uint64(len(raw)-head) != total {
-		return nil, nil, fmt.Errorf("%d bytes for dimensions %v", len(raw)-head, size)
+	// One byte more than there should be, to see that there isn't.
+	if data, err = io.ReadAll(io.LimitReader(f, int64(total)+1)); err != nil {
+		return nil, nil, err
 	}
-	return raw[head:], size, nil
+	switch n := uint64(len(data)); {
+	case n < total:
+		return nil, nil, fmt.Errorf("cut short: %d bytes for dimensions %v", n, size)
+	case n > total:
+		return nil, nil, fmt.Errorf("more than the %d bytes of dimensions %v", total, size)
+	}
+	return data, size, nil
 }
