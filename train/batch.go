@@ -56,8 +56,8 @@ func (o *Options) order(epoch int) [][]int {
 // ahead is how many batches are prepared while one is computed with.
 const ahead = 2
 
-// loader prepares an epoch's batches while others are computed with. Two
-// goroutines decode and augment; the queue is bounded.
+// loader prepares an epoch's batches while others are computed with, each on a
+// goroutine of its own, not more of them than the queue holds.
 func (o *Options) loader(ctx context.Context, epoch int, order [][]int) <-chan *batch {
 	queue := make(chan chan *batch, ahead)
 	out := make(chan *batch)
