@@ -11,6 +11,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -61,6 +62,21 @@ func openMNIST(dir string) (train, test *Set, err error) {
 	}
 	test, err = openIDX(dir, testImages, testLabels, train.Classes)
 	return train, test, err
+}
+
+// CheckFashionMNIST returns an error unless dir has all the files of Fashion-MNIST.
+func CheckFashionMNIST(dir string) error {
+	train, test, err := openMNIST(dir)
+	if err != nil {
+		return err
+	}
+	if test == nil {
+		return fmt.Errorf("%s: %s is missing", dir, testImages)
+	}
+	if !slices.Equal(train.Classes, fashion) {
+		return fmt.Errorf("%s: the labels are not Fashion-MNIST's", dir)
+	}
+	return nil
 }
 
 func openIDX(dir, images, labels string, classes []string) (*Set, error) {
