@@ -44,6 +44,7 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer t.close()
 	for epoch := t.done() + 1; epoch <= o.Epochs && !t.exhausted(); epoch++ {
 		if err := t.epoch(ctx, epoch); err != nil {
 			return nil, err
@@ -62,6 +63,7 @@ type trainer struct {
 	history   []report.Epoch
 	best      int // epoch, from 1; 0 before the first
 	features  []float32
+	events    *report.Events // nil before the first epoch ends
 }
 
 func newTrainer(o Options) (*trainer, error) {
@@ -105,6 +107,13 @@ func epsilon(o Optimizer) float64 {
 		return 0.0316
 	}
 	return 1e-8
+}
+
+// close closes TensorBoard's file, whose records are complete after every epoch.
+func (t *trainer) close() {
+	if t.events != nil {
+		t.events.Close()
+	}
 }
 
 func (t *trainer) done() int { return len(t.history) }

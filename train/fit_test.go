@@ -92,6 +92,9 @@ func TestFit(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	if files, _ := filepath.Glob(filepath.Join(o.RunDir, "events.out.tfevents.*")); len(files) != 1 {
+		t.Errorf("%d event files, want 1", len(files))
+	}
 	m, err := checkpoint.Open(filepath.Join(o.RunDir, BestFile))
 	if err != nil {
 		t.Fatal(err)

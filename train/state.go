@@ -65,16 +65,22 @@ func (t *trainer) publish() error {
 	if err := report.WriteResultsPNG(filepath.Join(t.RunDir, "results.png"), t.history); err != nil {
 		return err
 	}
-	return t.events()
+	return t.scalars()
 }
 
-// events adds the last epoch to TensorBoard's curves.
-func (t *trainer) events() error {
-	w, err := report.NewEvents(t.RunDir)
-	if err != nil {
-		return err
+// scalars adds the last epoch to TensorBoard's curves. A process has one file; the
+// first point of one that resumes replaces what was written of the epoch before.
+func (t *trainer) scalars() (err error) {
+	if t.events == nil {
+		if t.events, err = report.NewEvents(t.RunDir); err != nil {
+			return err
+		}
+		if t.Resume {
+			if err := t.events.Restart(t.done()); err != nil {
+				return err
+			}
+		}
 	}
-	defer w.Close()
 	e := t.history[len(t.history)-1]
 	for _, s := range []struct {
 		tag string
@@ -84,12 +90,12 @@ func (t *trainer) events() error {
 		{"accuracy/train", e.TrainAcc}, {"accuracy/val", e.ValAcc1}, {"lr", e.LR},
 	} {
 		if s.v == s.v {
-			if err := w.Scalar(s.tag, e.Epoch, s.v); err != nil {
+			if err := t.events.Scalar(s.tag, e.Epoch, s.v); err != nil {
 				return err
 			}
 		}
 	}
-	return w.Close()
+	return nil
 }
 
 // load restores the state of a run.
