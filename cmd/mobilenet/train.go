@@ -216,7 +216,7 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 // load opens the data and the model.
 func (f *trainFlags) load(cmd *cobra.Command) (err error) {
 	if f.data == "fashion-mnist" {
-		if f.data, err = dataset.FashionMNIST(); err != nil {
+		if f.data, err = fashionMNIST(cmd, false); err != nil {
 			return err
 		}
 	}
