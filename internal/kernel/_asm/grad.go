@@ -22,6 +22,7 @@ type sweep struct {
 	at      reg.Register // bytes into the pixel arrays, from their end up to 0
 	half    reg.Register // bytes into the channel arrays
 	end     reg.Register // of the channels, in bytes
+	names   []string // of the pixel arrays
 	streams map[string]reg.Register
 	free    file
 }
@@ -29,6 +30,7 @@ type sweep struct {
 func newSweep(s isa, name, arg, doc string, streams ...string) *sweep {
 	w := &sweep{
 		a:       declare(name+s.name, arg, doc),
+		names:   streams,
 		streams: map[string]reg.Register{},
 		free:    s.file(),
 		at:      GP64(), half: GP64(),
@@ -60,8 +62,8 @@ func (w *sweep) loop(begin func(), pixel func(v int), end func()) {
 	ADDQ(imm(pixelBytes), w.at)
 	JNZ(LabelRef("pixel"))
 	end()
-	for _, r := range w.streams {
-		ADDQ(imm(lineBytes), r)
+	for _, n := range w.names {
+		ADDQ(imm(lineBytes), w.streams[n])
 	}
 	ADDQ(imm(lineBytes), w.half)
 	CMPQ(w.half, w.end)
