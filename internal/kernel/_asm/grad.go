@@ -22,7 +22,7 @@ type sweep struct {
 	at      reg.Register // bytes into the pixel arrays, from their end up to 0
 	half    reg.Register // bytes into the channel arrays
 	end     reg.Register // of the channels, in bytes
-	names   []string // of the pixel arrays
+	names   []string     // of the pixel arrays
 	streams map[string]reg.Register
 	free    file
 }
