@@ -13,7 +13,13 @@ func (n *network) backward(logits []float32) {
 		n.eachImage(func(lane, image int) { n.spread(l, features, lane, image) })
 	}
 	for i := last; i >= n.frozen; i-- {
-		n.backwardLayer(n.layers[i], i > n.frozen)
+		l := n.layers[i]
+		if i > n.frozen && l.pairs() {
+			i--
+			n.backwardPair(l, i > n.frozen)
+		} else {
+			n.backwardLayer(l, i > n.frozen)
+		}
 	}
 	n.release()
 }
@@ -47,32 +53,23 @@ func (n *network) spread(l *layer, features []float32, lane, image int) {
 // the first that is learned, the gradient at its input.
 func (n *network) backwardLayer(l *layer, input bool) {
 	l.finishGrad()
-	size := l.blocks() * kernel.Blocks(l.inputs()) * kernel.Block * kernel.Block
-	if l.Depthwise() {
-		size = l.blocks() * 9 * kernel.Block
-	}
-	for lane := range n.lanes() {
-		l.dw[lane] = n.buffers.take(size)
-	}
+	n.takeWeightGrads(l)
 	if input {
 		l.prev.grad = n.buffers.take(n.images * l.prev.imageSize())
 	}
-	each(n.threads, n.lanes(), func(lane int) {
-		clear(l.dw[lane])
-		begin, end := n.share(lane)
-		for image := begin; image < end; image++ {
-			if l.Depthwise() {
-				n.backwardDepthwise(l, lane, image, input)
-			} else {
-				n.backwardPointwise(l, lane, image, input)
-			}
+	n.eachImage(func(lane, image int) {
+		if l.Depthwise() {
+			n.backwardDepthwise(l, lane, image, input)
+		} else {
+			n.backwardPointwise(l, lane, image, input)
 		}
 	})
-	l.weightGrad(n.threads, n.lanes())
-	for lane := range n.lanes() {
-		n.buffers.put(l.dw[lane])
-		l.dw[lane] = nil
-	}
+	n.weightGrad(l)
+	n.releaseLayer(l)
+}
+
+// releaseLayer frees what nothing needs after a layer's backward pass.
+func (n *network) releaseLayer(l *layer) {
 	n.buffers.put(l.y)
 	n.buffers.put(l.x)
 	l.y, l.x = nil, nil
@@ -87,7 +84,6 @@ func (n *network) backwardLayer(l *layer, input bool) {
 }
 
 func (n *network) backwardPointwise(l *layer, lane, image int, input bool) {
-	kb := kernel.Blocks(l.inputs())
 	for p := 0; p < l.pixels(); p += l.strip {
 		m := min(l.strip, l.pixels()-p)
 		dy := n.scratch[lane].dy
@@ -102,18 +98,24 @@ func (n *network) backwardPointwise(l *layer, lane, image int, input bool) {
 		} else {
 			in, stride = n.inputStrip(l, lane, image, p, m)
 		}
-		for b := range l.blocks() {
-			nr := kernel.NR(l.Out, b)
-			for k := range kb {
-				n.set.PointwiseGrad(kernel.PointwiseGrad{
-					DW:  l.dw[lane][(b*kb+k)*kernel.Block*kernel.Block:],
-					Src: in[k*stride:], Grad: dy[b*m*kernel.Block:],
-					Pixels: m, K: min(kernel.Block, l.inputs()-k*kernel.Block), NR: nr,
-				})
-			}
-		}
+		n.addWeightGrad(l, lane, in, stride, dy, m)
 		if input {
 			n.pointwiseInput(l, lane, image, p, m, dy)
+		}
+	}
+}
+
+// addWeightGrad adds the product of a strip's inputs, blocks stride floats apart,
+// and its output's gradient dy to the gradient of a pointwise layer's weights.
+func (n *network) addWeightGrad(l *layer, lane int, in []float32, stride int, dy []float32, pixels int) {
+	kb := kernel.Blocks(l.inputs())
+	for b := range l.blocks() {
+		for k := range kb {
+			n.set.PointwiseGrad(kernel.PointwiseGrad{
+				DW:  l.dw[lane][(b*kb+k)*kernel.Block*kernel.Block:],
+				Src: in[k*stride:], Grad: dy[b*pixels*kernel.Block:],
+				Pixels: pixels, K: min(kernel.Block, l.inputs()-k*kernel.Block), NR: kernel.NR(l.Out, b),
+			})
 		}
 	}
 }
@@ -135,67 +137,94 @@ func (n *network) pointwiseInput(l *layer, lane, image, p, m int, dy []float32) 
 	}
 }
 
+// backwardDepthwise is for the depthwise convolutions that are not the second of
+// a pair.
 func (n *network) backwardDepthwise(l *layer, lane, image int, input bool) {
 	for b := range l.blocks() {
-		flipped := l.flipped(b)
 		for y := 0; y < l.side; y += l.strip {
-			m := min(l.strip, l.side-y)
-			// The rows before and behind the strip count for the input's gradient.
-			begin, end := max(0, y-1), min(l.side, y+m+1)
-			dy := n.scratch[lane].dy
-			l.inputGrad(n.set, b, dy, l.block(l.grad, image, b, begin*l.side), l.block(l.y, image, b, begin*l.side), (end-begin)*l.side)
-			row := l.side * kernel.Block
-			rows := n.inputRows(l, lane, image, b, y, m)
-			for i := range m {
-				a := kernel.DepthwiseGrad{
-					DW: l.dw[lane][b*9*kernel.Block:], Grad: dy[(y+i-begin)*row:][:row],
-					Width: l.side, Stride: l.Stride, NR: kernel.NR(l.Out, b),
-				}
-				for j := range a.Rows {
-					a.Rows[j] = rows(i*l.Stride + j)[(1-l.padBefore)*kernel.Block:]
-				}
-				n.set.DepthwiseGrad(a)
-			}
+			s := l.rows(y, l.strip)
+			var g []float32
 			if input {
-				n.depthwiseInput(l, lane, image, b, flipped[:], dy, begin, end, y, m)
+				g = l.prev.block(l.prev.grad, image, b, s.pixel)[:s.pixels*kernel.Block]
+			}
+			n.depthwiseGrads(l, lane, image, b, s, g)
+			if input {
+				l.prev.norm.backward(n.set, lane, b, g, l.prev.block(l.prev.y, image, b, s.pixel), s.pixels, l.prev.ReLU6)
 			}
 		}
 	}
 }
 
-// depthwiseInput computes the gradient at the input rows under output rows
-// [y, y+m): the convolution of the output's gradient, rows [begin, end) in dy,
-// with the flipped kernel. At stride 2 the gradient is spread out first, with
-// zeros between.
-func (n *network) depthwiseInput(l *layer, lane, image, b int, flipped, dy []float32, begin, end, y, m int) {
+// A rowStrip is some output rows of a depthwise convolution and the pixels of
+// its input that they lie over: Stride rows for each.
+type rowStrip struct {
+	y, m          int // output rows [y, y+m)
+	begin, end    int // and those before and behind, which count for the input's gradient
+	first, last   int // input rows
+	pixel, pixels int // input pixels: the first, and how many
+}
+
+// rows is the strip of up to m rows from output row y on.
+func (l *layer) rows(y, m int) rowStrip {
+	m = min(m, l.side-y)
+	s := rowStrip{y: y, m: m, begin: max(0, y-1), end: min(l.side, y+m+1)}
+	s.first, s.last = y*l.Stride, min(l.inSide, (y+m)*l.Stride)
+	s.pixel, s.pixels = s.first*l.inSide, (s.last-s.first)*l.inSide
+	return s
+}
+
+// depthwiseGrads adds a strip's part of the gradient of block b's weights and
+// writes the gradient at the input's activation to g, unless g is nil.
+func (n *network) depthwiseGrads(l *layer, lane, image, b int, s rowStrip, g []float32) {
+	dy, at := n.scratch[lane].dy, s.begin*l.side
+	l.inputGrad(n.set, b, dy, l.block(l.grad, image, b, at), l.block(l.y, image, b, at), (s.end-s.begin)*l.side)
+	row := l.side * kernel.Block
+	rows := n.inputRows(l, lane, image, b, s.y, s.m)
+	for i := range s.m {
+		a := kernel.DepthwiseGrad{
+			DW: l.dw[lane][b*9*kernel.Block:], Grad: dy[(s.y+i-s.begin)*row:][:row],
+			Width: l.side, Stride: l.Stride, NR: kernel.NR(l.Out, b),
+		}
+		for j := range a.Rows {
+			a.Rows[j] = rows(i*l.Stride + j)[(1-l.padBefore)*kernel.Block:]
+		}
+		n.set.DepthwiseGrad(a)
+	}
+	if g == nil {
+		return
+	}
+	n.depthwiseInput(l, lane, b, s, g, dy)
+	if l.skip != nil {
+		for i, v := range l.skip.block(l.skip.grad, image, b, s.pixel)[:len(g)] {
+			g[i] += v
+		}
+	}
+}
+
+// depthwiseInput computes the gradient g at a strip's input: the convolution of
+// the output's gradient, rows [begin, end) in dy, with the turned kernel. At
+// stride 2 the gradient is spread out first, with zeros between.
+func (n *network) depthwiseInput(l *layer, lane, b int, s rowStrip, g, dy []float32) {
 	row := l.inSide * kernel.Block
 	from, shift := dy, 0
 	if l.Stride == 2 {
 		from, shift = n.scratch[lane].dilated, 1-l.padBefore
-		l.dilate(from, dy, end-begin, shift)
+		l.dilate(from, dy, s.end-s.begin, shift)
 	}
 	at := func(r int) []float32 {
 		r -= shift
-		if r%l.Stride != 0 || r < begin*l.Stride || r >= end*l.Stride {
+		if r%l.Stride != 0 || r < s.begin*l.Stride || r >= s.end*l.Stride {
 			return n.zeros[:row]
 		}
-		return from[(r/l.Stride-begin)*row:][:row]
+		return from[(r/l.Stride-s.begin)*row:][:row]
 	}
-	first, last := y*l.Stride, min(l.inSide, (y+m)*l.Stride)
-	for r := first; r < last; r++ {
+	for r := s.first; r < s.last; r++ {
 		n.set.Depthwise(kernel.Depthwise{
-			Dst:  l.prev.block(l.prev.grad, image, b, r*l.inSide),
+			Dst:  g[(r-s.first)*row:],
 			Rows: [3][]float32{at(r - 1), at(r), at(r + 1)},
-			W:    flipped, Bias: n.zeros, Width: l.inSide, Stride: 1, Left: 1, NR: kernel.NR(l.Out, b),
+			W:    l.transposed[b], Bias: n.zeros, Width: l.inSide, Stride: 1, Left: 1, NR: kernel.NR(l.Out, b),
 		})
 	}
-	g, pixels := l.prev.block(l.prev.grad, image, b, first*l.inSide), (last-first)*l.inSide
-	if l.skip != nil {
-		for i, v := range l.skip.block(l.skip.grad, image, b, first*l.inSide)[:pixels*kernel.Block] {
-			g[i] += v
-		}
-	}
-	l.prev.norm.backward(n.set, lane, b, g, l.prev.block(l.prev.y, image, b, first*l.inSide), pixels, l.prev.ReLU6)
 }
 
 // dilate writes rows of dy with zeros between the pixels.

@@ -23,12 +23,14 @@ type layer struct {
 	inSide, side int  // input and output height and width
 	padBefore    int  // rows and columns of padding before the input
 	strip        int  // pixels, or rows of a depthwise convolution, that are done in one go
+	pair         int  // output rows that backwardPair does in one go
 	ends         bool // a block, so that x is stored
 
 	y, x, grad []float32
 	packed     [][]float32 // weights by output block: kernel.Pack's layout
-	transposed [][]float32 // pointwise: weights by input block, for the gradient at the input
+	transposed [][]float32 // weights for the gradient at the input: pointwise by input block, depthwise turned by half a turn
 	dw         [lanes][]float32
+	gram       gram
 	seen       [lanes]int // values of a channel that a lane has observed
 }
 
@@ -82,9 +84,12 @@ func (l *layer) pack(threads int) {
 		for b := range l.blocks() {
 			l.packed = append(l.packed, kernel.Aligned(k*kernel.NR(l.Out, b)))
 		}
-		if l.Kernel == 1 {
-			for b := range l.inBlocks() {
+		for b := range l.inBlocks() {
+			switch {
+			case l.Kernel == 1:
 				l.transposed = append(l.transposed, kernel.Aligned(l.Out*kernel.NR(l.In, b)))
+			case l.Depthwise():
+				l.transposed = append(l.transposed, kernel.Aligned(9*kernel.NR(l.Out, b)))
 			}
 		}
 	}
@@ -98,6 +103,12 @@ func (l *layer) pack(threads int) {
 	})
 	each(threads, len(l.transposed), func(b int) {
 		nr := kernel.NR(l.In, b)
+		if l.Depthwise() {
+			for t := range 9 {
+				copy(l.transposed[b][t*nr:][:nr], l.packed[b][(8-t)*nr:])
+			}
+			return
+		}
 		for o := range l.Out {
 			row := l.weight.Value[o*l.In:][:l.In]
 			copy(l.transposed[b][o*nr:][:nr], row[b*kernel.Block:])
@@ -105,37 +116,64 @@ func (l *layer) pack(threads int) {
 	})
 }
 
-// flipped is the kernel of block b of a depthwise convolution turned by half a
-// turn: its convolution is the gradient at the input.
-func (l *layer) flipped(b int) *[9 * kernel.Block]float32 {
-	var w [9 * kernel.Block]float32
-	nr := kernel.NR(l.Out, b)
-	for t := range 9 {
-		copy(w[t*nr:][:nr], l.packed[b][(8-t)*nr:])
+// takeWeightGrads gives every lane a gradient of the layer's weights to add to:
+// [output block][input block][32][NR], or depthwise [block][9][32].
+func (n *network) takeWeightGrads(l *layer) {
+	size := l.blocks() * kernel.Blocks(l.inputs()) * kernel.Block * kernel.Block
+	if l.Depthwise() {
+		size = l.blocks() * 9 * kernel.Block
 	}
-	return &w
+	n.takeSums(&l.dw, size)
+}
+
+// takeSums gives every lane n zeros to add to.
+func (n *network) takeSums(sums *[lanes][]float32, size int) {
+	for lane := range n.lanes() {
+		sums[lane] = n.buffers.take(size)
+	}
+	each(n.threads, n.lanes(), func(lane int) { clear(sums[lane]) })
+}
+
+// addUp returns the sum over the lanes, in their order, in the first one's place,
+// and frees the others.
+func (n *network) addUp(sums *[lanes][]float32) []float32 {
+	const share = 1 << 12
+	total := sums[0]
+	each(n.threads, (len(total)+share-1)/share, func(i int) {
+		begin, end := i*share, min(len(total), (i+1)*share)
+		for _, s := range sums[1:n.lanes()] {
+			n.set.Affine(kernel.Affine{
+				Dst: total[begin:end], Src: s[begin:end], Add: total[begin:end], Scale: n.ones, Shift: n.zeros,
+				Pixels: (end - begin) / kernel.Block, NR: kernel.Block,
+			})
+		}
+	})
+	for _, s := range sums[1:n.lanes()] {
+		n.buffers.put(s)
+	}
+	*sums = [lanes][]float32{}
+	return total
 }
 
 // weightGrad adds up the lanes' gradients of the weights.
-func (l *layer) weightGrad(threads, used int) {
-	k := l.inputs()
-	kb := kernel.Blocks(k)
-	each(threads, l.blocks(), func(b int) {
-		nr := kernel.NR(l.Out, b)
-		for c := range min(nr, l.Out-b*kernel.Block) {
-			for i := range k {
-				var at int
-				if l.Depthwise() {
-					at = (b*9+i)*kernel.Block + c
-				} else {
-					at = (b*kb+i/kernel.Block)*kernel.Block*kernel.Block + i%kernel.Block*nr + c
-				}
-				var sum float32
-				for _, dw := range l.dw[:used] {
-					sum += dw[at]
-				}
-				l.weight.Grad[l.place(b*kernel.Block+c, i)] = sum
+func (n *network) weightGrad(l *layer) {
+	dw := n.addUp(&l.dw)
+	each(n.threads, l.blocks(), func(b int) {
+		for c := range min(kernel.Block, l.Out-b*kernel.Block) {
+			for i := range l.inputs() {
+				l.weight.Grad[l.place(b*kernel.Block+c, i)] = dw[l.gradAt(b, c, i)]
 			}
 		}
 	})
+	n.buffers.put(dw)
+}
+
+// gradAt is where input k of channel c of output block b lies in a lane's
+// gradient of the weights.
+func (l *layer) gradAt(b, c, k int) int {
+	if l.Depthwise() {
+		return (b*9+k)*kernel.Block + c
+	}
+	kb := kernel.Blocks(l.inputs())
+	return (b*kb+k/kernel.Block)*kernel.Block*kernel.Block + k%kernel.Block*kernel.NR(l.Out, b) + c
 }

@@ -21,13 +21,14 @@ type network struct {
 	buffers buffers
 	scratch [lanes]scratch
 	zeros   []float32
+	ones    []float32 // [32]
 
 	images int
 	input  []float32 // [images][H][W][3]
 }
 
 // scratch is what a lane works in.
-type scratch struct{ in, dy, dilated []float32 }
+type scratch struct{ in, dy, dilated, between []float32 }
 
 // newNetwork prepares m for training. The first frozen of torchvision's
 // features.* modules stay as they are. They normalise with their running
@@ -39,6 +40,10 @@ func newNetwork(m *model.Model, threads, frozen int, fixed bool) (*network, erro
 	}
 	_, params := parameters(m)
 	n := &network{config: m.Config, set: set, threads: threads}
+	n.ones = kernel.Aligned(kernel.Block)
+	for i := range n.ones {
+		n.ones[i] = 1
+	}
 	spec := m.Config.Network()
 	if frozen < 0 || frozen > len(spec.Blocks)+2 {
 		return nil, fmt.Errorf("freeze %d: the network has %d features modules", frozen, len(spec.Blocks)+2)
@@ -102,11 +107,15 @@ const stripFloats = 48 << 10
 
 // plan chooses the layer's strips and makes the lanes' scratch hold them.
 func (l *layer) plan(n *network) {
-	var in, dy, dilated int
+	var in, dy, dilated, between int
 	switch {
 	case l.Depthwise():
 		row := (l.inSide + 2) * kernel.Block
 		l.strip = min(l.side, max(1, stripFloats/row/l.Stride-2))
+		if l.pairs() {
+			l.pair = min(l.strip, max(1, pairFloats/(l.blocks()*kernel.Block*l.inSide*l.Stride)))
+			between = l.blocks() * l.pair * l.Stride * l.inSide * kernel.Block
+		}
 		in = (l.strip*l.Stride + 3) * row
 		dy = (l.strip + 2) * l.side * kernel.Block
 		if l.Stride == 2 {
@@ -127,6 +136,7 @@ func (l *layer) plan(n *network) {
 		grow(&s.in, in)
 		grow(&s.dy, dy)
 		grow(&s.dilated, dilated)
+		grow(&s.between, between)
 	}
 }
 

@@ -32,6 +32,7 @@ type norm struct {
 	count                int       // values of a channel
 	moments              [lanes]moments
 	sums                 [lanes]sums
+	total, dot           []float64 // sums over the lanes
 }
 
 // moments are the count, mean and sum of squared differences from the mean of a
@@ -51,7 +52,7 @@ func (n *norm) init(channels int) {
 	for _, s := range []*[]float32{&n.scale, &n.shift, &n.center, &n.a, &n.b, &n.c} {
 		*s = kernel.Aligned(padded)
 	}
-	n.invStd = make([]float64, channels)
+	n.invStd, n.total, n.dot = make([]float64, channels), make([]float64, channels), make([]float64, channels)
 	for l := range lanes {
 		n.moments[l] = moments{mean: make([]float64, padded), m2: make([]float64, padded)}
 		n.sums[l] = sums{sum: make([]float64, padded), dot: make([]float64, padded)}
@@ -154,23 +155,28 @@ func (n *norm) backward(set *kernel.Set, lane, b int, g, y []float32, pixels int
 // the norm's input needs.
 func (n *norm) finishGrad() {
 	for c := range n.channels {
-		var sum, dot float64
+		n.total[c], n.dot[c] = 0, 0
 		for l := range lanes {
-			sum += n.sums[l].sum[c]
-			dot += n.sums[l].dot[c]
+			n.total[c] += n.sums[l].sum[c]
+			n.dot[c] += n.sums[l].dot[c]
 		}
-		n.beta.Grad[c] = float32(sum)
-		n.gamma.Grad[c] = float32(dot * n.invStd[c])
-		a := float64(n.gamma.Value[c]) * n.invStd[c]
-		if n.fixed {
-			n.a[c], n.b[c], n.c[c] = float32(a), 0, 0
-			continue
-		}
-		b := -a * n.invStd[c] * n.invStd[c] * dot / float64(n.count)
-		n.a[c] = float32(a)
-		n.b[c] = float32(b)
-		n.c[c] = float32(-a*sum/float64(n.count) - b*float64(n.center[c]))
+		n.beta.Grad[c] = float32(n.total[c])
+		n.gamma.Grad[c] = float32(n.dot[c] * n.invStd[c])
+		ka, kb, kc := n.coefficients(c)
+		n.a[c], n.b[c], n.c[c] = float32(ka), float32(kb), float32(kc-kb*float64(n.center[c]))
 	}
+}
+
+// coefficients are those of the gradient at the norm's input, which is
+// a*g + b*(y-mean) + c where g is the gradient at its output. They are known
+// after finishGrad.
+func (n *norm) coefficients(channel int) (a, b, c float64) {
+	a = float64(n.gamma.Value[channel]) * n.invStd[channel]
+	if n.fixed {
+		return a, 0, 0
+	}
+	b = -a * n.invStd[channel] * n.invStd[channel] * n.dot[channel] / float64(n.count)
+	return a, b, -a * n.total[channel] / float64(n.count)
 }
 
 // affine writes the normalised block b of y to dst.

@@ -15,7 +15,7 @@ package kernel
 type Affine struct {
 	Dst          []float32 // [Pixels][Block]; may be Src
 	Src          []float32 // [Pixels][Block]
-	Add          []float32 // [Pixels][Block], or nil
+	Add          []float32 // [Pixels][Block], or nil; may be Dst
 	Scale, Shift []float32 // [Block]
 	Pixels       int
 	NR           int // 8, 16, 24 or 32 channels; what lies behind them may be written
