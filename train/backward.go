@@ -90,14 +90,7 @@ func (n *network) backwardPointwise(l *layer, lane, image int, input bool) {
 		for b := range l.blocks() {
 			l.inputGrad(n.set, b, dy[b*m*kernel.Block:], l.block(l.grad, image, b, p), l.block(l.y, image, b, p), m)
 		}
-		var in []float32
-		var stride int
-		if l.prev == nil {
-			in = n.scratch[lane].in
-			n.patches(l, in, image, p, m)
-		} else {
-			in, stride = n.inputStrip(l, lane, image, p, m)
-		}
+		in, stride := n.inputStrip(l, lane, image, p, m)
 		n.addWeightGrad(l, lane, in, stride, dy, m)
 		if input {
 			n.pointwiseInput(l, lane, image, p, m, dy)
@@ -148,45 +141,46 @@ func (n *network) backwardDepthwise(l *layer, lane, image int, input bool) {
 				g = l.prev.block(l.prev.grad, image, b, s.pixel)[:s.pixels*kernel.Block]
 			}
 			n.depthwiseGrads(l, lane, image, b, s, g)
-			if input {
-				l.prev.norm.backward(n.set, lane, b, g, l.prev.block(l.prev.y, image, b, s.pixel), s.pixels, l.prev.ReLU6)
-			}
 		}
 	}
 }
 
-// A rowStrip is some output rows of a depthwise convolution and the pixels of
-// its input that they lie over: Stride rows for each.
+// A rowStrip is some output rows of a depthwise convolution and what belongs to
+// them.
 type rowStrip struct {
 	y, m          int // output rows [y, y+m)
 	begin, end    int // and those before and behind, which count for the input's gradient
-	first, last   int // input rows
-	pixel, pixels int // input pixels: the first, and how many
+	above, below  int // input rows [above, below) under the kernel
+	pixel, pixels int // input pixels that the strip lies over, Stride rows for each: the first, and how many
 }
 
 // rows is the strip of up to m rows from output row y on.
 func (l *layer) rows(y, m int) rowStrip {
 	m = min(m, l.side-y)
 	s := rowStrip{y: y, m: m, begin: max(0, y-1), end: min(l.side, y+m+1)}
-	s.first, s.last = y*l.Stride, min(l.inSide, (y+m)*l.Stride)
-	s.pixel, s.pixels = s.first*l.inSide, (s.last-s.first)*l.inSide
+	s.above = max(0, y*l.Stride-l.padBefore)
+	s.below = min(l.inSide, (y+m-1)*l.Stride-l.padBefore+3)
+	first, last := y*l.Stride, min(l.inSide, (y+m)*l.Stride)
+	s.pixel, s.pixels = first*l.inSide, (last-first)*l.inSide
 	return s
 }
 
-// depthwiseGrads adds a strip's part of the gradient of block b's weights and
-// writes the gradient at the input's activation to g, unless g is nil.
+// depthwiseGrads adds a strip's part of the gradient of block b's weights and,
+// unless g is nil, writes to it the gradient at the output of the normalisation
+// before l.
 func (n *network) depthwiseGrads(l *layer, lane, image, b int, s rowStrip, g []float32) {
 	dy, at := n.scratch[lane].dy, s.begin*l.side
 	l.inputGrad(n.set, b, dy, l.block(l.grad, image, b, at), l.block(l.y, image, b, at), (s.end-s.begin)*l.side)
+	raw, from := n.rawRows(l, lane, image, b, s)
+	rows := n.paddedRows(l, lane, image, b, s, raw[(s.above-from)*l.inSide*kernel.Block:])
 	row := l.side * kernel.Block
-	rows := n.inputRows(l, lane, image, b, s.y, s.m)
 	for i := range s.m {
 		a := kernel.DepthwiseGrad{
 			DW: l.dw[lane][b*9*kernel.Block:], Grad: dy[(s.y+i-s.begin)*row:][:row],
 			Width: l.side, Stride: l.Stride, NR: kernel.NR(l.Out, b),
 		}
 		for j := range a.Rows {
-			a.Rows[j] = rows(i*l.Stride + j)[(1-l.padBefore)*kernel.Block:]
+			a.Rows[j] = rows((s.y+i)*l.Stride - l.padBefore + j)[(1-l.padBefore)*kernel.Block:]
 		}
 		n.set.DepthwiseGrad(a)
 	}
@@ -198,6 +192,49 @@ func (n *network) depthwiseGrads(l *layer, lane, image, b int, s rowStrip, g []f
 		for i, v := range l.skip.block(l.skip.grad, image, b, s.pixel)[:len(g)] {
 			g[i] += v
 		}
+	}
+	l.prev.norm.backward(n.set, lane, b, g, raw[s.pixel*kernel.Block-from*l.inSide*kernel.Block:], s.pixels, l.prev.ReLU6)
+}
+
+// rawRows returns the rows of block b of the convolution before depthwise l that a
+// strip's backward pass needs, from row from on. Unless they are stored they are
+// computed again.
+func (n *network) rawRows(l *layer, lane, image, b int, s rowStrip) (raw []float32, from int) {
+	e := l.prev
+	if e.y != nil {
+		return e.block(e.y, image, b, 0), 0
+	}
+	first, last := s.pixel/l.inSide, (s.pixel+s.pixels)/l.inSide
+	from, to := min(s.above, first), max(s.below, last)
+	raw = n.scratch[lane].raw
+	n.set.Pointwise(kernel.Pointwise{
+		Dst: raw, Src: e.prev.x[image*e.prev.imageSize()+from*l.inSide*kernel.Block:], W: e.packed[b], Bias: n.zeros,
+		Pixels: (to - from) * l.inSide, K: e.In, SrcStride: e.prev.pixels() * kernel.Block, NR: kernel.NR(e.Out, b),
+	})
+	return raw, from
+}
+
+// paddedRows returns a function from the number of an input row of depthwise l,
+// which may be outside of the image, to the row with a column of zeros on either
+// side. raw is the convolution before l from the strip's first row on.
+func (n *network) paddedRows(l *layer, lane, image, b int, s rowStrip, raw []float32) func(y int) []float32 {
+	e, row := l.prev, (l.inSide+2)*kernel.Block
+	in := n.scratch[lane].in
+	for y := s.above; y < s.below; y++ {
+		r := in[(y-s.above)*row:][:row]
+		clear(r[:kernel.Block])
+		clear(r[row-kernel.Block:])
+		if e.x != nil {
+			copy(r[kernel.Block:row-kernel.Block], e.block(e.x, image, b, y*l.inSide))
+		} else {
+			e.affine(n.set, b, r[kernel.Block:], raw[(y-s.above)*l.inSide*kernel.Block:], nil, l.inSide, e.ReLU6)
+		}
+	}
+	return func(y int) []float32 {
+		if y < s.above || y >= s.below {
+			return n.zeros[:row]
+		}
+		return in[(y-s.above)*row:][:row]
 	}
 }
 
@@ -218,9 +255,10 @@ func (n *network) depthwiseInput(l *layer, lane, b int, s rowStrip, g, dy []floa
 		}
 		return from[(r/l.Stride-s.begin)*row:][:row]
 	}
-	for r := s.first; r < s.last; r++ {
+	first := s.pixel / l.inSide
+	for r := first; r < first+s.pixels/l.inSide; r++ {
 		n.set.Depthwise(kernel.Depthwise{
-			Dst:  g[(r-s.first)*row:],
+			Dst:  g[(r-first)*row:],
 			Rows: [3][]float32{at(r - 1), at(r), at(r + 1)},
 			W:    l.transposed[b], Bias: n.zeros, Width: l.inSide, Stride: 1, Left: 1, NR: kernel.NR(l.Out, b),
 		})

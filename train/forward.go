@@ -12,43 +12,58 @@ func (n *network) forward(input []float32, images int, mask []float32) ([]float3
 	n.images, n.input = images, input
 	for _, l := range n.layers {
 		l.pack(n.threads)
-		l.y = n.buffers.take(images * l.imageSize())
 		l.norm.reset()
 		clear(l.seen[:])
-		n.eachImage(func(lane, image int) {
-			switch {
-			case l.prev == nil:
-				n.forwardFirst(l, lane, image)
-			case l.Depthwise():
-				n.forwardDepthwise(l, lane, image)
-			default:
-				n.forwardPointwise(l, lane, image)
-			}
-		})
-		if err := l.finishForward(images); err != nil {
-			return nil, err
+		if l.paired {
+			l.gram.reset()
 		}
-		if l.ends {
-			l.x = n.buffers.take(images * l.imageSize())
-			n.eachImage(func(_, image int) { l.join(n.set, image) })
+		if err := n.forwardLayer(l); err != nil {
+			return nil, fmt.Errorf("layer %w", err)
 		}
 	}
 	n.pool()
 	return n.head.forward(images, mask), nil
 }
 
-func (l *layer) finishForward(images int) error {
-	if l.fixed {
+func (n *network) forwardLayer(l *layer) error {
+	if l.paired && l.prev != nil {
+		return n.forwardExpansion(l)
+	}
+	l.y = n.buffers.take(n.images * l.imageSize())
+	n.eachImage(func(lane, image int) {
+		switch {
+		case l.prev == nil:
+			n.forwardFirst(l, lane, image)
+		case l.Depthwise():
+			n.forwardDepthwise(l, lane, image)
+		default:
+			n.forwardPointwise(l, lane, image)
+		}
+	})
+	if err := n.finishForward(l); err != nil {
+		return err
+	}
+	if l.ends {
+		l.x = n.buffers.take(n.images * l.imageSize())
+		n.eachImage(func(_, image int) { l.join(n.set, image) })
+	}
+	return nil
+}
+
+// finishForward makes the normalisation out of what the lanes have observed.
+func (n *network) finishForward(l *layer) error {
+	count := n.images * l.pixels()
+	switch {
+	case l.fixed:
 		l.fix()
 		return nil
+	case l.paired:
+		return n.finishGram(l, count)
 	}
 	for lane := range lanes {
 		l.moments[lane].n = float64(l.seen[lane])
 	}
-	if err := l.finish(images * l.pixels()); err != nil {
-		return fmt.Errorf("layer %w", err)
-	}
-	return nil
+	return l.finish(count, l.merged)
 }
 
 // observeAll adds all blocks of pixels [p, p+m) of an image's y to the moments.
@@ -63,12 +78,15 @@ func (l *layer) observeAll(set *kernel.Set, lane, image, p, m int) {
 }
 
 func (n *network) forwardFirst(l *layer, lane, image int) {
-	in := n.scratch[lane].in
 	for p := 0; p < l.pixels(); p += l.strip {
 		m := min(l.strip, l.pixels()-p)
-		n.patches(l, in, image, p, m)
-		n.multiply(l, in, 0, image, p, m)
-		l.observeAll(n.set, lane, image, p, m)
+		in, stride := n.inputStrip(l, lane, image, p, m)
+		n.multiply(l, in, stride, image, p, m)
+		if !l.paired {
+			l.observeAll(n.set, lane, image, p, m)
+		} else if !l.fixed {
+			n.addGram(l, lane, in, stride, m)
+		}
 	}
 }
 
@@ -116,13 +134,18 @@ func (n *network) forwardPointwise(l *layer, lane, image int) {
 	}
 }
 
-// inputStrip returns pixels [p, p+m) of a pointwise layer's input, blocks stride
-// floats apart.
+// inputStrip returns pixels [p, p+m) of the input of a layer that is no depthwise
+// one, blocks stride floats apart.
 func (n *network) inputStrip(l *layer, lane, image, p, m int) (in []float32, stride int) {
+	in = n.scratch[lane].in
+	if l.prev == nil {
+		n.patches(l, in, image, p, m)
+		return in, 0
+	}
 	if l.prev.x != nil {
 		return l.prev.x[image*l.prev.imageSize()+p*kernel.Block:], l.prev.pixels() * kernel.Block
 	}
-	in, stride = n.scratch[lane].in, m*kernel.Block
+	stride = m * kernel.Block
 	for b := range l.inBlocks() {
 		l.prev.activation(n.set, in[b*stride:], image, b, p, m)
 	}
@@ -130,50 +153,49 @@ func (n *network) inputStrip(l *layer, lane, image, p, m int) (in []float32, str
 }
 
 func (n *network) forwardDepthwise(l *layer, lane, image int) {
-	for b := range l.blocks() {
-		a := kernel.Depthwise{
-			W: l.packed[b], Bias: n.zeros, NR: kernel.NR(l.Out, b),
-			Width: l.inSide, Stride: l.Stride, Left: l.padBefore,
-		}
-		for y := 0; y < l.side; y += l.strip {
-			m := min(l.strip, l.side-y)
-			rows := n.inputRows(l, lane, image, b, y, m)
-			for i := range m {
+	row := l.inSide * kernel.Block
+	for y := 0; y < l.side; y += l.strip {
+		s := l.rows(y, l.strip)
+		for b := range l.blocks() {
+			in := n.activationRows(l, lane, image, b, s)
+			a := kernel.Depthwise{
+				W: l.packed[b], Bias: n.zeros, NR: kernel.NR(l.Out, b),
+				Width: l.inSide, Stride: l.Stride, Left: l.padBefore,
+			}
+			for i := range s.m {
 				for j := range a.Rows {
-					a.Rows[j] = rows(i*l.Stride + j)[kernel.Block:]
+					a.Rows[j] = n.zeros[:row]
+					if at := (y+i)*l.Stride - l.padBefore + j; at >= s.above && at < s.below {
+						a.Rows[j] = in[(at-s.above)*row:][:row]
+					}
 				}
 				a.Dst = l.block(l.y, image, b, (y+i)*l.side)
 				n.set.Depthwise(a)
 			}
 			if !l.fixed {
-				l.observe(n.set, lane, b, l.block(l.y, image, b, y*l.side), m*l.side, l.seen[lane]+y*l.side)
+				l.observe(n.set, lane, b, l.block(l.y, image, b, y*l.side), s.m*l.side, l.seen[lane])
 			}
 		}
+		l.seen[lane] += s.m * l.side
 	}
-	l.seen[lane] += l.pixels()
 }
 
-// inputRows computes the input rows that output rows [y, y+m) of block b need,
-// with a column of zeros on either side, and returns a function from the row's
-// number, the first being y*Stride-padBefore, to the row.
-func (n *network) inputRows(l *layer, lane, image, b, y, m int) func(i int) []float32 {
-	row := (l.inSide + 2) * kernel.Block
-	in := n.scratch[lane].in
-	first := y*l.Stride - l.padBefore
-	for i := range (m-1)*l.Stride + 3 {
-		if at := first + i; at >= 0 && at < l.inSide {
-			r := in[i*row:][:row]
-			clear(r[:kernel.Block])
-			clear(r[row-kernel.Block:])
-			l.prev.activation(n.set, r[kernel.Block:], image, b, at*l.inSide, l.inSide)
-		}
+// activationRows returns block b of the input of depthwise l under a strip.
+func (n *network) activationRows(l *layer, lane, image, b int, s rowStrip) []float32 {
+	e, dst := l.prev, n.scratch[lane].in
+	p, m := s.above*l.inSide, (s.below-s.above)*l.inSide
+	switch {
+	case e.x != nil:
+		return e.block(e.x, image, b, p)
+	case e.y != nil:
+		e.activation(n.set, dst, image, b, p, m)
+	default:
+		n.set.Pointwise(kernel.Pointwise{
+			Dst: dst, Src: e.prev.x[image*e.prev.imageSize()+p*kernel.Block:], W: e.scaled[b], Bias: e.shift[b*kernel.Block:],
+			Pixels: m, K: e.In, SrcStride: e.prev.pixels() * kernel.Block, NR: kernel.NR(e.Out, b), ReLU6: e.ReLU6,
+		})
 	}
-	return func(i int) []float32 {
-		if at := first + i; at < 0 || at >= l.inSide {
-			return n.zeros[:row]
-		}
-		return in[i*row:][:row]
-	}
+	return dst
 }
 
 // pool averages the last layer's activation into the head's input.

@@ -11,7 +11,7 @@ import (
 // Stored are the convolution's output y and, at the end of the first layer and
 // of every block, the activation x: the normalised y, plus the block's input
 // where it is residual. Within a block the activation is computed again from y
-// wherever it is read.
+// wherever it is read, and an expansion's y too (see pairs).
 type layer struct {
 	model.Conv
 	norm
@@ -24,13 +24,15 @@ type layer struct {
 	padBefore    int  // rows and columns of padding before the input
 	strip        int  // pixels, or rows of a depthwise convolution, that are done in one go
 	pair         int  // output rows that backwardPair does in one go
+	paired       bool // with the depthwise convolution behind it
 	ends         bool // a block, so that x is stored
 
 	y, x, grad []float32
 	packed     [][]float32 // weights by output block: kernel.Pack's layout
 	transposed [][]float32 // weights for the gradient at the input: pointwise by input block, depthwise turned by half a turn
+	scaled     [][]float32 // an expansion's packed weights with its normalisation
 	dw         [lanes][]float32
-	gram       gram
+	gram       gram       // of a paired layer
 	seen       [lanes]int // values of a channel that a lane has observed
 }
 

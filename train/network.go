@@ -28,7 +28,7 @@ type network struct {
 }
 
 // scratch is what a lane works in.
-type scratch struct{ in, dy, dilated, between []float32 }
+type scratch struct{ in, dy, dilated, raw, between, square []float32 }
 
 // newNetwork prepares m for training. The first frozen of torchvision's
 // features.* modules stay as they are. They normalise with their running
@@ -57,7 +57,7 @@ func newNetwork(m *model.Model, threads, frozen int, fixed bool) (*network, erro
 		return l
 	}
 	first := add(spec.First, 0)
-	first.ends = true
+	first.ends = spec.Blocks[0].Residual() || len(spec.Blocks[0].Convs()) == 3
 	for i, b := range spec.Blocks {
 		input := n.layers[len(n.layers)-1]
 		convs := b.Convs()
@@ -107,16 +107,17 @@ const stripFloats = 48 << 10
 
 // plan chooses the layer's strips and makes the lanes' scratch hold them.
 func (l *layer) plan(n *network) {
-	var in, dy, dilated, between int
+	var in, dy, dilated, raw, between int
 	switch {
 	case l.Depthwise():
 		row := (l.inSide + 2) * kernel.Block
-		l.strip = min(l.side, max(1, stripFloats/row/l.Stride-2))
+		l.strip = min(l.side, max(1, (stripFloats/row-2)/l.Stride))
 		if l.pairs() {
-			l.pair = min(l.strip, max(1, pairFloats/(l.blocks()*kernel.Block*l.inSide*l.Stride)))
+			l.prev.pairWith(l)
 			between = l.blocks() * l.pair * l.Stride * l.inSide * kernel.Block
 		}
 		in = (l.strip*l.Stride + 3) * row
+		raw = in
 		dy = (l.strip + 2) * l.side * kernel.Block
 		if l.Stride == 2 {
 			dilated = (l.strip + 2) * l.inSide * kernel.Block
@@ -136,13 +137,24 @@ func (l *layer) plan(n *network) {
 		grow(&s.in, in)
 		grow(&s.dy, dy)
 		grow(&s.dilated, dilated)
+		grow(&s.raw, raw)
 		grow(&s.between, between)
+		grow(&s.square, square)
 	}
 }
 
 func grow(s *[]float32, n int) {
 	if len(*s) < n {
 		*s = kernel.Aligned(n)
+	}
+}
+
+// pairWith makes l the first of a pair.
+func (l *layer) pairWith(d *layer) {
+	d.pair = min(d.strip, max(1, pairFloats/(d.blocks()*kernel.Block*d.inSide*d.Stride)))
+	l.paired = true
+	if !l.fixed {
+		l.gram.init(l)
 	}
 }
 

@@ -94,27 +94,35 @@ func merge(n, mean, m2, k, mean2, m22 float64) (float64, float64) {
 	return mean + d*k/t, m2 + m22 + d*d*n*k/t
 }
 
+// merged is the mean and the sum of squared differences from it over all lanes.
+func (n *norm) merged(c int) (mean, m2 float64) {
+	var seen float64
+	for l := range lanes {
+		if m := &n.moments[l]; m.n > 0 {
+			mean, m2 = merge(seen, mean, m2, m.n, m.mean[c], m.m2[c])
+			seen += m.n
+		}
+	}
+	return mean, m2
+}
+
 // finish ends the forward pass over a batch with count values of each channel.
-func (n *norm) finish(count int) error {
+// observed returns the mean of channel c and the sum of squared differences from
+// it.
+func (n *norm) finish(count int, observed func(c int) (mean, m2 float64)) error {
 	if count < 2 {
 		return fmt.Errorf("%s: batch normalisation of a single value: the batch must have at least 2 images", n.name)
 	}
 	n.count = count
 	n.batches[0]++
 	for c := range n.channels {
-		var seen, mean, m2 float64
-		for l := range lanes {
-			if m := &n.moments[l]; m.n > 0 {
-				mean, m2 = merge(seen, mean, m2, m.n, m.mean[c], m.m2[c])
-				seen += m.n
-			}
-		}
-		variance := m2 / seen
+		mean, m2 := observed(c)
+		variance := m2 / float64(count)
 		if math.IsNaN(mean) || math.IsInf(mean, 0) || math.IsNaN(variance) || math.IsInf(variance, 0) {
 			return fmt.Errorf("%s: the batch's mean or variance of channel %d is not finite", n.name, c)
 		}
 		n.mean[c] += float32(n.momentum * (mean - float64(n.mean[c])))
-		n.variance[c] += float32(n.momentum * (m2/(seen-1) - float64(n.variance[c])))
+		n.variance[c] += float32(n.momentum * (m2/float64(count-1) - float64(n.variance[c])))
 		n.set(c, mean, variance)
 	}
 	return nil
