@@ -169,11 +169,15 @@ func (l *layer) rows(y, m int) rowStrip {
 // unless g is nil, writes to it the gradient at the output of the normalisation
 // before l.
 func (n *network) depthwiseGrads(l *layer, lane, image, b int, s rowStrip, g []float32) {
-	dy, at := n.scratch[lane].dy, s.begin*l.side
-	l.inputGrad(n.set, b, dy, l.block(l.grad, image, b, at), l.block(l.y, image, b, at), (s.end-s.begin)*l.side)
+	row := (l.side + 1) * kernel.Block
+	dy := n.scratch[lane].dy
+	for y := s.begin; y < s.end; y++ {
+		r := dy[(y-s.begin)*row:][:row]
+		l.inputGrad(n.set, b, r, l.block(l.grad, image, b, y*l.side), l.block(l.y, image, b, y*l.side), l.side)
+		clear(r[row-kernel.Block:])
+	}
 	raw, from := n.rawRows(l, lane, image, b, s)
 	rows := n.paddedRows(l, lane, image, b, s, raw[(s.above-from)*l.inSide*kernel.Block:])
-	row := l.side * kernel.Block
 	for i := range s.m {
 		a := kernel.DepthwiseGrad{
 			DW: l.dw[lane][b*9*kernel.Block:], Grad: dy[(s.y+i-s.begin)*row:][:row],
@@ -238,43 +242,50 @@ func (n *network) paddedRows(l *layer, lane, image, b int, s rowStrip, raw []flo
 	}
 }
 
-// depthwiseInput computes the gradient g at a strip's input: the convolution of
-// the output's gradient, rows [begin, end) in dy, with the turned kernel. At
-// stride 2 the gradient is spread out first, with zeros between.
+// depthwiseInput computes the gradient g at a strip's input from that at the
+// output, rows [begin, end) in dy, each with a column of zeros behind it.
 func (n *network) depthwiseInput(l *layer, lane, b int, s rowStrip, g, dy []float32) {
-	row := l.inSide * kernel.Block
-	from, shift := dy, 0
-	if l.Stride == 2 {
-		from, shift = n.scratch[lane].dilated, 1-l.padBefore
-		l.dilate(from, dy, s.end-s.begin, shift)
-	}
-	at := func(r int) []float32 {
-		r -= shift
-		if r%l.Stride != 0 || r < s.begin*l.Stride || r >= s.end*l.Stride {
+	row := (l.side + 1) * kernel.Block
+	at := func(y int) []float32 {
+		if y < s.begin || y >= s.end {
 			return n.zeros[:row]
 		}
-		return from[(r/l.Stride-s.begin)*row:][:row]
+		return dy[(y-s.begin)*row:][:row]
 	}
 	first := s.pixel / l.inSide
-	for r := first; r < first+s.pixels/l.inSide; r++ {
+	for y := first; y < first+s.pixels/l.inSide; y++ {
+		dst := g[(y-first)*l.inSide*kernel.Block:][:l.inSide*kernel.Block]
+		if l.Stride == 2 {
+			n.transposedRow(l, b, y, dst, at)
+			continue
+		}
 		n.set.Depthwise(kernel.Depthwise{
-			Dst:  g[(r-first)*row:],
-			Rows: [3][]float32{at(r - 1), at(r), at(r + 1)},
-			W:    l.transposed[b], Bias: n.zeros, Width: l.inSide, Stride: 1, Left: 1, NR: kernel.NR(l.Out, b),
+			Dst: dst, Rows: [3][]float32{at(y - 1), at(y), at(y + 1)},
+			W: l.transposed[b], Bias: n.zeros, Width: l.inSide, Stride: 1, Left: 1, NR: kernel.NR(l.Out, b),
 		})
 	}
 }
 
-// dilate writes rows of dy with zeros between the pixels.
-func (l *layer) dilate(dst, dy []float32, rows, shift int) {
-	row := l.inSide * kernel.Block
-	for i := range rows {
-		to := dst[i*row:][:row]
-		clear(to)
-		for x := range l.side {
-			if at := 2*x + shift; at < l.inSide {
-				copy(to[at*kernel.Block:][:kernel.Block], dy[(i*l.side+x)*kernel.Block:])
-			}
-		}
+// transposedRow is row y of the gradient at the input of a convolution at stride
+// 2. Rows under the middle of the kernel belong to one output row, those between
+// to two.
+func (n *network) transposedRow(l *layer, b, y int, dst []float32, at func(y int) []float32) {
+	nr := kernel.NR(l.Out, b)
+	w := func(row int) []float32 { return l.packed[b][3*row*nr:][:3*nr] }
+	y += l.padBefore - 1
+	a := kernel.DepthwiseTransposed{Width: l.inSide - 1 + l.padBefore, NR: nr}
+	if y%2 == 0 {
+		a.Rows, a.W = [2][]float32{at(y / 2), n.zeros}, [2][]float32{w(1), w(1)}
+	} else {
+		above := (y+1)/2 - 1
+		a.Rows, a.W = [2][]float32{at(above), at(above + 1)}, [2][]float32{w(2), w(0)}
 	}
+	if l.padBefore == 0 { // the first column is none under the middle
+		for c := range nr {
+			dst[c] = a.Rows[0][c]*a.W[0][c] + a.Rows[1][c]*a.W[1][c]
+		}
+		dst = dst[kernel.Block:]
+	}
+	a.Dst = dst
+	n.set.DepthwiseTransposed(a)
 }

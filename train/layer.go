@@ -29,7 +29,7 @@ type layer struct {
 
 	y, x, grad []float32
 	packed     [][]float32 // weights by output block: kernel.Pack's layout
-	transposed [][]float32 // weights for the gradient at the input: pointwise by input block, depthwise turned by half a turn
+	transposed [][]float32 // weights for the gradient at the input: pointwise by input block, depthwise at stride 1 turned by half a turn
 	scaled     [][]float32 // an expansion's packed weights with its normalisation
 	dw         [lanes][]float32
 	gram       gram       // of a paired layer
@@ -90,7 +90,7 @@ func (l *layer) pack(threads int) {
 			switch {
 			case l.Kernel == 1:
 				l.transposed = append(l.transposed, kernel.Aligned(l.Out*kernel.NR(l.In, b)))
-			case l.Depthwise():
+			case l.Depthwise() && l.Stride == 1:
 				l.transposed = append(l.transposed, kernel.Aligned(9*kernel.NR(l.Out, b)))
 			}
 		}

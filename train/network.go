@@ -28,7 +28,7 @@ type network struct {
 }
 
 // scratch is what a lane works in.
-type scratch struct{ in, dy, dilated, raw, between, square []float32 }
+type scratch struct{ in, dy, raw, between, square []float32 }
 
 // newNetwork prepares m for training. The first frozen of torchvision's
 // features.* modules stay as they are. They normalise with their running
@@ -107,7 +107,7 @@ const stripFloats = 48 << 10
 
 // plan chooses the layer's strips and makes the lanes' scratch hold them.
 func (l *layer) plan(n *network) {
-	var in, dy, dilated, raw, between int
+	var in, dy, raw, between int
 	switch {
 	case l.Depthwise():
 		row := (l.inSide + 2) * kernel.Block
@@ -118,10 +118,7 @@ func (l *layer) plan(n *network) {
 		}
 		in = (l.strip*l.Stride + 3) * row
 		raw = in
-		dy = (l.strip + 2) * l.side * kernel.Block
-		if l.Stride == 2 {
-			dilated = (l.strip + 2) * l.inSide * kernel.Block
-		}
+		dy = (l.strip + 2) * (l.side + 1) * kernel.Block
 		if len(n.zeros) < row {
 			n.zeros = kernel.Aligned(row)
 		}
@@ -136,7 +133,6 @@ func (l *layer) plan(n *network) {
 		s := &n.scratch[i]
 		grow(&s.in, in)
 		grow(&s.dy, dy)
-		grow(&s.dilated, dilated)
 		grow(&s.raw, raw)
 		grow(&s.between, between)
 		grow(&s.square, square)

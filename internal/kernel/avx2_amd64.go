@@ -122,3 +122,8 @@ func pointwiseGrad32AVX2(a *PointwiseGrad)
 //
 //go:noescape
 func depthwiseGradAVX2(a *DepthwiseGrad)
+
+// depthwiseTransposedAVX2 is DepthwiseTransposed.
+//
+//go:noescape
+func depthwiseTransposedAVX2(a *DepthwiseTransposed)

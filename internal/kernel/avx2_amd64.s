@@ -10100,3 +10100,60 @@ pixel:
 	JG          vector
 	VZEROUPPER
 	RET
+
+// func depthwiseTransposedAVX2(a *DepthwiseTransposed)
+// Requires: AVX, FMA3
+TEXT ·depthwiseTransposedAVX2(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 72(AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ (AX), DI
+	MOVQ 128(AX), R8
+	MOVQ R8, R9
+	SHLQ $0x02, R9
+
+vector:
+	VMOVUPS (DX), Y0
+	VMOVUPS (DX)(R9*1), Y1
+	VMOVUPS (DX)(R9*2), Y2
+	VMOVUPS (CX), Y8
+	VMOVUPS (SI), Y3
+	VMOVUPS (SI)(R9*1), Y4
+	VMOVUPS (SI)(R9*2), Y5
+	VMOVUPS (BX), Y9
+	MOVQ    120(AX), R10
+	MOVQ    DI, R12
+	XORQ    R11, R11
+
+pair:
+	VMOVAPS     Y8, Y6
+	VMOVAPS     Y9, Y7
+	VMULPS      Y6, Y1, Y10
+	VFMADD231PS Y7, Y4, Y10
+	VMOVUPS     Y10, (R12)
+	DECQ        R10
+	JZ          end
+	ADDQ        $0x00000080, R11
+	VMOVUPS     (CX)(R11*1), Y8
+	VMOVUPS     (BX)(R11*1), Y9
+	VMULPS      Y6, Y2, Y10
+	VFMADD231PS Y8, Y0, Y10
+	VFMADD231PS Y7, Y5, Y10
+	VFMADD231PS Y9, Y3, Y10
+	VMOVUPS     Y10, 128(R12)
+	ADDQ        $0x00000100, R12
+	DECQ        R10
+	JNZ         pair
+
+end:
+	ADDQ $0x00000020, CX
+	ADDQ $0x00000020, BX
+	ADDQ $0x00000020, DX
+	ADDQ $0x00000020, SI
+	ADDQ $0x00000020, DI
+	SUBQ $0x00000008, R8
+	JG   vector
+	VZEROUPPER
+	RET

@@ -15,12 +15,13 @@ var Generic = Set{
 	Pool:      poolGeneric,
 	Peak:      peakGeneric,
 
-	Affine:        affineGeneric,
-	Moments:       momentsGeneric,
-	AffineGrad:    affineGradGeneric,
-	NormGrad:      normGradGeneric,
-	PointwiseGrad: pointwiseGradGeneric,
-	DepthwiseGrad: depthwiseGradGeneric,
+	Affine:              affineGeneric,
+	Moments:             momentsGeneric,
+	AffineGrad:          affineGradGeneric,
+	NormGrad:            normGradGeneric,
+	PointwiseGrad:       pointwiseGradGeneric,
+	DepthwiseGrad:       depthwiseGradGeneric,
+	DepthwiseTransposed: depthwiseTransposedGeneric,
 }
 
 // lanes is the number of sums that are computed together: as many as Go keeps in

@@ -95,6 +95,21 @@ type DepthwiseGrad struct {
 	NR     int          // 8, 16, 24 or 32 channels
 }
 
+// DepthwiseTransposed is one row of one block of the gradient at the input of a
+// depthwise 3x3 convolution at stride 2, from two rows of that at the output:
+//
+//	Dst[2x][c]   = Σj Rows[j][x][c]*W[j][1][c]
+//	Dst[2x+1][c] = Σj Rows[j][x][c]*W[j][2][c] + Rows[j][x+1][c]*W[j][0][c]
+//
+// where Dst begins under the middle of the kernel at the first output column.
+type DepthwiseTransposed struct {
+	Dst   []float32    // [Width][Block]
+	Rows  [2][]float32 // each [Width/2+1][Block], with what is behind the last output column written out
+	W     [2][]float32 // each [3][NR]: the row of the kernel that each row of Rows had there
+	Width int          // input columns
+	NR    int          // 8, 16, 24 or 32 channels
+}
+
 func (a *Affine) check() {
 	checkNR(a.NR)
 	n := a.Pixels * Block
@@ -150,5 +165,15 @@ func (a *DepthwiseGrad) check() {
 	need("Grad", len(a.Grad) >= a.Width*Block)
 	for _, row := range a.Rows {
 		need("Rows", len(row) >= ((a.Width-1)*a.Stride+3)*Block)
+	}
+}
+
+func (a *DepthwiseTransposed) check() {
+	checkNR(a.NR)
+	need("Width", a.Width >= 1)
+	need("Dst", len(a.Dst) >= a.Width*Block)
+	for j := range a.Rows {
+		need("Rows", len(a.Rows[j]) >= (a.Width/2+1)*Block)
+		need("W", len(a.W[j]) >= 3*a.NR)
 	}
 }

@@ -57,3 +57,8 @@ func depthwiseGradAVX2Set(a DepthwiseGrad) {
 	a.check()
 	depthwiseGradAVX2(&a)
 }
+
+func depthwiseTransposedAVX2Set(a DepthwiseTransposed) {
+	a.check()
+	depthwiseTransposedAVX2(&a)
+}

@@ -85,3 +85,25 @@ func depthwiseGradGeneric(a DepthwiseGrad) {
 		}
 	}
 }
+
+func depthwiseTransposedGeneric(a DepthwiseTransposed) {
+	a.check()
+	for x := range a.Width {
+		dst := a.Dst[x*Block:][:a.NR]
+		clear(dst)
+		for j, row := range a.Rows {
+			add := func(at, tap int) {
+				in, w := row[at*Block:][:len(dst)], a.W[j][tap*a.NR:][:len(dst)]
+				for c, v := range in {
+					dst[c] += v * w[c]
+				}
+			}
+			if x%2 == 0 {
+				add(x/2, 1)
+			} else {
+				add(x/2, 2)
+				add(x/2+1, 0)
+			}
+		}
+	}
+}

@@ -22,6 +22,7 @@ func TestGrad(t *testing.T) {
 			checkNormGrad(t, set, m, pixels, nr)
 			checkPointwiseGrad(t, set, m, pixels, rapid.IntRange(1, Block).Draw(t, "K"), nr)
 			checkDepthwiseGrad(t, set, m, rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 2).Draw(t, "stride"), nr)
+			checkDepthwiseTransposed(t, set, m, rapid.IntRange(1, 40).Draw(t, "columns"), nr)
 			m.intact(t)
 		})
 	})
@@ -171,6 +172,28 @@ func checkDepthwiseGrad(t rapid.TB, set *Set, m *memory, width, stride, nr int) 
 	for tap := range want {
 		for c := range nr {
 			want[tap][c].check(t, false, a.DW[tap*Block+c], "width %d, stride %d: tap %d channel %d", width, stride, tap, c)
+		}
+	}
+}
+
+func checkDepthwiseTransposed(t rapid.TB, set *Set, m *memory, width, nr int) {
+	a := DepthwiseTransposed{Dst: m.floats(width * Block), Width: width, NR: nr}
+	for j := range a.Rows {
+		a.Rows[j], a.W[j] = m.floats((width/2+1)*Block), m.floats(3*nr)
+	}
+	set.DepthwiseTransposed(a)
+	for x := range width {
+		for c := range nr {
+			var s sum
+			for j, row := range a.Rows {
+				// Output column o had input column x under tap x-2*o+1.
+				for o := range width/2 + 1 {
+					if tap := x - 2*o + 1; 0 <= tap && tap < 3 {
+						s.add(float64(row[o*Block+c]) * float64(a.W[j][tap*nr+c]))
+					}
+				}
+			}
+			s.check(t, false, a.Dst[x*Block+c], "width %d: column %d channel %d", width, x, c)
 		}
 	}
 }

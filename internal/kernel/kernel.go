@@ -42,12 +42,13 @@ type Set struct {
 	Peak      func(iterations int) (flops int) // multiplies and adds as fast as it can, for comparison
 
 	// For training.
-	Affine        func(Affine)
-	Moments       func(Moments)
-	AffineGrad    func(AffineGrad)
-	NormGrad      func(NormGrad)
-	PointwiseGrad func(PointwiseGrad)
-	DepthwiseGrad func(DepthwiseGrad)
+	Affine              func(Affine)
+	Moments             func(Moments)
+	AffineGrad          func(AffineGrad)
+	NormGrad            func(NormGrad)
+	PointwiseGrad       func(PointwiseGrad)
+	DepthwiseGrad       func(DepthwiseGrad)
+	DepthwiseTransposed func(DepthwiseTransposed)
 }
 
 // Pointwise is a 1x1 convolution into one block of output channels, with the

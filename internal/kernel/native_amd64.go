@@ -65,12 +65,13 @@ var avx2 = Set{
 		return iterations * 12 * 8 * 2
 	},
 
-	Affine:        affineAVX2Set,
-	Moments:       momentsAVX2Set,
-	AffineGrad:    affineGradAVX2Set,
-	NormGrad:      normGradAVX2Set,
-	PointwiseGrad: pointwiseGradAVX2Set,
-	DepthwiseGrad: depthwiseGradAVX2Set,
+	Affine:              affineAVX2Set,
+	Moments:             momentsAVX2Set,
+	AffineGrad:          affineGradAVX2Set,
+	NormGrad:            normGradAVX2Set,
+	PointwiseGrad:       pointwiseGradAVX2Set,
+	DepthwiseGrad:       depthwiseGradAVX2Set,
+	DepthwiseTransposed: depthwiseTransposedAVX2Set,
 }
 
 func pointwiseAVX2(a *Pointwise) {
@@ -141,12 +142,13 @@ var avx512 = Set{
 		return iterations * 12 * 16 * 2
 	},
 
-	Affine:        affineAVX2Set,
-	Moments:       momentsAVX2Set,
-	AffineGrad:    affineGradAVX2Set,
-	NormGrad:      normGradAVX2Set,
-	PointwiseGrad: pointwiseGradAVX2Set,
-	DepthwiseGrad: depthwiseGradAVX2Set,
+	Affine:              affineAVX2Set,
+	Moments:             momentsAVX2Set,
+	AffineGrad:          affineGradAVX2Set,
+	NormGrad:            normGradAVX2Set,
+	PointwiseGrad:       pointwiseGradAVX2Set,
+	DepthwiseGrad:       depthwiseGradAVX2Set,
+	DepthwiseTransposed: depthwiseTransposedAVX2Set,
 }
 
 func pointwiseAVX512(a *Pointwise) {

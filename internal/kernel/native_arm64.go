@@ -49,12 +49,13 @@ var neon = Set{
 		return iterations * 16 * 4 * 2
 	},
 
-	Affine:        affineGeneric,
-	Moments:       momentsGeneric,
-	AffineGrad:    affineGradGeneric,
-	NormGrad:      normGradGeneric,
-	PointwiseGrad: pointwiseGradGeneric,
-	DepthwiseGrad: depthwiseGradGeneric,
+	Affine:              affineGeneric,
+	Moments:             momentsGeneric,
+	AffineGrad:          affineGradGeneric,
+	NormGrad:            normGradGeneric,
+	PointwiseGrad:       pointwiseGradGeneric,
+	DepthwiseGrad:       depthwiseGradGeneric,
+	DepthwiseTransposed: depthwiseTransposedGeneric,
 }
 
 // vectorWeights is how many weights stay in a first-level cache of 32 KB beside

@@ -312,3 +312,65 @@ func (s isa) depthwiseGrad() {
 	VZEROUPPER()
 	RET()
 }
+
+// depthwiseTransposed emits two columns at a time of a vector of channels. The
+// second one's next column is the first one's of the pair behind it.
+func (s isa) depthwiseTransposed() {
+	a := declare("depthwiseTransposed"+s.name, "DepthwiseTransposed", "is DepthwiseTransposed.")
+	var rows, w [2]reg.Register
+	for j := range rows {
+		rows[j] = Load(a.Field("Rows").Index(j).Base(), GP64())
+		w[j] = Load(a.Field("W").Index(j).Base(), GP64())
+	}
+	dst := Load(a.Field("Dst").Base(), GP64())
+	channels := Load(a.Field("NR"), GP64())
+	tap := GP64() // bytes from a tap of W to the next
+	MOVQ(channels, tap)
+	SHLQ(Imm(2), tap)
+	width, in, out := GP64(), GP64(), GP64()
+	free := s.file()
+	var taps [2][]reg.VecPhysical
+	for j := range taps {
+		taps[j] = free.take(3, gradBytes)
+	}
+	here, next, x := free.take(2, gradBytes), free.take(2, gradBytes), free.take(1, gradBytes)[0]
+	Label("vector")
+	for j := range rows {
+		VMOVUPS(Mem{Base: w[j]}, taps[j][0])
+		VMOVUPS(Mem{Base: w[j], Index: tap, Scale: 1}, taps[j][1])
+		VMOVUPS(Mem{Base: w[j], Index: tap, Scale: 2}, taps[j][2])
+		VMOVUPS(Mem{Base: rows[j]}, next[j])
+	}
+	Load(a.Field("Width"), width)
+	MOVQ(dst, out)
+	XORQ(in, in)
+	Label("pair")
+	for j := range rows {
+		VMOVAPS(next[j], here[j])
+	}
+	VMULPS(here[0], taps[0][1], x)
+	VFMADD231PS(here[1], taps[1][1], x)
+	VMOVUPS(x, Mem{Base: out})
+	DECQ(width)
+	JZ(LabelRef("end"))
+	ADDQ(imm(pixelBytes), in)
+	for j, row := range rows {
+		VMOVUPS(Mem{Base: row, Index: in, Scale: 1}, next[j])
+	}
+	VMULPS(here[0], taps[0][2], x)
+	VFMADD231PS(next[0], taps[0][0], x)
+	VFMADD231PS(here[1], taps[1][2], x)
+	VFMADD231PS(next[1], taps[1][0], x)
+	VMOVUPS(x, Mem{Base: out, Disp: pixelBytes})
+	ADDQ(imm(2*pixelBytes), out)
+	DECQ(width)
+	JNZ(LabelRef("pair"))
+	Label("end")
+	for _, p := range append(append(rows[:], w[:]...), dst) {
+		ADDQ(imm(gradBytes), p)
+	}
+	SUBQ(imm(gradBytes/4), channels)
+	JG(LabelRef("vector"))
+	VZEROUPPER()
+	RET()
+}

@@ -46,6 +46,7 @@ func main() {
 			s.pointwiseGrad(nr)
 		}
 		s.depthwiseGrad()
+		s.depthwiseTransposed()
 	}
 	Generate()
 }
