@@ -11,6 +11,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/internal/hub"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx"
@@ -50,9 +51,10 @@ func WithProgress(f func(name string, done, total int64)) Option {
 	return func(o *options) { o.progress = f }
 }
 
-// LoadModel returns the weights called source: published ones ("imagenet1k_v1",
-// "imagenet1k_v2"), which are downloaded once and cached, or the path of a .pth,
-// .safetensors or .onnx file. The model has a label for each class where they are known.
+// LoadModel returns the weights called source: those in the program
+// ("fashion-mnist"), published ones ("imagenet1k_v1", "imagenet1k_v2"), which are
+// downloaded once and cached, or the path of a .pth, .safetensors or .onnx file. The
+// model has a label for each class where they are known.
 func LoadModel(ctx context.Context, source string, opts ...Option) (*model.Model, error) {
 	o := collect(opts)
 	m, err := read(ctx, source, o)
@@ -66,6 +68,9 @@ func LoadModel(ctx context.Context, source string, opts ...Option) (*model.Model
 }
 
 func read(ctx context.Context, source string, o options) (*model.Model, error) {
+	if data, ok := builtin.Lookup(source); ok {
+		return checkpoint.Parse(data)
+	}
 	w, ok := hub.Lookup(source)
 	if !ok {
 		return readFile(source)
@@ -91,7 +96,7 @@ func read(ctx context.Context, source string, o options) (*model.Model, error) {
 func readFile(path string) (*model.Model, error) {
 	_, err := os.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) && !strings.ContainsAny(path, `./\`) {
-		return nil, fmt.Errorf("%q is neither a file nor published weights (%s)", path, strings.Join(Published(), ", "))
+		return nil, fmt.Errorf("%q is neither a file nor a model with a name (%s)", path, strings.Join(Names(), ", "))
 	}
 	if strings.EqualFold(filepath.Ext(path), ".onnx") {
 		return onnx.Import(path)
@@ -107,6 +112,10 @@ func Published() []string {
 	}
 	return names
 }
+
+// Names lists what [LoadModel] and [Open] know by name: the weights in the program
+// and the published ones.
+func Names() []string { return append(builtin.Names(), Published()...) }
 
 // labelsOf names the classes of m: as the option says, as the model does, or, if
 // their number says that it is ImageNet's (1000, or 1001 with TensorFlow's

@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/internal/hub"
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -25,8 +26,11 @@ type packedFile struct{ path, key string }
 
 // packedFor returns that place. It is named after the content of the source's
 // file, so that another file never finds it. There is none for what can't be
-// read, which loading reports, nor without a cache folder.
+// read, which loading reports, for what is in the program, nor without a cache folder.
 func packedFor(source string) (packedFile, bool) {
+	if _, ok := builtin.Lookup(source); ok { // prepared in a millisecond
+		return packedFile{}, false
+	}
 	client, err := hub.FromEnv()
 	if err != nil {
 		return packedFile{}, false

@@ -146,6 +146,7 @@ func fromDict(dict model.StateDict) (*model.Model, error) {
 // SaveOptions are the choices of [Save].
 type SaveOptions struct {
 	Names Names // of the tensors; empty for torchvision's
+	Half  bool  // .safetensors: convolutions and classifier in float16, which changes them; the rest stays float32
 }
 
 // Save writes m to path: as safetensors if the name ends in .safetensors, and as
@@ -160,12 +161,18 @@ func Save(path string, m *model.Model, o SaveOptions) error {
 	case ".safetensors":
 	case ".pth", ".pt":
 		write = writeTorch
+		if o.Half {
+			return fmt.Errorf("%s: float16 is written as .safetensors only", path)
+		}
 	default:
 		return fmt.Errorf("%s: write what? the name ends in none of .safetensors, .pth, .pt", path)
 	}
 	tensors, err := named(m, o.Names)
 	if err != nil {
 		return err
+	}
+	for i := range tensors {
+		tensors[i].half = o.Half && len(tensors[i].tensor.Shape) > 1
 	}
 	return write(path, m, tensors)
 }
@@ -175,6 +182,7 @@ type namedTensor struct {
 	name    string
 	tensor  model.Tensor
 	counter bool // an int64 scalar
+	half    bool // float16
 }
 
 // named lists the tensors of m in torchvision's order under the given names.
@@ -201,7 +209,7 @@ func named(m *model.Model, names Names) ([]namedTensor, error) {
 			t = model.Tensor{Shape: []int{}, Data: []float32{0}}
 		}
 		dot := strings.LastIndexByte(s.Name, '.')
-		out = append(out, namedTensor{modules[s.Name[:dot]] + s.Name[dot:], t, s.Counter})
+		out = append(out, namedTensor{modules[s.Name[:dot]] + s.Name[dot:], t, s.Counter, false})
 	}
 	return out, nil
 }

@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
+	"github.com/mobilenet-go/mobilenet/internal/half"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -122,6 +123,32 @@ func TestSaveAndOpen(t *testing.T) {
 				t.Errorf("%s: labels %q", path, got.Labels)
 			}
 		}
+	}
+}
+
+// TestSaveHalf rounds what is a matrix to float16, and nothing else.
+func TestSaveHalf(t *testing.T) {
+	m := golden(t)
+	path := filepath.Join(t.TempDir(), "half.safetensors")
+	if err := Save(path, m, SaveOptions{Half: true}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range m.Dict {
+		for i, v := range want.Data {
+			if len(want.Shape) > 1 {
+				v = half.ToFloat32(half.FromFloat32(v))
+			}
+			if got := got.Dict[name].Data[i]; got != v {
+				t.Fatalf("%s[%d]: %v, want %v", name, i, got, v)
+			}
+		}
+	}
+	if err := Save(filepath.Join(t.TempDir(), "half.pth"), m, SaveOptions{Half: true}); err == nil {
+		t.Error("no error for a .pth")
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/half"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -146,8 +147,11 @@ func writeTensors(path string, tensors []namedTensor, metadata map[string]string
 	at := uint64(0)
 	for _, t := range tensors {
 		e := safetensorsEntry{"F32", []uint64{}, [2]uint64{at, at + uint64(width(t)*len(t.tensor.Data))}}
-		if t.counter {
+		switch {
+		case t.counter:
 			e.DType = "I64"
+		case t.half:
+			e.DType = "F16"
 		}
 		for _, d := range t.tensor.Shape {
 			e.Shape = append(e.Shape, uint64(d))
@@ -180,22 +184,28 @@ func writeTensors(path string, tensors []namedTensor, metadata map[string]string
 
 // width is the size of an element in a file.
 func width(t namedTensor) int {
-	if t.counter {
+	switch {
+	case t.counter:
 		return 8
+	case t.half:
+		return 2
 	}
 	return 4
 }
 
 // bytes returns the elements in little-endian order, float32 perhaps in place.
 func (t namedTensor) bytes() []byte {
-	if !t.counter && littleEndian && len(t.tensor.Data) > 0 {
+	if width(t) == 4 && littleEndian && len(t.tensor.Data) > 0 {
 		return bytesOf(t.tensor.Data)
 	}
 	b := make([]byte, 0, width(t)*len(t.tensor.Data))
 	for _, v := range t.tensor.Data {
-		if t.counter {
+		switch {
+		case t.counter:
 			b = binary.LittleEndian.AppendUint64(b, uint64(int64(v)))
-		} else {
+		case t.half:
+			b = binary.LittleEndian.AppendUint16(b, half.FromFloat32(v))
+		default:
 			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 		}
 	}

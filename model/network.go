@@ -7,7 +7,7 @@ import (
 
 // MinResolution is the smallest input side, in pixels: the network halves it
 // five times.
-const MinResolution = 16
+const MinResolution = 32
 
 // A Conv is a convolution without bias, the batch normalisation behind it, and
 // perhaps a ReLU6: torchvision's Conv2dNormActivation, or the linear

@@ -13,8 +13,8 @@ import (
 // FreezeBackbone as Options.Freeze keeps everything but the classifier.
 const FreezeBackbone = -1
 
-// Options say what is trained and how. Start from a recipe: [Finetune], [Paper]
-// or [Torchvision].
+// Options say what is trained and how. Start from a recipe: [Finetune], [Paper],
+// [Torchvision] or [FashionMNIST].
 type Options struct {
 	Model  *model.Model // what to start from; Fit changes it
 	Train  *dataset.Set
@@ -76,6 +76,15 @@ func Torchvision() Options {
 	return Options{
 		Epochs: 300, Batch: 32, LR: 0.045, Optimizer: SGD, Momentum: 0.9, WeightDecay: 4e-5,
 		Schedule: Exponential, Gamma: 0.98, Augment: vision.Augment{MinScale: 0.08, Flip: 0.5},
+	}
+}
+
+// FashionMNIST is the recipe of the model that the program carries.
+func FashionMNIST() Options {
+	return Options{
+		Epochs: 26, Batch: 128, LR: 0.1, Optimizer: SGD, Momentum: 0.9, WeightDecay: 5e-4,
+		Schedule: Cosine, Warmup: 0.5, LabelSmoothing: 0.05, EMA: 0.999,
+		Augment: vision.Augment{Pad: 3, Flip: 0.5, Erase: 0.1},
 	}
 }
 

@@ -20,7 +20,7 @@ type classifierFlags struct {
 
 func (f *classifierFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "published weights (see mobilenet weights list) or a file: .pth, .safetensors, .onnx")
+	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: .pth, .safetensors, .onnx")
 	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
 	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
 	fs.IntVar(&f.batch, "batch", 0, "photos to run at once; 0 means as many as threads")

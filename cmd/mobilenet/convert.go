@@ -17,6 +17,7 @@ import (
 
 func newConvert() *cobra.Command {
 	var names, labels string
+	var half bool
 	cmd := &cobra.Command{
 		Use:   "convert [flags] IN OUT",
 		Short: "Convert weights between formats and naming schemes",
@@ -31,11 +32,15 @@ OUT's ending says what is written:
 		Example: `  mobilenet convert mobilenet_v2-7ebf99e0.pth v2.safetensors
   mobilenet convert hf/model.safetensors tv.pth
   mobilenet convert --names timm v2.safetensors timm.safetensors
+  mobilenet convert --half v2.safetensors small.safetensors
   mobilenet convert --labels names.txt model.onnx model.safetensors`,
 		Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := oneOf(cmd, "names", names, string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace)); err != nil {
 				return err
+			}
+			if half && !strings.EqualFold(filepath.Ext(args[1]), ".safetensors") {
+				return usagef(cmd, "--half writes .safetensors; mobilenet export --half writes .onnx")
 			}
 			opts := []mobilenet.Option{mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr()))}
 			if labels != "" {
@@ -49,7 +54,7 @@ OUT's ending says what is written:
 			if err != nil {
 				return err
 			}
-			if err := save(args[1], m, checkpoint.Names(names)); err != nil {
+			if err := save(args[1], m, checkpoint.SaveOptions{Names: checkpoint.Names(names), Half: half}); err != nil {
 				return err
 			}
 			info, err := os.Stat(args[1])
@@ -63,14 +68,15 @@ OUT's ending says what is written:
 	}
 	cmd.Flags().StringVar(&names, "names", string(checkpoint.Torchvision), "names of the tensors: torchvision, timm or huggingface")
 	cmd.Flags().StringVar(&labels, "labels", "", "file with the names of the classes to put in OUT")
+	cmd.Flags().BoolVar(&half, "half", false, "store convolutions and classifier as float16, which rounds them")
 	complete(cmd, "names", string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace))
 	return cmd
 }
 
 // save writes m in the format that path's ending names.
-func save(path string, m *model.Model, names checkpoint.Names) error {
+func save(path string, m *model.Model, o checkpoint.SaveOptions) error {
 	if !strings.EqualFold(filepath.Ext(path), ".onnx") {
-		return checkpoint.Save(path, m, checkpoint.SaveOptions{Names: names})
+		return checkpoint.Save(path, m, o)
 	}
 	p, err := onnx.Export(m, onnx.ExportOptions{})
 	if err != nil {

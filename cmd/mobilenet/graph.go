@@ -60,7 +60,7 @@ of a network of the given width. OUT's ending says what is written: .svg, .png,
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
 	complete(cmd, "kind", "architecture", "block", "onnx")
 	complete(cmd, "format", "svg", "png", "dot", "mermaid")
-	complete(cmd, "model", mobilenet.Published()...)
+	complete(cmd, "model", mobilenet.Names()...)
 	return cmd
 }
 

@@ -117,7 +117,7 @@ func complete(cmd *cobra.Command, flag string, choices ...string) {
 
 // completeModel offers published weights and files as completions of --model.
 func completeModel(cmd *cobra.Command) {
-	offer(cmd, "model", mobilenet.Published(), cobra.ShellCompDirectiveDefault)
+	offer(cmd, "model", mobilenet.Names(), cobra.ShellCompDirectiveDefault)
 }
 
 func offer(cmd *cobra.Command, flag string, choices []string, d cobra.ShellCompDirective) {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -19,6 +20,7 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train"
 )
@@ -45,12 +47,14 @@ Weights, curves, pictures and TensorBoard events go to the run folder. An
 interrupted run goes on with --resume --run-dir DIR and ends in the same weights.
 
 The recipes set what no flag sets:
-  finetune     for pretrained weights: SGD 0.003, cosine, 10 epochs, norms fixed
-  paper        RMSprop 0.9, weight decay 4e-5, 0.045 times 0.98 an epoch
-  torchvision  SGD 0.9, weight decay 4e-5, 0.045 times 0.98 an epoch`,
+  finetune       for pretrained weights: SGD 0.003, cosine, 10 epochs, norms fixed
+  paper          RMSprop 0.9, weight decay 4e-5, 0.045 times 0.98 an epoch
+  torchvision    SGD 0.9, weight decay 4e-5, 0.045 times 0.98 an epoch
+  fashion-mnist  how the model in the program was trained: data, architecture and all`,
 		Example: `  mobilenet train --data photos
   mobilenet train --data photos --freeze backbone --epochs 20
   mobilenet train --data fashion-mnist --model none --width 0.25 --resolution 32
+  mobilenet train --recipe fashion-mnist
   mobilenet train --resume --run-dir runs/train`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd) },
@@ -61,7 +65,7 @@ The recipes set what no flag sets:
 	fs.StringVar(&f.config, "config", "", "JSON file with the architecture, for --model none")
 	fs.Float64Var(&f.width, "width", 1, "width multiplier, for --model none")
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
-	fs.StringVar(&f.recipe, "recipe", "", "finetune, paper or torchvision; finetune with weights, otherwise torchvision")
+	fs.StringVar(&f.recipe, "recipe", "", "finetune, paper, torchvision or fashion-mnist; finetune with weights, otherwise torchvision")
 	fs.Float64Var(&f.val, "val", 0.2, "share of each class to validate with, where the data has no split")
 	fs.IntVar(&f.o.Epochs, "epochs", 0, "passes over the data")
 	fs.IntVar(&f.o.Batch, "batch", 0, "images in a step")
@@ -90,7 +94,7 @@ The recipes set what no flag sets:
 	fs.BoolVar(&f.o.Resume, "resume", false, "go on with the run in --run-dir")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would happen, and look at every photo")
 	completeModel(cmd)
-	complete(cmd, "recipe", "finetune", "paper", "torchvision")
+	complete(cmd, "recipe", "finetune", "paper", "torchvision", "fashion-mnist")
 	complete(cmd, "optimizer", string(train.SGD), string(train.RMSprop), string(train.AdamW))
 	complete(cmd, "schedule", string(train.Cosine), string(train.Step), string(train.Exponential))
 	complete(cmd, "augment", "none", "basic", "trivial")
@@ -105,6 +109,9 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		if err := readArgs(cmd.Flags(), filepath.Join(f.o.RunDir, "args.yaml")); err != nil {
 			return err
 		}
+	}
+	if f.recipe == "fashion-mnist" {
+		f.data, f.model = cmp.Or(f.data, "fashion-mnist"), "none"
 	}
 	if f.data == "" {
 		return usagef(cmd, "--data is missing")
@@ -157,8 +164,10 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 		r = train.Paper()
 	case "torchvision":
 		r = train.Torchvision()
+	case "fashion-mnist":
+		r = train.FashionMNIST()
 	default:
-		return oneOf(cmd, "recipe", f.recipe, "finetune", "paper", "torchvision")
+		return oneOf(cmd, "recipe", f.recipe, "finetune", "paper", "torchvision", "fashion-mnist")
 	}
 	given := cmd.Flags().Changed
 	o := &f.o
@@ -176,6 +185,8 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 	pick("label-smoothing", func() { o.LabelSmoothing = r.LabelSmoothing })
 	pick("fix-norm", func() { o.FixNorm = r.FixNorm })
 	pick("weight-decay", func() { o.WeightDecay = r.WeightDecay })
+	pick("ema", func() { o.EMA = r.EMA })
+	pick("erase", func() { o.Augment.Erase = r.Augment.Erase })
 	o.Optimizer, o.Schedule = train.Optimizer(f.optimizer), train.Schedule(f.schedule)
 	pick("optimizer", func() { o.Optimizer = r.Optimizer })
 	pick("schedule", func() { o.Schedule = r.Schedule })
@@ -195,6 +206,7 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 		o.Augment.Flip = r.Augment.Flip
 		o.Augment.Trivial = f.augment == "trivial"
 		pick("scale", func() { o.Augment.MinScale = r.Augment.MinScale })
+		pick("pad", func() { o.Augment.Pad = r.Augment.Pad })
 		if o.Augment.Pad > 0 {
 			o.Augment.MinScale = 0
 		}
@@ -227,13 +239,16 @@ func (f *trainFlags) load(cmd *cobra.Command) (err error) {
 	c.Width, c.Classes = f.width, len(f.o.Train.Classes)
 	var m *model.Model
 	switch {
-	case f.config != "":
-		text, err := os.ReadFile(f.config)
-		if err != nil {
-			return err
+	case f.config != "" || f.recipe == "fashion-mnist":
+		text, name := builtin.FashionMNISTConfig, f.recipe
+		if f.config != "" {
+			if text, err = os.ReadFile(f.config); err != nil {
+				return err
+			}
+			name = f.config
 		}
 		if err := json.Unmarshal(text, &c); err != nil {
-			return fmt.Errorf("%s: %w", f.config, err)
+			return fmt.Errorf("%s: %w", name, err)
 		}
 		c.Classes = len(f.o.Train.Classes)
 	case f.model != "none":

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/internal/hub"
 )
 
@@ -40,6 +41,10 @@ func weightsList() *cobra.Command {
 			}
 			t := newTable()
 			t.AppendHeader(table.Row{"name", "acc@1", "acc@5", "resize", "MB", "cached"})
+			for _, name := range builtin.Names() {
+				data, _ := builtin.Lookup(name)
+				t.AppendRow(table.Row{name, "", "", "", fmt.Sprintf("%.1f", float64(len(data))/1e6), "in the program"})
+			}
 			for _, w := range hub.List() {
 				state := "no"
 				switch s := client.State(w); {
@@ -85,6 +90,9 @@ func weightsEach(use, short, example string, do func(*cobra.Command, hub.Client,
 			}
 			var all []hub.Weights
 			for _, name := range names {
+				if _, ok := builtin.Lookup(name); ok {
+					return fmt.Errorf("%s is in the program; mobilenet convert %s FILE writes it to a file", name, name)
+				}
 				w, ok := hub.Lookup(name)
 				if !ok {
 					return usagef(cmd, "%q are no published weights; there are %q", name, mobilenet.Published())
