@@ -10,6 +10,7 @@ type gram struct {
 	sum        []float64 // Σ x, [K]
 	w          []float32 // W as activations: [K/32][output][32]
 	wc         []float32 // W*Σ(x-mean)(x-mean)', likewise
+	mean, m2   []float64 // of y: the mean, and Σ(y-mean)²
 	products   [lanes][]float64
 	sums       [lanes][]float64
 	covariance []float32 // Σ(x-mean)(x-mean)' in Pack's layout, [block][K][NR]
@@ -26,6 +27,7 @@ func (g *gram) init(l *layer) {
 	kb := kernel.Blocks(l.inputs())
 	g.sum = make([]float64, l.inputs())
 	g.w, g.wc = kernel.Aligned(kb*l.Out*kernel.Block), kernel.Aligned(kb*l.Out*kernel.Block)
+	g.mean, g.m2 = make([]float64, l.Out), make([]float64, l.Out)
 	g.covariance = kernel.Aligned(kb * kb * square)
 	for lane := range lanes {
 		g.products[lane] = make([]float64, kb*kb*square)
@@ -60,12 +62,13 @@ func (n *network) addGram(l *layer, lane int, x []float32, stride, pixels int) {
 				sums[at] += float64(product[at])
 			}
 		}
-		var sum, squares [kernel.Block]float32
+		w := &l.work[lane]
+		*w = channels{}
 		n.set.Moments(kernel.Moments{
-			Src: x[j*stride:], Center: n.zeros, Sum: sum[:], Squares: squares[:], Pixels: pixels, NR: nr,
+			Src: x[j*stride:], Center: n.zeros, Sum: w[0][:], Squares: w[1][:], Pixels: pixels, NR: nr,
 		})
 		for c := range nr {
-			l.gram.sums[lane][j*kernel.Block+c] += float64(sum[c])
+			l.gram.sums[lane][j*kernel.Block+c] += float64(w[0][c])
 		}
 	}
 }
@@ -93,28 +96,32 @@ func (n *network) finishGram(l *layer, count int) error {
 			g.covariance[bi*kb*square+j*ni+i%kernel.Block] = float32(v)
 		}
 	})
-	for o := range l.Out {
-		for i := range k {
-			g.w[l.asActivation(o, i)] = l.weight.Value[l.place(o, i)]
+	each(n.threads, l.Out, func(o int) {
+		for b, w := 0, l.output(o); b < kb; b++ {
+			copy(l.asActivation(g.w, b, o), w[b*kernel.Block:])
 		}
-	}
+	})
 	each(n.threads, kb, func(b int) {
 		n.set.Pointwise(kernel.Pointwise{
 			Dst: g.wc[b*l.Out*kernel.Block:], Src: g.w, W: g.covariance[b*kb*square:], Bias: n.zeros,
 			Pixels: l.Out, K: k, SrcStride: l.Out * kernel.Block, NR: kernel.NR(k, b),
 		})
 	})
-	return l.finish(count, func(o int) (mean, m2 float64) {
-		for i := range k {
-			w := float64(l.weight.Value[l.place(o, i)])
-			mean += w * g.sum[i] / float64(count)
-			m2 += w * float64(g.wc[l.asActivation(o, i)])
+	each(n.threads, l.Out, func(o int) {
+		var mean, m2 float64
+		for b := range kb {
+			w, wc, sum := l.asActivation(g.w, b, o), l.asActivation(g.wc, b, o), g.sum[b*kernel.Block:]
+			for i, v := range w[:min(kernel.Block, len(sum))] {
+				mean += float64(v) * sum[i]
+				m2 += float64(v) * float64(wc[i])
+			}
 		}
-		return mean, max(0, m2)
+		g.mean[o], g.m2[o] = mean/float64(count), max(0, m2)
 	})
+	return l.finish(count, func(o int) (mean, m2 float64) { return g.mean[o], g.m2[o] })
 }
 
-// asActivation is where the weight of output o for input k lies in gram.w.
-func (l *layer) asActivation(o, k int) int {
-	return (k/kernel.Block*l.Out+o)*kernel.Block + k%kernel.Block
+// asActivation is block b of output o in gram.w or wc.
+func (l *layer) asActivation(w []float32, b, o int) []float32 {
+	return w[(b*l.Out+o)*kernel.Block:][:kernel.Block]
 }

@@ -70,13 +70,35 @@ func (l *layer) join(set *kernel.Set, image int) {
 // values under the kernel, which are laid out like a pixel's channels.
 func (l *layer) inputs() int { return l.In / l.Groups * l.Kernel * l.Kernel }
 
-// place is where input k of output o lies in the weights. The first
-// convolution's inputs are ordered [row][column][channel], as photos are.
-func (l *layer) place(o, k int) int {
-	if l.Kernel == 3 && l.Groups == 1 {
-		k = k%3*9 + k/3
+// asPatches brings the weights of an output into the order of the kernels'
+// inputs. They differ for the first convolution, whose inputs are ordered
+// [row][column][channel], as photos are.
+func (l *layer) asPatches(weights []float32) []float32 {
+	if l.prev != nil {
+		return weights
 	}
-	return o*l.inputs() + k
+	var out [27]float32
+	for k, v := range weights {
+		out[k%9*3+k/9] = v
+	}
+	return out[:]
+}
+
+// fromPatches brings the gradient of an output's weights into their order.
+func (l *layer) fromPatches(row []float32) {
+	if l.prev != nil {
+		return
+	}
+	var out [27]float32
+	for k := range out {
+		out[k] = row[k%9*3+k/9]
+	}
+	copy(row, out[:])
+}
+
+// output is the weights of output o in the order of the kernels' inputs.
+func (l *layer) output(o int) []float32 {
+	return l.asPatches(l.weight.Value[o*l.inputs():][:l.inputs()])
 }
 
 // pack brings the weights into the kernels' layouts.
@@ -98,8 +120,8 @@ func (l *layer) pack(threads int) {
 	each(threads, l.blocks(), func(b int) {
 		nr := kernel.NR(l.Out, b)
 		for c := range min(nr, l.Out-b*kernel.Block) {
-			for i := range k {
-				l.packed[b][i*nr+c] = l.weight.Value[l.place(b*kernel.Block+c, i)]
+			for i, v := range l.output(b*kernel.Block + c) {
+				l.packed[b][i*nr+c] = v
 			}
 		}
 	})
@@ -160,22 +182,26 @@ func (n *network) addUp(sums *[lanes][]float32) []float32 {
 // weightGrad adds up the lanes' gradients of the weights.
 func (n *network) weightGrad(l *layer) {
 	dw := n.addUp(&l.dw)
+	k, kb := l.inputs(), kernel.Blocks(l.inputs())
 	each(n.threads, l.blocks(), func(b int) {
+		nr := kernel.NR(l.Out, b)
 		for c := range min(kernel.Block, l.Out-b*kernel.Block) {
-			for i := range l.inputs() {
-				l.weight.Grad[l.place(b*kernel.Block+c, i)] = dw[l.gradAt(b, c, i)]
+			row := l.weight.Grad[(b*kernel.Block+c)*k:][:k]
+			if l.Depthwise() {
+				for i := range row {
+					row[i] = dw[(b*9+i)*kernel.Block+c]
+				}
+				continue
 			}
+			for j := range kb {
+				from := dw[(b*kb+j)*square:][:square]
+				part := row[j*kernel.Block : min(k, (j+1)*kernel.Block)]
+				for i := range part {
+					part[i] = from[i*nr+c]
+				}
+			}
+			l.fromPatches(row)
 		}
 	})
 	n.buffers.put(dw)
-}
-
-// gradAt is where input k of channel c of output block b lies in a lane's
-// gradient of the weights.
-func (l *layer) gradAt(b, c, k int) int {
-	if l.Depthwise() {
-		return (b*9+k)*kernel.Block + c
-	}
-	kb := kernel.Blocks(l.inputs())
-	return (b*kb+k/kernel.Block)*kernel.Block*kernel.Block + k%kernel.Block*kernel.NR(l.Out, b) + c
 }

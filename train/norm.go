@@ -32,6 +32,7 @@ type norm struct {
 	count                int       // values of a channel
 	moments              [lanes]moments
 	sums                 [lanes]sums
+	work                 [lanes]channels
 	total, dot           []float64 // sums over the lanes
 }
 
@@ -41,6 +42,9 @@ type moments struct {
 	n        float64
 	mean, m2 []float64
 }
+
+// channels are what a kernel sums up of a block.
+type channels [3][kernel.Block]float32
 
 // sums are a lane's sums of gradients, and of gradients times the distance from
 // the mean.
@@ -73,10 +77,12 @@ func (n *norm) reset() {
 // observe adds the values of channel block b in y, pixels of them, to a lane's
 // moments. seen is how many values of the block the lane has had before.
 func (n *norm) observe(set *kernel.Set, lane, b int, y []float32, pixels, seen int) {
-	var center, sum, squares [kernel.Block]float32
-	copy(center[:], y)
+	w := &n.work[lane]
+	*w = channels{}
+	center, sum, squares := w[0][:], w[1][:], w[2][:]
+	copy(center, y)
 	nr := kernel.NR(n.channels, b)
-	set.Moments(kernel.Moments{Src: y, Center: center[:], Sum: sum[:], Squares: squares[:], Pixels: pixels, NR: nr})
+	set.Moments(kernel.Moments{Src: y, Center: center, Sum: sum, Squares: squares, Pixels: pixels, NR: nr})
 	m := &n.moments[lane]
 	at := b * kernel.Block
 	for c := range nr {
@@ -146,10 +152,12 @@ func (n *norm) set(c int, mean, variance float64) {
 // backward masks the gradient g of channel block b in place where ReLU6 is flat,
 // and adds it to a lane's sums. y is the convolution's output.
 func (n *norm) backward(set *kernel.Set, lane, b int, g, y []float32, pixels int, relu6 bool) {
-	var sum, dot [kernel.Block]float32
+	w := &n.work[lane]
+	*w = channels{}
+	sum, dot := w[0][:], w[1][:]
 	at := b * kernel.Block
 	set.AffineGrad(kernel.AffineGrad{
-		Grad: g, Src: y, Scale: n.scale[at:], Shift: n.shift[at:], Mean: n.center[at:], Sum: sum[:], Dot: dot[:],
+		Grad: g, Src: y, Scale: n.scale[at:], Shift: n.shift[at:], Mean: n.center[at:], Sum: sum, Dot: dot,
 		Pixels: pixels, NR: kernel.NR(n.channels, b), ReLU6: relu6,
 	})
 	s := &n.sums[lane]

@@ -100,7 +100,7 @@ func (n *network) backwardPair(d *layer, input bool) {
 	e.finishGrad()
 	n.weightGrad(e)
 	if !e.fixed {
-		e.correctWeightGrad()
+		n.correctWeightGrad(e)
 	}
 	if input {
 		n.pairInput(e)
@@ -138,15 +138,22 @@ func (n *network) pairImage(d *layer, lane, image int, input bool) {
 }
 
 // correctWeightGrad completes the gradient of the weights, which so far is Σ gx'.
-func (l *layer) correctWeightGrad() {
-	for o := range l.Out {
+func (n *network) correctWeightGrad(l *layer) {
+	k := l.inputs()
+	each(n.threads, l.Out, func(o int) {
 		a, b, c := l.coefficients(o)
-		for i := range l.inputs() {
-			dw := &l.weight.Grad[l.place(o, i)]
-			wc := l.gram.wc[l.asActivation(o, i)]
-			*dw = float32(a*float64(*dw) + b*float64(wc) + c*l.gram.sum[i])
+		correction := make([]float32, 0, k)
+		for j := range kernel.Blocks(k) {
+			wc := l.asActivation(l.gram.wc, j, o)
+			for i, sum := range l.gram.sum[j*kernel.Block : min(k, (j+1)*kernel.Block)] {
+				correction = append(correction, float32(b*float64(wc[i])+c*sum))
+			}
 		}
-	}
+		l.fromPatches(correction)
+		for i, dw := range l.weight.Grad[o*k:][:k] {
+			l.weight.Grad[o*k+i] = float32(a*float64(dw) + float64(correction[i]))
+		}
+	})
 }
 
 // pairInput is the second pass, over all images.
@@ -182,14 +189,14 @@ func (n *network) inputCorrection(e *layer) (m, bias []float32) {
 	sums := make([]float64, e.In)
 	for o := range e.Out {
 		_, b, c := e.coefficients(o)
-		var mean float64 // of y
-		row := e.weight.Value[o*e.In:][:e.In]
-		for i, w := range row {
-			bw[e.asActivation(o, i)] = float32(b) * w
-			mean += float64(w) * e.gram.sum[i] / float64(e.count)
+		for i, w := range e.weight.Value[o*e.In:][:e.In] {
+			sums[i] += float64(w) * (c - b*e.gram.mean[o])
 		}
-		for i, w := range row {
-			sums[i] += float64(w) * (c - b*mean)
+		for j := range kb {
+			from, to := e.asActivation(e.gram.w, j, o), e.asActivation(bw, j, o)
+			for i, w := range from {
+				to[i] = float32(b) * w
+			}
 		}
 	}
 	each(n.threads, kb, func(j int) {
