@@ -13,6 +13,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -91,8 +92,9 @@ func everyOpset() []int {
 	return list
 }
 
-// readSubjects returns small random models, for everything, and one of width 1, for
-// the opsets people use: with trained weights if shared has them.
+// readSubjects returns small random models, for everything, and two for the opsets
+// people use: one of width 1, with trained weights if shared has them, and the one
+// in the program, which train has made.
 func readSubjects(shared string) ([]*subject, error) {
 	small := model.Default()
 	small.Width, small.Classes = 0.1, 10
@@ -126,6 +128,12 @@ func readSubjects(shared string) ([]*subject, error) {
 		return nil, err
 	}
 	list = append(list, full)
+	data, _ := builtin.Lookup("fashion-mnist")
+	ours := &subject{name: "fashion-mnist", tolerance: 1e-3, options: append(product(13, 17), extras(13)...)}
+	if ours.m, err = checkpoint.Parse(data); err != nil {
+		return nil, err
+	}
+	list = append(list, ours)
 	for _, s := range list {
 		s.want = map[string][]float32{}
 		s.m.Config.Dropout = 0 // what it drops is random: runs could not be compared
@@ -263,10 +271,11 @@ func (c *testCase) batches() []int {
 }
 
 func (c *testCase) sizes() []int {
+	side := c.subject.m.Config.Resolution
 	if c.options.Dynamic == onnx.DynamicAll {
-		return []int{224, 192}
+		return []int{side, side * 6 / 7}
 	}
-	return []int{224}
+	return []int{side}
 }
 
 // prepare writes t's input and computes its expected output: with the engine, or

@@ -46,6 +46,16 @@ func convertRow(dst []byte, src image.Image, b image.Rectangle, y int) {
 		}
 	case *image.NRGBA:
 		fourBytes(dst, m.Pix[m.PixOffset(b.Min.X, y):][:4*b.Dx()])
+	case *image.RGBA: // what image/png makes of RGB
+		s := m.Pix[m.PixOffset(b.Min.X, y):][:4*b.Dx()]
+		for x := range b.Dx() {
+			p := s[4*x:][:4]
+			c := color.NRGBA{p[0], p[1], p[2], p[3]}
+			if c.A != 255 {
+				c = straight(color.RGBA(c))
+			}
+			put(dst, x, c.R, c.G, c.B)
+		}
 	case *image.NRGBA64:
 		s := m.Pix[m.PixOffset(b.Min.X, y):][:8*b.Dx()]
 		for x := range b.Dx() {

@@ -169,7 +169,7 @@ func (a axes) curve(c *canvas, k curve, points []mark) {
 	}
 }
 
-// best rings the first of the largest values and says what it is.
+// best rings the first of the largest values and says at the top what it is.
 func (a axes) best(c *canvas, k curve, points []mark) {
 	if len(points) == 0 {
 		return
@@ -180,13 +180,8 @@ func (a axes) best(c *canvas, k curve, points []mark) {
 	c.SetLineWidth(3)
 	c.DrawCircle(x, y, 10)
 	c.Stroke()
-	st := style{19, k.color, true}
-	s := fmt.Sprintf("best %.2f %% (epoch %d)", 100*top.v, top.epoch)
-	half := c.width(s, st) / 2
-	if y += 38; y > a.y+a.h {
-		y -= 60 // above the ring instead
-	}
-	c.text(s, min(max(x, a.x+half+4), a.x+a.w-half), y, 0.5, st)
+	// Beside the title, where no curve is.
+	c.text(fmt.Sprintf("best %.2f %% (epoch %d)", 100*top.v, top.epoch), a.x+a.w, 44, 1, style{19, k.color, true})
 }
 
 // scale returns the ends of an axis that holds low to high, and the distance of
