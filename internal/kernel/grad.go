@@ -69,7 +69,7 @@ type NormGrad struct {
 //
 //	DW[k][n] += Σp Src[p][k]*Grad[p][n]
 //
-// for k < K rounded up to 4. What lies behind K in Src is read and must be
+// for k < K, and perhaps for others up to 32. What lies behind K in Src is read and must be
 // there, but reaches only rows of DW that nobody looks at.
 type PointwiseGrad struct {
 	DW     []float32 // [Block][NR]
@@ -78,6 +78,19 @@ type PointwiseGrad struct {
 	Pixels int
 	K      int // 1 to 32 input channels
 	NR     int // 8, 16, 24 or 32 output channels
+}
+
+// gradPixels is how many pixels of two blocks stay in a first-level cache of
+// 32 KB while assembly goes over them tile by tile.
+const gradPixels = 96
+
+// cut takes the first pixels off, as many as stay there.
+func (a *PointwiseGrad) cut() PointwiseGrad {
+	part := *a
+	part.Pixels = min(gradPixels, a.Pixels)
+	a.Pixels -= part.Pixels
+	a.Src, a.Grad = a.Src[part.Pixels*Block:], a.Grad[part.Pixels*Block:]
+	return part
 }
 
 // DepthwiseGrad adds the gradient of a depthwise convolution's weights from one

@@ -2,10 +2,6 @@
 
 package kernel
 
-// gradPixels is how many pixels of two blocks stay in a first-level cache of
-// 32 KB while assembly goes over them tile by tile.
-const gradPixels = 96
-
 func affineAVX2Set(a Affine) {
 	a.check()
 	if a.Add != nil {
@@ -36,8 +32,8 @@ func normGradAVX2Set(a NormGrad) {
 
 func pointwiseGradAVX2Set(a PointwiseGrad) {
 	a.check()
-	for part := a; a.Pixels > 0; {
-		part.Pixels = min(gradPixels, a.Pixels)
+	for a.Pixels > 0 {
+		part := a.cut()
 		switch a.NR {
 		case 8:
 			pointwiseGrad8AVX2(&part)
@@ -48,8 +44,6 @@ func pointwiseGradAVX2Set(a PointwiseGrad) {
 		case 32:
 			pointwiseGrad32AVX2(&part)
 		}
-		a.Pixels -= part.Pixels
-		part.Src, part.Grad = part.Src[part.Pixels*Block:], part.Grad[part.Pixels*Block:]
 	}
 }
 

@@ -12,8 +12,7 @@ func native() []*Set {
 	return nil
 }
 
-// neon is the set for arm64's Advanced SIMD. What only training needs is plain
-// Go.
+// neon is the set for arm64's Advanced SIMD.
 var neon = Set{
 	Name: "neon",
 	Pointwise: func(a Pointwise) {
@@ -49,13 +48,13 @@ var neon = Set{
 		return iterations * 16 * 4 * 2
 	},
 
-	Affine:              affineGeneric,
-	Moments:             momentsGeneric,
-	AffineGrad:          affineGradGeneric,
-	NormGrad:            normGradGeneric,
-	PointwiseGrad:       pointwiseGradGeneric,
-	DepthwiseGrad:       depthwiseGradGeneric,
-	DepthwiseTransposed: depthwiseTransposedGeneric,
+	Affine:              affineNEONSet,
+	Moments:             momentsNEONSet,
+	AffineGrad:          affineGradNEONSet,
+	NormGrad:            normGradNEONSet,
+	PointwiseGrad:       pointwiseGradNEONSet,
+	DepthwiseGrad:       depthwiseGradNEONSet,
+	DepthwiseTransposed: depthwiseTransposedNEONSet,
 }
 
 // vectorWeights is how many weights stay in a first-level cache of 32 KB beside

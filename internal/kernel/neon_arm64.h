@@ -13,6 +13,7 @@
 
 // Instructions that the assembler lacks, on vectors of 4 floats given as numbers.
 #define FMLA(d, n, m, lane) WORD $(0x4f801000 | (((lane)&1)<<21) | ((m)<<16) | (((lane)>>1)<<11) | ((n)<<5) | (d)) // d += n * m[lane]
+#define FMLAV(d, n, m) WORD $(0x4e20cc00 | ((m)<<16) | ((n)<<5) | (d)) // d += n * m
 #define FADD(d, n, m) WORD $(0x4e20d400 | ((m)<<16) | ((n)<<5) | (d))
 #define FDIV(d, n, m) WORD $(0x6e20fc00 | ((m)<<16) | ((n)<<5) | (d))
 #define FMAX(d, n, m) WORD $(0x4e20f400 | ((m)<<16) | ((n)<<5) | (d)) // NaN where either is

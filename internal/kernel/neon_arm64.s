@@ -54,8 +54,6 @@
 // row j, column i are V(6j+2i) and the next. V26 is 0 and V27 is 6, or without
 // ReLU6 the infinities.
 
-#define FMLAV(d, n, m) WORD $(0x4e20cc00 | ((m)<<16) | ((n)<<5) | (d))
-
 // A row of a column for one, two or three sums, each with its weights.
 #define ROW1(R, a, b, wa, wb) \
 	FLDPQ.P 128(R), (F24, F25); FMLAV(a, 24, wa); FMLAV(b, 25, wb)
