@@ -200,6 +200,9 @@ func (n *network) weightGrad(l *layer) {
 					part[i] = from[i*nr+c]
 				}
 			}
+			if l.paired {
+				l.completeGrad(row, b*kernel.Block+c)
+			}
 			l.fromPatches(row)
 		}
 	})

@@ -32,6 +32,13 @@ func TestNumericGradient(t *testing.T) {
 		for i := range head {
 			head[i] *= 100 // gradients that rounding doesn't drown
 		}
+		for _, conv := range c.Network().Convs() { // norms that do something, fixed ones too
+			for i := range conv.Out {
+				m.Dict[conv.Norm+".weight"].Data[i] = 0.5 + rng.Float32()
+				m.Dict[conv.Norm+".running_mean"].Data[i] = rng.Float32() - 0.5
+				m.Dict[conv.Norm+".running_var"].Data[i] = 0.2 + rng.Float32()
+			}
+		}
 		n, err := newNetwork(m, 2, 0, seed%3 == 0)
 		if err != nil {
 			t.Fatal(err)

@@ -99,9 +99,6 @@ func (n *network) backwardPair(d *layer, input bool) {
 	n.weightGrad(d)
 	e.finishGrad()
 	n.weightGrad(e)
-	if !e.fixed {
-		n.correctWeightGrad(e)
-	}
 	if input {
 		n.pairInput(e)
 	}
@@ -137,23 +134,16 @@ func (n *network) pairImage(d *layer, lane, image int, input bool) {
 	}
 }
 
-// correctWeightGrad completes the gradient of the weights, which so far is Σ gx'.
-func (n *network) correctWeightGrad(l *layer) {
-	k := l.inputs()
-	each(n.threads, l.Out, func(o int) {
-		a, b, c := l.coefficients(o)
-		correction := make([]float32, 0, k)
-		for j := range kernel.Blocks(k) {
-			wc := l.asActivation(l.gram.wc, j, o)
-			for i, sum := range l.gram.sum[j*kernel.Block : min(k, (j+1)*kernel.Block)] {
-				correction = append(correction, float32(b*float64(wc[i])+c*sum))
-			}
+// completeGrad makes the gradient of the weights of output o out of Σ gx', in place.
+func (l *layer) completeGrad(row []float32, o int) {
+	a, b, c := l.coefficients(o)
+	for i, v := range row {
+		dw := a * float64(v)
+		if !l.fixed {
+			dw += b*float64(l.asActivation(l.gram.wc, i/kernel.Block, o)[i%kernel.Block]) + c*l.gram.sum[i]
 		}
-		l.fromPatches(correction)
-		for i, dw := range l.weight.Grad[o*k:][:k] {
-			l.weight.Grad[o*k+i] = float32(a*float64(dw) + float64(correction[i]))
-		}
-	})
+		row[i] = float32(dw)
+	}
 }
 
 // pairInput is the second pass, over all images.
