@@ -3,10 +3,13 @@ package checkpoint
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"github.com/mobilenet-go/mobilenet/internal/half"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -172,9 +175,19 @@ func Save(path string, m *model.Model, o SaveOptions) error {
 		return err
 	}
 	for i := range tensors {
-		tensors[i].half = o.Half && len(tensors[i].tensor.Shape) > 1
+		t := &tensors[i]
+		if t.half = o.Half && len(t.tensor.Shape) > 1; t.half && !fitsHalf(t.tensor.Data) {
+			return fmt.Errorf("%s: %s has values that float16 can't hold", path, t.name)
+		}
 	}
 	return write(path, m, tensors)
+}
+
+// fitsHalf is whether no value becomes infinite as float16.
+func fitsHalf(data []float32) bool {
+	return !slices.ContainsFunc(data, func(v float32) bool {
+		return math.IsInf(float64(half.ToFloat32(half.FromFloat32(v))), 0) && !math.IsInf(float64(v), 0)
+	})
 }
 
 // A namedTensor is an entry to write.

@@ -150,6 +150,14 @@ func TestSaveHalf(t *testing.T) {
 	if err := Save(filepath.Join(t.TempDir(), "half.pth"), m, SaveOptions{Half: true}); err == nil {
 		t.Error("no error for a .pth")
 	}
+	m.Dict["classifier.1.weight"].Data[0] = 70000
+	large := filepath.Join(t.TempDir(), "large.safetensors")
+	if err := Save(large, m, SaveOptions{Half: true}); err == nil || !strings.Contains(err.Error(), "classifier.1.weight") {
+		t.Errorf("error %v, want it to name the tensor", err)
+	}
+	if _, err := os.Stat(large); err == nil {
+		t.Error("a file in spite of the error")
+	}
 }
 
 // TestAnyNetworkComesBack saves networks of arbitrary tables.

@@ -3,16 +3,13 @@ package main
 import (
 	"bytes"
 	"context"
-	"encoding/csv"
 	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -64,7 +61,11 @@ func readLines(t *testing.T, r io.Reader) []line {
 // has 143 of the 160 right, and 159 among the best five.
 func TestPredictPhotos(t *testing.T) {
 	weights, dir := testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth"), testenv.Shared(t, "images/nips17")
-	classes := readClasses(t, filepath.Join(dir, "images.csv"))
+	files, labels := testenv.NIPS17(t)
+	classes := map[string]int{}
+	for i, file := range files {
+		classes[filepath.Base(file)] = labels[i]
+	}
 	var out bytes.Buffer
 	stderr, err := mobilenetCommand(context.Background(), t, &out, "predict", "--format", "json", "--model", weights, dir)
 	if err != nil || stderr != "" {
@@ -85,26 +86,6 @@ func TestPredictPhotos(t *testing.T) {
 	if len(lines) != 160 || top1 != 143 || top5 != 159 || !inOrder {
 		t.Errorf("%d photos, %d and %d right, in order: %v; want 160, 143, 159, true", len(lines), top1, top5, inOrder)
 	}
-}
-
-// readClasses maps file names to classes.
-func readClasses(t *testing.T, path string) map[string]int {
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	classes := map[string]int{}
-	for _, row := range rows[1:] {
-		if classes[row[0]], err = strconv.Atoi(row[1]); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return classes
 }
 
 func TestPredictURLs(t *testing.T) {

@@ -25,7 +25,7 @@ func newConvert() *cobra.Command {
 name of published weights, under torchvision's, timm's or Hugging Face's names.
 OUT's ending says what is written:
 
-  .safetensors  weights with labels, config and preprocessing
+  .safetensors  weights with labels, config and preprocessing; --half halves it
   .pth, .pt     a state dict for torch.load; labels and config lie beside it in
                 the file, where torch passes over them
   .onnx         an inference graph, as mobilenet export writes it by default`,

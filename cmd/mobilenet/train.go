@@ -61,7 +61,7 @@ The recipes set what no flag sets:
 	}
 	fs := cmd.Flags()
 	fs.StringVarP(&f.data, "data", "d", "", "folder, CSV, or fashion-mnist")
-	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights to start from: published ones, a file, or none")
+	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights to start from: a name (see mobilenet weights list), a file, or none")
 	fs.StringVar(&f.config, "config", "", "JSON file with the architecture, for --model none")
 	fs.Float64Var(&f.width, "width", 1, "width multiplier, for --model none")
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
@@ -111,6 +111,9 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		}
 	}
 	if f.recipe == "fashion-mnist" {
+		if cmd.Flags().Changed("model") && f.model != "none" {
+			return usagef(cmd, "--recipe fashion-mnist trains from nothing: it takes no --model")
+		}
 		f.data, f.model = cmp.Or(f.data, "fashion-mnist"), "none"
 	}
 	if f.data == "" {
@@ -186,7 +189,6 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 	pick("fix-norm", func() { o.FixNorm = r.FixNorm })
 	pick("weight-decay", func() { o.WeightDecay = r.WeightDecay })
 	pick("ema", func() { o.EMA = r.EMA })
-	pick("erase", func() { o.Augment.Erase = r.Augment.Erase })
 	o.Optimizer, o.Schedule = train.Optimizer(f.optimizer), train.Schedule(f.schedule)
 	pick("optimizer", func() { o.Optimizer = r.Optimizer })
 	pick("schedule", func() { o.Schedule = r.Schedule })
@@ -207,6 +209,7 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 		o.Augment.Trivial = f.augment == "trivial"
 		pick("scale", func() { o.Augment.MinScale = r.Augment.MinScale })
 		pick("pad", func() { o.Augment.Pad = r.Augment.Pad })
+		pick("erase", func() { o.Augment.Erase = r.Augment.Erase })
 		if o.Augment.Pad > 0 {
 			o.Augment.MinScale = 0
 		}

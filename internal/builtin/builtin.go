@@ -2,7 +2,10 @@
 // without a network. docs/fashion-mnist.md is the model card.
 package builtin
 
-import _ "embed"
+import (
+	"bytes"
+	_ "embed"
+)
 
 // fashionMNIST is a model of Fashion-MNIST (arXiv 1708.07747) as a .safetensors
 // file, its matrices in float16.
@@ -19,5 +22,11 @@ var FashionMNISTConfig []byte
 // Names lists the models.
 func Names() []string { return []string{"fashion-mnist"} }
 
-// Lookup returns the .safetensors file of the model called name.
-func Lookup(name string) ([]byte, bool) { return fashionMNIST, name == "fashion-mnist" }
+// Lookup returns the .safetensors file of the model called name, a copy: tensors
+// may share memory with what they are read from, and training changes them.
+func Lookup(name string) ([]byte, bool) {
+	if name != "fashion-mnist" {
+		return nil, false
+	}
+	return bytes.Clone(fashionMNIST), true
+}
