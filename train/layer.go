@@ -46,12 +46,9 @@ func (l *layer) block(s []float32, image, b, p int) []float32 {
 	return s[(image*l.blocks()+b)*l.pixels()*kernel.Block+p*kernel.Block:][:(l.pixels()-p)*kernel.Block]
 }
 
-// activation writes pixels [p, p+n) of block b of the layer's activation to dst.
+// activation computes pixels [p, p+n) of block b of the activation of a layer that
+// stores y and not x.
 func (l *layer) activation(set *kernel.Set, dst []float32, image, b, p, n int) {
-	if l.x != nil {
-		copy(dst[:n*kernel.Block], l.block(l.x, image, b, p))
-		return
-	}
 	l.affine(set, b, dst, l.block(l.y, image, b, p), nil, n, l.ReLU6)
 }
 

@@ -1,11 +1,9 @@
 package train
 
 import (
-	"encoding/csv"
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -43,8 +41,8 @@ func TestTransfer(t *testing.T) {
 	if testing.Short() {
 		t.Skip("photos take a while with the race detector")
 	}
-	weights, dir := testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth"), testenv.Shared(t, "images/nips17")
-	list := coarseList(t, dir)
+	weights := testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth")
+	list := coarseList(t)
 	right, seen := 0.0, 0.0
 	for seed := range uint64(5) {
 		o := Finetune()
@@ -75,24 +73,12 @@ func TestTransfer(t *testing.T) {
 }
 
 // coarseList writes a CSV of the photos that are in a group.
-func coarseList(t *testing.T, dir string) string {
-	f, err := os.Open(filepath.Join(dir, "images.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+func coarseList(t *testing.T) string {
 	var out strings.Builder
-	for _, row := range rows[1:] {
-		label, err := strconv.Atoi(row[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		if group := coarse(label); group != "" {
-			out.WriteString(filepath.Join(dir, row[0]) + "," + group + "\n")
+	files, classes := testenv.NIPS17(t)
+	for i, file := range files {
+		if group := coarse(classes[i]); group != "" {
+			out.WriteString(file + "," + group + "\n")
 		}
 	}
 	path := filepath.Join(t.TempDir(), "coarse.csv")

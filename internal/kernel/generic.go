@@ -14,14 +14,7 @@ var Generic = Set{
 	First:     firstGeneric,
 	Pool:      poolGeneric,
 	Peak:      peakGeneric,
-
-	Affine:              affineGeneric,
-	Moments:             momentsGeneric,
-	AffineGrad:          affineGradGeneric,
-	NormGrad:            normGradGeneric,
-	PointwiseGrad:       pointwiseGradGeneric,
-	DepthwiseGrad:       depthwiseGradGeneric,
-	DepthwiseTransposed: depthwiseTransposedGeneric,
+	Training:  trainingGeneric,
 }
 
 // lanes is the number of sums that are computed together: as many as Go keeps in

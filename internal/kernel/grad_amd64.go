@@ -2,6 +2,17 @@
 
 package kernel
 
+// trainingAVX2 is for the AVX-512 set, too.
+var trainingAVX2 = Training{
+	Affine:              affineAVX2Set,
+	Moments:             momentsAVX2Set,
+	AffineGrad:          affineGradAVX2Set,
+	NormGrad:            normGradAVX2Set,
+	PointwiseGrad:       pointwiseGradAVX2Set,
+	DepthwiseGrad:       depthwiseGradAVX2Set,
+	DepthwiseTransposed: depthwiseTransposedAVX2Set,
+}
+
 func affineAVX2Set(a Affine) {
 	a.check()
 	if a.Add != nil {

@@ -2,6 +2,16 @@
 
 package kernel
 
+var trainingNEON = Training{
+	Affine:              affineNEONSet,
+	Moments:             momentsNEONSet,
+	AffineGrad:          affineGradNEONSet,
+	NormGrad:            normGradNEONSet,
+	PointwiseGrad:       pointwiseGradNEONSet,
+	DepthwiseGrad:       depthwiseGradNEONSet,
+	DepthwiseTransposed: depthwiseTransposedNEONSet,
+}
+
 func affineNEONSet(a Affine) {
 	a.check()
 	affineNEON(&a)

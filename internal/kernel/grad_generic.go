@@ -1,5 +1,15 @@
 package kernel
 
+var trainingGeneric = Training{
+	Affine:              affineGeneric,
+	Moments:             momentsGeneric,
+	AffineGrad:          affineGradGeneric,
+	NormGrad:            normGradGeneric,
+	PointwiseGrad:       pointwiseGradGeneric,
+	DepthwiseGrad:       depthwiseGradGeneric,
+	DepthwiseTransposed: depthwiseTransposedGeneric,
+}
+
 func affineGeneric(a Affine) {
 	a.check()
 	scale, shift := a.Scale[:a.NR], a.Shift[:a.NR]

@@ -40,8 +40,11 @@ type Set struct {
 	First     func(First)
 	Pool      func(Pool)
 	Peak      func(iterations int) (flops int) // multiplies and adds as fast as it can, for comparison
+	Training
+}
 
-	// For training.
+// Training is the kernels of a set that only training needs.
+type Training struct {
 	Affine              func(Affine)
 	Moments             func(Moments)
 	AffineGrad          func(AffineGrad)

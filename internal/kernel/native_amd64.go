@@ -64,14 +64,7 @@ var avx2 = Set{
 		peakAVX2(iterations)
 		return iterations * 12 * 8 * 2
 	},
-
-	Affine:              affineAVX2Set,
-	Moments:             momentsAVX2Set,
-	AffineGrad:          affineGradAVX2Set,
-	NormGrad:            normGradAVX2Set,
-	PointwiseGrad:       pointwiseGradAVX2Set,
-	DepthwiseGrad:       depthwiseGradAVX2Set,
-	DepthwiseTransposed: depthwiseTransposedAVX2Set,
+	Training: trainingAVX2,
 }
 
 func pointwiseAVX2(a *Pointwise) {
@@ -141,14 +134,7 @@ var avx512 = Set{
 		peakAVX512(iterations)
 		return iterations * 12 * 16 * 2
 	},
-
-	Affine:              affineAVX2Set,
-	Moments:             momentsAVX2Set,
-	AffineGrad:          affineGradAVX2Set,
-	NormGrad:            normGradAVX2Set,
-	PointwiseGrad:       pointwiseGradAVX2Set,
-	DepthwiseGrad:       depthwiseGradAVX2Set,
-	DepthwiseTransposed: depthwiseTransposedAVX2Set,
+	Training: trainingAVX2,
 }
 
 func pointwiseAVX512(a *Pointwise) {

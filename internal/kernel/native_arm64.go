@@ -47,14 +47,7 @@ var neon = Set{
 		peakNEON(iterations)
 		return iterations * 16 * 4 * 2
 	},
-
-	Affine:              affineNEONSet,
-	Moments:             momentsNEONSet,
-	AffineGrad:          affineGradNEONSet,
-	NormGrad:            normGradNEONSet,
-	PointwiseGrad:       pointwiseGradNEONSet,
-	DepthwiseGrad:       depthwiseGradNEONSet,
-	DepthwiseTransposed: depthwiseTransposedNEONSet,
+	Training: trainingNEON,
 }
 
 // vectorWeights is how many weights stay in a first-level cache of 32 KB beside
