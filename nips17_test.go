@@ -3,12 +3,9 @@ package mobilenet_test
 import (
 	"context"
 	"encoding/binary"
-	"encoding/csv"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
-	"strconv"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet"
@@ -21,7 +18,7 @@ func TestTorchvisionLogits(t *testing.T) {
 	if testing.Short() {
 		t.Skip("160 photos take a while with the race detector")
 	}
-	files, classes := nips17(t)
+	files, classes := testenv.NIPS17(t)
 	want := readNPY(t, testenv.Shared(t, "golden/nips17_logits.npy"))
 	ctx := context.Background()
 	c, err := mobilenet.Open(ctx, testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth"))
@@ -57,28 +54,6 @@ func TestTorchvisionLogits(t *testing.T) {
 	if top1 != 143 || top5 != 159 || !(worst < 1e-3) {
 		t.Errorf("top-1 %d, top-5 %d, logits within %v; want 143, 159, 1e-3", top1, top5, worst)
 	}
-}
-
-// nips17 returns the photos in the order of images.csv and their classes.
-func nips17(t testing.TB) (files []string, classes []int) {
-	dir := testenv.Shared(t, "images/nips17")
-	f, err := os.Open(filepath.Join(dir, "images.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, row := range rows[1:] {
-		class, err := strconv.Atoi(row[1])
-		if err != nil {
-			t.Fatal(err)
-		}
-		files, classes = append(files, filepath.Join(dir, row[0])), append(classes, class)
-	}
-	return files, classes
 }
 
 // readNPY returns the values of a float32 .npy file of version 1.

@@ -1,12 +1,10 @@
 package onnx_test
 
 import (
-	"encoding/csv"
 	"encoding/json"
 	"math"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -114,23 +112,14 @@ func TestModelZooQuantized(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := testenv.Shared(t, "images/nips17")
-	f, err := os.Open(filepath.Join(dir, "images.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files, classes := testenv.NIPS17(t)
 	e, err := engine.Compile(m, engine.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	right := 0
-	for _, row := range rows[1:] {
-		data, err := os.ReadFile(filepath.Join(dir, row[0]))
+	for i, file := range files {
+		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -144,18 +133,18 @@ func TestModelZooQuantized(t *testing.T) {
 			t.Fatal(err)
 		}
 		best := 0
-		for i, v := range out {
+		for c, v := range out {
 			if v > out[best] {
-				best = i
+				best = c
 			}
 		}
-		if strconv.Itoa(best) == row[1] {
+		if best == classes[i] {
 			right++
 		}
 	}
-	t.Logf("%d of %d right", right, len(rows)-1)
+	t.Logf("%d of %d right", right, len(files))
 	if right < 138 {
-		t.Errorf("%d of %d right, want at least 138", right, len(rows)-1)
+		t.Errorf("%d of %d right, want at least 138", right, len(files))
 	}
 }
 

@@ -2,11 +2,9 @@ package vision
 
 import (
 	"bytes"
-	"encoding/csv"
 	"image"
 	"image/color"
 	"os"
-	"path/filepath"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -61,19 +59,11 @@ func TestPhotos(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	list, err := os.Open(testenv.Shared(t, "images/nips17/images.csv"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer list.Close()
-	rows, err := csv.NewReader(list).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+	files, _ := testenv.NIPS17(t)
 	const photos, size = 8, 224 * 224 * 3
 	want := npy[len(npy)-photos*size:] // behind NumPy's header
-	for i, row := range rows[1 : 1+photos] {
-		data, err := os.ReadFile(filepath.Join(filepath.Dir(list.Name()), row[0]))
+	for i, file := range files[:photos] {
+		data, err := os.ReadFile(file)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -83,7 +73,24 @@ func TestPhotos(t *testing.T) {
 		}
 		got := Crop(img, model.ImageNetPreprocess(256), 224)
 		if !bytes.Equal(got.Pix, want[i*size:][:size]) {
-			t.Errorf("%s differs", row[0])
+			t.Errorf("%s differs", file)
 		}
+	}
+}
+
+// TestFromRGBA compares the short way for *image.RGBA with the one over colours,
+// with every alpha.
+func TestFromRGBA(t *testing.T) {
+	m := image.NewRGBA(image.Rect(-3, 5, 253, 9))
+	for i := range m.Pix {
+		alpha := i / 4 % 256
+		m.Pix[i] = byte(alpha)
+		if i%4 < 3 {
+			m.Pix[i] = byte(i * 7919 % (alpha + 1))
+		}
+	}
+	got, want := FromImage(m), FromImage(struct{ image.Image }{m})
+	if !bytes.Equal(got.Pix, want.Pix) {
+		t.Error("pixels differ")
 	}
 }
