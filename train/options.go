@@ -79,7 +79,8 @@ func Torchvision() Options {
 	}
 }
 
-// FashionMNIST is the recipe of the model that the program carries.
+// FashionMNIST is the recipe of the model that the program carries, for input of
+// 40x40; docs/fashion-mnist.md is the model card.
 func FashionMNIST() Options {
 	return Options{
 		Epochs: 26, Batch: 128, LR: 0.1, Optimizer: SGD, Momentum: 0.9, WeightDecay: 5e-4,
