@@ -67,3 +67,63 @@ func poolAVX512(a *Pool)
 
 // peakAVX512 does iterations times 12 independent multiply-adds of a vector.
 func peakAVX512(iterations int)
+
+// affineAVX512 is Affine without Add.
+//
+//go:noescape
+func affineAVX512(a *Affine)
+
+// affineAddAVX512 is Affine with Add.
+//
+//go:noescape
+func affineAddAVX512(a *Affine)
+
+// momentsAVX512 is Moments.
+//
+//go:noescape
+func momentsAVX512(a *Moments)
+
+// linearGradAVX512 is AffineGrad without ReLU6.
+//
+//go:noescape
+func linearGradAVX512(a *AffineGrad)
+
+// affineGradAVX512 is AffineGrad with ReLU6.
+//
+//go:noescape
+func affineGradAVX512(a *AffineGrad)
+
+// normGradAVX512 is NormGrad.
+//
+//go:noescape
+func normGradAVX512(a *NormGrad)
+
+// pointwiseGrad8AVX512 is PointwiseGrad for NR = 8.
+//
+//go:noescape
+func pointwiseGrad8AVX512(a *PointwiseGrad)
+
+// pointwiseGrad16AVX512 is PointwiseGrad for NR = 16.
+//
+//go:noescape
+func pointwiseGrad16AVX512(a *PointwiseGrad)
+
+// pointwiseGrad24AVX512 is PointwiseGrad for NR = 24.
+//
+//go:noescape
+func pointwiseGrad24AVX512(a *PointwiseGrad)
+
+// pointwiseGrad32AVX512 is PointwiseGrad for NR = 32.
+//
+//go:noescape
+func pointwiseGrad32AVX512(a *PointwiseGrad)
+
+// depthwiseGradAVX512 is DepthwiseGrad.
+//
+//go:noescape
+func depthwiseGradAVX512(a *DepthwiseGrad)
+
+// depthwiseTransposedAVX512 is DepthwiseTransposed.
+//
+//go:noescape
+func depthwiseTransposedAVX512(a *DepthwiseTransposed)

@@ -23448,3 +23448,1121 @@ loop:
 	JNZ         loop
 	VZEROUPPER
 	RET
+
+// func affineAVX512(a *Affine)
+// Requires: AVX, AVX512F
+TEXT ·affineAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         120(AX), BX
+	SHLQ         $0x07, BX
+	MOVQ         128(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         (AX), DI
+	ADDQ         BX, DI
+	MOVQ         24(AX), R8
+	ADDQ         BX, R8
+	XORQ         DX, DX
+	VXORPS       X0, X0, X0
+	MOVL         $0x40c00000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Z1
+	CMPB         136(AX), $0x00
+	JNE          limits
+	MOVL         $0xff800000, CX
+	VMOVD        CX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x7f800000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Z1
+
+limits:
+lines2:
+	LEAQ    64(DX), CX
+	CMPQ    CX, SI
+	JGE     lines2done
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	VMOVUPS 64(CX)(DX*1), Z3
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	VMOVUPS 64(CX)(DX*1), Z5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines2pixel:
+	VMOVUPS     (R8)(CX*1), Z6
+	VFMADD213PS Z4, Z2, Z6
+	VMAXPS      Z6, Z0, Z6
+	VMINPS      Z6, Z1, Z6
+	VMOVUPS     Z6, (DI)(CX*1)
+	VMOVUPS     64(R8)(CX*1), Z7
+	VFMADD213PS Z5, Z3, Z7
+	VMAXPS      Z7, Z0, Z7
+	VMINPS      Z7, Z1, Z7
+	VMOVUPS     Z7, 64(DI)(CX*1)
+	ADDQ        $0x00000080, CX
+	JNZ         lines2pixel
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, DX
+	JMP         lines2
+
+lines2done:
+lines1:
+	LEAQ    (DX), CX
+	CMPQ    CX, SI
+	JGE     lines1done
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines1pixel:
+	VMOVUPS     (R8)(CX*1), Z6
+	VFMADD213PS Z4, Z2, Z6
+	VMAXPS      Z6, Z0, Z6
+	VMINPS      Z6, Z1, Z6
+	VMOVUPS     Z6, (DI)(CX*1)
+	ADDQ        $0x00000080, CX
+	JNZ         lines1pixel
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, DX
+	JMP         lines1
+
+lines1done:
+done:
+	VZEROUPPER
+	RET
+
+// func affineAddAVX512(a *Affine)
+// Requires: AVX, AVX512F
+TEXT ·affineAddAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         120(AX), BX
+	SHLQ         $0x07, BX
+	MOVQ         128(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         (AX), DI
+	ADDQ         BX, DI
+	MOVQ         24(AX), R8
+	ADDQ         BX, R8
+	MOVQ         48(AX), R9
+	ADDQ         BX, R9
+	XORQ         DX, DX
+	VXORPS       X0, X0, X0
+	MOVL         $0x40c00000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Z1
+	CMPB         136(AX), $0x00
+	JNE          limits
+	MOVL         $0xff800000, CX
+	VMOVD        CX, X0
+	VBROADCASTSS X0, Z0
+	MOVL         $0x7f800000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Z1
+
+limits:
+lines2:
+	LEAQ    64(DX), CX
+	CMPQ    CX, SI
+	JGE     lines2done
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	VMOVUPS 64(CX)(DX*1), Z3
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	VMOVUPS 64(CX)(DX*1), Z5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines2pixel:
+	VMOVUPS     (R8)(CX*1), Z6
+	VFMADD213PS Z4, Z2, Z6
+	VADDPS      (R9)(CX*1), Z6, Z6
+	VMAXPS      Z6, Z0, Z6
+	VMINPS      Z6, Z1, Z6
+	VMOVUPS     Z6, (DI)(CX*1)
+	VMOVUPS     64(R8)(CX*1), Z7
+	VFMADD213PS Z5, Z3, Z7
+	VADDPS      64(R9)(CX*1), Z7, Z7
+	VMAXPS      Z7, Z0, Z7
+	VMINPS      Z7, Z1, Z7
+	VMOVUPS     Z7, 64(DI)(CX*1)
+	ADDQ        $0x00000080, CX
+	JNZ         lines2pixel
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, R9
+	ADDQ        $0x00000080, DX
+	JMP         lines2
+
+lines2done:
+lines1:
+	LEAQ    (DX), CX
+	CMPQ    CX, SI
+	JGE     lines1done
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines1pixel:
+	VMOVUPS     (R8)(CX*1), Z6
+	VFMADD213PS Z4, Z2, Z6
+	VADDPS      (R9)(CX*1), Z6, Z6
+	VMAXPS      Z6, Z0, Z6
+	VMINPS      Z6, Z1, Z6
+	VMOVUPS     Z6, (DI)(CX*1)
+	ADDQ        $0x00000080, CX
+	JNZ         lines1pixel
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R9
+	ADDQ        $0x00000040, DX
+	JMP         lines1
+
+lines1done:
+done:
+	VZEROUPPER
+	RET
+
+// func momentsAVX512(a *Moments)
+// Requires: AVX, AVX512F
+TEXT ·momentsAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 96(AX), BX
+	SHLQ $0x07, BX
+	MOVQ 104(AX), SI
+	SHLQ $0x02, SI
+	MOVQ (AX), DI
+	ADDQ BX, DI
+	XORQ DX, DX
+
+lines2:
+	LEAQ    64(DX), CX
+	CMPQ    CX, SI
+	JGE     lines2done
+	MOVQ    24(AX), CX
+	VMOVUPS (CX)(DX*1), Z0
+	VMOVUPS 64(CX)(DX*1), Z1
+	MOVQ    48(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	VMOVUPS 64(CX)(DX*1), Z3
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	VMOVUPS 64(CX)(DX*1), Z5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines2pixel:
+	VMOVUPS     (DI)(CX*1), Z6
+	VSUBPS      Z0, Z6, Z6
+	VADDPS      Z6, Z2, Z2
+	VFMADD231PS Z6, Z6, Z4
+	VMOVUPS     64(DI)(CX*1), Z7
+	VSUBPS      Z1, Z7, Z7
+	VADDPS      Z7, Z3, Z3
+	VFMADD231PS Z7, Z7, Z5
+	ADDQ        $0x00000080, CX
+	JNZ         lines2pixel
+	MOVQ        48(AX), CX
+	VMOVUPS     Z2, (CX)(DX*1)
+	VMOVUPS     Z3, 64(CX)(DX*1)
+	MOVQ        72(AX), CX
+	VMOVUPS     Z4, (CX)(DX*1)
+	VMOVUPS     Z5, 64(CX)(DX*1)
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x00000080, DX
+	JMP         lines2
+
+lines2done:
+lines1:
+	LEAQ    (DX), CX
+	CMPQ    CX, SI
+	JGE     lines1done
+	MOVQ    24(AX), CX
+	VMOVUPS (CX)(DX*1), Z0
+	MOVQ    48(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines1pixel:
+	VMOVUPS     (DI)(CX*1), Z6
+	VSUBPS      Z0, Z6, Z6
+	VADDPS      Z6, Z2, Z2
+	VFMADD231PS Z6, Z6, Z4
+	ADDQ        $0x00000080, CX
+	JNZ         lines1pixel
+	MOVQ        48(AX), CX
+	VMOVUPS     Z2, (CX)(DX*1)
+	MOVQ        72(AX), CX
+	VMOVUPS     Z4, (CX)(DX*1)
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, DX
+	JMP         lines1
+
+lines1done:
+done:
+	VZEROUPPER
+	RET
+
+// func linearGradAVX512(a *AffineGrad)
+// Requires: AVX, AVX512F
+TEXT ·linearGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 168(AX), BX
+	SHLQ $0x07, BX
+	MOVQ 176(AX), SI
+	SHLQ $0x02, SI
+	MOVQ (AX), DI
+	ADDQ BX, DI
+	MOVQ 24(AX), R8
+	ADDQ BX, R8
+	XORQ DX, DX
+
+lines2:
+	LEAQ    64(DX), CX
+	CMPQ    CX, SI
+	JGE     lines2done
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z0
+	VMOVUPS 64(CX)(DX*1), Z1
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	VMOVUPS 64(CX)(DX*1), Z3
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	VMOVUPS 64(CX)(DX*1), Z5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines2pixel:
+	VMOVUPS     (R8)(CX*1), Z6
+	VMOVUPS     (DI)(CX*1), Z7
+	VADDPS      Z7, Z2, Z2
+	VSUBPS      Z0, Z6, Z6
+	VFMADD231PS Z6, Z7, Z4
+	VMOVUPS     64(R8)(CX*1), Z6
+	VMOVUPS     64(DI)(CX*1), Z7
+	VADDPS      Z7, Z3, Z3
+	VSUBPS      Z1, Z6, Z6
+	VFMADD231PS Z6, Z7, Z5
+	ADDQ        $0x00000080, CX
+	JNZ         lines2pixel
+	MOVQ        120(AX), CX
+	VMOVUPS     Z2, (CX)(DX*1)
+	VMOVUPS     Z3, 64(CX)(DX*1)
+	MOVQ        144(AX), CX
+	VMOVUPS     Z4, (CX)(DX*1)
+	VMOVUPS     Z5, 64(CX)(DX*1)
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, DX
+	JMP         lines2
+
+lines2done:
+lines1:
+	LEAQ    (DX), CX
+	CMPQ    CX, SI
+	JGE     lines1done
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z0
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines1pixel:
+	VMOVUPS     (R8)(CX*1), Z6
+	VMOVUPS     (DI)(CX*1), Z7
+	VADDPS      Z7, Z2, Z2
+	VSUBPS      Z0, Z6, Z6
+	VFMADD231PS Z6, Z7, Z4
+	ADDQ        $0x00000080, CX
+	JNZ         lines1pixel
+	MOVQ        120(AX), CX
+	VMOVUPS     Z2, (CX)(DX*1)
+	MOVQ        144(AX), CX
+	VMOVUPS     Z4, (CX)(DX*1)
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, DX
+	JMP         lines1
+
+lines1done:
+done:
+	VZEROUPPER
+	RET
+
+// func affineGradAVX512(a *AffineGrad)
+// Requires: AVX, AVX512F
+TEXT ·affineGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         168(AX), BX
+	SHLQ         $0x07, BX
+	MOVQ         176(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         (AX), DI
+	ADDQ         BX, DI
+	MOVQ         24(AX), R8
+	ADDQ         BX, R8
+	XORQ         DX, DX
+	VXORPS       X0, X0, X0
+	MOVL         $0x40c00000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Z1
+
+lines2:
+	LEAQ    64(DX), CX
+	CMPQ    CX, SI
+	JGE     lines2done
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	VMOVUPS 64(CX)(DX*1), Z3
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	VMOVUPS 64(CX)(DX*1), Z5
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Z6
+	VMOVUPS 64(CX)(DX*1), Z7
+	MOVQ    48(AX), CX
+	VMOVUPS (CX)(DX*1), Z8
+	VMOVUPS 64(CX)(DX*1), Z9
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z10
+	VMOVUPS 64(CX)(DX*1), Z11
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines2pixel:
+	VMOVUPS     (R8)(CX*1), Z12
+	VMOVAPS     Z8, Z14
+	VFMADD213PS Z10, Z12, Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VCMPPS      $0x11, Z1, Z14, K1, K1
+	VMOVUPS.Z   (DI)(CX*1), K1, Z13
+	VMOVUPS     Z13, (DI)(CX*1)
+	VADDPS      Z13, Z4, Z4
+	VSUBPS      Z2, Z12, Z12
+	VFMADD231PS Z12, Z13, Z6
+	VMOVUPS     64(R8)(CX*1), Z12
+	VMOVAPS     Z9, Z14
+	VFMADD213PS Z11, Z12, Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VCMPPS      $0x11, Z1, Z14, K1, K1
+	VMOVUPS.Z   64(DI)(CX*1), K1, Z13
+	VMOVUPS     Z13, 64(DI)(CX*1)
+	VADDPS      Z13, Z5, Z5
+	VSUBPS      Z3, Z12, Z12
+	VFMADD231PS Z12, Z13, Z7
+	ADDQ        $0x00000080, CX
+	JNZ         lines2pixel
+	MOVQ        120(AX), CX
+	VMOVUPS     Z4, (CX)(DX*1)
+	VMOVUPS     Z5, 64(CX)(DX*1)
+	MOVQ        144(AX), CX
+	VMOVUPS     Z6, (CX)(DX*1)
+	VMOVUPS     Z7, 64(CX)(DX*1)
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, DX
+	JMP         lines2
+
+lines2done:
+lines1:
+	LEAQ    (DX), CX
+	CMPQ    CX, SI
+	JGE     lines1done
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Z6
+	MOVQ    48(AX), CX
+	VMOVUPS (CX)(DX*1), Z8
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z10
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines1pixel:
+	VMOVUPS     (R8)(CX*1), Z12
+	VMOVAPS     Z8, Z14
+	VFMADD213PS Z10, Z12, Z14
+	VCMPPS      $0x11, Z14, Z0, K1
+	VCMPPS      $0x11, Z1, Z14, K1, K1
+	VMOVUPS.Z   (DI)(CX*1), K1, Z13
+	VMOVUPS     Z13, (DI)(CX*1)
+	VADDPS      Z13, Z4, Z4
+	VSUBPS      Z2, Z12, Z12
+	VFMADD231PS Z12, Z13, Z6
+	ADDQ        $0x00000080, CX
+	JNZ         lines1pixel
+	MOVQ        120(AX), CX
+	VMOVUPS     Z4, (CX)(DX*1)
+	MOVQ        144(AX), CX
+	VMOVUPS     Z6, (CX)(DX*1)
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, DX
+	JMP         lines1
+
+lines1done:
+done:
+	VZEROUPPER
+	RET
+
+// func normGradAVX512(a *NormGrad)
+// Requires: AVX, AVX512F
+TEXT ·normGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 144(AX), BX
+	SHLQ $0x07, BX
+	MOVQ 152(AX), SI
+	SHLQ $0x02, SI
+	MOVQ (AX), DI
+	ADDQ BX, DI
+	MOVQ 24(AX), R8
+	ADDQ BX, R8
+	MOVQ 48(AX), R9
+	ADDQ BX, R9
+	XORQ DX, DX
+
+lines2:
+	LEAQ    64(DX), CX
+	CMPQ    CX, SI
+	JGE     lines2done
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z0
+	VMOVUPS 64(CX)(DX*1), Z1
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	VMOVUPS 64(CX)(DX*1), Z3
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	VMOVUPS 64(CX)(DX*1), Z5
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines2pixel:
+	VMOVUPS     (R9)(CX*1), Z6
+	VFMADD213PS Z4, Z2, Z6
+	VFMADD231PS (R8)(CX*1), Z0, Z6
+	VMOVUPS     Z6, (DI)(CX*1)
+	VMOVUPS     64(R9)(CX*1), Z7
+	VFMADD213PS Z5, Z3, Z7
+	VFMADD231PS 64(R8)(CX*1), Z1, Z7
+	VMOVUPS     Z7, 64(DI)(CX*1)
+	ADDQ        $0x00000080, CX
+	JNZ         lines2pixel
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, R9
+	ADDQ        $0x00000080, DX
+	JMP         lines2
+
+lines2done:
+lines1:
+	LEAQ    (DX), CX
+	CMPQ    CX, SI
+	JGE     lines1done
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z0
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines1pixel:
+	VMOVUPS     (R9)(CX*1), Z6
+	VFMADD213PS Z4, Z2, Z6
+	VFMADD231PS (R8)(CX*1), Z0, Z6
+	VMOVUPS     Z6, (DI)(CX*1)
+	ADDQ        $0x00000080, CX
+	JNZ         lines1pixel
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R9
+	ADDQ        $0x00000040, DX
+	JMP         lines1
+
+lines1done:
+done:
+	VZEROUPPER
+	RET
+
+// func pointwiseGrad8AVX512(a *PointwiseGrad)
+// Requires: AVX, FMA3
+TEXT ·pointwiseGrad8AVX512(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  (AX), DX
+	MOVQ  80(AX), BX
+	MOVQ  72(AX), SI
+	TESTQ SI, SI
+	JZ    done
+
+tile:
+	XORQ R10, R10
+
+part:
+	VMOVUPS (DX)(R10*1), Y0
+	VMOVUPS 32(DX)(R10*1), Y1
+	VMOVUPS 64(DX)(R10*1), Y2
+	VMOVUPS 96(DX)(R10*1), Y3
+	VMOVUPS 128(DX)(R10*1), Y4
+	VMOVUPS 160(DX)(R10*1), Y5
+	VMOVUPS 192(DX)(R10*1), Y6
+	VMOVUPS 224(DX)(R10*1), Y7
+	MOVQ    CX, R8
+	MOVQ    48(AX), DI
+	ADDQ    R10, DI
+	MOVQ    SI, R9
+
+pixel:
+	VMOVUPS      (DI), Y8
+	VBROADCASTSS (R8), Y9
+	VFMADD231PS  Y8, Y9, Y0
+	VBROADCASTSS 4(R8), Y9
+	VFMADD231PS  Y8, Y9, Y1
+	VBROADCASTSS 8(R8), Y9
+	VFMADD231PS  Y8, Y9, Y2
+	VBROADCASTSS 12(R8), Y9
+	VFMADD231PS  Y8, Y9, Y3
+	VBROADCASTSS 16(R8), Y9
+	VFMADD231PS  Y8, Y9, Y4
+	VBROADCASTSS 20(R8), Y9
+	VFMADD231PS  Y8, Y9, Y5
+	VBROADCASTSS 24(R8), Y9
+	VFMADD231PS  Y8, Y9, Y6
+	VBROADCASTSS 28(R8), Y9
+	VFMADD231PS  Y8, Y9, Y7
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	DECQ         R9
+	JNZ          pixel
+	VMOVUPS      Y0, (DX)(R10*1)
+	VMOVUPS      Y1, 32(DX)(R10*1)
+	VMOVUPS      Y2, 64(DX)(R10*1)
+	VMOVUPS      Y3, 96(DX)(R10*1)
+	VMOVUPS      Y4, 128(DX)(R10*1)
+	VMOVUPS      Y5, 160(DX)(R10*1)
+	VMOVUPS      Y6, 192(DX)(R10*1)
+	VMOVUPS      Y7, 224(DX)(R10*1)
+	ADDQ         $0x00000020, R10
+	CMPQ         R10, $0x00000020
+	JL           part
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000100, DX
+	SUBQ         $0x00000008, BX
+	JG           tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func pointwiseGrad16AVX512(a *PointwiseGrad)
+// Requires: AVX, AVX512F
+TEXT ·pointwiseGrad16AVX512(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  (AX), DX
+	MOVQ  80(AX), BX
+	MOVQ  72(AX), SI
+	TESTQ SI, SI
+	JZ    done
+
+tile:
+	XORQ R10, R10
+
+part:
+	VMOVUPS (DX)(R10*1), Z0
+	VMOVUPS 64(DX)(R10*1), Z1
+	VMOVUPS 128(DX)(R10*1), Z2
+	VMOVUPS 192(DX)(R10*1), Z3
+	VMOVUPS 256(DX)(R10*1), Z4
+	VMOVUPS 320(DX)(R10*1), Z5
+	VMOVUPS 384(DX)(R10*1), Z6
+	VMOVUPS 448(DX)(R10*1), Z7
+	MOVQ    CX, R8
+	MOVQ    48(AX), DI
+	ADDQ    R10, DI
+	MOVQ    SI, R9
+
+pixel:
+	VMOVUPS      (DI), Z8
+	VBROADCASTSS (R8), Z9
+	VFMADD231PS  Z8, Z9, Z0
+	VBROADCASTSS 4(R8), Z9
+	VFMADD231PS  Z8, Z9, Z1
+	VBROADCASTSS 8(R8), Z9
+	VFMADD231PS  Z8, Z9, Z2
+	VBROADCASTSS 12(R8), Z9
+	VFMADD231PS  Z8, Z9, Z3
+	VBROADCASTSS 16(R8), Z9
+	VFMADD231PS  Z8, Z9, Z4
+	VBROADCASTSS 20(R8), Z9
+	VFMADD231PS  Z8, Z9, Z5
+	VBROADCASTSS 24(R8), Z9
+	VFMADD231PS  Z8, Z9, Z6
+	VBROADCASTSS 28(R8), Z9
+	VFMADD231PS  Z8, Z9, Z7
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	DECQ         R9
+	JNZ          pixel
+	VMOVUPS      Z0, (DX)(R10*1)
+	VMOVUPS      Z1, 64(DX)(R10*1)
+	VMOVUPS      Z2, 128(DX)(R10*1)
+	VMOVUPS      Z3, 192(DX)(R10*1)
+	VMOVUPS      Z4, 256(DX)(R10*1)
+	VMOVUPS      Z5, 320(DX)(R10*1)
+	VMOVUPS      Z6, 384(DX)(R10*1)
+	VMOVUPS      Z7, 448(DX)(R10*1)
+	ADDQ         $0x00000040, R10
+	CMPQ         R10, $0x00000040
+	JL           part
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000200, DX
+	SUBQ         $0x00000008, BX
+	JG           tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func pointwiseGrad24AVX512(a *PointwiseGrad)
+// Requires: AVX, AVX512F, FMA3
+TEXT ·pointwiseGrad24AVX512(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  (AX), DX
+	MOVQ  80(AX), BX
+	MOVQ  72(AX), SI
+	TESTQ SI, SI
+	JZ    done
+
+tile:
+	XORQ R10, R10
+
+part:
+	VMOVUPS (DX)(R10*1), Z0
+	VMOVUPS 64(DX)(R10*1), Y1
+	VMOVUPS 96(DX)(R10*1), Z2
+	VMOVUPS 160(DX)(R10*1), Y3
+	VMOVUPS 192(DX)(R10*1), Z4
+	VMOVUPS 256(DX)(R10*1), Y5
+	VMOVUPS 288(DX)(R10*1), Z6
+	VMOVUPS 352(DX)(R10*1), Y7
+	VMOVUPS 384(DX)(R10*1), Z8
+	VMOVUPS 448(DX)(R10*1), Y9
+	VMOVUPS 480(DX)(R10*1), Z10
+	VMOVUPS 544(DX)(R10*1), Y11
+	VMOVUPS 576(DX)(R10*1), Z12
+	VMOVUPS 640(DX)(R10*1), Y13
+	VMOVUPS 672(DX)(R10*1), Z14
+	VMOVUPS 736(DX)(R10*1), Y15
+	MOVQ    CX, R8
+	MOVQ    48(AX), DI
+	ADDQ    R10, DI
+	MOVQ    SI, R9
+
+pixel:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Y17
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Y17, Y18, Y1
+	VBROADCASTSS 4(R8), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Y17, Y18, Y3
+	VBROADCASTSS 8(R8), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Y17, Y18, Y5
+	VBROADCASTSS 12(R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Y17, Y18, Y7
+	VBROADCASTSS 16(R8), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Y17, Y18, Y9
+	VBROADCASTSS 20(R8), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Y17, Y18, Y11
+	VBROADCASTSS 24(R8), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Y17, Y18, Y13
+	VBROADCASTSS 28(R8), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Y17, Y18, Y15
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	DECQ         R9
+	JNZ          pixel
+	VMOVUPS      Z0, (DX)(R10*1)
+	VMOVUPS      Y1, 64(DX)(R10*1)
+	VMOVUPS      Z2, 96(DX)(R10*1)
+	VMOVUPS      Y3, 160(DX)(R10*1)
+	VMOVUPS      Z4, 192(DX)(R10*1)
+	VMOVUPS      Y5, 256(DX)(R10*1)
+	VMOVUPS      Z6, 288(DX)(R10*1)
+	VMOVUPS      Y7, 352(DX)(R10*1)
+	VMOVUPS      Z8, 384(DX)(R10*1)
+	VMOVUPS      Y9, 448(DX)(R10*1)
+	VMOVUPS      Z10, 480(DX)(R10*1)
+	VMOVUPS      Y11, 544(DX)(R10*1)
+	VMOVUPS      Z12, 576(DX)(R10*1)
+	VMOVUPS      Y13, 640(DX)(R10*1)
+	VMOVUPS      Z14, 672(DX)(R10*1)
+	VMOVUPS      Y15, 736(DX)(R10*1)
+	ADDQ         $0x00000060, R10
+	CMPQ         R10, $0x00000060
+	JL           part
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000300, DX
+	SUBQ         $0x00000008, BX
+	JG           tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func pointwiseGrad32AVX512(a *PointwiseGrad)
+// Requires: AVX, AVX512F
+TEXT ·pointwiseGrad32AVX512(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  (AX), DX
+	MOVQ  80(AX), BX
+	MOVQ  72(AX), SI
+	TESTQ SI, SI
+	JZ    done
+
+tile:
+	XORQ R10, R10
+
+part:
+	VMOVUPS (DX)(R10*1), Z0
+	VMOVUPS 64(DX)(R10*1), Z1
+	VMOVUPS 128(DX)(R10*1), Z2
+	VMOVUPS 192(DX)(R10*1), Z3
+	VMOVUPS 256(DX)(R10*1), Z4
+	VMOVUPS 320(DX)(R10*1), Z5
+	VMOVUPS 384(DX)(R10*1), Z6
+	VMOVUPS 448(DX)(R10*1), Z7
+	VMOVUPS 512(DX)(R10*1), Z8
+	VMOVUPS 576(DX)(R10*1), Z9
+	VMOVUPS 640(DX)(R10*1), Z10
+	VMOVUPS 704(DX)(R10*1), Z11
+	VMOVUPS 768(DX)(R10*1), Z12
+	VMOVUPS 832(DX)(R10*1), Z13
+	VMOVUPS 896(DX)(R10*1), Z14
+	VMOVUPS 960(DX)(R10*1), Z15
+	MOVQ    CX, R8
+	MOVQ    48(AX), DI
+	ADDQ    R10, DI
+	MOVQ    SI, R9
+
+pixel:
+	VMOVUPS      (DI), Z16
+	VMOVUPS      64(DI), Z17
+	VBROADCASTSS (R8), Z18
+	VFMADD231PS  Z16, Z18, Z0
+	VFMADD231PS  Z17, Z18, Z1
+	VBROADCASTSS 4(R8), Z18
+	VFMADD231PS  Z16, Z18, Z2
+	VFMADD231PS  Z17, Z18, Z3
+	VBROADCASTSS 8(R8), Z18
+	VFMADD231PS  Z16, Z18, Z4
+	VFMADD231PS  Z17, Z18, Z5
+	VBROADCASTSS 12(R8), Z18
+	VFMADD231PS  Z16, Z18, Z6
+	VFMADD231PS  Z17, Z18, Z7
+	VBROADCASTSS 16(R8), Z18
+	VFMADD231PS  Z16, Z18, Z8
+	VFMADD231PS  Z17, Z18, Z9
+	VBROADCASTSS 20(R8), Z18
+	VFMADD231PS  Z16, Z18, Z10
+	VFMADD231PS  Z17, Z18, Z11
+	VBROADCASTSS 24(R8), Z18
+	VFMADD231PS  Z16, Z18, Z12
+	VFMADD231PS  Z17, Z18, Z13
+	VBROADCASTSS 28(R8), Z18
+	VFMADD231PS  Z16, Z18, Z14
+	VFMADD231PS  Z17, Z18, Z15
+	ADDQ         $0x00000080, DI
+	ADDQ         $0x00000080, R8
+	DECQ         R9
+	JNZ          pixel
+	VMOVUPS      Z0, (DX)(R10*1)
+	VMOVUPS      Z1, 64(DX)(R10*1)
+	VMOVUPS      Z2, 128(DX)(R10*1)
+	VMOVUPS      Z3, 192(DX)(R10*1)
+	VMOVUPS      Z4, 256(DX)(R10*1)
+	VMOVUPS      Z5, 320(DX)(R10*1)
+	VMOVUPS      Z6, 384(DX)(R10*1)
+	VMOVUPS      Z7, 448(DX)(R10*1)
+	VMOVUPS      Z8, 512(DX)(R10*1)
+	VMOVUPS      Z9, 576(DX)(R10*1)
+	VMOVUPS      Z10, 640(DX)(R10*1)
+	VMOVUPS      Z11, 704(DX)(R10*1)
+	VMOVUPS      Z12, 768(DX)(R10*1)
+	VMOVUPS      Z13, 832(DX)(R10*1)
+	VMOVUPS      Z14, 896(DX)(R10*1)
+	VMOVUPS      Z15, 960(DX)(R10*1)
+	ADDQ         $0x00000080, R10
+	CMPQ         R10, $0x00000080
+	JL           part
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000400, DX
+	SUBQ         $0x00000008, BX
+	JG           tile
+
+done:
+	VZEROUPPER
+	RET
+
+// func depthwiseGradAVX512(a *DepthwiseGrad)
+// Requires: AVX, AVX512F, FMA3
+TEXT ·depthwiseGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 48(AX), DX
+	MOVQ 72(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ (AX), DI
+	MOVQ 128(AX), R8
+	SHLQ $0x07, R8
+	MOVQ 136(AX), R12
+
+x16:
+	CMPQ    R12, $0x00000010
+	JL      x16done
+	VMOVUPS (DI), Z0
+	VMOVUPS 128(DI), Z1
+	VMOVUPS 256(DI), Z2
+	VMOVUPS 384(DI), Z3
+	VMOVUPS 512(DI), Z4
+	VMOVUPS 640(DI), Z5
+	VMOVUPS 768(DI), Z6
+	VMOVUPS 896(DI), Z7
+	VMOVUPS 1024(DI), Z8
+	MOVQ    120(AX), R9
+	MOVQ    SI, R10
+	XORQ    R11, R11
+
+x16pixel:
+	VMOVUPS     (R10), Z9
+	VFMADD231PS (CX)(R11*1), Z9, Z0
+	VFMADD231PS 128(CX)(R11*1), Z9, Z1
+	VFMADD231PS 256(CX)(R11*1), Z9, Z2
+	VFMADD231PS (DX)(R11*1), Z9, Z3
+	VFMADD231PS 128(DX)(R11*1), Z9, Z4
+	VFMADD231PS 256(DX)(R11*1), Z9, Z5
+	VFMADD231PS (BX)(R11*1), Z9, Z6
+	VFMADD231PS 128(BX)(R11*1), Z9, Z7
+	VFMADD231PS 256(BX)(R11*1), Z9, Z8
+	ADDQ        R8, R11
+	ADDQ        $0x00000080, R10
+	DECQ        R9
+	JNZ         x16pixel
+	VMOVUPS     Z0, (DI)
+	VMOVUPS     Z1, 128(DI)
+	VMOVUPS     Z2, 256(DI)
+	VMOVUPS     Z3, 384(DI)
+	VMOVUPS     Z4, 512(DI)
+	VMOVUPS     Z5, 640(DI)
+	VMOVUPS     Z6, 768(DI)
+	VMOVUPS     Z7, 896(DI)
+	VMOVUPS     Z8, 1024(DI)
+	ADDQ        $0x00000040, CX
+	ADDQ        $0x00000040, DX
+	ADDQ        $0x00000040, BX
+	ADDQ        $0x00000040, SI
+	ADDQ        $0x00000040, DI
+	SUBQ        $0x00000010, R12
+	JMP         x16
+
+x16done:
+x8:
+	CMPQ    R12, $0x00000008
+	JL      x8done
+	VMOVUPS (DI), Y0
+	VMOVUPS 128(DI), Y1
+	VMOVUPS 256(DI), Y2
+	VMOVUPS 384(DI), Y3
+	VMOVUPS 512(DI), Y4
+	VMOVUPS 640(DI), Y5
+	VMOVUPS 768(DI), Y6
+	VMOVUPS 896(DI), Y7
+	VMOVUPS 1024(DI), Y8
+	MOVQ    120(AX), R9
+	MOVQ    SI, R10
+	XORQ    R11, R11
+
+x8pixel:
+	VMOVUPS     (R10), Y9
+	VFMADD231PS (CX)(R11*1), Y9, Y0
+	VFMADD231PS 128(CX)(R11*1), Y9, Y1
+	VFMADD231PS 256(CX)(R11*1), Y9, Y2
+	VFMADD231PS (DX)(R11*1), Y9, Y3
+	VFMADD231PS 128(DX)(R11*1), Y9, Y4
+	VFMADD231PS 256(DX)(R11*1), Y9, Y5
+	VFMADD231PS (BX)(R11*1), Y9, Y6
+	VFMADD231PS 128(BX)(R11*1), Y9, Y7
+	VFMADD231PS 256(BX)(R11*1), Y9, Y8
+	ADDQ        R8, R11
+	ADDQ        $0x00000080, R10
+	DECQ        R9
+	JNZ         x8pixel
+	VMOVUPS     Y0, (DI)
+	VMOVUPS     Y1, 128(DI)
+	VMOVUPS     Y2, 256(DI)
+	VMOVUPS     Y3, 384(DI)
+	VMOVUPS     Y4, 512(DI)
+	VMOVUPS     Y5, 640(DI)
+	VMOVUPS     Y6, 768(DI)
+	VMOVUPS     Y7, 896(DI)
+	VMOVUPS     Y8, 1024(DI)
+	ADDQ        $0x00000020, CX
+	ADDQ        $0x00000020, DX
+	ADDQ        $0x00000020, BX
+	ADDQ        $0x00000020, SI
+	ADDQ        $0x00000020, DI
+	SUBQ        $0x00000008, R12
+	JMP         x8
+
+x8done:
+	VZEROUPPER
+	RET
+
+// func depthwiseTransposedAVX512(a *DepthwiseTransposed)
+// Requires: AVX, AVX512F, FMA3
+TEXT ·depthwiseTransposedAVX512(SB), NOSPLIT, $0-8
+	MOVQ a+0(FP), AX
+	MOVQ 24(AX), CX
+	MOVQ 72(AX), DX
+	MOVQ 48(AX), BX
+	MOVQ 96(AX), SI
+	MOVQ (AX), DI
+	MOVQ 128(AX), R8
+	SHLQ $0x02, R8
+	MOVQ 128(AX), R12
+
+x16:
+	CMPQ    R12, $0x00000010
+	JL      x16done
+	VMOVUPS (DX), Z0
+	VMOVUPS (DX)(R8*1), Z1
+	VMOVUPS (DX)(R8*2), Z2
+	VMOVUPS (CX), Z8
+	VMOVUPS (SI), Z3
+	VMOVUPS (SI)(R8*1), Z4
+	VMOVUPS (SI)(R8*2), Z5
+	VMOVUPS (BX), Z9
+	MOVQ    120(AX), R9
+	MOVQ    DI, R11
+	XORQ    R10, R10
+
+x16pair:
+	VMOVAPS     Z8, Z6
+	VMOVAPS     Z9, Z7
+	VMULPS      Z6, Z1, Z10
+	VFMADD231PS Z7, Z4, Z10
+	VMOVUPS     Z10, (R11)
+	DECQ        R9
+	JZ          x16end
+	ADDQ        $0x00000080, R10
+	VMOVUPS     (CX)(R10*1), Z8
+	VMOVUPS     (BX)(R10*1), Z9
+	VMULPS      Z6, Z2, Z10
+	VFMADD231PS Z8, Z0, Z10
+	VFMADD231PS Z7, Z5, Z10
+	VFMADD231PS Z9, Z3, Z10
+	VMOVUPS     Z10, 128(R11)
+	ADDQ        $0x00000100, R11
+	DECQ        R9
+	JNZ         x16pair
+
+x16end:
+	ADDQ $0x00000040, CX
+	ADDQ $0x00000040, BX
+	ADDQ $0x00000040, DX
+	ADDQ $0x00000040, SI
+	ADDQ $0x00000040, DI
+	SUBQ $0x00000010, R12
+	JMP  x16
+
+x16done:
+x8:
+	CMPQ    R12, $0x00000008
+	JL      x8done
+	VMOVUPS (DX), Y0
+	VMOVUPS (DX)(R8*1), Y1
+	VMOVUPS (DX)(R8*2), Y2
+	VMOVUPS (CX), Y8
+	VMOVUPS (SI), Y3
+	VMOVUPS (SI)(R8*1), Y4
+	VMOVUPS (SI)(R8*2), Y5
+	VMOVUPS (BX), Y9
+	MOVQ    120(AX), R9
+	MOVQ    DI, R11
+	XORQ    R10, R10
+
+x8pair:
+	VMOVAPS     Y8, Y6
+	VMOVAPS     Y9, Y7
+	VMULPS      Y6, Y1, Y10
+	VFMADD231PS Y7, Y4, Y10
+	VMOVUPS     Y10, (R11)
+	DECQ        R9
+	JZ          x8end
+	ADDQ        $0x00000080, R10
+	VMOVUPS     (CX)(R10*1), Y8
+	VMOVUPS     (BX)(R10*1), Y9
+	VMULPS      Y6, Y2, Y10
+	VFMADD231PS Y8, Y0, Y10
+	VFMADD231PS Y7, Y5, Y10
+	VFMADD231PS Y9, Y3, Y10
+	VMOVUPS     Y10, 128(R11)
+	ADDQ        $0x00000100, R11
+	DECQ        R9
+	JNZ         x8pair
+
+x8end:
+	ADDQ $0x00000020, CX
+	ADDQ $0x00000020, BX
+	ADDQ $0x00000020, DX
+	ADDQ $0x00000020, SI
+	ADDQ $0x00000020, DI
+	SUBQ $0x00000008, R12
+	JMP  x8
+
+x8done:
+	VZEROUPPER
+	RET

@@ -56,9 +56,43 @@ func TestAVX512Emulated(t *testing.T) {
 			}
 		}
 	}
+	for nr := 8; nr <= Block; nr += 8 {
+		for pixels := 1; pixels <= 5; pixels++ {
+			g.callTraining(pixels, nr)
+		}
+	}
 	p := newPool(g.m, 49)
 	g.call("poolAVX512", unsafe.Pointer(&p), unsafe.Sizeof(p), func() { poolAVX2(&p) })
 	g.run(t)
+}
+
+// callTraining adds calls of the kernels for training.
+func (g *guest) callTraining(pixels, nr int) {
+	for _, relu6 := range []bool{false, true} {
+		a := newAffine(g.m, pixels, nr, relu6, false)
+		g.call("affineAVX512", unsafe.Pointer(&a), unsafe.Sizeof(a), func() { affineAVX2(&a) })
+		b := newAffine(g.m, pixels, nr, relu6, true)
+		g.call("affineAddAVX512", unsafe.Pointer(&b), unsafe.Sizeof(b), func() { affineAddAVX2(&b) })
+	}
+	m := newMoments(g.m, pixels, nr)
+	g.call("momentsAVX512", unsafe.Pointer(&m), unsafe.Sizeof(m), func() { momentsAVX2(&m) })
+	l := newAffineGrad(g.m, pixels, nr, false)
+	g.call("linearGradAVX512", unsafe.Pointer(&l), unsafe.Sizeof(l), func() { linearGradAVX2(&l) })
+	c := newAffineGrad(g.m, pixels, nr, true)
+	c.Src[0] = float32(math.NaN())
+	g.call("affineGradAVX512", unsafe.Pointer(&c), unsafe.Sizeof(c), func() { affineGradAVX2(&c) })
+	n := newNormGrad(g.m, pixels, nr)
+	g.call("normGradAVX512", unsafe.Pointer(&n), unsafe.Sizeof(n), func() { normGradAVX2(&n) })
+	for _, k := range []int{8, 24, 32} { // of others the sets do more or less beyond K
+		w := newPointwiseGrad(g.m, pixels, k, nr)
+		g.call(fmt.Sprintf("pointwiseGrad%dAVX512", nr), unsafe.Pointer(&w), unsafe.Sizeof(w), func() { pointwiseGradAVX2Set(w) })
+	}
+	for stride := 1; stride <= 2; stride++ {
+		d := newDepthwiseGrad(g.m, pixels, stride, nr)
+		g.call("depthwiseGradAVX512", unsafe.Pointer(&d), unsafe.Sizeof(d), func() { depthwiseGradAVX2(&d) })
+	}
+	t := newDepthwiseTransposed(g.m, pixels, nr)
+	g.call("depthwiseTransposedAVX512", unsafe.Pointer(&t), unsafe.Sizeof(t), func() { depthwiseTransposedAVX2(&t) })
 }
 
 // A guest is the memory of the bare machine: an image at guestImage that begins
@@ -154,6 +188,7 @@ megs: 64
 romimage: file=%s, address=0xffff0000
 optramimage1: file=%s, address=%#x
 port_e9_hack: enabled=1
+sound: driver=dummy
 log: %s
 panic: action=fatal
 `, rom, write("ram", image), guestImage, filepath.Join(dir, "log")))

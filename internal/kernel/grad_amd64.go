@@ -2,7 +2,6 @@
 
 package kernel
 
-// trainingAVX2 is for the AVX-512 set, too.
 var trainingAVX2 = Training{
 	Affine:              affineAVX2Set,
 	Moments:             momentsAVX2Set,
@@ -66,4 +65,69 @@ func depthwiseGradAVX2Set(a DepthwiseGrad) {
 func depthwiseTransposedAVX2Set(a DepthwiseTransposed) {
 	a.check()
 	depthwiseTransposedAVX2(&a)
+}
+
+var trainingAVX512 = Training{
+	Affine:              affineAVX512Set,
+	Moments:             momentsAVX512Set,
+	AffineGrad:          affineGradAVX512Set,
+	NormGrad:            normGradAVX512Set,
+	PointwiseGrad:       pointwiseGradAVX512Set,
+	DepthwiseGrad:       depthwiseGradAVX512Set,
+	DepthwiseTransposed: depthwiseTransposedAVX512Set,
+}
+
+func affineAVX512Set(a Affine) {
+	a.check()
+	if a.Add != nil {
+		affineAddAVX512(&a)
+	} else {
+		affineAVX512(&a)
+	}
+}
+
+func momentsAVX512Set(a Moments) {
+	a.check()
+	momentsAVX512(&a)
+}
+
+func affineGradAVX512Set(a AffineGrad) {
+	a.check()
+	if a.ReLU6 {
+		affineGradAVX512(&a)
+	} else {
+		linearGradAVX512(&a)
+	}
+}
+
+func normGradAVX512Set(a NormGrad) {
+	a.check()
+	normGradAVX512(&a)
+}
+
+func pointwiseGradAVX512Set(a PointwiseGrad) {
+	a.check()
+	for a.Pixels > 0 {
+		part := a.cut()
+		switch a.NR {
+		case 8:
+			pointwiseGrad8AVX512(&part)
+		case 16:
+			pointwiseGrad16AVX512(&part)
+		case 24:
+			pointwiseGrad24AVX512(&part)
+		case 32:
+			pointwiseGrad32AVX512(&part)
+		}
+	}
+}
+
+func depthwiseGradAVX512Set(a DepthwiseGrad) {
+	a.check()
+	depthwiseGradAVX512(&a)
+}
+
+func depthwiseTransposedAVX512Set(a DepthwiseTransposed) {
+	a.check()
+	depthwiseTransposedAVX512(&a)
 }

@@ -37,7 +37,7 @@ func (m *memory) wide(n int) []float32 {
 	return s
 }
 
-func checkAffine(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6, add bool) {
+func newAffine(m *memory, pixels, nr int, relu6, add bool) Affine {
 	a := Affine{
 		Dst: m.floats(pixels * Block), Src: m.wide(pixels * Block), Scale: m.floats(Block), Shift: m.wide(Block),
 		Pixels: pixels, NR: nr, ReLU6: relu6,
@@ -45,6 +45,58 @@ func checkAffine(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6, add boo
 	if add {
 		a.Add = m.floats(pixels * Block)
 	}
+	return a
+}
+
+func newMoments(m *memory, pixels, nr int) Moments {
+	return Moments{
+		Src: m.wide(pixels * Block), Center: m.wide(Block), Sum: m.floats(Block), Squares: m.floats(Block),
+		Pixels: pixels, NR: nr,
+	}
+}
+
+func newAffineGrad(m *memory, pixels, nr int, relu6 bool) AffineGrad {
+	a := AffineGrad{
+		Grad: m.floats(pixels * Block), Src: m.wide(pixels * Block),
+		Scale: m.floats(Block), Shift: m.wide(Block), Mean: m.wide(Block), Sum: m.floats(Block), Dot: m.floats(Block),
+		Pixels: pixels, NR: nr, ReLU6: relu6,
+	}
+	a.Scale[0], a.Shift[0], a.Src[0] = 1, 0, 0 // at a limit
+	return a
+}
+
+func newNormGrad(m *memory, pixels, nr int) NormGrad {
+	return NormGrad{
+		Dst: m.floats(pixels * Block), Grad: m.floats(pixels * Block), Src: m.floats(pixels * Block),
+		A: m.floats(Block), B: m.floats(Block), C: m.floats(Block), Pixels: pixels, NR: nr,
+	}
+}
+
+func newPointwiseGrad(m *memory, pixels, k, nr int) PointwiseGrad {
+	return PointwiseGrad{
+		DW: m.floats(Block * nr), Src: m.floats(pixels * Block), Grad: m.floats(pixels * Block),
+		Pixels: pixels, K: k, NR: nr,
+	}
+}
+
+func newDepthwiseGrad(m *memory, width, stride, nr int) DepthwiseGrad {
+	a := DepthwiseGrad{DW: m.floats(9 * Block), Grad: m.floats(width * Block), Width: width, Stride: stride, NR: nr}
+	for j := range a.Rows {
+		a.Rows[j] = m.floats(((width-1)*stride + 3) * Block)
+	}
+	return a
+}
+
+func newDepthwiseTransposed(m *memory, width, nr int) DepthwiseTransposed {
+	a := DepthwiseTransposed{Dst: m.floats(width * Block), Width: width, NR: nr}
+	for j := range a.Rows {
+		a.Rows[j], a.W[j] = m.floats((width/2+1)*Block), m.floats(3*nr)
+	}
+	return a
+}
+
+func checkAffine(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6, add bool) {
+	a := newAffine(m, pixels, nr, relu6, add)
 	set.Affine(a)
 	for p := range pixels {
 		for c := range nr {
@@ -60,10 +112,7 @@ func checkAffine(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6, add boo
 }
 
 func checkMoments(t rapid.TB, set *Set, m *memory, pixels, nr int) {
-	a := Moments{
-		Src: m.wide(pixels * Block), Center: m.wide(Block), Sum: m.floats(Block), Squares: m.floats(Block),
-		Pixels: pixels, NR: nr,
-	}
+	a := newMoments(m, pixels, nr)
 	sums, squares := make([]sum, nr), make([]sum, nr)
 	for c := range nr {
 		sums[c].add(float64(a.Sum[c]))
@@ -82,12 +131,7 @@ func checkMoments(t rapid.TB, set *Set, m *memory, pixels, nr int) {
 }
 
 func checkAffineGrad(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6 bool) {
-	a := AffineGrad{
-		Grad: m.floats(pixels * Block), Src: m.wide(pixels * Block),
-		Scale: m.floats(Block), Shift: m.wide(Block), Mean: m.wide(Block), Sum: m.floats(Block), Dot: m.floats(Block),
-		Pixels: pixels, NR: nr, ReLU6: relu6,
-	}
-	a.Scale[0], a.Shift[0], a.Src[0] = 1, 0, 0 // at a limit
+	a := newAffineGrad(m, pixels, nr, relu6)
 	want := append([]float32(nil), a.Grad...)
 	sums, dots := make([]sum, nr), make([]sum, nr)
 	for c := range nr {
@@ -118,10 +162,7 @@ func checkAffineGrad(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6 bool
 }
 
 func checkNormGrad(t rapid.TB, set *Set, m *memory, pixels, nr int) {
-	a := NormGrad{
-		Dst: m.floats(pixels * Block), Grad: m.floats(pixels * Block), Src: m.floats(pixels * Block),
-		A: m.floats(Block), B: m.floats(Block), C: m.floats(Block), Pixels: pixels, NR: nr,
-	}
+	a := newNormGrad(m, pixels, nr)
 	set.NormGrad(a)
 	for p := range pixels {
 		for c := range nr {
@@ -136,10 +177,7 @@ func checkNormGrad(t rapid.TB, set *Set, m *memory, pixels, nr int) {
 }
 
 func checkPointwiseGrad(t rapid.TB, set *Set, m *memory, pixels, k, nr int) {
-	a := PointwiseGrad{
-		DW: m.floats(Block * nr), Src: m.floats(pixels * Block), Grad: m.floats(pixels * Block),
-		Pixels: pixels, K: k, NR: nr,
-	}
+	a := newPointwiseGrad(m, pixels, k, nr)
 	want := make([]sum, k*nr)
 	for i := range want {
 		want[i].add(float64(a.DW[i]))
@@ -154,10 +192,7 @@ func checkPointwiseGrad(t rapid.TB, set *Set, m *memory, pixels, k, nr int) {
 }
 
 func checkDepthwiseGrad(t rapid.TB, set *Set, m *memory, width, stride, nr int) {
-	a := DepthwiseGrad{DW: m.floats(9 * Block), Grad: m.floats(width * Block), Width: width, Stride: stride, NR: nr}
-	for j := range a.Rows {
-		a.Rows[j] = m.floats(((width-1)*stride + 3) * Block)
-	}
+	a := newDepthwiseGrad(m, width, stride, nr)
 	var want [9][Block]sum
 	for tap := range want {
 		for c := range nr {
@@ -177,10 +212,7 @@ func checkDepthwiseGrad(t rapid.TB, set *Set, m *memory, width, stride, nr int) 
 }
 
 func checkDepthwiseTransposed(t rapid.TB, set *Set, m *memory, width, nr int) {
-	a := DepthwiseTransposed{Dst: m.floats(width * Block), Width: width, NR: nr}
-	for j := range a.Rows {
-		a.Rows[j], a.W[j] = m.floats((width/2+1)*Block), m.floats(3*nr)
-	}
+	a := newDepthwiseTransposed(m, width, nr)
 	set.DepthwiseTransposed(a)
 	for x := range width {
 		for c := range nr {

@@ -89,8 +89,7 @@ func depthwiseAVX2(a *Depthwise) {
 	}
 }
 
-// avx512 is the set for AVX-512 F and VL. For training it has AVX2's kernels,
-// which every such CPU can run.
+// avx512 is the set for AVX-512 F and VL.
 var avx512 = Set{
 	Name: "avx512",
 	Pointwise: func(a Pointwise) {
@@ -134,7 +133,7 @@ var avx512 = Set{
 		peakAVX512(iterations)
 		return iterations * 12 * 16 * 2
 	},
-	Training: trainingAVX2,
+	Training: trainingAVX512,
 }
 
 func pointwiseAVX512(a *Pointwise) {

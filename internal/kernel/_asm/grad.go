@@ -9,18 +9,17 @@ import (
 	"github.com/mmcloughlin/avo/reg"
 )
 
-// gradBytes is the vector of the kernels for training. Those that go over
-// channels alone wait for memory, so wider ones would gain nothing.
-const gradBytes = 32
-
-// A sweep emits a kernel that treats every pixel alike: for each half of the
-// channels (a cache line, two vectors) it loads what belongs to the channels,
-// goes over the pixels and stores the sums.
+// A sweep emits a kernel that treats every pixel alike: for each pass over the
+// pixels (of the channels in a cache line, or where vectors are a line of the two
+// lines there may be) it loads what belongs to the channels, goes over the pixels
+// and stores the sums.
 type sweep struct {
 	a       Component
+	bytes   int // of a vector
+	vectors int // of a pass
 	pixels  reg.Register
 	at      reg.Register // bytes into the pixel arrays, from their end up to 0
-	half    reg.Register // bytes into the channel arrays
+	from    reg.Register // bytes into the channel arrays
 	end     reg.Register // of the channels, in bytes
 	names   []string     // of the pixel arrays
 	streams map[string]reg.Register
@@ -30,10 +29,11 @@ type sweep struct {
 func newSweep(s isa, name, arg, doc string, streams ...string) *sweep {
 	w := &sweep{
 		a:       declare(name+s.name, arg, doc),
+		bytes:   s.widths[0],
 		names:   streams,
 		streams: map[string]reg.Register{},
 		free:    s.file(),
-		at:      GP64(), half: GP64(),
+		at:      GP64(), from: GP64(),
 	}
 	w.pixels = Load(w.a.Field("Pixels"), GP64())
 	SHLQ(Imm(7), w.pixels)
@@ -43,59 +43,73 @@ func newSweep(s isa, name, arg, doc string, streams ...string) *sweep {
 		w.streams[n] = Load(w.a.Field(n).Base(), GP64())
 		ADDQ(w.pixels, w.streams[n])
 	}
-	XORQ(w.half, w.half)
+	XORQ(w.from, w.from)
 	return w
 }
 
-// loop emits the halves and pixels. Each of the steps is emitted once for each
-// of a half's two vectors.
+// loop emits the passes. Each of the steps is emitted once for each of a pass's
+// vectors.
 func (w *sweep) loop(begin func(), pixel func(v int), end func()) {
-	Label("half")
-	begin()
-	MOVQ(w.pixels, w.at)
-	NEGQ(w.at)
-	JZ(LabelRef("done"))
-	Label("pixel")
-	for v := range 2 {
-		pixel(v)
+	const most = 2 // vectors: what AVX2's 16 registers have room for
+	for lines := most * w.bytes / lineBytes; lines > 0; lines-- {
+		w.vectors = lines * lineBytes / w.bytes
+		w.pass(fmt.Sprintf("lines%d", lines), lines*lineBytes, begin, pixel, end)
 	}
-	ADDQ(imm(pixelBytes), w.at)
-	JNZ(LabelRef("pixel"))
-	end()
-	for _, n := range w.names {
-		ADDQ(imm(lineBytes), w.streams[n])
-	}
-	ADDQ(imm(lineBytes), w.half)
-	CMPQ(w.half, w.end)
-	JL(LabelRef("half"))
 	Label("done")
 	VZEROUPPER()
 	RET()
 }
 
-// mem is a pixel's vector v in a stream.
-func (w *sweep) mem(stream string, v int) Mem {
-	return Mem{Base: w.streams[stream], Index: w.at, Scale: 1, Disp: v * gradBytes}
+// pass emits the passes over so many bytes of a pixel, as long as there is a
+// channel in the last line of them.
+func (w *sweep) pass(label string, bytes int, begin func(), pixel func(v int), end func()) {
+	last := GP64()
+	Label(label)
+	LEAQ(Mem{Base: w.from, Disp: bytes - lineBytes}, last)
+	CMPQ(last, w.end)
+	JGE(LabelRef(label + "done"))
+	begin()
+	MOVQ(w.pixels, w.at)
+	NEGQ(w.at)
+	JZ(LabelRef("done"))
+	Label(label + "pixel")
+	for v := range w.vectors {
+		pixel(v)
+	}
+	ADDQ(imm(pixelBytes), w.at)
+	JNZ(LabelRef(label + "pixel"))
+	end()
+	for _, n := range w.names {
+		ADDQ(imm(bytes), w.streams[n])
+	}
+	ADDQ(imm(bytes), w.from)
+	JMP(LabelRef(label))
+	Label(label + "done")
 }
 
-// channels emits the loading of a half's two vectors of a channel array.
+// mem is a pixel's vector v in a stream.
+func (w *sweep) mem(stream string, v int) Mem {
+	return Mem{Base: w.streams[stream], Index: w.at, Scale: 1, Disp: v * w.bytes}
+}
+
+// channels emits the loading of a pass's vectors of a channel array.
 func (w *sweep) channels(field string, v []reg.VecPhysical) {
 	p := Load(w.a.Field(field).Base(), GP64())
-	for i := range v {
-		VMOVUPS(Mem{Base: p, Index: w.half, Scale: 1, Disp: i * gradBytes}, v[i])
+	for i := range w.vectors {
+		VMOVUPS(Mem{Base: p, Index: w.from, Scale: 1, Disp: i * w.bytes}, v[i])
 	}
 }
 
-// keep emits the storing of a half's two vectors of a channel array.
+// keep emits the storing of a pass's vectors of a channel array.
 func (w *sweep) keep(field string, v []reg.VecPhysical) {
 	p := Load(w.a.Field(field).Base(), GP64())
-	for i := range v {
-		VMOVUPS(v[i], Mem{Base: p, Index: w.half, Scale: 1, Disp: i * gradBytes})
+	for i := range w.vectors {
+		VMOVUPS(v[i], Mem{Base: p, Index: w.from, Scale: 1, Disp: i * w.bytes})
 	}
 }
 
 // pair takes two vectors.
-func (w *sweep) pair() []reg.VecPhysical { return w.free.take(2, gradBytes) }
+func (w *sweep) pair() []reg.VecPhysical { return w.free.take(2, w.bytes) }
 
 func (s isa) affine() {
 	for _, add := range []bool{false, true} {
@@ -104,7 +118,7 @@ func (s isa) affine() {
 			name, doc, streams = "affineAdd", "is Affine with Add.", []string{"Dst", "Src", "Add"}
 		}
 		w := newSweep(s, name, "Affine", doc, streams...)
-		c := newClamp(&w.free, gradBytes)
+		c := newClamp(&w.free, w.bytes)
 		c.unless(address(w.a.Field("ReLU6")), "limits")
 		scale, shift, x := w.pair(), w.pair(), w.pair()
 		w.loop(func() {
@@ -149,14 +163,14 @@ func (s isa) affineGrad() {
 		w := newSweep(s, name, "AffineGrad", doc, "Grad", "Src")
 		var c clamp
 		if relu6 {
-			c = newClamp(&w.free, gradBytes)
+			c = newClamp(&w.free, w.bytes)
 		}
 		mean, sum, dot := w.pair(), w.pair(), w.pair()
 		var scale, shift []reg.VecPhysical
 		if relu6 {
 			scale, shift = w.pair(), w.pair()
 		}
-		work := w.free.take(4, gradBytes) // the two vectors share them: there are no more
+		work := w.free.take(4, w.bytes) // the vectors share them: AVX2 has no more
 		x, g, z, mask := work[0], work[1], work[2], work[3]
 		w.loop(func() {
 			w.channels("Mean", mean)
@@ -168,15 +182,12 @@ func (s isa) affineGrad() {
 			}
 		}, func(v int) {
 			VMOVUPS(w.mem("Src", v), x)
-			VMOVUPS(w.mem("Grad", v), g)
-			if relu6 {
-				const less = 0x11 // ordered, quiet
+			if !relu6 {
+				VMOVUPS(w.mem("Grad", v), g)
+			} else {
 				VMOVAPS(scale[v], z)
 				VFMADD213PS(shift[v], x, z)
-				VCMPPS(Imm(less), z, c.zero, mask)
-				VANDPS(mask, g, g)
-				VCMPPS(Imm(less), c.six, z, mask)
-				VANDPS(mask, g, g)
+				s.between(c, z, w.mem("Grad", v), mask, g)
 				VMOVUPS(g, w.mem("Grad", v))
 			}
 			VADDPS(g, sum[v], sum[v])
@@ -187,6 +198,22 @@ func (s isa) affineGrad() {
 			w.keep("Dot", dot)
 		})
 	}
+}
+
+// between emits the loading of src into dst, with 0 for what has z not inside of
+// the limits. mask is free.
+func (s isa) between(c clamp, z reg.VecPhysical, src Mem, mask, dst reg.VecPhysical) {
+	const less = 0x11 // ordered, quiet
+	if s.name == "AVX512" {
+		VCMPPS(Imm(less), z, c.zero, reg.K1)
+		VCMPPS(Imm(less), c.six, z, reg.K1, reg.K1)
+		VMOVUPS_Z(src, reg.K1, dst)
+		return
+	}
+	VCMPPS(Imm(less), z, c.zero, mask)
+	VANDPS(src, mask, dst)
+	VCMPPS(Imm(less), c.six, z, mask)
+	VANDPS(mask, dst, dst)
 }
 
 func (s isa) normGrad() {
@@ -205,12 +232,11 @@ func (s isa) normGrad() {
 }
 
 // pointwiseGrad emits the gradient of a pointwise convolution's weights in tiles
-// of 4 inputs and as many vectors of outputs, with a pixel's products added to
-// all of a tile's sums at once.
+// of so many inputs and vectors of outputs, with a pixel's products added to all
+// of a tile's sums at once.
 func (s isa) pointwiseGrad(nr int) {
 	a := declare(fmt.Sprintf("pointwiseGrad%d%s", nr, s.name), "PointwiseGrad", fmt.Sprintf("is PointwiseGrad for NR = %d.", nr))
-	const rows = 4
-	vectors := map[int]int{8: 1, 16: 2, 24: 3, 32: 2}[nr]
+	shape := s.grads[nr]
 	rowBytes := 4 * nr
 	src, dw := Load(a.Field("Src").Base(), GP64()), Load(a.Field("DW").Base(), GP64())
 	k := Load(a.Field("K"), GP64())
@@ -218,52 +244,72 @@ func (s isa) pointwiseGrad(nr int) {
 	TESTQ(pixels, pixels)
 	JZ(LabelRef("done"))
 	free := s.file()
-	var sums [rows][]reg.VecPhysical
+	sums := make([][]reg.VecPhysical, shape.rows)
 	for r := range sums {
-		sums[r] = free.take(vectors, gradBytes)
+		sums[r] = shape.take(&free)
 	}
-	x, g := free.take(1, gradBytes)[0], free.take(vectors, gradBytes)
+	g, x := shape.take(&free), free.take(1, shape.widths[0])[0]
 	grad, in, n, part := GP64(), GP64(), GP64(), GP64()
 	Label("tile")
 	XORQ(part, part) // bytes into the outputs
 	Label("part")
-	at := func(r, v int) Mem { return Mem{Base: dw, Index: part, Scale: 1, Disp: r*rowBytes + v*gradBytes} }
-	for r := range sums {
-		for v := range sums[r] {
-			VMOVUPS(at(r, v), sums[r][v])
+	each := func(f func(m Mem, sum reg.VecPhysical)) {
+		for r := range sums {
+			for v, at := range shape.offsets() {
+				f(Mem{Base: dw, Index: part, Scale: 1, Disp: r*rowBytes + at}, sums[r][v])
+			}
 		}
 	}
+	each(func(m Mem, sum reg.VecPhysical) { VMOVUPS(m, sum) })
 	MOVQ(src, in)
 	Load(a.Field("Grad").Base(), grad)
 	ADDQ(part, grad)
 	MOVQ(pixels, n)
 	Label("pixel")
-	for v := range g {
-		VMOVUPS(Mem{Base: grad, Disp: v * gradBytes}, g[v])
+	for v, at := range shape.offsets() {
+		VMOVUPS(Mem{Base: grad, Disp: at}, g[v])
 	}
 	for r := range sums {
 		VBROADCASTSS(Mem{Base: in, Disp: 4 * r}, x)
-		for v := range g {
-			VFMADD231PS(g[v], x, sums[r][v])
+		for v, bytes := range shape.widths {
+			VFMADD231PS(g[v], as(x, bytes), sums[r][v])
 		}
 	}
 	ADDQ(imm(pixelBytes), grad)
 	ADDQ(imm(pixelBytes), in)
 	DECQ(n)
 	JNZ(LabelRef("pixel"))
-	for r := range sums {
-		for v := range sums[r] {
-			VMOVUPS(sums[r][v], at(r, v))
-		}
-	}
-	ADDQ(imm(vectors*gradBytes), part)
+	each(func(m Mem, sum reg.VecPhysical) { VMOVUPS(sum, m) })
+	ADDQ(imm(shape.bytes()), part)
 	CMPQ(part, imm(rowBytes))
 	JL(LabelRef("part"))
-	ADDQ(imm(4*rows), src)
-	ADDQ(imm(rows*rowBytes), dw)
-	SUBQ(imm(rows), k)
+	ADDQ(imm(4*shape.rows), src)
+	ADDQ(imm(shape.rows*rowBytes), dw)
+	SUBQ(imm(shape.rows), k)
 	JG(LabelRef("tile"))
 	Label("done")
+	VZEROUPPER()
+	RET()
+}
+
+// vectors emits body for every width of a vector, the widest first, around a loop
+// over the vectors of NR channels. Body gets a prefix for its labels. After it the
+// pointers are moved by a vector.
+func (s isa) vectors(a Component, pointers []reg.Register, body func(label string, bytes int)) {
+	channels := Load(a.Field("NR"), GP64())
+	for _, bytes := range s.widths {
+		label := fmt.Sprintf("x%d", bytes/4)
+		Label(label)
+		CMPQ(channels, imm(bytes/4))
+		JL(LabelRef(label + "done"))
+		body(label, bytes)
+		for _, p := range pointers {
+			ADDQ(imm(bytes), p)
+		}
+		SUBQ(imm(bytes/4), channels)
+		JMP(LabelRef(label))
+		Label(label + "done")
+	}
 	VZEROUPPER()
 	RET()
 }
@@ -277,40 +323,33 @@ func (s isa) depthwiseGrad() {
 		rows[j] = Load(a.Field("Rows").Index(j).Base(), GP64())
 	}
 	grad, dw := Load(a.Field("Grad").Base(), GP64()), Load(a.Field("DW").Base(), GP64())
-	channels := Load(a.Field("NR"), GP64())
 	stride := Load(a.Field("Stride"), GP64())
 	SHLQ(Imm(7), stride)
 	width, g, in := GP64(), GP64(), GP64()
-	free := s.file()
-	sums, x := free.take(9, gradBytes), free.take(1, gradBytes)[0]
-	Label("vector")
-	for t, v := range sums {
-		VMOVUPS(Mem{Base: dw, Disp: t * pixelBytes}, v)
-	}
-	Load(a.Field("Width"), width)
-	MOVQ(grad, g)
-	XORQ(in, in)
-	Label("pixel")
-	VMOVUPS(Mem{Base: g}, x)
-	for j, row := range rows {
-		for i := range 3 {
-			VFMADD231PS(Mem{Base: row, Index: in, Scale: 1, Disp: i * pixelBytes}, x, sums[3*j+i])
+	s.vectors(a, append(rows[:], grad, dw), func(label string, bytes int) {
+		free := s.file()
+		sums, x := free.take(9, bytes), free.take(1, bytes)[0]
+		for t, v := range sums {
+			VMOVUPS(Mem{Base: dw, Disp: t * pixelBytes}, v)
 		}
-	}
-	ADDQ(stride, in)
-	ADDQ(imm(pixelBytes), g)
-	DECQ(width)
-	JNZ(LabelRef("pixel"))
-	for t, v := range sums {
-		VMOVUPS(v, Mem{Base: dw, Disp: t * pixelBytes})
-	}
-	for _, p := range append(rows[:], grad, dw) {
-		ADDQ(imm(gradBytes), p)
-	}
-	SUBQ(imm(gradBytes/4), channels)
-	JG(LabelRef("vector"))
-	VZEROUPPER()
-	RET()
+		Load(a.Field("Width"), width)
+		MOVQ(grad, g)
+		XORQ(in, in)
+		Label(label + "pixel")
+		VMOVUPS(Mem{Base: g}, x)
+		for j, row := range rows {
+			for i := range 3 {
+				VFMADD231PS(Mem{Base: row, Index: in, Scale: 1, Disp: i * pixelBytes}, x, sums[3*j+i])
+			}
+		}
+		ADDQ(stride, in)
+		ADDQ(imm(pixelBytes), g)
+		DECQ(width)
+		JNZ(LabelRef(label + "pixel"))
+		for t, v := range sums {
+			VMOVUPS(v, Mem{Base: dw, Disp: t * pixelBytes})
+		}
+	})
 }
 
 // depthwiseTransposed emits two columns at a time of a vector of channels. The
@@ -323,54 +362,43 @@ func (s isa) depthwiseTransposed() {
 		w[j] = Load(a.Field("W").Index(j).Base(), GP64())
 	}
 	dst := Load(a.Field("Dst").Base(), GP64())
-	channels := Load(a.Field("NR"), GP64())
-	tap := GP64() // bytes from a tap of W to the next
-	MOVQ(channels, tap)
-	SHLQ(Imm(2), tap)
+	tap := Load(a.Field("NR"), GP64())
+	SHLQ(Imm(2), tap) // bytes from a tap of W to the next
 	width, in, out := GP64(), GP64(), GP64()
-	free := s.file()
-	var taps [2][]reg.VecPhysical
-	for j := range taps {
-		taps[j] = free.take(3, gradBytes)
-	}
-	here, next, x := free.take(2, gradBytes), free.take(2, gradBytes), free.take(1, gradBytes)[0]
-	Label("vector")
-	for j := range rows {
-		VMOVUPS(Mem{Base: w[j]}, taps[j][0])
-		VMOVUPS(Mem{Base: w[j], Index: tap, Scale: 1}, taps[j][1])
-		VMOVUPS(Mem{Base: w[j], Index: tap, Scale: 2}, taps[j][2])
-		VMOVUPS(Mem{Base: rows[j]}, next[j])
-	}
-	Load(a.Field("Width"), width)
-	MOVQ(dst, out)
-	XORQ(in, in)
-	Label("pair")
-	for j := range rows {
-		VMOVAPS(next[j], here[j])
-	}
-	VMULPS(here[0], taps[0][1], x)
-	VFMADD231PS(here[1], taps[1][1], x)
-	VMOVUPS(x, Mem{Base: out})
-	DECQ(width)
-	JZ(LabelRef("end"))
-	ADDQ(imm(pixelBytes), in)
-	for j, row := range rows {
-		VMOVUPS(Mem{Base: row, Index: in, Scale: 1}, next[j])
-	}
-	VMULPS(here[0], taps[0][2], x)
-	VFMADD231PS(next[0], taps[0][0], x)
-	VFMADD231PS(here[1], taps[1][2], x)
-	VFMADD231PS(next[1], taps[1][0], x)
-	VMOVUPS(x, Mem{Base: out, Disp: pixelBytes})
-	ADDQ(imm(2*pixelBytes), out)
-	DECQ(width)
-	JNZ(LabelRef("pair"))
-	Label("end")
-	for _, p := range append(append(rows[:], w[:]...), dst) {
-		ADDQ(imm(gradBytes), p)
-	}
-	SUBQ(imm(gradBytes/4), channels)
-	JG(LabelRef("vector"))
-	VZEROUPPER()
-	RET()
+	s.vectors(a, []reg.Register{rows[0], rows[1], w[0], w[1], dst}, func(label string, bytes int) {
+		free := s.file()
+		taps := [2][]reg.VecPhysical{free.take(3, bytes), free.take(3, bytes)}
+		here, next, x := free.take(2, bytes), free.take(2, bytes), free.take(1, bytes)[0]
+		for j := range rows {
+			VMOVUPS(Mem{Base: w[j]}, taps[j][0])
+			VMOVUPS(Mem{Base: w[j], Index: tap, Scale: 1}, taps[j][1])
+			VMOVUPS(Mem{Base: w[j], Index: tap, Scale: 2}, taps[j][2])
+			VMOVUPS(Mem{Base: rows[j]}, next[j])
+		}
+		Load(a.Field("Width"), width)
+		MOVQ(dst, out)
+		XORQ(in, in)
+		Label(label + "pair")
+		for j := range rows {
+			VMOVAPS(next[j], here[j])
+		}
+		VMULPS(here[0], taps[0][1], x)
+		VFMADD231PS(here[1], taps[1][1], x)
+		VMOVUPS(x, Mem{Base: out})
+		DECQ(width)
+		JZ(LabelRef(label + "end"))
+		ADDQ(imm(pixelBytes), in)
+		for j, row := range rows {
+			VMOVUPS(Mem{Base: row, Index: in, Scale: 1}, next[j])
+		}
+		VMULPS(here[0], taps[0][2], x)
+		VFMADD231PS(next[0], taps[0][0], x)
+		VFMADD231PS(here[1], taps[1][2], x)
+		VFMADD231PS(next[1], taps[1][0], x)
+		VMOVUPS(x, Mem{Base: out, Disp: pixelBytes})
+		ADDQ(imm(2*pixelBytes), out)
+		DECQ(width)
+		JNZ(LabelRef(label + "pair"))
+		Label(label + "end")
+	})
 }

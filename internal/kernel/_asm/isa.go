@@ -17,11 +17,43 @@ type isa struct {
 	registers int           // vector registers
 	widths    []int         // of a vector in bytes, for kernels that take any
 	shapes    map[int]shape // by NR
+	grads     map[int]gradShape
 }
 
 // A shape is the tallest tile for an NR: its pixels, and the vectors that hold a
 // pixel's channels.
 type shape struct{ rows, vectors, bytes int }
+
+// A gradShape is the tile of weights for an NR whose gradients are summed up at
+// once: the input channels, a divisor of 32, and the bytes of each of the vectors
+// of output channels. Several tiles side by side make up a row of NR.
+type gradShape struct {
+	rows   int
+	widths []int
+}
+
+// take takes vectors of the shape's widths off the file's front.
+func (g gradShape) take(f *file) []reg.VecPhysical {
+	var v []reg.VecPhysical
+	for _, bytes := range g.widths {
+		v = append(v, f.take(1, bytes)...)
+	}
+	return v
+}
+
+// offsets returns where each vector begins, in bytes.
+func (g gradShape) offsets() []int {
+	at := make([]int, len(g.widths))
+	for i := range at[1:] {
+		at[i+1] = at[i] + g.widths[i]
+	}
+	return at
+}
+
+func (g gradShape) bytes() int {
+	last := len(g.widths) - 1
+	return g.offsets()[last] + g.widths[last]
+}
 
 // The tallest tiles leave registers for a pixel's weights and an input, or for
 // the inputs and one vector of weights.
@@ -31,6 +63,11 @@ var sets = map[string]isa{
 		16: {6, 2, 32},
 		24: {4, 3, 32},
 		32: {3, 4, 32},
+	}, map[int]gradShape{
+		8:  {4, []int{32}},
+		16: {4, []int{32, 32}},
+		24: {4, []int{32, 32, 32}},
+		32: {4, []int{32, 32}},
 	}},
 	// AVX-512 F, and VL for vectors of 32 bytes.
 	"avx512": {"AVX512", 32, []int{64, 32}, map[int]shape{
@@ -38,6 +75,11 @@ var sets = map[string]isa{
 		16: {14, 1, 64},
 		24: {7, 3, 32},
 		32: {14, 2, 64},
+	}, map[int]gradShape{
+		8:  {8, []int{32}},
+		16: {8, []int{64}},
+		24: {8, []int{64, 32}},
+		32: {8, []int{64, 64}},
 	}},
 }
 

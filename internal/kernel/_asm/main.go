@@ -37,16 +37,14 @@ func main() {
 	s.depthwise(2, (*walker).stride2)
 	s.pool()
 	s.peak()
-	if s.name == "AVX2" { // AVX-512's set has these too
-		s.affine()
-		s.moments()
-		s.affineGrad()
-		s.normGrad()
-		for nr := 8; nr <= 32; nr += 8 {
-			s.pointwiseGrad(nr)
-		}
-		s.depthwiseGrad()
-		s.depthwiseTransposed()
+	s.affine()
+	s.moments()
+	s.affineGrad()
+	s.normGrad()
+	for nr := 8; nr <= 32; nr += 8 {
+		s.pointwiseGrad(nr)
 	}
+	s.depthwiseGrad()
+	s.depthwiseTransposed()
 	Generate()
 }
