@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"io"
-	"os"
 	"slices"
 	"strconv"
 
@@ -108,15 +107,7 @@ func Decode(r io.Reader) (*vision.Image, error) {
 
 // DecodeFile reads the photo at path as [Decode] does.
 func DecodeFile(path string) (*vision.Image, error) {
-	data, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	img, err := vision.Decode(data, vision.DecodeOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return img, nil
+	return vision.DecodeFile(path, vision.DecodeOptions{})
 }
 
 // Classify returns the k most probable classes of a photo, the best first.

@@ -8,10 +8,10 @@ import (
 	"io"
 	"maps"
 	"math"
-	"os"
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 	"github.com/mobilenet-go/mobilenet/internal/half"
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -116,7 +116,7 @@ func writeSafetensors(path string, m *model.Model, tensors []namedTensor) error 
 // ReadTensors reads a .safetensors file of any tensors, as float32, and its
 // metadata.
 func ReadTensors(path string) (model.StateDict, map[string]string, error) {
-	data, err := os.ReadFile(path)
+	data, err := boundedfile.Read(path, maxFile)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -2,17 +2,24 @@ package dataset
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
+	"github.com/mobilenet-go/mobilenet/vision"
 )
+
+// maxList is how many bytes a list of images may have. That of ImageNet's 1.3
+// million photos has about 60 MB.
+const maxList = 1 << 30
 
 // A row is a line of a CSV.
 type row struct{ path, label string }
@@ -21,12 +28,11 @@ type row struct{ path, label string }
 // are what classes has, or if that is nothing, the labels in their order. A first
 // line whose path is no image's is a header.
 func openCSV(path string, classes names) (*Set, error) {
-	f, err := os.Open(path)
+	data, err := boundedfile.Read(path, maxList)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	rows, err := readCSV(f)
+	rows, err := readCSV(bytes.NewReader(data))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
@@ -71,7 +77,7 @@ func readCSV(f io.Reader) ([]row, error) {
 			return nil, fmt.Errorf("line %d: want path and label", line)
 		}
 		path, label := strings.TrimSpace(record[0]), strings.TrimSpace(record[1])
-		if first && !isImage(filepath.Base(path)) {
+		if first && !vision.IsImage(path) {
 			continue
 		}
 		if path == "" || label == "" {

@@ -40,15 +40,7 @@ func (s *Set) Image(i int) (*vision.Image, error) {
 		}
 		return img, nil
 	}
-	data, err := os.ReadFile(it.path)
-	if err != nil {
-		return nil, err
-	}
-	img, err := vision.Decode(data, vision.DecodeOptions{})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", it.path, err)
-	}
-	return img, nil
+	return vision.DecodeFile(it.path, vision.DecodeOptions{})
 }
 
 // Counts returns the number of images of each class.

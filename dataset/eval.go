@@ -10,6 +10,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
+	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 // EvalOptions say what the images of OpenEval are measured against.
@@ -88,7 +91,7 @@ func openFlat(dir, truth string, classes names) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	data, err := os.ReadFile(truth)
+	data, err := boundedfile.Read(truth, maxList)
 	if err != nil {
 		return nil, err
 	}
@@ -147,7 +150,7 @@ func parseTruth(data []byte) ([]row, error) {
 // beginning of the line.
 func parseTruthLine(line string) row {
 	for i, c := range line {
-		if strings.ContainsRune(" \t,", c) && isImage(filepath.Base(line[:i])) {
+		if strings.ContainsRune(" \t,", c) && vision.IsImage(line[:i]) {
 			return row{path: line[:i], label: strings.TrimLeft(line[i:], " \t,")}
 		}
 	}

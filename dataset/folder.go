@@ -8,14 +8,9 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/mobilenet-go/mobilenet/vision"
 )
-
-// extensions are those of the formats that vision decodes.
-var extensions = []string{".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
-
-func isImage(name string) bool {
-	return !strings.HasPrefix(name, ".") && slices.Contains(extensions, strings.ToLower(filepath.Ext(name)))
-}
 
 // openFolder opens a folder with a folder per class: torchvision's ImageFolder,
 // with classes and files in the order of their names. known, if not nil, are the
@@ -41,7 +36,7 @@ func openFolder(dir string, known []string) (*Set, error) {
 			return nil, err
 		}
 		if len(files) == 0 && known == nil {
-			return nil, fmt.Errorf("%s: class %q has no images (%s)", dir, e.Name(), strings.Join(extensions, " "))
+			return nil, fmt.Errorf("%s: class %q has no images (%s)", dir, e.Name(), strings.Join(vision.Extensions, " "))
 		}
 		for _, f := range files {
 			s.Items = append(s.Items, Item{Name: f, Label: label, path: f})
@@ -70,7 +65,7 @@ func imagesIn(dir string) ([]string, error) {
 			return err
 		case e.IsDir() && strings.HasPrefix(e.Name(), ".") && path != filepath.Clean(dir):
 			return fs.SkipDir // thumbnails, checkpoints of notebooks
-		case isImage(e.Name()) && !e.IsDir():
+		case vision.IsImage(path) && e.Type()&^fs.ModeSymlink == 0:
 			files = append(files, path)
 		}
 		return nil

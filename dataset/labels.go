@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 )
 
 // What a label file may hold. The largest in use, ImageNet-21k's, has 21,843
@@ -39,17 +39,9 @@ func (e *FormatError) Error() string { return fmt.Sprintf("line %d: %s", e.Line,
 // JSON is told by its first character. Every class from 0 on needs a name, and
 // names are printable. What is wrong with the content is a *[FormatError].
 func ReadLabels(path string) ([]string, error) {
-	f, err := os.Open(path)
+	data, err := boundedfile.Read(path, maxLabelBytes)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxLabelBytes+1))
-	if err != nil {
-		return nil, err
-	}
-	if len(data) > maxLabelBytes {
-		return nil, fmt.Errorf("%s: more than %d bytes are no label file", path, maxLabelBytes)
 	}
 	labels, err := parseLabels(data)
 	if err != nil {

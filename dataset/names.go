@@ -2,11 +2,12 @@ package dataset
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 )
 
 // names are the ways to name a model's classes.
@@ -24,7 +25,7 @@ func readNames(path string, labels []string) (names, error) {
 			if !exists(file) {
 				continue
 			}
-			data, err := os.ReadFile(file)
+			data, err := boundedfile.Read(file, maxLabelBytes)
 			if err != nil {
 				return names{}, err
 			}

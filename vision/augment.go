@@ -11,11 +11,11 @@ import (
 // The zero value changes nothing: the evaluation's resize and centre crop.
 type Augment struct {
 	MinScale float64  // smallest share of the area that a random crop keeps (torchvision's RandomResizedCrop); 0 for none
-	Pad      int      // without random crops: shift by up to so many pixels
+	Pad      int      // without random crops: shift by up to so many pixels, black coming in (RandomCrop with padding)
 	Flip     float64  // probability of a mirror image (RandomHorizontalFlip)
 	Trivial  bool     // one of TrivialAugmentWide's operations
 	Erase    float64  // probability of an erased rectangle (RandomErasing, arXiv 1708.04896)
-	Fill     [3]uint8 // what is shifted in or erased
+	Fill     [3]uint8 // what an erased rectangle becomes
 }
 
 // Apply returns a square image of resolution pixels made from src.
@@ -27,7 +27,7 @@ func (a Augment) Apply(src *Image, p model.Preprocess, resolution int, rng *rand
 	} else {
 		dst = Crop(src, p, resolution)
 		if a.Pad > 0 {
-			dst = a.shift(dst, rng.IntN(2*a.Pad+1)-a.Pad, rng.IntN(2*a.Pad+1)-a.Pad)
+			dst = shift(dst, rng.IntN(2*a.Pad+1)-a.Pad, rng.IntN(2*a.Pad+1)-a.Pad)
 		}
 	}
 	if rng.Float64() < a.Flip {
@@ -78,18 +78,12 @@ func cut(src *Image, x, y, w, h int) *Image {
 	return dst
 }
 
-// shift moves the image by dx and dy pixels.
-func (a Augment) shift(src *Image, dx, dy int) *Image {
+// shift moves the image by dx and dy pixels; what comes in is black.
+func shift(src *Image, dx, dy int) *Image {
 	dst := NewImage(src.W, src.H)
-	for y := range dst.H {
-		for x := range dst.W {
-			p := dst.Pix[(y*dst.W+x)*3:][:3]
-			if sx, sy := x-dx, y-dy; sx >= 0 && sx < src.W && sy >= 0 && sy < src.H {
-				copy(p, src.Pix[(sy*src.W+sx)*3:])
-			} else {
-				copy(p, a.Fill[:])
-			}
-		}
+	from, to := max(0, -dx), min(src.W, src.W-dx)
+	for y := max(0, -dy); y < min(src.H, src.H-dy) && from < to; y++ {
+		copy(dst.Pix[((y+dy)*dst.W+from+dx)*3:], src.Pix[(y*src.W+from)*3:(y*src.W+to)*3])
 	}
 	return dst
 }

@@ -107,18 +107,17 @@ func TestRandomCrop(t *testing.T) {
 	}
 }
 
-// TestShift checks that every pixel goes where it should and the rest is filled.
+// TestShift checks that every pixel goes where it should and the rest is black.
 func TestShift(t *testing.T) {
 	src := NewImage(7, 5)
 	for i := range src.Pix {
 		src.Pix[i] = byte(i + 1)
 	}
-	a := Augment{Fill: [3]uint8{200, 201, 202}}
-	for _, d := range [][2]int{{0, 0}, {2, -1}, {-3, 4}, {7, 0}, {0, -9}} {
-		dst := a.shift(src, d[0], d[1])
+	for _, d := range [][2]int{{0, 0}, {2, -1}, {-3, 4}, {7, 0}, {-8, 1}, {9, -2}, {0, -9}, {0, 6}} {
+		dst := shift(src, d[0], d[1])
 		for y := range 5 {
 			for x := range 7 {
-				want := a.Fill[:]
+				want := []byte{0, 0, 0}
 				if sx, sy := x-d[0], y-d[1]; sx >= 0 && sx < 7 && sy >= 0 && sy < 5 {
 					want = src.Pix[(sy*7+sx)*3:][:3]
 				}

@@ -39,13 +39,9 @@ func run(folder string, resolution int, least time.Duration) error {
 	rng := rand.New(rand.NewPCG(1, 1))
 	x := make([]float32, resolution*resolution*3)
 	photo := func(path string) error {
-		data, err := os.ReadFile(path)
+		img, err := vision.DecodeFile(path, vision.DecodeOptions{})
 		if err != nil {
 			return err
-		}
-		img, err := vision.Decode(data, vision.DecodeOptions{})
-		if err != nil {
-			return fmt.Errorf("%s: %w", path, err)
 		}
 		vision.Normalize(x, augment.Apply(img, p, resolution, rng), p.Mean, p.Std)
 		return nil

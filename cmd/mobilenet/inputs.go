@@ -10,13 +10,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
-)
 
-// extensions are those of the files that a folder is searched for.
-var extensions = []string{".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
 
 // A photoError says why a photo, or a folder of them, can't be read.
 type photoError struct {
@@ -59,7 +58,7 @@ func searchFolder(dir string) (names []string, failures []photoError) {
 		switch {
 		case err != nil:
 			failures = append(failures, photoError{name, withoutPath(err)})
-		case d.Type()&(fs.ModeDir|fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) == 0 && slices.Contains(extensions, strings.ToLower(filepath.Ext(path))):
+		case d.Type()&(fs.ModeDir|fs.ModeNamedPipe|fs.ModeSocket|fs.ModeDevice) == 0 && vision.IsImage(path):
 			names = append(names, name)
 		}
 		return nil
@@ -74,35 +73,19 @@ func isURL(s string) bool {
 	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
 }
 
-// Bounds on the bytes of a photo. A TIFF of 100 megapixels with 16 bits a sample
-// has 600 MB; what cameras and web servers send is far from the second.
-const (
-	maxFile     = 1 << 30
-	maxDownload = 64 << 20
-)
+// maxDownload bounds the bytes of a photo from a web server.
+const maxDownload = 64 << 20
 
 // readPhoto returns the bytes of a photo. The error does not repeat the name.
 func readPhoto(ctx context.Context, name string, stdin io.Reader) ([]byte, error) {
 	switch {
 	case name == "-":
-		return readBounded(stdin, maxFile)
+		return readBounded(stdin, vision.MaxFile)
 	case isURL(name):
 		return download(ctx, name)
 	}
-	// A device might never end. A pipe does: <(command) is one.
-	info, err := os.Stat(name)
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	if info.IsDir() || info.Mode()&(fs.ModeDevice|fs.ModeSocket|fs.ModeIrregular) != 0 {
-		return nil, errors.New("not a file")
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, withoutPath(err)
-	}
-	defer f.Close()
-	return readBounded(f, maxFile)
+	data, err := boundedfile.Read(name, vision.MaxFile)
+	return data, withoutPath(err)
 }
 
 func readBounded(r io.Reader, limit int64) ([]byte, error) {

@@ -60,6 +60,8 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 		return usagef(cmd, "--top %d: want at least 1", f.top)
 	case stdin >= 0 && slices.Contains(args[stdin+1:], "-"):
 		return usagef(cmd, "standard input can be read only once")
+	case f.offline && slices.ContainsFunc(args, isURL):
+		return usagef(cmd, "--offline: %s is not on this machine", args[slices.IndexFunc(args, isURL)])
 	}
 	if err := f.classifierFlags.check(cmd); err != nil {
 		return err
@@ -120,5 +122,5 @@ func (f *predictFlags) decode(ctx context.Context, name string, stdin io.Reader,
 
 // report writes e to standard error.
 func (e photoError) report(stderr io.Writer) {
-	fmt.Fprintf(stderr, "mobilenet: %s: %v\n", e.name, e.err)
+	fmt.Fprintf(stderr, "mobilenet: %s: %v\n", shown(e.name), e.err)
 }

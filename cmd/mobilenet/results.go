@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"io"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -81,13 +84,22 @@ func (r tableResults) add(file string, p []mobilenet.Prediction) error {
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, Align: text.AlignRight}})
 	for _, v := range p {
 		percent := strconv.FormatFloat(100*float64(v.Probability), 'f', 1, 64) + " %"
-		t.AppendRow(table.Row{percent, v.Label})
+		t.AppendRow(table.Row{percent, shown(v.Label)})
 	}
-	_, err := io.WriteString(r.w, file+"\n"+t.Render()+"\n")
+	_, err := io.WriteString(r.w, shown(file)+"\n"+t.Render()+"\n")
 	return err
 }
 
 func (r tableResults) close() error { return nil }
+
+// shown makes a name fit for a terminal: one with control characters is quoted,
+// with escapes as in Go.
+func shown(name string) string {
+	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		return name
+	}
+	return strconv.QuoteToGraphic(name)
+}
 
 // newTable is a table without lines, as all of this program's are.
 func newTable() table.Writer {

@@ -20,6 +20,7 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train"
@@ -245,7 +246,7 @@ func (f *trainFlags) load(cmd *cobra.Command) (err error) {
 	case f.config != "" || f.recipe == "fashion-mnist":
 		text, name := builtin.FashionMNISTConfig, f.recipe
 		if f.config != "" {
-			if text, err = os.ReadFile(f.config); err != nil {
+			if text, err = boundedfile.Read(f.config, maxText); err != nil {
 				return err
 			}
 			name = f.config
@@ -424,9 +425,12 @@ func writeArgs(fs *pflag.FlagSet, path string) error {
 	})
 }
 
+// maxText is how many bytes a config or args.yaml may have.
+const maxText = 1 << 20
+
 // readArgs sets the flags of a run.
 func readArgs(fs *pflag.FlagSet, path string) error {
-	text, err := os.ReadFile(path)
+	text, err := boundedfile.Read(path, maxText)
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
