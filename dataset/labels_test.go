@@ -102,7 +102,7 @@ func TestReadLabelsFromWrongPlaces(t *testing.T) {
 	if err := errors.Join(f.Truncate(maxLabelBytes+1), f.Close()); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ReadLabels(large); err == nil || !strings.Contains(err.Error(), large+": more than 16777216 bytes") {
+	if _, err := ReadLabels(large); err == nil || !strings.Contains(err.Error(), large+": more than the limit of 16 MiB") {
 		t.Errorf("large file: error %v", err)
 	}
 }
