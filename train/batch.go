@@ -33,22 +33,24 @@ type batch struct {
 	items  []int     // of the training set
 	input  []float32 // [n][H][W][3], normalised
 	target []float32 // [n][classes]
-	pixels []*vision.Image
 	err    error
 }
 
 // order is the epoch's batches of indices. What is left over is a batch of its
 // own, or joins the last one when it is a single image.
 func (o *Options) order(epoch int) [][]int {
-	perm := o.rng(forOrder, epoch, 0).Perm(len(o.Train.Items))
+	return o.cut(o.rng(forOrder, epoch, 0).Perm(len(o.Train.Items)))
+}
+
+func (o *Options) cut(items []int) [][]int {
 	var batches [][]int
-	for len(perm) > 0 {
-		n := min(o.Batch, len(perm))
-		if len(perm)-n == 1 {
+	for len(items) > 0 {
+		n := min(o.Batch, len(items))
+		if len(items)-n == 1 {
 			n++
 		}
-		batches = append(batches, perm[:n])
-		perm = perm[n:]
+		batches = append(batches, items[:n])
+		items = items[n:]
 	}
 	return batches
 }
@@ -93,7 +95,7 @@ func (o *Options) prepare(epoch, number int, items []int, levels *[3][256]float3
 	side := c.Resolution * c.Resolution * 3
 	b := &batch{
 		number: number, items: items, input: make([]float32, len(items)*side),
-		target: make([]float32, len(items)*c.Classes), pixels: make([]*vision.Image, len(items)),
+		target: make([]float32, len(items)*c.Classes),
 	}
 	for i, item := range items {
 		img, err := o.Train.Image(item)
@@ -102,7 +104,6 @@ func (o *Options) prepare(epoch, number int, items []int, levels *[3][256]float3
 			return b
 		}
 		img = o.Augment.Apply(img, c.Preprocess, c.Resolution, o.rng(forImage, epoch, item))
-		b.pixels[i] = img
 		normalize(b.input[i*side:][:side], img.Pix, levels)
 		oneHot(b.target[i*c.Classes:][:c.Classes], o.Train.Items[item].Label, o.LabelSmoothing)
 	}
@@ -182,9 +183,14 @@ func beta(rng *rand.Rand, alpha float64) float64 {
 
 // tiles are the first images of a batch as the network gets them.
 func (o *Options) tiles(b *batch) []report.Tile {
+	c := &o.Model.Config
 	var tiles []report.Tile
-	for i, img := range b.pixels[:min(16, len(b.pixels))] {
-		tiles = append(tiles, report.Tile{Image: picture(img), Caption: o.Train.Classes[o.Train.Items[b.items[i]].Label]})
+	for i, item := range b.items[:min(16, len(b.items))] {
+		img := vision.NewImage(c.Resolution, c.Resolution)
+		for p, v := range b.input[i*len(img.Pix):][:len(img.Pix)] {
+			img.Pix[p] = uint8(255*(v*c.Preprocess.Std[p%3]+c.Preprocess.Mean[p%3]) + 0.5)
+		}
+		tiles = append(tiles, report.Tile{Image: picture(img), Caption: o.Train.Classes[o.Train.Items[item].Label]})
 	}
 	return tiles
 }

@@ -16,7 +16,7 @@ type Cost struct {
 // they took: forward, backward and update. It changes o.Model.
 func Measure(o Options, steps int) (*Cost, error) {
 	t, err := newTrainer(Options{
-		Model: o.Model, Batch: o.Batch, Threads: o.Threads, Freeze: max(0, o.Freeze), FixNorm: o.FixNorm,
+		Model: o.Model, Batch: o.Batch, Threads: o.Threads, Freeze: o.Freeze, FixNorm: o.FixNorm,
 		Optimizer: o.Optimizer, Momentum: o.Momentum, WeightDecay: o.WeightDecay, Clip: o.Clip, EMA: o.EMA,
 	})
 	if err != nil {

@@ -12,6 +12,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
+	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 // A Result is what a training ended with.
@@ -45,6 +46,9 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer t.close()
+	if err := t.freeze(ctx); err != nil {
+		return nil, err
+	}
 	for epoch := t.done() + 1; epoch <= o.Epochs && !t.exhausted(); epoch++ {
 		if err := t.epoch(ctx, epoch); err != nil {
 			return nil, err
@@ -61,8 +65,9 @@ type trainer struct {
 	average   *average // nil without EMA
 	validator *validator
 	history   []report.Epoch
-	best      int // epoch, from 1; 0 before the first
-	features  []float32
+	best      int            // epoch, from 1; 0 before the first
+	features  []float32      // of a frozen backbone
+	known     []float32      // of fewer frozen modules: see activations
 	events    *report.Events // nil before the first epoch ends
 }
 
@@ -91,13 +96,20 @@ func newTrainer(o Options) (*trainer, error) {
 			return nil, err
 		}
 	}
-	if o.Freeze == FreezeBackbone {
-		if t.features, err = features(o.Model, o.Train, o.Threads); err != nil {
-			return nil, err
-		}
-	}
 	t.validator, err = newValidator(o)
 	return t, err
+}
+
+// freeze computes what is known of the images for all epochs.
+func (t *trainer) freeze(ctx context.Context) (err error) {
+	switch {
+	case t.Freeze == FreezeBackbone:
+		t.Augment, t.Mixup, t.CutMix = vision.Augment{}, 0, 0
+		t.features, err = features(t.Model, t.Train, t.Threads)
+	case t.unchanged() && t.network.knowable(len(t.Train.Items)):
+		t.known, err = t.activations(ctx)
+	}
+	return err
 }
 
 // epsilon is PyTorch's for AdamW, and for RMSprop that of the paper's training
@@ -179,7 +191,12 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 
 // batches calls f with every batch of the epoch, in order.
 func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(*batch) error) error {
-	if t.features != nil {
+	if epoch == 1 {
+		if err := t.sheet(order[0]); err != nil {
+			return err
+		}
+	}
+	if t.features != nil || t.known != nil {
 		for i, items := range order {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -194,11 +211,6 @@ func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(
 		if b.err != nil {
 			return b.err
 		}
-		if epoch == 1 && b.number == 0 {
-			if err := report.WriteSheet(filepath.Join(t.RunDir, "train_batch.jpg"), t.tiles(b)); err != nil {
-				return err
-			}
-		}
 		if err := f(b); err != nil {
 			return err
 		}
@@ -206,7 +218,16 @@ func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(
 	return ctx.Err()
 }
 
-// targets is a batch whose features are known.
+// sheet writes the picture of the first batch.
+func (t *trainer) sheet(items []int) error {
+	b := t.prepare(1, 0, items, t.Model.Config.Preprocess.Levels())
+	if b.err != nil {
+		return b.err
+	}
+	return report.WriteSheet(filepath.Join(t.RunDir, "train_batch.jpg"), t.tiles(b))
+}
+
+// targets is a batch of images that are known.
 func (t *trainer) targets(number int, items []int) *batch {
 	classes := t.Model.Config.Classes
 	b := &batch{number: number, items: items, target: make([]float32, len(items)*classes)}
@@ -224,9 +245,15 @@ func (t *trainer) step(epoch int, b *batch, lr float64) (loss float64, hits int,
 	n, c := t.network, t.Model.Config
 	mask := dropout(t.rng(forDropout, epoch, b.number), len(b.items)*n.head.In, c.Dropout)
 	var logits []float32
-	if t.features != nil {
+	switch {
+	case t.features != nil:
 		logits = n.head.run(t.features, b.items, mask)
-	} else if logits, err = n.forward(b.input, len(b.items), mask); err != nil {
+	case t.known != nil:
+		logits, err = n.forwardKnown(t.known, b.items, mask)
+	default:
+		logits, err = n.forward(b.input, len(b.items), mask)
+	}
+	if err != nil {
 		return 0, 0, err
 	}
 	grad := make([]float32, len(logits))

@@ -158,6 +158,37 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
+// TestKnown checks that keeping what frozen modules put out changes no bit.
+func TestKnown(t *testing.T) {
+	train, val := photos(t, 8)
+	run := func(keep bool) []byte {
+		o := options(t, train, val)
+		o.Freeze, o.Mixup, o.CutMix, o.Augment = 3, 0, 0, vision.Augment{}
+		if err := o.complete(); err != nil {
+			t.Fatal(err)
+		}
+		tr, err := newTrainer(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer tr.close()
+		if keep {
+			if err := tr.freeze(t.Context()); err != nil || tr.known == nil {
+				t.Fatalf("nothing is kept (error %v)", err)
+			}
+		}
+		for epoch := range o.Epochs {
+			if err := tr.epoch(t.Context(), epoch+1); err != nil {
+				t.Fatal(err)
+			}
+		}
+		return last(t, o)
+	}
+	if !bytes.Equal(run(true), run(false)) {
+		t.Error("the weights differ")
+	}
+}
+
 // TestBad checks the ends of trainings that can't go on.
 func TestBad(t *testing.T) {
 	train, val := photos(t, 4)

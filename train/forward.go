@@ -10,7 +10,15 @@ import (
 // mask multiplies the classifier's input, [images][features]; nil for none.
 func (n *network) forward(input []float32, images int, mask []float32) ([]float32, error) {
 	n.images, n.input = images, input
-	for _, l := range n.layers {
+	if err := n.forwardLayers(n.layers); err != nil {
+		return nil, err
+	}
+	n.pool()
+	return n.head.forward(images, mask), nil
+}
+
+func (n *network) forwardLayers(layers []*layer) error {
+	for _, l := range layers {
 		l.pack(n.threads)
 		l.norm.reset()
 		clear(l.seen[:])
@@ -18,11 +26,10 @@ func (n *network) forward(input []float32, images int, mask []float32) ([]float3
 			l.gram.reset()
 		}
 		if err := n.forwardLayer(l); err != nil {
-			return nil, fmt.Errorf("layer %w", err)
+			return fmt.Errorf("layer %w", err)
 		}
 	}
-	n.pool()
-	return n.head.forward(images, mask), nil
+	return nil
 }
 
 func (n *network) forwardLayer(l *layer) error {

@@ -78,7 +78,7 @@ The recipes set what no flag sets:
 	fs.Float64Var(&f.o.Warmup, "warmup", 0, "epochs in which the learning rate rises")
 	fs.Float64Var(&f.o.LabelSmoothing, "label-smoothing", 0, "share of the target that goes to all classes")
 	fs.Float64Var(&f.o.WeightDecay, "weight-decay", 0, "not on normalisation and bias")
-	fs.StringVar(&f.freeze, "freeze", "none", "what stays as it is: none, backbone, or so many of the first features modules")
+	fs.StringVar(&f.freeze, "freeze", "none", "what stays as it is: none, backbone (all but the classifier, and no augmentation), or so many of the first features modules")
 	fs.BoolVar(&f.o.FixNorm, "fix-norm", false, "batch normalisation with the averages of the model; true in the recipe finetune")
 	fs.Float64Var(&f.o.EMA, "ema", 0, "decay of averaged weights, such as 0.999; 0 for none")
 	fs.StringVar(&f.augment, "augment", "basic", "none, basic (random crop and flip) or trivial (TrivialAugmentWide too)")
@@ -219,6 +219,14 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 	case "none":
 	case "backbone":
 		o.Freeze = train.FreezeBackbone
+		for _, name := range []string{"scale", "pad", "erase", "mixup", "cutmix"} {
+			if given(name) {
+				return usagef(cmd, "--%s changes the photos from epoch to epoch; --freeze backbone looks at each once", name)
+			}
+		}
+		if given("augment") && f.augment != "none" {
+			return usagef(cmd, "--augment %s changes the photos from epoch to epoch; --freeze backbone looks at each once", f.augment)
+		}
 	default:
 		n, err := strconv.Atoi(f.freeze)
 		if err != nil || n < 0 {
@@ -322,7 +330,11 @@ func (f *trainFlags) describe(w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	steps := (len(f.o.Train.Items) + f.o.Batch - 1) / f.o.Batch * f.o.Epochs
+	images := len(f.o.Train.Items) * f.o.Epochs
+	if o.Freeze == train.FreezeBackbone { // looks at each once
+		images = len(f.o.Train.Items)
+	}
+	steps := (images + o.Batch - 1) / o.Batch
 	fmt.Fprintf(w, "network: width %v, %d x %d, %d classes\n", c.Width, c.Resolution, c.Resolution, c.Classes)
 	fmt.Fprintf(w, "training: %d epochs in batches of %d, %s %v, %s\n", f.o.Epochs, f.o.Batch, f.o.Optimizer, f.o.LR, f.o.Schedule)
 	fmt.Fprintf(w, "memory: about %d MB; time: about %v and validation\n", cost.Bytes>>20, (time.Duration(steps) * cost.Steps[0]).Round(time.Second))

@@ -1,0 +1,66 @@
+package train
+
+import "context"
+
+// What frozen modules make of an image is computed once and kept, where the image
+// is the same in every epoch. A frozen backbone leaves features (see features); of
+// fewer modules, the activation of the last one is kept.
+
+// maxKnown bounds the bytes that are kept. Beyond it frozen modules are computed
+// in every step, with the same results.
+const maxKnown = 2 << 30
+
+// knowable reports whether what the frozen modules put out can be kept, for
+// images that are not augmented.
+func (n *network) knowable(images int) bool {
+	if n.frozen == 0 || n.frozen == len(n.layers) {
+		return false
+	}
+	end := n.layers[n.frozen-1]
+	return end.ends && !n.layers[n.frozen].Depthwise() && images*end.imageSize()*4 <= maxKnown
+}
+
+// unchanged reports whether every epoch has the same images.
+func (o *Options) unchanged() bool {
+	a := o.Augment
+	return a.MinScale == 0 && a.Pad == 0 && a.Flip == 0 && !a.Trivial && a.Erase == 0 && o.Mixup == 0 && o.CutMix == 0
+}
+
+// activations computes what the frozen modules put out for every training image.
+func (t *trainer) activations(ctx context.Context) ([]float32, error) {
+	n := t.network
+	end := n.layers[n.frozen-1]
+	var all []int
+	for i := range t.Train.Items {
+		all = append(all, i)
+	}
+	known := make([]float32, 0, len(all)*end.imageSize())
+	for b := range t.loader(ctx, 0, t.cut(all)) {
+		if b.err != nil {
+			return nil, b.err
+		}
+		n.images, n.input = len(b.items), b.input
+		if err := n.forwardLayers(n.layers[:n.frozen]); err != nil {
+			return nil, err
+		}
+		known = append(known, end.x...)
+		n.release()
+	}
+	return known, ctx.Err()
+}
+
+// forwardKnown is forward for the given images of what activations returned.
+func (n *network) forwardKnown(known []float32, items []int, mask []float32) ([]float32, error) {
+	n.images = len(items)
+	end := n.layers[n.frozen-1]
+	size := end.imageSize()
+	end.x = n.buffers.take(len(items) * size)
+	for i, item := range items {
+		copy(end.x[i*size:][:size], known[item*size:])
+	}
+	if err := n.forwardLayers(n.layers[n.frozen:]); err != nil {
+		return nil, err
+	}
+	n.pool()
+	return n.head.forward(len(items), mask), nil
+}
