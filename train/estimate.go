@@ -8,7 +8,7 @@ import (
 // A Cost is what training steps take.
 type Cost struct {
 	Steps []time.Duration // sorted
-	Bytes int64           // of a batch's activations and gradients
+	Bytes int64           // of a batch's activations and gradients, and what is kept of frozen modules
 	CPU   string          // instruction set of the kernels
 }
 
@@ -49,6 +49,9 @@ func Measure(o Options, steps int) (*Cost, error) {
 	slices.Sort(cost.Steps)
 	for _, s := range n.buffers.free {
 		cost.Bytes += int64(cap(s)) * 4
+	}
+	if o.Train != nil && o.unchanged() {
+		cost.Bytes += n.knownBytes(len(o.Train.Items))
 	}
 	return cost, nil
 }

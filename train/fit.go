@@ -106,7 +106,7 @@ func (t *trainer) freeze(ctx context.Context) (err error) {
 	case t.Freeze == FreezeBackbone:
 		t.Augment, t.Mixup, t.CutMix = vision.Augment{}, 0, 0
 		t.features, err = features(t.Model, t.Train, t.Threads)
-	case t.unchanged() && t.network.knowable(len(t.Train.Items)):
+	case t.unchanged() && t.network.knownBytes(len(t.Train.Items)) > 0:
 		t.known, err = t.activations(ctx)
 	}
 	return err

@@ -10,14 +10,18 @@ import "context"
 // in every step, with the same results.
 const maxKnown = 2 << 30
 
-// knowable reports whether what the frozen modules put out can be kept, for
-// images that are not augmented.
-func (n *network) knowable(images int) bool {
+// knownBytes is what keeping the frozen modules' output of images that are not
+// augmented takes; 0 where it is not kept.
+func (n *network) knownBytes(images int) int64 {
 	if n.frozen == 0 || n.frozen == len(n.layers) {
-		return false
+		return 0
 	}
 	end := n.layers[n.frozen-1]
-	return end.ends && !n.layers[n.frozen].Depthwise() && images*end.imageSize()*4 <= maxKnown
+	bytes := int64(images) * int64(end.imageSize()) * 4
+	if !end.ends || n.layers[n.frozen].Depthwise() || bytes > maxKnown {
+		return 0
+	}
+	return bytes
 }
 
 // unchanged reports whether every epoch has the same images.
