@@ -32,7 +32,7 @@ type Options struct {
 	Gamma          float64 // of the exponential schedule, per epoch
 	Warmup         float64 // epochs
 	LabelSmoothing float64
-	Freeze         int     // so many of the first features.* modules, or FreezeBackbone
+	Freeze         int     // so many of the first features.* modules, or FreezeBackbone, which turns augmentation off: features are computed once
 	FixNorm        bool    // normalise with the running averages that the model came with: batches of few photos have no statistics to speak of
 	EMA            float64 // decay per step of averaged weights, which are then validated and kept; 0 for none
 	Augment        vision.Augment
@@ -83,7 +83,7 @@ func Torchvision() Options {
 // 40x40; docs/fashion-mnist.md is the model card.
 func FashionMNIST() Options {
 	return Options{
-		Epochs: 26, Batch: 128, LR: 0.1, Optimizer: SGD, Momentum: 0.9, WeightDecay: 5e-4,
+		Epochs: 27, Batch: 128, LR: 0.1, Optimizer: SGD, Momentum: 0.9, WeightDecay: 5e-4,
 		Schedule: Cosine, Warmup: 0.5, LabelSmoothing: 0.05, EMA: 0.999,
 		Augment: vision.Augment{Pad: 3, Flip: 0.5, Erase: 0.1},
 	}
