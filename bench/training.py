@@ -24,10 +24,10 @@ class Missing(Exception):
     """A side that can't be measured here, and why."""
 
 
-def output(command):
+def output(command, **environment):
     """Returns the object that a command prints as JSON."""
     try:
-        out = subprocess.run(command, capture_output=True, text=True)
+        out = subprocess.run(command, env=dict(os.environ, **environment), capture_output=True, text=True)
     except OSError as e:
         raise Missing(e)
     if out.returncode != 0:
@@ -90,22 +90,36 @@ def pick(measured, f):
     return measured if isinstance(measured, str) else [f(m) for m in measured]
 
 
-def step(tools, torch, rounds, runs):
+def step(tools, torch, rounds, runs, work):
     """A whole training step at width 1.0 and 224x224: forward, backward, optimiser."""
     shape = ["--batch", "16", "--threads", "2", "--runs", str(runs)]
-    eager, last = "PyTorch " + torch, "PyTorch %s, channels_last" % torch
-    got = alternate(rounds, {
-        "ours": lambda: output([tools.mobilenet, "bench", "--train", "--format", "json"] + shape),
-        eager: lambda: output(torch_script("torchstep.py", *shape)),
-        last: lambda: output(torch_script("torchstep.py", "--channels-last", *shape)),
-    })
+    sides = {"ours": lambda: output([tools.mobilenet, "bench", "--train", "--format", "json"] + shape)}
+    for layout, flags in (("", []), (", channels_last", ["--channels-last"])):
+        sides["PyTorch " + torch + layout] = lambda flags=flags: output(torch_script("torchstep.py", *flags, *shape))
+        sides["libtorch" + layout] = libtorch(tools.libtorch, os.path.join(work, "module%s.pt" % layout), flags, runs)
+    got = alternate(rounds, sides)
     took = Row("training step, batch 16, 2 threads", "ms/image", "<= 0.40", "<= 0.25")
     peak = Row("its peak memory", "MB", "<= 0.50", "<= 0.35", digits=0)
     rows = []
     for row, f in ((took, lambda r: r["min_ms"] / 16), (peak, lambda r: r["peak_rss_bytes"] / MB)):
-        for peer in (eager, last):
-            rows.append(row.cells(peer, pick(got["ours"], f), pick(got[peer], f)))
+        for peer in sides:
+            if peer != "ours" and (row is took or peer.startswith("PyTorch")):
+                name = peer if isinstance(got[peer], str) else peer.replace("libtorch", got[peer][0]["version"])
+                rows.append(row.cells(name, pick(got["ours"], f), pick(got[peer], f)))
     return rows
+
+
+def libtorch(folder, module, flags, runs):
+    """Returns what measures libtorch, from DJL's archives in folder, on two threads."""
+    def measure():
+        if not os.path.isdir(folder):
+            raise Missing("no Java or no Maven")
+        if not os.path.exists(module):
+            process(torch_script("torchmodule.py", *flags, module))
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libtorch", "Step.java")
+        return output(["java", "-cp", os.path.join(folder, "*"), source, module, "16", str(runs)],
+                      OMP_NUM_THREADS="2", DJL_CACHE_DIR=folder, DJL_OFFLINE="true")
+    return measure
 
 
 def pipeline(tools, torch, rounds, folder):
@@ -164,6 +178,7 @@ def main():
     p.add_argument("--mobilenet", required=True, help="the binary to measure")
     p.add_argument("--newmodel", required=True, help="the binary of bench/newmodel")
     p.add_argument("--augment", required=True, help="the binary of bench/augment")
+    p.add_argument("--libtorch", default="", help="folder of DJL's archives with a current libtorch")
     p.add_argument("--photos", default="", help="folder of photos to use instead of made-up ones")
     p.add_argument("--only", choices=("step", "data", "head"), help="one part alone")
     p.add_argument("--quick", action="store_true", help="fewer rounds, for a first look")
@@ -181,7 +196,7 @@ def main():
         flat, tree = prepare(a.photos, work)
         kilobytes = statistics.mean(os.path.getsize(os.path.join(flat, f)) for f in os.listdir(flat)) / 1000
         parts = {
-            "step": lambda: step(a, torch, rounds, runs),
+            "step": lambda: step(a, torch, rounds, runs, work),
             "data": lambda: pipeline(a, torch, rounds, flat),
             "head": lambda: head(a, torch, rounds, tree, work),
         }
