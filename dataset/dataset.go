@@ -112,7 +112,10 @@ func Open(path string, o Options) (train, val *Set, err error) {
 		return divide(train, o)
 	}
 	if hasIDX(path) {
-		return openMNIST(path)
+		if train, val, err = openMNIST(path); err != nil || val != nil {
+			return train, val, err
+		}
+		return divide(train, o)
 	}
 	if both := filepath.Join(path, "train.csv"); exists(both) {
 		if train, err = openCSV(both, names{}); err != nil {

@@ -8,7 +8,8 @@ import (
 // A Cost is what training steps take.
 type Cost struct {
 	Steps []time.Duration // sorted
-	Bytes int64           // of a batch's activations and gradients, and what is kept of frozen modules
+	Bytes int64           // of a batch's activations and gradients
+	Kept  int64           // bytes of what frozen modules make of o.Train, where that is kept
 	CPU   string          // instruction set of the kernels
 }
 
@@ -51,7 +52,7 @@ func Measure(o Options, steps int) (*Cost, error) {
 		cost.Bytes += int64(cap(s)) * 4
 	}
 	if o.Train != nil && o.unchanged() {
-		cost.Bytes += n.knownBytes(len(o.Train.Items))
+		cost.Kept = n.knownBytes(len(o.Train.Items))
 	}
 	return cost, nil
 }

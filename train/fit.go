@@ -183,7 +183,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 	}
 	e.Seconds = time.Since(began).Seconds()
 	t.history = append(t.history, e)
-	if t.better(e) {
+	if t.best == 0 || e.Better(t.history[t.best-1]) {
 		t.best = epoch
 	}
 	return t.save()
@@ -290,16 +290,6 @@ func argmax(v []float32) int {
 		}
 	}
 	return best
-}
-
-// better reports whether e is the best epoch so far: by accuracy, then by loss;
-// without validation the last one is.
-func (t *trainer) better(e report.Epoch) bool {
-	if t.best == 0 || math.IsNaN(e.ValAcc1) {
-		return true
-	}
-	b := t.history[t.best-1]
-	return e.ValAcc1 > b.ValAcc1 || e.ValAcc1 == b.ValAcc1 && e.ValLoss < b.ValLoss
 }
 
 // finish writes what stands at the end of a run.

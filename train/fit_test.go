@@ -7,8 +7,10 @@ import (
 	"image"
 	"image/color"
 	"image/png"
+	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -128,8 +130,7 @@ func TestResume(t *testing.T) {
 				t.Fatal(err)
 			}
 			cancel()
-			_, err := os.Stat(filepath.Join(parts.RunDir, StateFile))
-			parts.Resume = err == nil
+			parts.Resume = true
 			parts.Model = options(t, train, val).Model // a new process
 		}
 		parts.Progress = nil
@@ -138,6 +139,31 @@ func TestResume(t *testing.T) {
 		}
 		if !bytes.Equal(last(t, whole), last(t, parts)) {
 			t.Errorf("%s: the weights differ", rule)
+		}
+	}
+}
+
+// TestResumeChangedData checks that a run does not go on with other images.
+func TestResumeChangedData(t *testing.T) {
+	train, val := photos(t, 9)
+	o := options(t, train, val)
+	o.Epochs, o.Warmup = 1, 0
+	if _, err := Fit(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	o.Resume = true
+	classes := slices.Clone(train.Classes)
+	slices.Reverse(classes)
+	items := slices.Clone(train.Items)
+	items[0].Label = 1 - items[0].Label
+	for name, set := range map[string]*dataset.Set{
+		"classes": {Classes: classes, Items: train.Items},
+		"images":  {Classes: train.Classes, Items: train.Items[1:]},
+		"labels":  {Classes: train.Classes, Items: items},
+	} {
+		o.Train = set
+		if _, err := Fit(t.Context(), o); err == nil || !strings.Contains(err.Error(), "the data is not what the run began with") {
+			t.Errorf("%s changed: error %v", name, err)
 		}
 	}
 }
@@ -198,8 +224,10 @@ func TestBad(t *testing.T) {
 	}{
 		"diverges":      {func(o *Options) { o.LR, o.Clip, o.Warmup = 1e30, 0, 0 }, "epoch 1"},
 		"classes":       {func(o *Options) { o.Model.Config.Classes = 7 }, "3 classes, the model 7"},
-		"no state":      {func(o *Options) { o.Resume = true }, "resume"},
-		"epochs":        {func(o *Options) { o.Epochs = 0 }, "0 epochs"},
+		"one class":     {func(o *Options) { o.Train = &dataset.Set{Classes: []string{"red"}} }, `one class, "red"`},
+		"bad state":     {func(o *Options) { o.Resume = true; breakState(t, o) }, "state.safetensors"},
+		"epochs":        {func(o *Options) { o.Epochs = 0 }, "epochs 0"},
+		"not a number":  {func(o *Options) { o.Momentum, o.Clip = math.NaN(), math.Inf(1) }, "momentum NaN: want 0 to less than 1; clip +Inf: want 0 or more"},
 		"unknown rule":  {func(o *Options) { o.Optimizer = "adam" }, `"adam"`},
 		"freeze":        {func(o *Options) { o.Freeze = 99 }, "freeze 99"},
 		"broken image":  {func(o *Options) { breakImage(t, o) }, "broken.png"},
@@ -212,6 +240,12 @@ func TestBad(t *testing.T) {
 		if _, err := Fit(t.Context(), o); err == nil || !strings.Contains(err.Error(), test.err) {
 			t.Errorf("%s: error %v, want %q", name, err, test.err)
 		}
+	}
+}
+
+func breakState(t *testing.T, o *Options) {
+	if err := os.WriteFile(filepath.Join(o.RunDir, StateFile), []byte("x"), 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 

@@ -3,7 +3,10 @@ package train
 import (
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
+	"slices"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -20,7 +23,7 @@ type Options struct {
 	Train  *dataset.Set
 	Val    *dataset.Set // may be nil
 	RunDir string       // where results go
-	Resume bool         // go on with the run in RunDir
+	Resume bool         // go on with the run in RunDir, from its last whole epoch
 
 	Epochs         int
 	Batch          int // images
@@ -89,8 +92,9 @@ func FashionMNIST() Options {
 	}
 }
 
+// complete fills in defaults and reports what can't be trained with.
 func (o *Options) complete() error {
-	if o.Threads <= 0 {
+	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
 	if o.Gamma == 0 {
@@ -99,26 +103,64 @@ func (o *Options) complete() error {
 	if o.Model == nil || o.Train == nil {
 		return errors.New("training needs a model and images")
 	}
-	if n := len(o.Train.Classes); n != o.Model.Config.Classes {
+	switch n := len(o.Train.Classes); {
+	case n == 1:
+		return fmt.Errorf("the images are all of one class, %q: want at least 2", o.Train.Classes[0])
+	case n != o.Model.Config.Classes:
 		return fmt.Errorf("the data has %d classes, the model %d", n, o.Model.Config.Classes)
+	case len(o.Train.Items) < 2:
+		return fmt.Errorf("%d training images: want at least 2", len(o.Train.Items))
 	}
-	var errs []error
+	return o.Validate()
+}
+
+// Validate returns an error that names all settings that make no sense, as the
+// flags of mobilenet train are named. Those of the model are looked at if there
+// is one.
+func (o *Options) Validate() error {
+	var wrong []string
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
-			errs = append(errs, fmt.Errorf(format, args...))
+			wrong = append(wrong, fmt.Sprintf(format, args...))
 		}
 	}
-	check(len(o.Train.Items) >= 2, "%d training images: want at least 2", len(o.Train.Items))
-	check(o.Epochs > 0, "%d epochs: want at least 1", o.Epochs)
-	check(o.Batch > 1, "batches of %d: want at least 2 images", o.Batch)
-	check(o.LR > 0, "learning rate %v: want more than 0", o.LR)
-	check(o.Warmup >= 0 && o.Warmup < float64(o.Epochs), "%v epochs of warm-up: want 0 to less than %d", o.Warmup, o.Epochs)
-	check(o.LabelSmoothing >= 0 && o.LabelSmoothing < 1, "label smoothing %v: want 0 to less than 1", o.LabelSmoothing)
-	check(o.EMA >= 0 && o.EMA < 1, "EMA %v: want 0 to less than 1", o.EMA)
-	check(o.Mixup >= 0 && o.CutMix >= 0, "mixup %v, cutmix %v: want 0 or more", o.Mixup, o.CutMix)
-	check(o.Freeze >= FreezeBackbone, "freeze %d: want 0 or more", o.Freeze)
-	if err := o.Schedule.validate(); err != nil {
-		errs = append(errs, err)
+	check(o.Epochs > 0, "epochs %d: want at least 1", o.Epochs)
+	check(o.Batch > 1, "batch %d: want at least 2 images", o.Batch)
+	check(o.LR > 0 && o.LR <= math.MaxFloat64, "lr %v: want more than 0", o.LR)
+	check(o.Gamma > 0 && o.Gamma <= 1, "gamma %v: want more than 0, at most 1", o.Gamma)
+	check(o.Epochs <= 0 || o.Warmup >= 0 && o.Warmup < float64(o.Epochs), "warmup %v: want 0 to less than %d epochs", o.Warmup, o.Epochs)
+	a := &o.Augment
+	for _, v := range []struct {
+		name  string
+		value float64
+	}{{"momentum", o.Momentum}, {"label-smoothing", o.LabelSmoothing}, {"ema", o.EMA}} {
+		check(v.value >= 0 && v.value < 1, "%s %v: want 0 to less than 1", v.name, v.value)
 	}
-	return errors.Join(errs...)
+	for _, v := range []struct {
+		name  string
+		value float64
+	}{{"scale", a.MinScale}, {"flip", a.Flip}, {"erase", a.Erase}} {
+		check(v.value >= 0 && v.value <= 1, "%s %v: want 0 to 1", v.name, v.value)
+	}
+	for _, v := range []struct {
+		name  string
+		value float64
+	}{
+		{"weight-decay", o.WeightDecay}, {"mixup", o.Mixup}, {"cutmix", o.CutMix}, {"clip", o.Clip},
+		{"pad", float64(a.Pad)}, {"patience", float64(o.Patience)}, {"threads", float64(o.Threads)},
+	} {
+		check(v.value >= 0 && v.value <= math.MaxInt32, "%s %v: want 0 or more", v.name, v.value)
+	}
+	check(o.Freeze >= FreezeBackbone, "freeze %d: want 0 or more", o.Freeze)
+	if o.Model != nil {
+		c := o.Model.Config
+		modules := len(c.Network().Blocks) + 2
+		check(o.Freeze <= modules, "freeze %d: the network has %d features modules", o.Freeze, modules)
+		check(a.Pad < c.Resolution, "pad %d: want less than the %d pixels of the input", a.Pad, c.Resolution)
+	}
+	check(slices.Contains(schedules, o.Schedule), "schedule %q: want one of %q", o.Schedule, schedules)
+	if len(wrong) > 0 {
+		return errors.New(strings.Join(wrong, "; "))
+	}
+	return nil
 }

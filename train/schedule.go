@@ -1,9 +1,6 @@
 package train
 
-import (
-	"fmt"
-	"math"
-)
+import "math"
 
 // A Schedule names how the learning rate goes down after warm-up.
 type Schedule string
@@ -16,13 +13,7 @@ const (
 	Exponential Schedule = "exponential"
 )
 
-func (s Schedule) validate() error {
-	switch s {
-	case Cosine, Step, Exponential:
-		return nil
-	}
-	return fmt.Errorf("schedule %q: want %s, %s or %s", s, Cosine, Step, Exponential)
-}
+var schedules = []Schedule{Cosine, Step, Exponential}
 
 // rate is the learning rate at a point of the training, in epochs from its
 // beginning: rising in a line over the warm-up.

@@ -2,13 +2,19 @@ package train
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/gob"
+	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
 )
@@ -41,6 +47,7 @@ func (t *trainer) save() error {
 		"best":    strconv.Itoa(t.best),
 		"steps":   strconv.Itoa(t.optimizer.steps),
 		"seed":    strconv.FormatUint(t.Seed, 10),
+		"data":    t.fingerprint(),
 	}
 	if err := checkpoint.WriteTensors(filepath.Join(t.RunDir, StateFile), dict, meta); err != nil {
 		return err
@@ -98,12 +105,41 @@ func (t *trainer) scalars() (err error) {
 	return nil
 }
 
-// load restores the state of a run.
+// fingerprint tells apart data of other classes, images or labels. It knows an
+// image by the last two parts of its path: all of it may have been moved.
+func (o *Options) fingerprint() string {
+	h := sha256.New()
+	for _, set := range []*dataset.Set{o.Train, o.Val} {
+		if set == nil {
+			continue
+		}
+		fmt.Fprintf(h, "%q", set.Classes)
+		for _, item := range set.Items {
+			fmt.Fprintf(h, "%q %q %d\n", filepath.Base(filepath.Dir(item.Name)), filepath.Base(item.Name), item.Label)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// written are the files that are written anew in every epoch.
+var written = []string{StateFile, LastFile, BestFile, "results.csv", "results.png"}
+
+// load restores the state of a run, if one was saved before it was interrupted.
 func (t *trainer) load() error {
+	for _, name := range written {
+		if err := atomicfile.Clean(filepath.Join(t.RunDir, name)); err != nil {
+			return err
+		}
+	}
 	path := filepath.Join(t.RunDir, StateFile)
 	dict, meta, err := checkpoint.ReadTensors(path)
-	if err != nil {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
 		return fmt.Errorf("resume: %w", err)
+	case meta["data"] != t.fingerprint():
+		return fmt.Errorf("%s: the data is not what the run began with: its classes, images, labels or their division have changed", path)
 	}
 	restore := func(name string, to []float32) {
 		from, ok := dict[name]

@@ -50,14 +50,14 @@ func TestKillTraining(t *testing.T) {
 	took := time.Since(began)
 
 	rng := rand.New(rand.NewPCG(uint64(began.UnixNano()), 0))
-	state := filepath.Join(dir, "killed", "state.safetensors")
+	settings := filepath.Join(dir, "killed", "args.yaml")
 	resume := false
 	for range 8 {
 		cmd := start("killed", resume)
 		time.Sleep(time.Duration(rng.Int64N(int64(took/2) + 1)))
 		cmd.Process.Kill()
 		cmd.Wait()
-		_, err := os.Stat(state)
+		_, err := os.Stat(settings)
 		resume = err == nil
 	}
 	finish(start("killed", resume))

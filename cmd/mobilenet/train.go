@@ -3,27 +3,23 @@ package main
 import (
 	"cmp"
 	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
-	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train"
+	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 type trainFlags struct {
@@ -70,7 +66,7 @@ The recipes set what no flag sets:
 	fs.Float64Var(&f.val, "val", 0.2, "share of each class to validate with, where the data has no split")
 	fs.IntVar(&f.o.Epochs, "epochs", 0, "passes over the data")
 	fs.IntVar(&f.o.Batch, "batch", 0, "images in a step")
-	fs.Float64Var(&f.o.LR, "lr", 0, "learning rate")
+	fs.Float64Var(&f.o.LR, "lr", 0, "learning rate; the recipe's suits the optimizer")
 	fs.StringVar(&f.optimizer, "optimizer", "", "sgd, rmsprop or adamw")
 	fs.Float64Var(&f.o.Momentum, "momentum", 0.9, "of sgd and rmsprop")
 	fs.StringVar(&f.schedule, "schedule", "", "cosine, step or exponential")
@@ -104,17 +100,13 @@ The recipes set what no flag sets:
 
 func (f *trainFlags) run(cmd *cobra.Command) error {
 	if f.o.Resume {
-		if f.o.RunDir == "" {
-			return usagef(cmd, "--resume needs the --run-dir to go on with")
-		}
-		if err := readArgs(cmd.Flags(), filepath.Join(f.o.RunDir, "args.yaml")); err != nil {
+		if err := f.resume(cmd); err != nil {
 			return err
 		}
+	} else if err := f.conflicts(cmd); err != nil {
+		return err
 	}
 	if f.recipe == "fashion-mnist" {
-		if cmd.Flags().Changed("model") && f.model != "none" {
-			return usagef(cmd, "--recipe fashion-mnist trains from nothing: it takes no --model")
-		}
 		f.data, f.model = cmp.Or(f.data, "fashion-mnist"), "none"
 	}
 	if f.data == "" {
@@ -126,30 +118,83 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	if err := f.load(cmd); err != nil {
 		return err
 	}
+	if err := f.o.Validate(); err != nil { // again, now with the model
+		return usagef(cmd, "%w", err)
+	}
+	f.warn(cmd.ErrOrStderr())
 	if f.dryRun {
 		return f.describe(cmd.OutOrStdout())
 	}
-	if f.o.RunDir == "" {
-		f.o.RunDir = newRunDir()
-	}
 	if !f.o.Resume {
-		if _, err := os.Stat(filepath.Join(f.o.RunDir, train.StateFile)); err == nil {
-			return fmt.Errorf("%s holds a run already: go on with --resume, or choose another --run-dir", f.o.RunDir)
+		if err := f.begin(cmd); err != nil {
+			return err
 		}
-	}
-	if err := os.MkdirAll(f.o.RunDir, 0o755); err != nil {
-		return err
-	}
-	if err := writeArgs(cmd.Flags(), filepath.Join(f.o.RunDir, "args.yaml")); err != nil {
-		return err
 	}
 	f.o.Progress = progressLine(cmd.ErrOrStderr())
 	began := time.Now()
 	r, err := train.Fit(cmd.Context(), f.o)
-	if err != nil {
+	switch {
+	case cmd.Context().Err() != nil:
+		fmt.Fprintf(cmd.ErrOrStderr(), "\ninterrupted; go on with: mobilenet train --resume --run-dir %s\n", f.o.RunDir)
+		return err
+	case isBroken(err):
+		return fmt.Errorf("%w (--dry-run lists all photos that can't be read)", err)
+	case err != nil:
 		return err
 	}
 	return f.print(cmd.OutOrStdout(), r, time.Since(began))
+}
+
+// isBroken reports whether a photo could not be decoded.
+func isBroken(err error) bool {
+	var format *vision.FormatError
+	var unsupported *vision.UnsupportedError
+	return errors.As(err, &format) || errors.As(err, &unsupported)
+}
+
+// conflicts are flags that don't go together.
+func (f *trainFlags) conflicts(cmd *cobra.Command) error {
+	given := cmd.Flags().Changed
+	if f.recipe == "fashion-mnist" && given("model") && f.model != "none" {
+		return usagef(cmd, "--recipe fashion-mnist trains from nothing: it takes no --model")
+	}
+	if f.model != "none" && f.recipe != "fashion-mnist" {
+		for _, name := range []string{"width", "config"} {
+			if given(name) {
+				return usagef(cmd, "--%s is for --model none: weights come with an architecture", name)
+			}
+		}
+	}
+	if f.freeze != "backbone" {
+		return nil
+	}
+	if f.model == "none" {
+		return usagef(cmd, "--freeze backbone needs weights to start from, not --model none")
+	}
+	for _, name := range []string{"scale", "pad", "erase", "mixup", "cutmix"} {
+		if given(name) {
+			return usagef(cmd, "--%s changes the photos from epoch to epoch; --freeze backbone looks at each once", name)
+		}
+	}
+	if given("augment") && f.augment != "none" {
+		return usagef(cmd, "--augment %s changes the photos from epoch to epoch; --freeze backbone looks at each once", f.augment)
+	}
+	return nil
+}
+
+// begin makes the run folder and writes args.yaml to it.
+func (f *trainFlags) begin(cmd *cobra.Command) error {
+	if f.o.RunDir == "" {
+		var err error
+		if f.o.RunDir, err = newRunDir(); err != nil {
+			return err
+		}
+	} else if isThere(filepath.Join(f.o.RunDir, train.StateFile)) {
+		return fmt.Errorf("%s holds a run already: go on with --resume, or choose another --run-dir", f.o.RunDir)
+	} else if err := os.MkdirAll(f.o.RunDir, 0o755); err != nil {
+		return err
+	}
+	return f.writeArgs(cmd.Flags())
 }
 
 // apply fills what no flag sets from the recipe.
@@ -182,9 +227,8 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 	}
 	pick("epochs", func() { o.Epochs = r.Epochs })
 	pick("batch", func() { o.Batch = r.Batch })
-	pick("lr", func() { o.LR = r.LR })
 	pick("momentum", func() { o.Momentum = r.Momentum })
-	pick("gamma", func() { o.Gamma = r.Gamma })
+	pick("gamma", func() { o.Gamma = cmp.Or(r.Gamma, o.Gamma) })
 	pick("warmup", func() { o.Warmup = min(r.Warmup, float64(o.Epochs)/4) })
 	pick("label-smoothing", func() { o.LabelSmoothing = r.LabelSmoothing })
 	pick("fix-norm", func() { o.FixNorm = r.FixNorm })
@@ -192,6 +236,7 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 	pick("ema", func() { o.EMA = r.EMA })
 	o.Optimizer, o.Schedule = train.Optimizer(f.optimizer), train.Schedule(f.schedule)
 	pick("optimizer", func() { o.Optimizer = r.Optimizer })
+	pick("lr", func() { o.LR = f.rate(r) })
 	pick("schedule", func() { o.Schedule = r.Schedule })
 	if err := oneOf(cmd, "optimizer", string(o.Optimizer), string(train.SGD), string(train.RMSprop), string(train.AdamW)); err != nil {
 		return err
@@ -219,14 +264,8 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 	case "none":
 	case "backbone":
 		o.Freeze = train.FreezeBackbone
-		for _, name := range []string{"scale", "pad", "erase", "mixup", "cutmix"} {
-			if given(name) {
-				return usagef(cmd, "--%s changes the photos from epoch to epoch; --freeze backbone looks at each once", name)
-			}
-		}
-		if given("augment") && f.augment != "none" {
-			return usagef(cmd, "--augment %s changes the photos from epoch to epoch; --freeze backbone looks at each once", f.augment)
-		}
+		o.Augment = vision.Augment{}
+		f.augment = "none"
 	default:
 		n, err := strconv.Atoi(f.freeze)
 		if err != nil || n < 0 {
@@ -234,7 +273,27 @@ func (f *trainFlags) apply(cmd *cobra.Command) error {
 		}
 		o.Freeze = n
 	}
+	if !(f.val >= 0 && f.val < 1) {
+		return usagef(cmd, "val %v: want 0 to less than 1", f.val)
+	}
+	if err := o.Validate(); err != nil {
+		return usagef(cmd, "%w", err)
+	}
 	return nil
+}
+
+// rate is the learning rate of the recipe, or where that is for another optimizer
+// one that suits.
+func (f *trainFlags) rate(r train.Options) float64 {
+	switch {
+	case f.o.Optimizer == r.Optimizer:
+		return r.LR
+	case f.recipe == "finetune":
+		return 0.0003
+	case f.o.Optimizer == train.AdamW:
+		return 0.001
+	}
+	return r.LR
 }
 
 // load opens the data and the model.
@@ -286,6 +345,7 @@ func (f *trainFlags) load(cmd *cobra.Command) (err error) {
 		m.Config = c
 		m, err = train.Prepare(m, f.o.Train, f.o.Seed)
 	}
+	f.resolution, f.width = c.Resolution, c.Width
 	for i, v := range c.Preprocess.Mean {
 		f.o.Augment.Fill[i] = uint8(v*255 + 0.5)
 	}
@@ -293,167 +353,18 @@ func (f *trainFlags) load(cmd *cobra.Command) (err error) {
 	return err
 }
 
-// describe is the dry run.
-func (f *trainFlags) describe(w io.Writer) error {
-	c := f.o.Model.Config
-	broken := 0
-	for _, set := range []*dataset.Set{f.o.Train, f.o.Val} {
-		if set == nil {
-			continue
-		}
-		for i := range set.Items {
-			if _, err := set.Image(i); err != nil {
-				fmt.Fprintln(w, "broken:", err)
-				broken++
-			}
-		}
+// newRunDir makes runs/train, runs/train2, ...: the first that is not there.
+func newRunDir() (string, error) {
+	if err := os.MkdirAll("runs", 0o755); err != nil {
+		return "", err
 	}
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.AppendHeader(table.Row{"class", "train", "val"})
-	var val []int
-	if f.o.Val != nil {
-		val = f.o.Val.Counts()
-	} else {
-		val = make([]int, c.Classes)
-	}
-	for i, n := range f.o.Train.Counts() {
-		t.AppendRow(table.Row{f.o.Train.Classes[i], n, val[i]})
-	}
-	fmt.Fprintln(w, t.Render())
-	o := f.o
-	o.Batch = min(o.Batch, len(o.Train.Items))
-	if o.Threads == 0 {
-		o.Threads = runtime.GOMAXPROCS(0)
-	}
-	cost, err := train.Measure(o, 1)
-	if err != nil {
-		return err
-	}
-	images := len(f.o.Train.Items) * f.o.Epochs
-	if o.Freeze == train.FreezeBackbone { // looks at each once
-		images = len(f.o.Train.Items)
-	}
-	steps := (images + o.Batch - 1) / o.Batch
-	fmt.Fprintf(w, "network: width %v, %d x %d, %d classes\n", c.Width, c.Resolution, c.Resolution, c.Classes)
-	fmt.Fprintf(w, "training: %d epochs in batches of %d, %s %v, %s\n", f.o.Epochs, f.o.Batch, f.o.Optimizer, f.o.LR, f.o.Schedule)
-	fmt.Fprintf(w, "memory: about %d MB; time: about %v and validation\n", cost.Bytes>>20, (time.Duration(steps) * cost.Steps[0]).Round(time.Second))
-	if broken > 0 {
-		return fmt.Errorf("%d images are broken", broken)
-	}
-	return nil
-}
-
-func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) error {
-	t := table.NewWriter()
-	t.SetStyle(table.StyleLight)
-	t.AppendHeader(table.Row{"epoch", "loss", "accuracy", "val loss", "val top-1", "seconds"})
-	for _, e := range r.Epochs {
-		mark := ""
-		if e.Epoch == r.Best {
-			mark = " *"
-		}
-		t.AppendRow(table.Row{
-			fmt.Sprint(e.Epoch, mark), fmt.Sprintf("%.4f", e.TrainLoss), share(e.TrainAcc),
-			fmt.Sprintf("%.4f", e.ValLoss), share(e.ValAcc1), fmt.Sprintf("%.1f", e.Seconds),
-		})
-	}
-	fmt.Fprintln(w, t.Render())
-	if r.Evaluation != nil {
-		fmt.Fprintf(w, "best: epoch %d, top-1 %s of %d images\n", r.Best, share(r.Evaluation.Top1Accuracy), r.Evaluation.Images)
-	}
-	fmt.Fprintf(w, "took %v; results are in %s\n", took.Round(100*time.Millisecond), f.o.RunDir)
-	_, err := fmt.Fprintf(w, "try: mobilenet predict --model %s PHOTO\n", filepath.Join(f.o.RunDir, train.BestFile))
-	return err
-}
-
-// share prints an accuracy, or a dash where none was measured.
-func share(v float64) string {
-	if v != v {
-		return "-"
-	}
-	return fmt.Sprintf("%.2f %%", 100*v)
-}
-
-// progressLine prints a line per epoch that is written anew while the epoch goes
-// on, or once where w is no terminal.
-func progressLine(w io.Writer) func(train.Progress) {
-	var last time.Time
-	began := time.Now()
-	seen := 0
-	return func(p train.Progress) {
-		seen++
-		end := p.Batch == p.Batches
-		if !end && (!isTerminal(w) || time.Since(last) < 100*time.Millisecond) {
-			return
-		}
-		last = time.Now()
-		total := p.Epochs * p.Batches
-		left := total - (p.Epoch-1)*p.Batches - p.Batch
-		eta := time.Duration(float64(time.Since(began)) / float64(seen) * float64(left))
-		line := fmt.Sprintf("epoch %d/%d  batch %d/%d  loss %.4f  accuracy %.2f %%  %.1f images/s  ETA %v",
-			p.Epoch, p.Epochs, p.Batch, p.Batches, p.Loss, 100*p.Accuracy, p.ImagesPerSecond, eta.Round(time.Second))
-		if isTerminal(w) {
-			line = "\r\x1b[K" + line
-		}
-		if end {
-			line += "\n"
-		}
-		fmt.Fprint(w, line)
-	}
-}
-
-// newRunDir is runs/train, runs/train2, ...: the first that is not there.
-func newRunDir() string {
 	for i := 1; ; i++ {
 		dir := filepath.Join("runs", "train")
 		if i > 1 {
 			dir += strconv.Itoa(i)
 		}
-		if _, err := os.Stat(dir); os.IsNotExist(err) {
-			return dir
+		if err := os.Mkdir(dir, 0o755); !errors.Is(err, fs.ErrExist) {
+			return dir, err
 		}
 	}
-}
-
-// notArgs are flags that belong to one call, not to the run.
-var notArgs = []string{"resume", "run-dir", "dry-run", "help", "threads"}
-
-// writeArgs writes the flags that were given, in the order of their names.
-func writeArgs(fs *pflag.FlagSet, path string) error {
-	given := map[string]string{}
-	fs.Visit(func(f *pflag.Flag) {
-		if !strings.Contains(" "+strings.Join(notArgs, " ")+" ", " "+f.Name+" ") {
-			given[f.Name] = f.Value.String()
-		}
-	})
-	text, err := yaml.Marshal(given)
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
-}
-
-// maxText is how many bytes a config or args.yaml may have.
-const maxText = 1 << 20
-
-// readArgs sets the flags of a run.
-func readArgs(fs *pflag.FlagSet, path string) error {
-	text, err := boundedfile.Read(path, maxText)
-	if err != nil {
-		return fmt.Errorf("resume: %w", err)
-	}
-	given := map[string]string{}
-	if err := yaml.Unmarshal(text, &given); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	for name, value := range given {
-		if err := fs.Set(name, value); err != nil {
-			return fmt.Errorf("%s: %s: %w", path, name, err)
-		}
-	}
-	return nil
 }

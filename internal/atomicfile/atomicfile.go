@@ -7,13 +7,14 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
 )
 
 // Write calls fill with a temporary file beside path and renames it to path
 // once fill and the sync have succeeded. On error path is left as it was and
 // the temporary file is removed.
 func Write(path string, fill func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := os.CreateTemp(filepath.Dir(path), prefix(path)+"*")
 	if err != nil {
 		return err
 	}
@@ -25,6 +26,26 @@ func Write(path string, fill func(io.Writer) error) error {
 		os.Remove(f.Name()) // the first error says why; this one would hide it
 	}
 	return err
+}
+
+// prefix is what the names of temporary files for path begin with.
+func prefix(path string) string { return "." + filepath.Base(path) + "." }
+
+// Clean removes the temporary files that a process killed in Write has left
+// beside path. Nothing may be writing path.
+func Clean(path string) error {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if number, ok := strings.CutPrefix(e.Name(), prefix(path)); ok && strings.Trim(number, "0123456789") == "" {
+			if err := os.Remove(filepath.Join(filepath.Dir(path), e.Name())); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
 }
 
 func write(f *os.File, fill func(io.Writer) error) error {

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 )
 
@@ -39,5 +40,25 @@ func TestWrite(t *testing.T) {
 	want("one")
 	if err := Write(filepath.Join(dir, "absent", "out"), func(io.Writer) error { return nil }); err == nil {
 		t.Error("no error for a folder that does not exist")
+	}
+}
+
+func TestClean(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"out", ".out.123", ".out.txt", ".other.123"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Clean(filepath.Join(dir, "out")); err != nil {
+		t.Fatal(err)
+	}
+	var left []string
+	files, _ := os.ReadDir(dir)
+	for _, f := range files {
+		left = append(left, f.Name())
+	}
+	if want := []string{".other.123", ".out.txt", "out"}; !slices.Equal(left, want) {
+		t.Errorf("left %q, want %q", left, want)
 	}
 }

@@ -1,7 +1,6 @@
 package report
 
 import (
-	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -27,7 +26,7 @@ type panel struct {
 	title  string
 	curves []curve
 	format func(v float64) string // of the labels of the vertical axis
-	best   *curve                 // its largest value is pointed out
+	best   *curve                 // its value at the best epoch is pointed out
 }
 
 func panels() []panel {
@@ -86,7 +85,7 @@ func (p panel) draw(c *canvas, x float64, epochs []Epoch) {
 		a.curve(c, k, k.points(epochs))
 	}
 	if p.best != nil {
-		a.best(c, *p.best, p.best.points(epochs))
+		a.best(c, *p.best, epochs)
 	}
 }
 
@@ -169,12 +168,19 @@ func (a axes) curve(c *canvas, k curve, points []mark) {
 	}
 }
 
-// best rings the first of the largest values and says at the top what it is.
-func (a axes) best(c *canvas, k curve, points []mark) {
+// best rings the value at the best epoch and says at the top what it is.
+func (a axes) best(c *canvas, k curve, epochs []Epoch) {
+	best := epochs[0]
+	for _, e := range epochs[1:] {
+		if e.Better(best) {
+			best = e
+		}
+	}
+	points := k.points([]Epoch{best})
 	if len(points) == 0 {
 		return
 	}
-	top := slices.MaxFunc(points, func(p, q mark) int { return cmp.Compare(p.v, q.v) })
+	top := points[0]
 	x, y := a.at(top)
 	c.SetHexColor(k.color)
 	c.SetLineWidth(3)

@@ -23,6 +23,15 @@ type Epoch struct {
 	ImagesPerSecond float64 // of training
 }
 
+// Better reports whether an epoch's weights are better than those of an earlier
+// one: by top-1 accuracy, then by loss; without validation the later are.
+func (e Epoch) Better(earlier Epoch) bool {
+	if math.IsNaN(e.ValAcc1) {
+		return true
+	}
+	return e.ValAcc1 > earlier.ValAcc1 || e.ValAcc1 == earlier.ValAcc1 && e.ValLoss < earlier.ValLoss
+}
+
 // WriteResultsCSV writes results.csv: a line per epoch, with a header. What was
 // not measured is empty.
 func WriteResultsCSV(path string, epochs []Epoch) error {
