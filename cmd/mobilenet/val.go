@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"image"
 	"io"
@@ -93,18 +92,19 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if len(v.judged) == 0 {
-		return errReported
+		return fmt.Errorf("%s: none of the %d images could be read", f.data, v.failed)
 	}
 	e := v.evaluation()
+	if err := writeEvaluation(cmd.OutOrStdout(), e, f.format); err != nil {
+		return err
+	}
 	if f.out != "" {
 		if err := v.save(f.out, e); err != nil {
 			return err
 		}
 	}
-	if err := writeEvaluation(cmd.OutOrStdout(), e, f.format); err != nil {
-		return err
-	}
-	if v.failed {
+	if v.failed > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "mobilenet: %d of the %d images do not count\n", v.failed, len(set.Items))
 		return errReported
 	}
 	return nil
@@ -118,7 +118,7 @@ type validator struct {
 	stderr  io.Writer
 	judged  []judged
 	elapsed time.Duration // decoding and running
-	failed  bool          // some image did
+	failed  int           // images that could not be read
 }
 
 // A judged image is an item of the set with what the model says of it.
@@ -147,7 +147,7 @@ func (v *validator) run(ctx context.Context, threads, batch int) error {
 		if p.err != nil {
 			bar.clear()
 			fmt.Fprintln(v.stderr, "mobilenet:", p.err)
-			v.failed = true
+			v.failed++
 		} else {
 			items, images = append(items, item), append(images, p.image)
 		}
@@ -201,11 +201,13 @@ func (v *validator) evaluation() *report.Evaluation {
 
 // save writes the evaluation, every prediction, and pictures to a folder.
 func (v *validator) save(dir string, e *report.Evaluation) error {
-	return errors.Join(
-		e.WriteFolder(dir),
-		atomicfile.Write(filepath.Join(dir, "predictions.csv"), v.writePredictions),
-		v.writeSheet(filepath.Join(dir, "val_predictions.jpg")),
-	)
+	if err := e.WriteFolder(dir); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(filepath.Join(dir, "predictions.csv"), v.writePredictions); err != nil {
+		return err
+	}
+	return v.writeSheet(filepath.Join(dir, "val_predictions.jpg"))
 }
 
 func (v *validator) writePredictions(w io.Writer) error {

@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -16,7 +17,7 @@ import (
 func Write(path string, fill func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(path), prefix(path)+"*")
 	if err != nil {
-		return err
+		return named(err, path)
 	}
 	err = errors.Join(write(f, fill), f.Close())
 	if err == nil {
@@ -24,6 +25,15 @@ func Write(path string, fill func(io.Writer) error) error {
 	}
 	if err != nil {
 		os.Remove(f.Name()) // the first error says why; this one would hide it
+	}
+	return named(err, path)
+}
+
+// named makes an error of the temporary file one of path, which the user knows.
+func named(err error, path string) error {
+	var p *fs.PathError
+	if errors.As(err, &p) && strings.HasPrefix(filepath.Base(p.Path), prefix(path)) {
+		return &fs.PathError{Op: "write", Path: path, Err: p.Err}
 	}
 	return err
 }

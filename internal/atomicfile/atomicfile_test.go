@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -38,8 +39,9 @@ func TestWrite(t *testing.T) {
 		t.Errorf("error %v, want %v", err, full)
 	}
 	want("one")
-	if err := Write(filepath.Join(dir, "absent", "out"), func(io.Writer) error { return nil }); err == nil {
-		t.Error("no error for a folder that does not exist")
+	absent := filepath.Join(dir, "absent", "out")
+	if err := Write(absent, func(io.Writer) error { return nil }); err == nil || !strings.Contains(err.Error(), "write "+absent+": ") {
+		t.Errorf("error %v for a folder that does not exist", err)
 	}
 }
 

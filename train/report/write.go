@@ -3,7 +3,6 @@ package report
 import (
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"io"
 	"path/filepath"
 	"strconv"
@@ -15,13 +14,20 @@ import (
 // classes.csv, confusion_matrix.csv and .png, and reliability.png.
 func (e *Evaluation) WriteFolder(dir string) error {
 	in := func(name string) string { return filepath.Join(dir, name) }
-	return errors.Join(
-		atomicfile.Write(in("evaluation.json"), e.WriteJSON),
-		atomicfile.Write(in("classes.csv"), e.WriteCSV),
-		atomicfile.Write(in("confusion_matrix.csv"), e.WriteConfusionCSV),
-		WriteConfusionPNG(in("confusion_matrix.png"), e),
-		WriteReliabilityPNG(in("reliability.png"), e),
-	)
+	for _, f := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{
+		{"evaluation.json", e.WriteJSON}, {"classes.csv", e.WriteCSV}, {"confusion_matrix.csv", e.WriteConfusionCSV},
+	} {
+		if err := atomicfile.Write(in(f.name), f.write); err != nil {
+			return err
+		}
+	}
+	if err := WriteConfusionPNG(in("confusion_matrix.png"), e); err != nil {
+		return err
+	}
+	return WriteReliabilityPNG(in("reliability.png"), e)
 }
 
 // WriteJSON writes the evaluation as a JSON object and a line break.
