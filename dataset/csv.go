@@ -74,7 +74,7 @@ func readCSV(f io.Reader) ([]row, error) {
 		}
 		line, _ := r.FieldPos(0)
 		if len(record) < 2 {
-			return nil, fmt.Errorf("line %d: want path and label", line)
+			return nil, fmt.Errorf("line %d: want path and label, with a comma between", line)
 		}
 		path, label := strings.TrimSpace(record[0]), strings.TrimSpace(record[1])
 		if first && !vision.IsImage(path) {

@@ -195,7 +195,8 @@ func TestOpenEval(t *testing.T) {
 		"wrong.csv": "names/bee/1.png,2\n", "odd/cow/1.png": "", "own/n00000002/b.png": "", "own/synsets.txt": "n00000001 x\nn00000002 y\n",
 		"many/n00000002/b.png": "", "many/synsets.txt": "n00000001\nn00000002\nn00000003\nn00000004\n",
 		"ILSVRC2012_validation_ground_truth.txt": "490\n361\n", "numbers.txt": "1000\n361\n", "indices.txt": "999\n0\n", "beyond.txt": "1000\n0\n",
-		"caffe.txt": "1.png 65\n", "val_ids.txt": "n01751748\nn09193705\n", "mnist/" + trainImages: idx(1, 4, 3), "mnist/" + trainLabels: idx(1),
+		"caffe.txt": "1.png 65\n", "one.txt": "\ufeffbee\n", "val_ids.txt": "n01751748\nn09193705\n", "mnist/" + testImages: idx(1, 4, 3), "mnist/" + testLabels: idx(1),
+		"learned/" + trainImages: idx(1, 4, 3), "learned/" + trainLabels: idx(1),
 	})
 	few := []string{"ant", "bee"}
 	for _, test := range []struct {
@@ -207,7 +208,10 @@ func TestOpenEval(t *testing.T) {
 		{path: "names", labels: few, want: []string{"bee/1.png"}},
 		{path: "split", labels: few, want: []string{"bee/1.png"}},
 		{path: "lists", labels: few, want: []string{"ant/1.png"}},
-		{path: "mnist", labels: few, want: nil, err: `class "2" is none of the 2`},
+		{path: "mnist", labels: few, err: `class "2" is none of the 2`},
+		{path: "mnist", labels: ImageNetLabels(), want: []string{"goldfish/t10k-images-idx3-ubyte image 0"}},
+		{path: "learned", labels: few, err: "t10k-images-idx3-ubyte is missing"},
+		{path: "own", truth: "one.txt", labels: few, err: "go with a flat folder"},
 		{path: "flat", truth: "order.txt", labels: few, want: []string{"bee/1.png", "ant/2 b.png"}},
 		{path: "flat", truth: "named.txt", labels: few, want: []string{"bee/2 b.png"}},
 		{path: "flat", truth: "short.txt", labels: few, err: "1 classes for the 2 images"},

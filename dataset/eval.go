@@ -57,12 +57,8 @@ func OpenEval(path string, o EvalOptions) (*Set, error) {
 	case exists(list):
 		return openCSV(list, classes)
 	case hasIDX(path):
-		train, test, err := openMNIST(path)
-		if err != nil {
+		if s, err = openMNISTTest(path); err != nil {
 			return nil, err
-		}
-		if s = test; s == nil {
-			s = train
 		}
 	default:
 		if val := validation(path); val != "" {
@@ -95,12 +91,15 @@ func openFlat(dir, truth string, classes names) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows, err := parseTruth(data)
+	rows, err := parseTruth(bytes.TrimPrefix(data, []byte("\ufeff")))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", truth, err)
 	}
 	if rows[0].path == "" && len(rows) != len(files) {
 		return nil, fmt.Errorf("%s: %d classes for the %d images of %s", truth, len(rows), len(files), dir)
+	}
+	if i := slices.IndexFunc(files, func(f string) bool { return filepath.Dir(f) != filepath.Clean(dir) }); i >= 0 && rows[0].path == "" {
+		return nil, fmt.Errorf("%s: classes in the order of the photos go with a flat folder, but there is %s", truth, files[i])
 	}
 	if isILSVRC(truth, rows, classes.labels) {
 		if err := toWordNet(rows); err != nil {

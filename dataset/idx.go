@@ -45,7 +45,9 @@ func findIDX(dir, name string) string {
 	return ""
 }
 
-func hasIDX(dir string) bool { return findIDX(dir, trainImages) != "" }
+func hasIDX(dir string) bool {
+	return findIDX(dir, trainImages) != "" || findIDX(dir, testImages) != ""
+}
 
 // openMNIST opens a folder of the four files. Fashion-MNIST, whose classes have
 // names, is told by its labels, or a part of it by the folder's name.
@@ -62,6 +64,18 @@ func openMNIST(dir string) (train, test *Set, err error) {
 	}
 	test, err = openIDX(dir, testImages, testLabels, train.Classes)
 	return train, test, err
+}
+
+// openMNISTTest opens the test part. Without the other the classes are numbers.
+func openMNISTTest(dir string) (*Set, error) {
+	if findIDX(dir, testImages) == "" {
+		return nil, fmt.Errorf("%s: %s is missing, and what a model was trained with says little about it", dir, testImages)
+	}
+	if findIDX(dir, trainImages) == "" {
+		return openIDX(dir, testImages, testLabels, nil)
+	}
+	_, test, err := openMNIST(dir)
+	return test, err
 }
 
 // CheckFashionMNIST returns an error unless dir has all the files of Fashion-MNIST.
