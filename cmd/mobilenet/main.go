@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -30,6 +31,13 @@ func main() { os.Exit(run()) }
 func run() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	// A second signal ends the program at once, and so does one that nothing heeds:
+	// a pipe that nobody writes to may never open. Files are whole at any moment.
+	context.AfterFunc(ctx, func() {
+		stop()
+		time.Sleep(3 * time.Second)
+		os.Exit(exitInterrupted)
+	})
 	// Writing to a closed pipe is an error to handle, not a death: the reader has
 	// seen enough.
 	signal.Ignore(syscall.SIGPIPE)
