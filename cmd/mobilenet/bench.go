@@ -92,6 +92,12 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	if f.runs < 1 || f.batch < 1 || f.batch > 1024 {
 		return usagef(cmd, "--runs %d, --batch %d: want at least 1, and at most 1024 images", f.runs, f.batch)
 	}
+	if f.model != "" && cmd.Flags().Changed("width") {
+		return usagef(cmd, "--width is for the network with random weights; %s has its own", f.model)
+	}
+	if f.train && f.layers {
+		return usagef(cmd, "--layers is for the network that classifies, not for --train")
+	}
 	// Nothing is open or half-written while it measures, so Ctrl-C ends it at once.
 	defer context.AfterFunc(cmd.Context(), func() { os.Exit(exitInterrupted) })()
 	m, err := f.load(cmd)
@@ -198,9 +204,8 @@ func (r timing) write(w io.Writer) error {
 		{"share of peak", fmt.Sprintf("%.1f %% of %.1f GFLOP/s a core", 100*r.Share, r.Peak)},
 		{"activation memory", fmt.Sprintf("%.2f MB an image", float64(r.Memory)/1e6)},
 	})
-	fmt.Fprintln(w, t.Render())
-	if r.Layers == nil {
-		return nil
+	if _, err := fmt.Fprintln(w, t.Render()); err != nil || r.Layers == nil {
+		return err
 	}
 	_, err := fmt.Fprintf(w, "\n%s\n", renderLayerTimes(r.Layers))
 	return err

@@ -121,6 +121,13 @@ func printPath(cmd *cobra.Command, client hub.Client, w hub.Weights) error {
 }
 
 func verify(cmd *cobra.Command, client hub.Client, w hub.Weights) error {
+	if s := client.State(w); !s.Cached {
+		if cmd.Flags().NArg() > 0 {
+			return fmt.Errorf("%s is not in the cache", w.Name)
+		}
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: not in the cache\n", w.Name)
+		return err
+	}
 	if err := client.Verify(w); err != nil {
 		return err
 	}
