@@ -41,7 +41,8 @@ of such, on the MNIST family's IDX files, or on a CSV of path and label. What is
 folder is split by --val and --seed.
 
 Weights, curves, pictures and TensorBoard events go to the run folder. An
-interrupted run goes on with --resume --run-dir DIR and ends in the same weights.
+interrupted run goes on with --resume --run-dir DIR and ends in the same weights;
+--data says where its data is now, if that was moved.
 
 The recipes set what no flag sets:
   finetune       for pretrained weights: SGD 0.003, cosine, 10 epochs, norms fixed
