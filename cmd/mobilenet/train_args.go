@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 )
@@ -36,7 +37,7 @@ func isThere(path string) bool {
 func (f *trainFlags) writeArgs(fs *pflag.FlagSet) (err error) {
 	f.optimizer, f.schedule = string(f.o.Optimizer), string(f.o.Schedule)
 	for _, path := range []*string{&f.data, &f.model, &f.config} {
-		if *path != "" && isThere(*path) {
+		if named := *path == "none" || slices.Contains(mobilenet.Names(), *path); !named && *path != "" && isThere(*path) {
 			if *path, err = filepath.Abs(*path); err != nil {
 				return err
 			}
