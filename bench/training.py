@@ -113,7 +113,7 @@ def libtorch(folder, module, flags, runs):
     """Returns what measures libtorch, from DJL's archives in folder, on two threads."""
     def measure():
         if not os.path.isdir(folder):
-            raise Missing("no Java or no Maven")
+            raise Missing("Java, Maven or its repository is not there")
         if not os.path.exists(module):
             process(torch_script("torchmodule.py", *flags, module))
         source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "libtorch", "Step.java")

@@ -187,6 +187,15 @@ func TestSplit(t *testing.T) {
 	})
 }
 
+// TestOpenMNISTDivides opens IDX files without a test part.
+func TestOpenMNISTDivides(t *testing.T) {
+	dir := tree(t, map[string]string{trainImages: idx(8, 4, 3), trainLabels: idx(8)})
+	train, val, err := Open(dir, Options{Val: 0.5})
+	if err != nil || val == nil || len(val.Items) == 0 || len(train.Items)+len(val.Items) != 8 {
+		t.Errorf("train %v, val %v, error %v: want 8 images in two parts", train, val, err)
+	}
+}
+
 func TestOpenEval(t *testing.T) {
 	dir := tree(t, map[string]string{
 		"names/bee/1.png": "", "flat/1.png": "", "flat/2 b.png": "", "order.txt": "1\nant\n", "named.txt": "2 b.png\tbee\n", "short.txt": "1\n",

@@ -64,6 +64,7 @@ type trainer struct {
 	optimizer *optimizer
 	average   *average // nil without EMA
 	validator *validator
+	data      string // fingerprint
 	history   []report.Epoch
 	best      int            // epoch, from 1; 0 before the first
 	features  []float32      // of a frozen backbone
@@ -87,7 +88,7 @@ func newTrainer(o Options) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trainer{Options: o, network: n, optimizer: opt}
+	t := &trainer{Options: o, network: n, optimizer: opt, data: o.fingerprint()}
 	if o.EMA > 0 {
 		t.average = newAverage(o.Model, o.EMA)
 	}
@@ -183,9 +184,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 	}
 	e.Seconds = time.Since(began).Seconds()
 	t.history = append(t.history, e)
-	if t.best == 0 || e.Better(t.history[t.best-1]) {
-		t.best = epoch
-	}
+	t.best = report.Best(t.history).Epoch
 	return t.save()
 }
 

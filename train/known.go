@@ -32,6 +32,8 @@ func (o *Options) unchanged() bool {
 
 // activations computes what the frozen modules put out for every training image.
 func (t *trainer) activations(ctx context.Context) ([]float32, error) {
+	ctx, cancel := context.WithCancel(ctx) // ends the loader
+	defer cancel()
 	n := t.network
 	end := n.layers[n.frozen-1]
 	var all []int

@@ -130,22 +130,17 @@ func (o *Options) Validate() error {
 	check(o.Gamma > 0 && o.Gamma <= 1, "gamma %v: want more than 0, at most 1", o.Gamma)
 	check(o.Epochs <= 0 || o.Warmup >= 0 && o.Warmup < float64(o.Epochs), "warmup %v: want 0 to less than %d epochs", o.Warmup, o.Epochs)
 	a := &o.Augment
-	for _, v := range []struct {
+	type setting struct {
 		name  string
 		value float64
-	}{{"momentum", o.Momentum}, {"label-smoothing", o.LabelSmoothing}, {"ema", o.EMA}} {
+	}
+	for _, v := range []setting{{"momentum", o.Momentum}, {"label-smoothing", o.LabelSmoothing}, {"ema", o.EMA}} {
 		check(v.value >= 0 && v.value < 1, "%s %v: want 0 to less than 1", v.name, v.value)
 	}
-	for _, v := range []struct {
-		name  string
-		value float64
-	}{{"scale", a.MinScale}, {"flip", a.Flip}, {"erase", a.Erase}} {
+	for _, v := range []setting{{"scale", a.MinScale}, {"flip", a.Flip}, {"erase", a.Erase}} {
 		check(v.value >= 0 && v.value <= 1, "%s %v: want 0 to 1", v.name, v.value)
 	}
-	for _, v := range []struct {
-		name  string
-		value float64
-	}{
+	for _, v := range []setting{
 		{"weight-decay", o.WeightDecay}, {"mixup", o.Mixup}, {"cutmix", o.CutMix}, {"clip", o.Clip},
 		{"pad", float64(a.Pad)}, {"patience", float64(o.Patience)}, {"threads", float64(o.Threads)},
 	} {

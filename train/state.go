@@ -47,7 +47,7 @@ func (t *trainer) save() error {
 		"best":    strconv.Itoa(t.best),
 		"steps":   strconv.Itoa(t.optimizer.steps),
 		"seed":    strconv.FormatUint(t.Seed, 10),
-		"data":    t.fingerprint(),
+		"data":    t.data,
 	}
 	if err := checkpoint.WriteTensors(filepath.Join(t.RunDir, StateFile), dict, meta); err != nil {
 		return err
@@ -121,8 +121,10 @@ func (o *Options) fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// written are the files that are written anew in every epoch.
-var written = []string{StateFile, LastFile, BestFile, "results.csv", "results.png"}
+// written are the files of a run that a killed process may have been writing.
+var written = []string{
+	StateFile, LastFile, BestFile, "results.csv", "results.png", "train_batch.jpg", "val_predictions.jpg", "confusion_matrix.png",
+}
 
 // load restores the state of a run, if one was saved before it was interrupted.
 func (t *trainer) load() error {
@@ -138,7 +140,7 @@ func (t *trainer) load() error {
 		return nil
 	case err != nil:
 		return fmt.Errorf("resume: %w", err)
-	case meta["data"] != t.fingerprint():
+	case meta["data"] != t.data:
 		return fmt.Errorf("%s: the data is not what the run began with: its classes, images, labels or their division have changed", path)
 	}
 	restore := func(name string, to []float32) {

@@ -170,13 +170,7 @@ func (a axes) curve(c *canvas, k curve, points []mark) {
 
 // best rings the value at the best epoch and says at the top what it is.
 func (a axes) best(c *canvas, k curve, epochs []Epoch) {
-	best := epochs[0]
-	for _, e := range epochs[1:] {
-		if e.Better(best) {
-			best = e
-		}
-	}
-	points := k.points([]Epoch{best})
+	points := k.points([]Epoch{Best(epochs)})
 	if len(points) == 0 {
 		return
 	}

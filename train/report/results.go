@@ -23,9 +23,19 @@ type Epoch struct {
 	ImagesPerSecond float64 // of training
 }
 
-// Better reports whether an epoch's weights are better than those of an earlier
-// one: by top-1 accuracy, then by loss; without validation the later are.
-func (e Epoch) Better(earlier Epoch) bool {
+// Best is the epoch with the best weights of one or more, the earlier of equals: by
+// top-1 accuracy, then by loss; without validation the last one.
+func Best(epochs []Epoch) Epoch {
+	best := epochs[0]
+	for _, e := range epochs[1:] {
+		if e.better(best) {
+			best = e
+		}
+	}
+	return best
+}
+
+func (e Epoch) better(earlier Epoch) bool {
 	if math.IsNaN(e.ValAcc1) {
 		return true
 	}
