@@ -49,7 +49,9 @@ func TestKillTraining(t *testing.T) {
 	finish(start("whole", false))
 	took := time.Since(began)
 
-	rng := rand.New(rand.NewPCG(uint64(began.UnixNano()), 0))
+	seed := uint64(began.UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
 	settings := filepath.Join(dir, "killed", "args.yaml")
 	resume := false
 	for range 8 {
