@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -9,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/half"
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -22,39 +22,28 @@ const maxFile = 1 << 30
 // Face's names. Which it is shows in the content. The error names the file.
 func Open(path string) (*model.Model, error) {
 	m, err := open(path)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return m, nil
+	return m, fault.In(path, err)
 }
 
 func open(path string) (*model.Model, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nil, reason(err)
+		return nil, err
 	case info.IsDir():
-		return nil, &UnsupportedError{"a folder, not a checkpoint"}
+		return nil, fault.Unsupportedf("a folder, not a checkpoint")
 	case !info.Mode().IsRegular():
-		return nil, &UnsupportedError{"a pipe or device, not a file"}
+		return nil, fault.Unsupportedf("a pipe or device, not a file")
 	case info.Size() > maxFile:
-		return nil, &UnsupportedError{fmt.Sprintf("%d bytes, more than the limit of %d", info.Size(), maxFile)}
+		return nil, fault.TooLargef("%d bytes, more than the limit of %d", info.Size(), maxFile)
 	case info.Size() == 0:
-		return nil, &FormatError{0, "empty file"}
+		return nil, fault.At(0, "empty file")
 	}
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, reason(err)
+		return nil, err
 	}
 	return Parse(data)
-}
-
-// reason drops the path that os puts in its errors: Open names the file.
-func reason(err error) error {
-	if e, ok := err.(*os.PathError); ok {
-		return e.Err
-	}
-	return err
 }
 
 // Parse reads a checkpoint as [Open] does. The model's tensors may share memory
@@ -77,86 +66,55 @@ type contents struct {
 	metadata map[string]string // may be nil
 }
 
-// The keys of our metadata, in JSON. The config includes the preprocessing.
-const (
-	configKey = "mobilenet.config"
-	labelsKey = "mobilenet.labels"
-)
-
-// metadata is what m holds beside its weights.
-func metadata(m *model.Model) (map[string]string, error) {
-	config, err := json.Marshal(m.Config)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]string{configKey: string(config)}
-	if m.Labels != nil {
-		labels, err := json.Marshal(m.Labels)
-		if err != nil {
-			return nil, err
-		}
-		out[labelsKey] = string(labels)
-	}
-	return out, nil
-}
-
 // model makes a model of the file: with the config of our metadata, or an
 // inferred one.
 func (f *contents) model() (*model.Model, error) {
-	var m *model.Model
-	var err error
-	if text, ok := f.metadata[configKey]; ok {
-		c, err := model.ParseConfig([]byte(text))
-		if err != nil {
-			return nil, fmt.Errorf("metadata: %w", err)
-		}
-		dict, _ := toTorchvision(f.dict)
-		if m, err = model.FromDict(c, dict); err != nil {
-			return nil, err
-		}
-	} else if m, err = fromDict(f.dict); err != nil {
-		return nil, err
-	}
-	if text, ok := f.metadata[labelsKey]; ok {
-		if err := json.Unmarshal([]byte(text), &m.Labels); err != nil {
-			return nil, fmt.Errorf("metadata: labels: %w", err)
-		}
-		if len(m.Labels) != m.Config.Classes {
-			return nil, fmt.Errorf("metadata: %d labels for %d classes", len(m.Labels), m.Config.Classes)
-		}
-	}
-	return m, nil
-}
-
-// fromDict makes a model of a state dict in any naming, with a config inferred
-// from the shapes and the naming.
-func fromDict(dict model.StateDict) (*model.Model, error) {
-	dict, names := toTorchvision(dict)
-	c, err := Infer(dict)
+	c, own, err := model.MetadataConfig(f.metadata)
 	if err != nil {
 		return nil, err
 	}
-	switch names {
+	dict, naming := toTorchvision(f.dict)
+	if !own {
+		if c, err = inferConfig(dict, naming); err != nil {
+			return nil, err
+		}
+	}
+	m, err := model.FromDict(c, dict)
+	if err != nil {
+		return nil, err
+	}
+	m.Labels, err = model.MetadataLabels(f.metadata, c.Classes)
+	return m, err
+}
+
+// inferConfig infers a config from the shapes of dict, in torchvision's names, and
+// from the naming that it had in the file.
+func inferConfig(dict model.StateDict, naming Naming) (model.Config, error) {
+	c, err := InferConfig(dict)
+	if err != nil {
+		return c, err
+	}
+	switch naming {
 	case TIMM: // timm's default_cfg of mobilenetv2_*: crop_pct 0.875, bicubic
 		c.Preprocess.Interpolation = model.Bicubic
 	case HuggingFace: // MobileNetV2Config and MobileNetV2ImageProcessor
 		c.Padding, c.BNEps, c.Dropout = model.PadSame, 1e-3, 0.8
 		c.Preprocess = model.TFPreprocess(256)
 	}
-	return model.FromDict(c, dict)
+	return c, nil
 }
 
 // SaveOptions are the choices of [Save].
 type SaveOptions struct {
-	Names Names // of the tensors; empty for torchvision's
-	Half  bool  // .safetensors: convolutions and classifier in float16, which changes them; the rest stays float32
+	Naming Naming // of the tensors; empty for torchvision's
+	Half   bool   // .safetensors: convolutions and classifier in float16, which changes them; the rest stays float32
 }
 
 // Save writes m to path: as safetensors if the name ends in .safetensors, and as
 // a state dict in torch's zip format if it ends in .pth or .pt. Either holds the
 // config and the labels, too: safetensors as metadata, the archive in entries of
 // their own, which torch.load passes over. A file that torch saves again has lost
-// them: [Infer] says what is taken for granted then. The file is complete or not
+// them: [InferConfig] says what is taken for granted then. The file is complete or not
 // there.
 func Save(path string, m *model.Model, o SaveOptions) error {
 	write := writeSafetensors
@@ -170,7 +128,7 @@ func Save(path string, m *model.Model, o SaveOptions) error {
 	default:
 		return fmt.Errorf("%s: write what? the name ends in none of .safetensors, .pth, .pt", path)
 	}
-	tensors, err := named(m, o.Names)
+	tensors, err := named(m, o.Naming)
 	if err != nil {
 		return err
 	}
@@ -199,7 +157,7 @@ type namedTensor struct {
 }
 
 // named lists the tensors of m in torchvision's order under the given names.
-func named(m *model.Model, names Names) ([]namedTensor, error) {
+func named(m *model.Model, names Naming) ([]namedTensor, error) {
 	n := m.Config.Network()
 	if err := n.Check(m.Dict); err != nil {
 		return nil, err

@@ -105,10 +105,10 @@ func TestSaveAndOpen(t *testing.T) {
 	m.Labels = []string{"a", "b", "ç", "\"d\"", "e"}
 	m.Config.Resolution, m.Config.Padding = 96, model.PadSame
 	dir := t.TempDir()
-	for _, names := range []Names{Torchvision, TIMM, HuggingFace} {
+	for _, names := range []Naming{Torchvision, TIMM, HuggingFace} {
 		for _, ext := range []string{".pth", ".safetensors"} {
 			path := filepath.Join(dir, string(names)+ext)
-			if err := Save(path, m, SaveOptions{Names: names}); err != nil {
+			if err := Save(path, m, SaveOptions{Naming: names}); err != nil {
 				t.Fatal(err)
 			}
 			got, err := Open(path)
@@ -177,9 +177,9 @@ func TestAnyNetworkComesBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		names := rapid.SampledFrom([]Names{Torchvision, TIMM, HuggingFace}).Draw(t, "names")
+		names := rapid.SampledFrom([]Naming{Torchvision, TIMM, HuggingFace}).Draw(t, "names")
 		path := filepath.Join(dir, "m"+rapid.SampledFrom([]string{".pth", ".safetensors"}).Draw(t, "ending"))
-		if err := Save(path, m, SaveOptions{Names: names}); err != nil {
+		if err := Save(path, m, SaveOptions{Naming: names}); err != nil {
 			t.Fatal(err)
 		}
 		got, err := Open(path)
@@ -217,7 +217,7 @@ func TestInferPublishedWidths(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := Infer(m.Dict)
+		got, err := InferConfig(m.Dict)
 		if err != nil || !got.Equal(c) {
 			t.Errorf("width %v: %+v, %v", w, got, err)
 		}
@@ -233,7 +233,7 @@ func TestInferNarrow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := Infer(m.Dict)
+	got, err := InferConfig(m.Dict)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +252,7 @@ func TestNearestNetwork(t *testing.T) {
 		t.Fatal(err)
 	}
 	delete(m.Dict, "features.9.conv.0.0.weight")
-	_, err = fromDict(m.Dict)
+	_, err = (&contents{dict: m.Dict}).model()
 	var e *model.MismatchError
 	if !errors.As(err, &e) || !slices.Equal(e.Missing, []string{"features.9.conv.0.0.weight"}) || len(e.Misshapen) > 0 {
 		t.Errorf("error %v", err)
@@ -275,7 +275,7 @@ func TestInferTIMMVariants(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, err := Infer(m.Dict); err != nil || !slices.Equal(got.Table, c.Table) || got.Width != v.width {
+		if got, err := InferConfig(m.Dict); err != nil || !slices.Equal(got.Table, c.Table) || got.Width != v.width {
 			t.Errorf("width %v: %+v, %v", v.width, got, err)
 		}
 	}
@@ -339,11 +339,11 @@ func TestBadMetadata(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, metadata := range map[string]map[string]string{
-		"metadata: model config: width multiplier -1": {configKey: `{"width": -1}`},
-		"metadata: model config: unexpected end":      {configKey: `{`},
-		"2 misshapen (classifier.1.weight":            {configKey: string(six)},
-		"metadata: labels: ":                          {labelsKey: `{}`},
-		"metadata: 2 labels for 5 classes":            {labelsKey: `["a", "b"]`},
+		"metadata mobilenet.config: model config: width multiplier -1": {model.ConfigKey: `{"width": -1}`},
+		"metadata mobilenet.config: model config: unexpected end":      {model.ConfigKey: `{`},
+		"2 misshapen (classifier.1.weight":                             {model.ConfigKey: string(six)},
+		"metadata mobilenet.labels: json: ":                            {model.LabelsKey: `{}`},
+		"metadata mobilenet.labels: 2 labels for 5 classes":            {model.LabelsKey: `["a", "b"]`},
 	} {
 		f, err := parseTorch(data)
 		if err != nil {
@@ -361,7 +361,7 @@ func TestSaveErrorsLeaveNothing(t *testing.T) {
 	if err := Save(filepath.Join(dir, "model.txt"), golden(t), SaveOptions{}); err == nil {
 		t.Error("no error for an unknown ending")
 	}
-	if err := Save(filepath.Join(dir, "m.pth"), golden(t), SaveOptions{Names: "keras"}); err == nil {
+	if err := Save(filepath.Join(dir, "m.pth"), golden(t), SaveOptions{Naming: "keras"}); err == nil {
 		t.Error("no error for unknown names")
 	}
 	if files, _ := os.ReadDir(dir); len(files) != 0 {

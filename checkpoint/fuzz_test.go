@@ -88,10 +88,10 @@ func tiny(t testing.TB) *model.Model {
 // torch saves it: in its older format, and in half precision.
 func FuzzParse(f *testing.F) {
 	dir := f.TempDir()
-	for _, names := range []Names{Torchvision, TIMM, HuggingFace} {
+	for _, names := range []Naming{Torchvision, TIMM, HuggingFace} {
 		for _, name := range []string{"tiny.pth", "tiny.safetensors"} {
 			path := filepath.Join(dir, name)
-			if err := Save(path, tiny(f), SaveOptions{Names: names}); err != nil {
+			if err := Save(path, tiny(f), SaveOptions{Naming: names}); err != nil {
 				f.Fatal(err)
 			}
 			data, err := os.ReadFile(path)

@@ -9,6 +9,8 @@ import (
 	"os"
 	"strings"
 	"testing"
+
+	"github.com/mobilenet-go/mobilenet/fault"
 )
 
 // archiveOf is a zip archive like torch's with the given pickle and storages.
@@ -111,7 +113,7 @@ func TestHostileSafetensors(t *testing.T) {
 	} {
 		bounded(t, len(data), func() {
 			_, err := Parse(data)
-			var format *FormatError
+			var format *fault.Error
 			if err == nil || !strings.Contains(err.Error(), want) || !errors.As(err, &format) {
 				t.Errorf("error %v, want it to contain %q", err, want)
 			}

@@ -3,9 +3,10 @@ package checkpoint
 import (
 	"bytes"
 	"encoding/binary"
-	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/mobilenet-go/mobilenet/fault"
 )
 
 // The reader below understands the pickle opcodes of protocols 2 to 5, which are
@@ -52,7 +53,7 @@ type unpickler struct {
 }
 
 func (u *unpickler) fail(format string, args ...any) error {
-	return &FormatError{Offset: u.base + int64(u.at), Reason: "pickle: " + fmt.Sprintf(format, args...)}
+	return fault.At(u.base+int64(u.at), "pickle: "+format, args...)
 }
 
 // A pickled is what a pickle holds.

@@ -10,6 +10,7 @@ import (
 	"math"
 	"slices"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 	"github.com/mobilenet-go/mobilenet/internal/half"
@@ -29,11 +30,11 @@ func isSafetensors(data []byte) bool {
 func parseSafetensors(data []byte) (*contents, error) {
 	n := binary.LittleEndian.Uint64(data)
 	if n > uint64(len(data)-8) {
-		return nil, &FormatError{0, fmt.Sprintf("header of %d bytes in a file of %d: unexpected end", n, len(data))}
+		return nil, fault.At(0, "header of %d bytes in a file of %d: unexpected end", n, len(data))
 	}
 	var entries map[string]json.RawMessage
 	if err := json.Unmarshal(data[8:8+n], &entries); err != nil {
-		return nil, &FormatError{8, "header: " + err.Error()}
+		return nil, fault.At(8, "header: %v", err)
 	}
 	f := &contents{dict: model.StateDict{}}
 	body := data[8+n:]
@@ -41,7 +42,7 @@ func parseSafetensors(data []byte) (*contents, error) {
 	for name, raw := range entries {
 		if name == "__metadata__" {
 			if err := json.Unmarshal(raw, &f.metadata); err != nil {
-				return nil, &FormatError{8, "metadata: " + err.Error()}
+				return nil, fault.At(8, "metadata: %v", err)
 			}
 			continue
 		}
@@ -51,7 +52,7 @@ func parseSafetensors(data []byte) (*contents, error) {
 			f.dict[name], err = e.tensor(body)
 		}
 		if err != nil {
-			return nil, &FormatError{8, fmt.Sprintf("tensor %.80q: %v", name, err)}
+			return nil, fault.At(8, "tensor %.80q: %v", name, err)
 		}
 		spans = append(spans, e.Offsets)
 	}
@@ -67,12 +68,12 @@ func checkSpans(spans [][2]uint64, size uint64, base int64) error {
 	at := uint64(0)
 	for _, s := range spans {
 		if s[0] != at {
-			return &FormatError{base + int64(at), fmt.Sprintf("one tensor ends here, the next begins at byte %d", base+int64(s[0]))}
+			return fault.At(base+int64(at), "one tensor ends here, the next begins at byte %d", base+int64(s[0]))
 		}
 		at = s[1]
 	}
 	if at != size {
-		return &FormatError{base + int64(at), fmt.Sprintf("the tensors end here, the file %d bytes later", size-at)}
+		return fault.At(base+int64(at), "the tensors end here, the file %d bytes later", size-at)
 	}
 	return nil
 }
@@ -105,7 +106,7 @@ func (e safetensorsEntry) tensor(body []byte) (model.Tensor, error) {
 }
 
 func writeSafetensors(path string, m *model.Model, tensors []namedTensor) error {
-	metadata, err := metadata(m)
+	metadata, err := m.Metadata()
 	if err != nil {
 		return err
 	}
@@ -121,7 +122,7 @@ func ReadTensors(path string) (model.StateDict, map[string]string, error) {
 		return nil, nil, err
 	}
 	if !isSafetensors(data) {
-		return nil, nil, fmt.Errorf("%s: %w", path, &FormatError{0, "not a .safetensors file"})
+		return nil, nil, fmt.Errorf("%s: %w", path, fault.At(0, "not a .safetensors file"))
 	}
 	c, err := parseSafetensors(data)
 	if err != nil {

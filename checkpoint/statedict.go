@@ -1,9 +1,9 @@
 package checkpoint
 
 import (
-	"fmt"
 	"strings"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -38,7 +38,7 @@ func stateDict(value any, size int, load func(storage) ([]byte, error)) (model.S
 	}
 	// A value takes a byte at least, unless tensors overlap or are compressed.
 	if total > inflation*uint64(size) {
-		return nil, &UnsupportedError{fmt.Sprintf("%d values in a file of %d bytes", total, size)}
+		return nil, fault.TooLargef("%d values in a file of %d bytes", total, size)
 	}
 	for i, key := range views.keys {
 		v := views.values[i].(view)
@@ -56,11 +56,11 @@ func stateDict(value any, size int, load func(storage) ([]byte, error)) (model.S
 // it returns those of the first that has tensors at all, for an error to list.
 func findViews(value any) (*dict, error) {
 	if o, ok := value.(opaque); ok {
-		return nil, &UnsupportedError{fmt.Sprintf("a pickled object of class %.80s.%.80s, not a state dict: save model.state_dict() instead", o.class.module, o.class.name)}
+		return nil, fault.Unsupportedf("a pickled object of class %.80s.%.80s, not a state dict: save model.state_dict() instead", o.class.module, o.class.name)
 	}
 	top, ok := value.(*dict)
 	if !ok {
-		return nil, &UnsupportedError{"no state dict"}
+		return nil, fault.Unsupportedf("no state dict")
 	}
 	var other *dict
 	var object *opaque
@@ -89,7 +89,7 @@ func findViews(value any) (*dict, error) {
 	case object != nil:
 		return findViews(*object)
 	}
-	return nil, &UnsupportedError{"a dictionary without tensors: no state dict at its top or under " + strings.Join(nested, ", ")}
+	return nil, fault.Unsupportedf("a dictionary without tensors: no state dict at its top or under %s", strings.Join(nested, ", "))
 }
 
 // has reports whether d has the key.

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -224,7 +225,7 @@ func parseZip(data []byte) (*contents, error) {
 			return nil, err
 		}
 		if string(order) != "little" {
-			return nil, &UnsupportedError{fmt.Sprintf("byte order %.16q: only little-endian files are read", order)}
+			return nil, fault.Unsupportedf("byte order %.16q: only little-endian files are read", order)
 		}
 	}
 	pkl, err := a.read("data.pkl")
@@ -236,7 +237,7 @@ func parseZip(data []byte) (*contents, error) {
 		return nil, err
 	}
 	f := &contents{metadata: map[string]string{}}
-	for _, key := range []string{configKey, labelsKey} {
+	for _, key := range []string{model.ConfigKey, model.LabelsKey} {
 		if a.files[key] == nil {
 			continue
 		}
@@ -258,7 +259,7 @@ func parseZip(data []byte) (*contents, error) {
 		}
 		want := s.numel * uint64(s.dtype.size)
 		if uint64(len(raw)) < want {
-			return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q has %d bytes, want %d", s.key, len(raw), want)}
+			return nil, fault.Brokenf("storage %.40q has %d bytes, want %d", s.key, len(raw), want)
 		}
 		return raw[:want], nil
 	})
@@ -280,7 +281,7 @@ const inflation = 8
 func openArchive(data []byte) (*archive, error) {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
-		return nil, &FormatError{Reason: err.Error() + "; is the file complete?"}
+		return nil, fault.Brokenf("%v; is the file complete?", err)
 	}
 	a := &archive{data, map[string]*zip.File{}, inflation * uint64(len(data))}
 	for _, f := range z.File {
@@ -295,18 +296,18 @@ func openArchive(data []byte) (*archive, error) {
 		}
 		return a, nil
 	}
-	return nil, &UnsupportedError{"a zip archive that torch.save did not write: it has no data.pkl"}
+	return nil, fault.Unsupportedf("a zip archive that torch.save did not write: it has no data.pkl")
 }
 
 // read returns the content of a file. One that is not compressed is not copied.
 func (a *archive) read(name string) ([]byte, error) {
 	f := a.files[name]
 	if f == nil {
-		return nil, &FormatError{Reason: fmt.Sprintf("entry %.80q is missing", name)}
+		return nil, fault.Brokenf("entry %.80q is missing", name)
 	}
 	begin, err := f.DataOffset()
 	fail := func(reason any) error {
-		return &FormatError{Offset: begin, Reason: fmt.Sprintf("entry %.80q: %v", f.Name, reason)}
+		return fault.At(begin, "entry %.80q: %v", f.Name, reason)
 	}
 	if err != nil {
 		return nil, fail(err)
@@ -323,7 +324,7 @@ func (a *archive) read(name string) ([]byte, error) {
 		return b, nil
 	}
 	if f.UncompressedSize64 > a.room {
-		return nil, &UnsupportedError{fmt.Sprintf("entry %.80q: inflates to more than %d times the file", f.Name, inflation)}
+		return nil, fault.TooLargef("entry %.80q: inflates to more than %d times the file", f.Name, inflation)
 	}
 	a.room -= f.UncompressedSize64
 	r, err := f.Open()
@@ -347,11 +348,11 @@ const legacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 // and its elements.
 func parseLegacy(data []byte) (*contents, error) {
 	if bytes.HasPrefix(data, []byte("version https://git-lfs")) {
-		return nil, &UnsupportedError{"a Git LFS pointer, not the file itself: fetch it with git lfs pull"}
+		return nil, fault.Unsupportedf("a Git LFS pointer, not the file itself: fetch it with git lfs pull")
 	}
 	magic, err := unpickle(data[:min(len(data), 64)], 0)
 	if err != nil || magic.value != legacyMagic {
-		return nil, &UnsupportedError{"neither a torch checkpoint nor safetensors"}
+		return nil, fault.Unsupportedf("neither a torch checkpoint nor safetensors")
 	}
 	at := magic.size
 	var parts [4]pickled // protocol, machine, object, keys
@@ -364,27 +365,27 @@ func parseLegacy(data []byte) (*contents, error) {
 		at += p.size
 	}
 	if machine, ok := parts[1].value.(*dict); ok && machine.get("little_endian") == false {
-		return nil, &UnsupportedError{"written by a big-endian machine: only little-endian files are read"}
+		return nil, fault.Unsupportedf("written by a big-endian machine: only little-endian files are read")
 	}
 	state := parts[2]
 	keys, _ := parts[3].value.(*list)
 	if keys == nil {
-		return nil, &FormatError{int64(at), "no list of storages"}
+		return nil, fault.At(int64(at), "no list of storages")
 	}
 	begins := map[string]int{}
 	for _, k := range keys.items {
 		key, _ := k.(string)
 		if len(data)-at < 8 {
-			return nil, &FormatError{int64(at), "unexpected end before a storage"}
+			return nil, fault.At(int64(at), "unexpected end before a storage")
 		}
 		numel := binary.LittleEndian.Uint64(data[at:])
 		t, ok := state.storages[key]
 		if !ok {
-			return nil, &UnsupportedError{fmt.Sprintf("storage %.40q is of an unknown type", key)}
+			return nil, fault.Unsupportedf("storage %.40q is of an unknown type", key)
 		}
 		at += 8
 		if numel > maxElements || numel*uint64(t.size) > uint64(len(data)-at) {
-			return nil, &FormatError{int64(at), fmt.Sprintf("storage of %d elements: unexpected end", numel)}
+			return nil, fault.At(int64(at), "storage of %d elements: unexpected end", numel)
 		}
 		begins[key] = at
 		at += int(numel) * t.size
@@ -394,7 +395,7 @@ func parseLegacy(data []byte) (*contents, error) {
 		if n := s.numel * uint64(s.dtype.size); ok && n <= uint64(len(data)-begin) {
 			return data[begin:][:n], nil
 		}
-		return nil, &FormatError{Reason: fmt.Sprintf("storage %.40q is missing or short", s.key)}
+		return nil, fault.Brokenf("storage %.40q is missing or short", s.key)
 	})
 	return &contents{dict: dict}, err
 }

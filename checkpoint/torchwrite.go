@@ -18,7 +18,7 @@ import (
 // with a pickle that rebuilds each tensor as a view of a storage, which is a file
 // of its own.
 func writeTorch(path string, m *model.Model, tensors []namedTensor) error {
-	metadata, err := metadata(m)
+	metadata, err := m.Metadata()
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 )
 
 // A Kind says whose fault it is.
@@ -105,4 +109,21 @@ func In(file string, err error) error {
 		return err
 	}
 	return fmt.Errorf("%s: %w", file, err)
+}
+
+// maxShown is how many bytes of a name [Shown] lets through: a path of torchvision's
+// has 40, and a name of several megabytes is an attack.
+const maxShown = 100
+
+// Shown returns a name out of an untrusted file as a message can show it: quoted if
+// it holds what a terminal might obey, and cut if it is long.
+func Shown(name string) string {
+	cut := ""
+	if len(name) > maxShown {
+		name, cut = strings.ToValidUTF8(name[:maxShown], ""), "..."
+	}
+	if !utf8.ValidString(name) || strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		name = strconv.QuoteToGraphic(name)
+	}
+	return name + cut
 }

@@ -6,6 +6,7 @@ import (
 	"image"
 	"io/fs"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -52,5 +53,21 @@ func TestIs(t *testing.T) {
 	}
 	if err := (&fault.Error{Kind: fault.Unsupported, Reason: "not an image", Err: image.ErrFormat}); !errors.Is(err, image.ErrFormat) {
 		t.Error("the cause is not found")
+	}
+}
+
+func TestShown(t *testing.T) {
+	for name, want := range map[string]string{
+		"features.0.0.weight":         "features.0.0.weight",
+		"poids du café":               "poids du café",
+		"\x1b[31mred":                 `"\x1b[31mred"`,
+		"two\nlines":                  `"two\nlines"`,
+		"\xff":                        `"\xff"`,
+		strings.Repeat("é", 51):       strings.Repeat("é", 50) + "...",
+		"a" + strings.Repeat("é", 51): "a" + strings.Repeat("é", 49) + "...",
+	} {
+		if got := fault.Shown(name); got != want {
+			t.Errorf("%q is shown as %s, want %s", name, got, want)
+		}
 	}
 }

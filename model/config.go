@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // A Stage is one row of the paper's Table 2: N inverted residuals with C
@@ -166,8 +167,7 @@ const (
 	maxBlocks     = 256
 )
 
-// Validate returns an error that names every field of c that cannot be built,
-// and why.
+// Validate returns an error that says which fields of c cannot be built, and why.
 func (c Config) Validate() error {
 	var errs []error
 	check := func(ok bool, format string, args ...any) {
@@ -193,14 +193,17 @@ func (c Config) Validate() error {
 	}
 	errs = append(errs, c.validateTable()...)
 	if len(errs) > 0 {
-		return fmt.Errorf("model config: %w", errors.Join(errs...))
+		return fmt.Errorf("model config: %s", list(errs))
 	}
 	return nil
 }
 
 func (c Config) validateTable() []error {
-	if len(c.Table) == 0 {
+	switch {
+	case len(c.Table) == 0:
 		return []error{errors.New("the table of inverted residuals is empty")}
+	case len(c.Table) > maxBlocks:
+		return []error{fmt.Errorf("%d rows in the table: want at most %d", len(c.Table), maxBlocks)}
 	}
 	var errs []error
 	blocks, widest := 0, float64(max(c.FirstChannels, 32))
@@ -227,6 +230,18 @@ func (c Config) validateTable() []error {
 		errs = append(errs, fmt.Errorf("%d blocks in the table: want at most %d", blocks, maxBlocks))
 	}
 	return errs
+}
+
+// list is the text of errs in one line: a table of 256 rows can have as many.
+func list(errs []error) string {
+	var texts []string
+	for _, err := range errs[:min(shown, len(errs))] {
+		texts = append(texts, err.Error())
+	}
+	if len(errs) > shown {
+		texts = append(texts, "...")
+	}
+	return strings.Join(texts, "; ")
 }
 
 func finite(v float32) bool { return !math.IsNaN(float64(v)) && !math.IsInf(float64(v), 0) }

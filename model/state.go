@@ -1,10 +1,13 @@
 package model
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/mobilenet-go/mobilenet/fault"
 )
 
 // A Tensor is float32 data in row-major order. A scalar has an empty shape and
@@ -48,14 +51,19 @@ func (n Network) Specs() []Spec {
 		Spec{Name: l.Name + ".bias", Shape: []int{l.Out}})
 }
 
-// A MismatchError says how a state dict differs from what a network needs.
+// A MismatchError says how a state dict differs from what a network needs. The
+// state dict may be that of another network: errors.Is(err, errors.ErrUnsupported)
+// is true.
 type MismatchError struct {
 	Missing    []string // in the network, not in the state dict
 	Unexpected []string // in the state dict, not in the network
 	Misshapen  []string // "name: shape [..], want [..]"
 }
 
-// shown is how many names of each kind an error message lists.
+// Is makes errors.Is(err, errors.ErrUnsupported) true.
+func (e *MismatchError) Is(target error) bool { return target == errors.ErrUnsupported }
+
+// shown is how many things of a kind an error message lists.
 const shown = 3
 
 func (e *MismatchError) Error() string {
@@ -64,7 +72,13 @@ func (e *MismatchError) Error() string {
 		if len(names) == 0 {
 			return
 		}
-		s := fmt.Sprintf("%d %s (%s", len(names), what, strings.Join(names[:min(shown, len(names))], "; "))
+		first := slices.Clone(names[:min(shown, len(names))])
+		if what == "unexpected" { // names of the file; the others are ours
+			for i, name := range first {
+				first[i] = fault.Shown(name)
+			}
+		}
+		s := fmt.Sprintf("%d %s (%s", len(names), what, strings.Join(first, "; "))
 		if len(names) > shown {
 			s += "; ..."
 		}
@@ -90,7 +104,7 @@ func (n Network) Check(dict StateDict) error {
 		case !ok:
 			e.Missing = append(e.Missing, s.Name)
 		case !slices.Equal(t.Shape, s.Shape):
-			e.Misshapen = append(e.Misshapen, fmt.Sprintf("%s: shape %v, want %v", s.Name, t.Shape, s.Shape))
+			e.Misshapen = append(e.Misshapen, fmt.Sprintf("%s: shape %s, want %v", s.Name, shapeText(t.Shape), s.Shape))
 		case len(t.Data) != elements(t.Shape):
 			e.Misshapen = append(e.Misshapen, fmt.Sprintf("%s: %d values for shape %v", s.Name, len(t.Data), t.Shape))
 		}
@@ -104,6 +118,14 @@ func (n Network) Check(dict StateDict) error {
 		return nil
 	}
 	return &e
+}
+
+// shapeText prints a shape from a file, which can have any number of dimensions.
+func shapeText(shape []int) string {
+	if len(shape) > 8 {
+		return fmt.Sprintf("of %d dimensions", len(shape))
+	}
+	return fmt.Sprint(shape)
 }
 
 func elements(shape []int) int {

@@ -1,7 +1,8 @@
 package onnx
 
 import (
-	"encoding/json"
+	"maps"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
@@ -13,26 +14,24 @@ const (
 	producerVersion = "1"
 )
 
-// The keys of our metadata, the same as in a .safetensors file. The config
-// includes classes and preprocessing.
-const (
-	configKey = "mobilenet.config"
-	labelsKey = "mobilenet.labels"
-)
-
 // metadataOf describes m as metadata_props.
 func metadataOf(m *model.Model) ([]*pb.StringStringEntryProto, error) {
-	config, err := json.Marshal(m.Config)
+	entries, err := m.Metadata()
 	if err != nil {
 		return nil, err
 	}
-	props := []*pb.StringStringEntryProto{{Key: configKey, Value: string(config)}}
-	if m.Labels != nil {
-		labels, err := json.Marshal(m.Labels)
-		if err != nil {
-			return nil, err
-		}
-		props = append(props, &pb.StringStringEntryProto{Key: labelsKey, Value: string(labels)})
+	var props []*pb.StringStringEntryProto
+	for _, key := range slices.Sorted(maps.Keys(entries)) {
+		props = append(props, &pb.StringStringEntryProto{Key: key, Value: entries[key]})
 	}
 	return props, nil
+}
+
+// metadata returns metadata_props as a map. Of entries with one key the first counts.
+func metadata(p *Proto) map[string]string {
+	entries := map[string]string{}
+	for _, e := range slices.Backward(p.MetadataProps) {
+		entries[e.Key] = e.Value
+	}
+	return entries
 }

@@ -204,7 +204,7 @@ func (n *found) model(p *Proto, in *ValueInfo) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.Labels, err = metadataLabels(p, c.Classes)
+	m.Labels, err = model.MetadataLabels(metadata(p), c.Classes)
 	return m, err
 }
 
@@ -250,7 +250,7 @@ func (n *found) config(dict model.StateDict, p *Proto, in *ValueInfo) (model.Con
 	if err != nil {
 		return c, err
 	}
-	own, ok, err := metadataConfig(p)
+	own, ok, err := model.MetadataConfig(metadata(p))
 	if !ok || err != nil || own.Padding != c.Padding || !n.describedBy(own) {
 		return c, err
 	}
@@ -274,7 +274,7 @@ func (n *found) describedBy(c model.Config) bool {
 // graphConfig infers the config from the channels, and takes strides, padding
 // and input from the graph.
 func (n *found) graphConfig(dict model.StateDict, in *ValueInfo) (model.Config, error) {
-	c, err := checkpoint.Infer(dict)
+	c, err := checkpoint.InferConfig(dict)
 	if err != nil {
 		return c, err
 	}

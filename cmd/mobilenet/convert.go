@@ -54,7 +54,7 @@ OUT's ending says what is written:
 			if err != nil {
 				return err
 			}
-			if err := save(args[1], m, checkpoint.SaveOptions{Names: checkpoint.Names(names), Half: half}); err != nil {
+			if err := save(args[1], m, checkpoint.SaveOptions{Naming: checkpoint.Naming(names), Half: half}); err != nil {
 				return err
 			}
 			info, err := os.Stat(args[1])

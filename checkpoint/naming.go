@@ -7,21 +7,21 @@ import (
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
-// Names is a naming of MobileNetV2's tensors.
-type Names string
+// A Naming is what a library calls MobileNetV2's tensors.
+type Naming string
 
 // The namings that are read, and that [Save] can write. They are those of
 // torchvision 0.14, timm 0.9 and 1.0, and transformers 4.40.
 const (
-	Torchvision Names = "torchvision" // torchvision.models.mobilenet_v2
-	TIMM        Names = "timm"        // timm's mobilenetv2_*
-	HuggingFace Names = "huggingface" // transformers' MobileNetV2ForImageClassification
+	Torchvision Naming = "torchvision" // torchvision.models.mobilenet_v2
+	TIMM        Naming = "timm"        // timm's mobilenetv2_*
+	HuggingFace Naming = "huggingface" // transformers' MobileNetV2ForImageClassification
 )
 
 // namingOf tells a naming by the first convolution. has reports whether a state
 // dict has a name.
-func namingOf(has func(name string) bool) (Names, bool) {
-	for name, key := range map[Names]string{
+func namingOf(has func(name string) bool) (Naming, bool) {
+	for name, key := range map[Naming]string{
 		Torchvision: "features.0.0.weight",
 		TIMM:        "conv_stem.weight",
 		HuggingFace: "mobilenet_v2.conv_stem.first_conv.convolution.weight",
@@ -40,7 +40,7 @@ type path struct {
 }
 
 // paths returns where the naming keeps the blocks of c.
-func (names Names) paths(c model.Config) []path {
+func (names Naming) paths(c model.Config) []path {
 	var out []path
 	for stage, s := range c.Table {
 		for place := range s.N {
@@ -51,7 +51,7 @@ func (names Names) paths(c model.Config) []path {
 }
 
 // prefix is that of block i, which is so many places into a stage.
-func (names Names) prefix(i, stage, place int) string {
+func (names Naming) prefix(i, stage, place int) string {
 	switch {
 	case names == TIMM:
 		return fmt.Sprintf("blocks.%d.%d.", stage, place)
@@ -64,7 +64,7 @@ func (names Names) prefix(i, stage, place int) string {
 }
 
 // find returns where dict, in the naming, keeps its blocks.
-func (names Names) find(dict model.StateDict) []path {
+func (names Naming) find(dict model.StateDict) []path {
 	var out []path
 	has := func(prefix, name string) bool { _, ok := dict[prefix+name+".weight"]; return ok }
 	depthwise, expand := names.block(true)[1].conv, names.block(true)[0].conv
@@ -84,7 +84,7 @@ func (names Names) find(dict model.StateDict) []path {
 
 // hasExpand tells a block with an expansion: in torchvision's naming by the
 // third convolution, since the first has the same name either way.
-func (names Names) hasExpand(dict model.StateDict, prefix, expand string) bool {
+func (names Naming) hasExpand(dict model.StateDict, prefix, expand string) bool {
 	if names == Torchvision {
 		return len(dict[prefix+"2.weight"].Shape) == 4
 	}
@@ -98,8 +98,8 @@ func (names Names) hasExpand(dict model.StateDict, prefix, expand string) bool {
 type pair struct{ conv, norm string }
 
 // block returns the convolutions of a block in the order they run.
-func (names Names) block(expand bool) []pair {
-	all := map[Names][2][]pair{
+func (names Naming) block(expand bool) []pair {
+	all := map[Naming][2][]pair{
 		Torchvision: {
 			{{"0.0", "0.1"}, {"1", "2"}},
 			{{"0.0", "0.1"}, {"1.0", "1.1"}, {"2", "3"}},
@@ -121,7 +121,7 @@ func (names Names) block(expand bool) []pair {
 
 // ends returns the first convolution, the last one of a network with so many
 // blocks, and the classifier.
-func (names Names) ends(blocks int) (first, last pair, classifier string) {
+func (names Naming) ends(blocks int) (first, last pair, classifier string) {
 	switch names {
 	case TIMM:
 		return pair{"conv_stem", "bn1"}, pair{"conv_head", "bn2"}, "classifier"
@@ -135,7 +135,7 @@ func (names Names) ends(blocks int) (first, last pair, classifier string) {
 
 // modules lists the module names of blocks kept at paths, in an order that is
 // the same for all namings.
-func (names Names) modules(paths []path) []string {
+func (names Naming) modules(paths []path) []string {
 	first, last, classifier := names.ends(len(paths))
 	out := []string{first.conv, first.norm}
 	for _, p := range paths {
@@ -165,7 +165,7 @@ func rename(dict model.StateDict, from, to []string) model.StateDict {
 }
 
 // toTorchvision renames a state dict in any naming.
-func toTorchvision(dict model.StateDict) (model.StateDict, Names) {
+func toTorchvision(dict model.StateDict) (model.StateDict, Naming) {
 	names, ok := namingOf(func(name string) bool { _, ok := dict[name]; return ok })
 	if !ok || names == Torchvision {
 		return dict, Torchvision

@@ -22,7 +22,7 @@ type channels struct {
 	blocks               [][3]int // in, hidden, out
 }
 
-// Infer returns the config of a network whose state dict, in torchvision's
+// InferConfig returns the config of a network whose state dict, in torchvision's
 // names, is dict. A published width is recognised by its channels, and the
 // number of classes by the classifier. Any other network gets a table of exactly
 // its channels at width 1.
@@ -32,7 +32,7 @@ type channels struct {
 // the paper's number of blocks and expand ratios they are the paper's, otherwise
 // 1, 2, 2, 2, 1, 2, 1 for the stages in turn, where a block begins a stage unless
 // it has the same channels in and out and the expand ratio of the one before.
-func Infer(dict model.StateDict) (model.Config, error) {
+func InferConfig(dict model.StateDict) (model.Config, error) {
 	ch, err := readChannels(dict)
 	if err != nil {
 		return model.Config{}, err
