@@ -2,10 +2,12 @@ package train
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -204,22 +206,41 @@ func picture(img *vision.Image) image.Image {
 	return m
 }
 
-// Prepare returns m ready for classes of other names: with a classifier of its
-// own, initialised from the seed, unless m has exactly these labels.
-func Prepare(m *model.Model, set *dataset.Set, seed uint64) (*model.Model, error) {
-	c := m.Config
+// New returns a network of config c for the classes of a set, with random weights
+// from the seed.
+func New(c model.Config, set *dataset.Set, seed uint64) (*model.Model, error) {
+	if set == nil {
+		return nil, errors.New("the set of images is nil")
+	}
 	c.Classes = len(set.Classes)
-	fresh, err := model.New(c, seed)
+	m, err := model.New(c, seed)
 	if err != nil {
 		return nil, err
 	}
-	same := fmt.Sprint(m.Labels) == fmt.Sprint(set.Classes)
-	head := c.Network().Classifier.Name
-	for name, t := range m.Dict {
-		if same || name != head+".weight" && name != head+".bias" {
-			copy(fresh.Dict[name].Data, t.Data)
-		}
+	m.Labels = set.Classes
+	return m, nil
+}
+
+// Prepare returns a copy of m for the classes of a set. It has a classifier of its
+// own, with random weights from the seed, unless m has exactly these labels.
+func Prepare(m *model.Model, set *dataset.Set, seed uint64) (*model.Model, error) {
+	if m == nil {
+		return nil, errors.New("the model is nil")
 	}
-	fresh.Labels = set.Classes
+	fresh, err := New(m.Config, set, seed)
+	if err != nil {
+		return nil, err
+	}
+	same := slices.Equal(m.Labels, set.Classes)
+	head := fresh.Config.Network().Classifier.Name
+	for name, t := range m.Dict {
+		if !same && (name == head+".weight" || name == head+".bias") {
+			continue
+		}
+		if have, want := len(t.Data), len(fresh.Dict[name].Data); have != want {
+			return nil, fmt.Errorf("%s has %d values, the network's %d", name, have, want)
+		}
+		copy(fresh.Dict[name].Data, t.Data)
+	}
 	return fresh, nil
 }

@@ -1,6 +1,9 @@
 package train
 
 import (
+	"cmp"
+	"fmt"
+	"runtime"
 	"slices"
 	"time"
 )
@@ -16,10 +19,10 @@ type Cost struct {
 // Measure trains o.Model for so many steps of o.Batch random images and says what
 // they took: forward, backward and update. It changes o.Model.
 func Measure(o Options, steps int) (*Cost, error) {
-	t, err := newTrainer(Options{
-		Model: o.Model, Batch: o.Batch, Threads: o.Threads, Freeze: o.Freeze, FixNorm: o.FixNorm,
-		Optimizer: o.Optimizer, Momentum: o.Momentum, WeightDecay: o.WeightDecay, Clip: o.Clip, EMA: o.EMA,
-	})
+	if o.Model == nil || o.Batch < 1 || steps < 1 {
+		return nil, fmt.Errorf("measuring takes a model, images in a batch and steps: have %v, %d and %d", o.Model != nil, o.Batch, steps)
+	}
+	t, err := newTrainer(Options{Data: Data{Model: o.Model}, Hyperparameters: o.Hyperparameters, Run: Run{Threads: cmp.Or(o.Threads, runtime.GOMAXPROCS(0))}})
 	if err != nil {
 		return nil, err
 	}
@@ -42,7 +45,7 @@ func Measure(o Options, steps int) (*Cost, error) {
 		grad := make([]float32, len(logits))
 		softmaxLoss(grad, logits, target, c.Classes)
 		n.backward(grad)
-		t.optimizer.step(o.Threads, 1e-6, 1)
+		t.optimizer.step(t.Threads, 1e-6, 1)
 		if i > 0 {
 			cost.Steps = append(cost.Steps, time.Since(began))
 		}

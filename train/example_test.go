@@ -17,7 +17,7 @@ func ExampleFit() {
 		fmt.Println("put photos/CLASS/*.jpg here")
 		return
 	}
-	o := train.Finetune()
+	o := train.Options{Hyperparameters: train.Finetune()}
 	var err error
 	if o.Train, o.Val, err = dataset.Open("photos", dataset.Options{Val: 0.2}); err != nil {
 		log.Fatal(err)

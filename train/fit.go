@@ -83,7 +83,7 @@ func newTrainer(o Options) (*trainer, error) {
 	}
 	opt, err := newOptimizer(hyper{
 		rule: o.Optimizer, momentum: o.Momentum, alpha: 0.9, beta1: 0.9, beta2: 0.999,
-		eps: epsilon(o.Optimizer), decay: o.WeightDecay,
+		eps: ruleOf(o.Optimizer).eps, decay: o.WeightDecay,
 	}, n.params)
 	if err != nil {
 		return nil, err
@@ -111,15 +111,6 @@ func (t *trainer) freeze(ctx context.Context) (err error) {
 		t.known, err = t.activations(ctx)
 	}
 	return err
-}
-
-// epsilon is PyTorch's for AdamW, and for RMSprop that of the paper's training
-// in TensorFlow: sqrt(0.001), which stands outside of the root here.
-func epsilon(o Optimizer) float64 {
-	if o == RMSprop {
-		return 0.0316
-	}
-	return 1e-8
 }
 
 // close closes TensorBoard's file, whose records are complete after every epoch.

@@ -61,9 +61,13 @@ func options(t *testing.T, train, val *dataset.Set) Options {
 	}
 	m.Labels = train.Classes
 	return Options{
-		Model: m, Train: train, Val: val, RunDir: t.TempDir(), Epochs: 4, Batch: 8, LR: 0.05, Optimizer: SGD, Momentum: 0.9,
-		WeightDecay: 1e-4, Schedule: Cosine, Warmup: 1, LabelSmoothing: 0.1, EMA: 0.9, Clip: 5,
-		Augment: vision.Augment{MinScale: 0.5, Flip: 0.5, Erase: 0.2}, Mixup: 0.2, CutMix: 1, Seed: 7,
+		Data: Data{Model: m, Train: train, Val: val},
+		Hyperparameters: Hyperparameters{
+			Epochs: 4, Batch: 8, LR: 0.05, Optimizer: SGD, Momentum: 0.9,
+			WeightDecay: 1e-4, Schedule: Cosine, Warmup: 1, LabelSmoothing: 0.1, EMA: 0.9, Clip: 5,
+			Augment: vision.Augment{MinScale: 0.5, Flip: 0.5, Erase: 0.2}, Mixup: 0.2, CutMix: 1,
+		},
+		Run: Run{RunDir: t.TempDir(), Seed: 7},
 	}
 }
 

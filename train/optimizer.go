@@ -16,7 +16,45 @@ const (
 	AdamW   Optimizer = "adamw"
 )
 
-// hyper are the numbers of an optimiser.
+// A rule is how an optimizer updates a parameter.
+type rule struct {
+	name    Optimizer
+	buffers int     // what it remembers of a parameter, in the order of the state file
+	rate    float64 // a learning rate that suits it from random weights; 0 for the recipe's
+	eps     float64
+	update  func(o *optimizer, p *Parameter, s state, u update)
+}
+
+// rules are all optimizers. A new one is a row here and its update.
+var rules = []rule{
+	{name: SGD, buffers: 1, update: sgd},
+	// eps is that of the paper's training in TensorFlow: sqrt(0.001), which stands
+	// outside of the root here.
+	{name: RMSprop, buffers: 2, eps: 0.0316, update: rmsprop},
+	// PyTorch's defaults.
+	{name: AdamW, buffers: 2, eps: 1e-8, rate: 0.001, update: adamw},
+}
+
+// Optimizers lists the optimizers.
+func Optimizers() []Optimizer {
+	var names []Optimizer
+	for _, r := range rules {
+		names = append(names, r.name)
+	}
+	return names
+}
+
+// ruleOf returns the zero rule for an optimizer that there is not.
+func ruleOf(o Optimizer) rule {
+	for _, r := range rules {
+		if r.name == o {
+			return r
+		}
+	}
+	return rule{}
+}
+
+// hyper are the numbers of an optimizer.
 type hyper struct {
 	rule         Optimizer
 	momentum     float64 // SGD and RMSprop
@@ -26,36 +64,35 @@ type hyper struct {
 	decay        float64 // weight decay
 }
 
-// state is what the rule remembers of a parameter: SGD the momentum buffer,
-// RMSprop squares and momentum, AdamW the first and second moment.
-type state [2][]float32
+// state is what a rule remembers of a parameter, each of the parameter's size: SGD
+// the momentum, RMSprop squares and momentum, AdamW the first and second moment.
+type state [][]float32
 
-// buffers is how many of a state's slices a rule uses.
-func (o Optimizer) buffers() int {
-	if o == SGD {
-		return 1
-	}
-	return 2
+// update is of one parameter in one step.
+type update struct {
+	lr    float64
+	scale float64 // of the gradient
+	decay float64 // weight decay: 0 for normalisation and bias
 }
 
 // An optimizer updates parameters.
 type optimizer struct {
 	hyper
+	rule   rule
 	params []*Parameter
 	states []state
 	steps  int
 }
 
 func newOptimizer(h hyper, params []*Parameter) (*optimizer, error) {
-	switch h.rule {
-	case SGD, RMSprop, AdamW:
-	default:
-		return nil, fmt.Errorf("optimizer %q: want %s, %s or %s", h.rule, SGD, RMSprop, AdamW)
+	r := ruleOf(h.rule)
+	if r.update == nil {
+		return nil, fmt.Errorf("optimizer %q: want one of %q", h.rule, Optimizers())
 	}
-	o := &optimizer{hyper: h, params: params, states: make([]state, len(params))}
+	o := &optimizer{hyper: h, rule: r, params: params, states: make([]state, len(params))}
 	for i, p := range params {
-		for b := range h.rule.buffers() {
-			o.states[i][b] = make([]float32, len(p.Value))
+		for range r.buffers {
+			o.states[i] = append(o.states[i], make([]float32, len(p.Value)))
 		}
 	}
 	return o, nil
@@ -66,24 +103,17 @@ func newOptimizer(h hyper, params []*Parameter) (*optimizer, error) {
 func (o *optimizer) step(threads int, lr, scale float64) {
 	o.steps++
 	each(threads, len(o.params), func(i int) {
-		p, s := o.params[i], o.states[i]
-		decay := 0.0
-		if p.Decay {
-			decay = o.decay
+		u := update{lr: lr, scale: scale}
+		if o.params[i].Decay {
+			u.decay = o.decay
 		}
-		switch o.rule {
-		case SGD:
-			o.sgd(p, s[0], float32(lr), float32(scale), float32(decay))
-		case RMSprop:
-			o.rmsprop(p, s, float32(lr), float32(scale), float32(decay))
-		case AdamW:
-			o.adamw(p, s, lr, float32(scale), decay)
-		}
+		o.rule.update(o, o.params[i], o.states[i], u)
 	})
 }
 
-func (o *optimizer) sgd(p *Parameter, buf []float32, lr, scale, decay float32) {
-	momentum := float32(o.momentum)
+func sgd(o *optimizer, p *Parameter, s state, u update) {
+	momentum, buf := float32(o.momentum), s[0]
+	lr, scale, decay := float32(u.lr), float32(u.scale), float32(u.decay)
 	for i, w := range p.Value {
 		v := momentum*buf[i] + scale*p.Grad[i] + decay*w
 		buf[i] = v
@@ -91,8 +121,9 @@ func (o *optimizer) sgd(p *Parameter, buf []float32, lr, scale, decay float32) {
 	}
 }
 
-func (o *optimizer) rmsprop(p *Parameter, s state, lr, scale, decay float32) {
+func rmsprop(o *optimizer, p *Parameter, s state, u update) {
 	alpha, eps, momentum := float32(o.alpha), float32(o.eps), float32(o.momentum)
+	lr, scale, decay := float32(u.lr), float32(u.scale), float32(u.decay)
 	for i, w := range p.Value {
 		g := scale*p.Grad[i] + decay*w
 		square := alpha*s[0][i] + (1-alpha)*g*g
@@ -102,11 +133,11 @@ func (o *optimizer) rmsprop(p *Parameter, s state, lr, scale, decay float32) {
 	}
 }
 
-func (o *optimizer) adamw(p *Parameter, s state, lr float64, scale float32, decay float64) {
+func adamw(o *optimizer, p *Parameter, s state, u update) {
 	b1, b2 := float32(o.beta1), float32(o.beta2)
-	rate := float32(lr / (1 - math.Pow(o.beta1, float64(o.steps))))
+	rate := float32(u.lr / (1 - math.Pow(o.beta1, float64(o.steps))))
 	correct := float32(1 / math.Sqrt(1-math.Pow(o.beta2, float64(o.steps))))
-	keep, eps := float32(1-lr*decay), float32(o.eps)
+	keep, eps, scale := float32(1-u.lr*u.decay), float32(o.eps), float32(u.scale)
 	for i, w := range p.Value {
 		g := scale * p.Grad[i]
 		m := b1*s[0][i] + (1-b1)*g
@@ -116,7 +147,7 @@ func (o *optimizer) adamw(p *Parameter, s state, lr float64, scale float32, deca
 	}
 }
 
-// norm is the Euclidean length of all gradients together.
+// gradNorm is the Euclidean length of all gradients together.
 func gradNorm(params []*Parameter) float64 {
 	var sum float64
 	for _, p := range params {

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -16,35 +17,50 @@ import (
 // FreezeBackbone as Options.Freeze keeps everything but the classifier.
 const FreezeBackbone = -1
 
-// Options say what is trained and how. Start from a recipe: [Finetune], [Paper],
-// [Torchvision] or [FashionMNIST].
+// Options say what is trained, how, and how the run goes.
+//
+//	o := train.Options{Hyperparameters: train.Finetune()}
+//	o.Model, o.Train, o.RunDir = m, set, "runs/photos"
 type Options struct {
-	Model  *model.Model // what to start from; Fit changes it
-	Train  *dataset.Set
-	Val    *dataset.Set // may be nil
-	RunDir string       // where results go
-	Resume bool         // go on with the run in RunDir, from its last whole epoch
+	Data
+	Hyperparameters
+	Run
+}
 
+// Data are what a training begins with.
+type Data struct {
+	Model *model.Model // with the classes of Train, see [Prepare]; Fit changes it
+	Train *dataset.Set
+	Val   *dataset.Set // may be nil
+}
+
+// Hyperparameters say how a network is trained. A [Recipe] has all of them.
+type Hyperparameters struct {
 	Epochs         int
 	Batch          int // images
 	LR             float64
 	Optimizer      Optimizer
-	Momentum       float64
+	Momentum       float64 // of SGD and RMSprop
 	WeightDecay    float64 // not on normalisation and bias
 	Schedule       Schedule
-	Gamma          float64 // of the exponential schedule, per epoch
+	Gamma          float64 // of the exponential schedule, per epoch; 0 for 0.98
 	Warmup         float64 // epochs
 	LabelSmoothing float64
-	Freeze         int     // so many of the first features.* modules, or FreezeBackbone, which turns augmentation off: features are computed once
-	FixNorm        bool    // normalise with the running averages that the model came with: batches of few photos have no statistics to speak of
-	EMA            float64 // decay per step of averaged weights, which are then validated and kept; 0 for none
-	Augment        vision.Augment
-	Mixup, CutMix  float64 // alpha of the beta distribution; 0 for none
-	Clip           float64 // largest norm of the gradient; 0 for none
-	Patience       int     // epochs without a better validation before stopping; 0 for none
-	Seed           uint64
-	Threads        int // 0 for all cores; the result doesn't depend on it
+	Freeze         int            // so many of the first features.* modules, or FreezeBackbone, which turns augmentation off: features are computed once
+	FixNorm        bool           // normalise with the running averages that the model came with: batches of few photos have no statistics to speak of
+	EMA            float64        // decay per step of averaged weights, which are then validated and kept; 0 for none
+	Augment        vision.Augment // a Fill of zeros stands for the mean colour of the model's preprocessing
+	Mixup, CutMix  float64        // alpha of the beta distribution; 0 for none
+	Clip           float64        // largest norm of the gradient; 0 for none
+	Patience       int            // epochs without a better validation before stopping; 0 for none
+}
 
+// Run says where results go and how the machine is used.
+type Run struct {
+	RunDir   string         // folder for the results
+	Resume   bool           // go on with the run in RunDir, from its last whole epoch
+	Seed     uint64         // of everything random
+	Threads  int            // 0 for all cores; the result doesn't depend on it
 	Progress func(Progress) // called after every batch, from Fit's goroutine; may be nil
 }
 
@@ -57,105 +73,118 @@ type Progress struct {
 	LR              float64
 }
 
-// Finetune is the recipe for pretrained weights and a folder of photos.
-func Finetune() Options {
-	return Options{
-		Epochs: 10, Batch: 16, LR: 0.003, Optimizer: SGD, Momentum: 0.9, WeightDecay: 1e-4, FixNorm: true,
-		Schedule: Cosine, Warmup: 1, LabelSmoothing: 0.1, Augment: vision.Augment{MinScale: 0.5, Flip: 0.5},
-	}
-}
-
-// Paper is the recipe of arXiv 1801.04381, section 6.1, for a single machine.
-func Paper() Options {
-	return Options{
-		Epochs: 300, Batch: 96, LR: 0.045, Optimizer: RMSprop, Momentum: 0.9, WeightDecay: 4e-5,
-		Schedule: Exponential, Gamma: 0.98, Augment: vision.Augment{MinScale: 0.08, Flip: 0.5},
-	}
-}
-
-// Torchvision is the recipe of torchvision's references for IMAGENET1K_V1, for
-// one of the eight workers there.
-func Torchvision() Options {
-	return Options{
-		Epochs: 300, Batch: 32, LR: 0.045, Optimizer: SGD, Momentum: 0.9, WeightDecay: 4e-5,
-		Schedule: Exponential, Gamma: 0.98, Augment: vision.Augment{MinScale: 0.08, Flip: 0.5},
-	}
-}
-
-// FashionMNIST is the recipe of the model that the program carries, for input of
-// 40x40; docs/fashion-mnist.md is the model card.
-func FashionMNIST() Options {
-	return Options{
-		Epochs: 27, Batch: 128, LR: 0.1, Optimizer: SGD, Momentum: 0.9, WeightDecay: 5e-4,
-		Schedule: Cosine, Warmup: 0.5, LabelSmoothing: 0.05, EMA: 0.999,
-		Augment: vision.Augment{Pad: 3, Flip: 0.5, Erase: 0.1},
-	}
-}
-
 // complete fills in defaults and reports what can't be trained with.
 func (o *Options) complete() error {
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
-	if o.Gamma == 0 {
-		o.Gamma = 0.98
+	o.Gamma = cmp.Or(o.Gamma, defaultGamma)
+	switch {
+	case o.Model == nil:
+		return errors.New("training needs a model: Options.Model is nil")
+	case o.Train == nil:
+		return errors.New("training needs images: Options.Train is nil")
+	case o.RunDir == "":
+		return errors.New("training needs a folder for its results: Options.RunDir is empty")
 	}
-	if o.Model == nil || o.Train == nil {
-		return errors.New("training needs a model and images")
+	if err := o.checkData(); err != nil {
+		return err
 	}
-	switch n := len(o.Train.Classes); {
-	case n == 1:
-		return fmt.Errorf("the images are all of one class, %q: want at least 2", o.Train.Classes[0])
-	case n != o.Model.Config.Classes:
-		return fmt.Errorf("the data has %d classes, the model %d", n, o.Model.Config.Classes)
-	case len(o.Train.Items) < 2:
-		return fmt.Errorf("%d training images: want at least 2", len(o.Train.Items))
+	if o.Augment.Fill == [3]uint8{} {
+		for i, v := range o.Model.Config.Preprocess.Mean {
+			o.Augment.Fill[i] = uint8(v*255 + 0.5)
+		}
 	}
 	return o.Validate()
 }
 
+// checkData reports images that can't be trained with, and labels that are no
+// class of the model.
+func (d *Data) checkData() error {
+	switch n := len(d.Train.Classes); {
+	case n == 1:
+		return fmt.Errorf("the images are all of one class, %q: want at least 2", d.Train.Classes[0])
+	case n != d.Model.Config.Classes:
+		return fmt.Errorf("the data has %d classes, the model %d", n, d.Model.Config.Classes)
+	case len(d.Train.Items) < 2:
+		return fmt.Errorf("%d training images: want at least 2", len(d.Train.Items))
+	}
+	for _, set := range []*dataset.Set{d.Train, d.Val} {
+		if set == nil {
+			continue
+		}
+		for _, item := range set.Items {
+			if item.Label < 0 || item.Label >= d.Model.Config.Classes {
+				return fmt.Errorf("%s: label %d: the model has %d classes", item.Name, item.Label, d.Model.Config.Classes)
+			}
+		}
+	}
+	return nil
+}
+
 // Validate returns an error that names all settings that make no sense, as the
-// flags of mobilenet train are named. Those of the model are looked at if there
-// is one.
+// flags of mobilenet train are named. What depends on the model is looked at if
+// there is one.
 func (o *Options) Validate() error {
+	wrong := o.Hyperparameters.wrong()
+	if o.Threads < 0 {
+		wrong = append(wrong, fmt.Sprintf("threads %d: want 0 or more", o.Threads))
+	}
+	if o.Model != nil {
+		c := o.Model.Config
+		modules := len(c.Network().Blocks) + 2
+		if o.Freeze > modules {
+			wrong = append(wrong, fmt.Sprintf("freeze %d: the network has %d features modules", o.Freeze, modules))
+		}
+		if o.Augment.Pad >= c.Resolution {
+			wrong = append(wrong, fmt.Sprintf("pad %d: want less than the %d pixels of the input", o.Augment.Pad, c.Resolution))
+		}
+	}
+	return joined(wrong)
+}
+
+// Validate returns an error that names all hyperparameters that make no sense for
+// any model.
+func (h Hyperparameters) Validate() error { return joined(h.wrong()) }
+
+func joined(wrong []string) error {
+	if len(wrong) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(wrong, "; "))
+}
+
+func (h *Hyperparameters) wrong() []string {
 	var wrong []string
 	check := func(ok bool, format string, args ...any) {
 		if !ok {
 			wrong = append(wrong, fmt.Sprintf(format, args...))
 		}
 	}
-	check(o.Epochs > 0, "epochs %d: want at least 1", o.Epochs)
-	check(o.Batch > 1, "batch %d: want at least 2 images", o.Batch)
-	check(o.LR > 0 && o.LR <= math.MaxFloat64, "lr %v: want more than 0", o.LR)
-	check(o.Gamma > 0 && o.Gamma <= 1, "gamma %v: want more than 0, at most 1", o.Gamma)
-	check(o.Epochs <= 0 || o.Warmup >= 0 && o.Warmup < float64(o.Epochs), "warmup %v: want 0 to less than %d epochs", o.Warmup, o.Epochs)
-	a := &o.Augment
+	check(h.Epochs > 0, "epochs %d: want at least 1", h.Epochs)
+	check(h.Batch > 1, "batch %d: want at least 2 images", h.Batch)
+	check(h.LR > 0 && h.LR <= math.MaxFloat64, "lr %v: want more than 0", h.LR)
+	check(h.Gamma > 0 && h.Gamma <= 1, "gamma %v: want more than 0, at most 1", h.Gamma)
+	check(h.Epochs <= 0 || h.Warmup >= 0 && h.Warmup < float64(h.Epochs), "warmup %v: want 0 to less than %d epochs", h.Warmup, h.Epochs)
+	a := &h.Augment
 	type setting struct {
 		name  string
 		value float64
 	}
-	for _, v := range []setting{{"momentum", o.Momentum}, {"label-smoothing", o.LabelSmoothing}, {"ema", o.EMA}} {
+	for _, v := range []setting{{"momentum", h.Momentum}, {"label-smoothing", h.LabelSmoothing}, {"ema", h.EMA}} {
 		check(v.value >= 0 && v.value < 1, "%s %v: want 0 to less than 1", v.name, v.value)
 	}
 	for _, v := range []setting{{"scale", a.MinScale}, {"flip", a.Flip}, {"erase", a.Erase}} {
 		check(v.value >= 0 && v.value <= 1, "%s %v: want 0 to 1", v.name, v.value)
 	}
 	for _, v := range []setting{
-		{"weight-decay", o.WeightDecay}, {"mixup", o.Mixup}, {"cutmix", o.CutMix}, {"clip", o.Clip},
-		{"pad", float64(a.Pad)}, {"patience", float64(o.Patience)}, {"threads", float64(o.Threads)},
+		{"weight-decay", h.WeightDecay}, {"mixup", h.Mixup}, {"cutmix", h.CutMix}, {"clip", h.Clip},
+		{"pad", float64(a.Pad)}, {"patience", float64(h.Patience)},
 	} {
 		check(v.value >= 0 && v.value <= math.MaxInt32, "%s %v: want 0 or more", v.name, v.value)
 	}
-	check(o.Freeze >= FreezeBackbone, "freeze %d: want 0 or more", o.Freeze)
-	if o.Model != nil {
-		c := o.Model.Config
-		modules := len(c.Network().Blocks) + 2
-		check(o.Freeze <= modules, "freeze %d: the network has %d features modules", o.Freeze, modules)
-		check(a.Pad < c.Resolution, "pad %d: want less than the %d pixels of the input", a.Pad, c.Resolution)
-	}
-	check(slices.Contains(schedules, o.Schedule), "schedule %q: want one of %q", o.Schedule, schedules)
-	if len(wrong) > 0 {
-		return errors.New(strings.Join(wrong, "; "))
-	}
-	return nil
+	check(h.Freeze >= FreezeBackbone, "freeze %d: want 0 or more", h.Freeze)
+	check(slices.Contains(Optimizers(), h.Optimizer), "optimizer %q: want one of %q", h.Optimizer, Optimizers())
+	check(slices.Contains(schedules, h.Schedule), "schedule %q: want one of %q", h.Schedule, schedules)
+	return wrong
 }

@@ -1,6 +1,9 @@
 package train
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // A Schedule names how the learning rate goes down after warm-up.
 type Schedule string
@@ -15,9 +18,15 @@ const (
 
 var schedules = []Schedule{Cosine, Step, Exponential}
 
+// Schedules lists the schedules.
+func Schedules() []Schedule { return slices.Clone(schedules) }
+
+// defaultGamma is the paper's.
+const defaultGamma = 0.98
+
 // rate is the learning rate at a point of the training, in epochs from its
 // beginning: rising in a line over the warm-up.
-func (o Options) rate(epoch float64) float64 {
+func (o *Hyperparameters) rate(epoch float64) float64 {
 	if epoch < o.Warmup {
 		return o.LR * (epoch + 1e-3) / o.Warmup
 	}

@@ -33,7 +33,7 @@ func (t *trainer) save() error {
 		add("ema.", t.average.model.Dict)
 	}
 	for i, p := range t.optimizer.params {
-		for b := range t.Optimizer.buffers() {
+		for b := range t.optimizer.rule.buffers {
 			s := t.optimizer.states[i][b]
 			dict[fmt.Sprintf("optimizer.%d.%s", b, p.Name)] = model.Tensor{Shape: []int{len(s)}, Data: s}
 		}
@@ -157,7 +157,7 @@ func (t *trainer) load() error {
 		}
 	}
 	for i, p := range t.optimizer.params {
-		for b := range t.Optimizer.buffers() {
+		for b := range t.optimizer.rule.buffers {
 			restore(fmt.Sprintf("optimizer.%d.%s", b, p.Name), t.optimizer.states[i][b])
 		}
 	}

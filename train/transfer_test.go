@@ -45,7 +45,7 @@ func TestTransfer(t *testing.T) {
 	list := coarseList(t)
 	right, seen := 0.0, 0.0
 	for seed := range uint64(5) {
-		o := Finetune()
+		o := Options{Hyperparameters: Finetune()}
 		var err error
 		if o.Train, o.Val, err = dataset.Open(list, dataset.Options{Val: 0.25, Seed: seed}); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -33,11 +34,12 @@ func (f *benchFlags) measureTraining(w io.Writer, m *model.Model) error {
 	if f.resolution != 0 {
 		m.Config.Resolution = f.resolution
 	}
-	o := train.Torchvision()
-	o.Model, o.Batch, o.Threads = m, f.batch, f.threads
-	if o.Threads == 0 {
-		o.Threads = runtime.GOMAXPROCS(0)
+	recipe, err := train.RecipeNamed("torchvision", false)
+	if err != nil {
+		return err
 	}
+	o := train.Options{Data: train.Data{Model: m}, Hyperparameters: recipe.Hyperparameters}
+	o.Batch, o.Threads = f.batch, cmp.Or(f.threads, runtime.GOMAXPROCS(0))
 	cost, err := train.Measure(o, f.runs)
 	if err != nil {
 		return err

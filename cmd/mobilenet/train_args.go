@@ -35,7 +35,6 @@ func isThere(path string) bool {
 // writeArgs writes the settings of the run, those of the recipe too, in the order
 // of their names. Paths are absolute: the run may go on from another folder.
 func (f *trainFlags) writeArgs(fs *pflag.FlagSet) (err error) {
-	f.optimizer, f.schedule = string(f.o.Optimizer), string(f.o.Schedule)
 	for _, path := range []*string{&f.data, &f.model, &f.config} {
 		if named := *path == "none" || slices.Contains(mobilenet.Names(), *path); !named && *path != "" && isThere(*path) {
 			if *path, err = filepath.Abs(*path); err != nil {

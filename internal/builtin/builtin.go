@@ -13,8 +13,8 @@ import (
 //go:embed fashion-mnist.safetensors
 var fashionMNIST []byte
 
-// FashionMNISTConfig is its architecture and preprocessing, as JSON. The recipe
-// of its training is train.FashionMNIST.
+// FashionMNISTConfig is its architecture and preprocessing, as JSON. Its
+// training is the recipe "fashion-mnist" of package train.
 //
 //go:embed fashion-mnist.json
 var FashionMNISTConfig []byte

@@ -1,0 +1,78 @@
+package train
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestRecipes checks that every recipe can be trained with as it is.
+func TestRecipes(t *testing.T) {
+	for _, r := range Recipes() {
+		h, err := r.With(Changes{Given: func(string) bool { return false }, Augment: "basic", Freeze: "none"})
+		if err != nil || r.Summary == "" {
+			t.Errorf("%s: %v", r.Name, err)
+		}
+		if h.LR != r.LR || h.Augment != r.Augment || h.Epochs != r.Epochs {
+			t.Errorf("%s: unchanged it is %+v, want %+v", r.Name, h, r.Hyperparameters)
+		}
+		for _, o := range Optimizers() {
+			if rate := r.Rate(o); !(rate > 0) {
+				t.Errorf("%s: %s at %v", r.Name, o, rate)
+			}
+		}
+	}
+	if r, err := RecipeNamed("", true); err != nil || r.Name != "finetune" {
+		t.Errorf("with weights: %s, %v", r.Name, err)
+	}
+	if r, err := RecipeNamed("", false); err != nil || r.Name != "torchvision" {
+		t.Errorf("without weights: %s, %v", r.Name, err)
+	}
+	if _, err := RecipeNamed("soup", true); err == nil || !strings.Contains(err.Error(), "want finetune, ") {
+		t.Errorf("soup: %v", err)
+	}
+}
+
+// TestWith checks what follows from a change, and changes that don't go together.
+func TestWith(t *testing.T) {
+	for name, test := range map[string]struct {
+		recipe string
+		change func(c *Changes) // c.Given is what it returns
+		given  []string
+		check  func(h Hyperparameters) bool
+		err    string
+	}{
+		"few epochs":        {"finetune", func(c *Changes) { c.Values.Epochs = 2 }, []string{"epochs"}, func(h Hyperparameters) bool { return h.Warmup == 0.5 }, ""},
+		"other optimizer":   {"finetune", func(c *Changes) { c.Values.Optimizer = AdamW }, []string{"optimizer"}, func(h Hyperparameters) bool { return h.LR == 0.0003 }, ""},
+		"adamw":             {"torchvision", func(c *Changes) { c.Values.Optimizer = AdamW }, []string{"optimizer"}, func(h Hyperparameters) bool { return h.LR == 0.001 }, ""},
+		"rmsprop":           {"torchvision", func(c *Changes) { c.Values.Optimizer = RMSprop }, []string{"optimizer"}, func(h Hyperparameters) bool { return h.LR == 0.045 }, ""},
+		"own rate":          {"finetune", func(c *Changes) { c.Values.Optimizer, c.Values.LR = AdamW, 1 }, []string{"optimizer", "lr"}, func(h Hyperparameters) bool { return h.LR == 1 }, ""},
+		"shift":             {"finetune", func(c *Changes) { c.Values.Augment.Pad = 3 }, []string{"pad"}, func(h Hyperparameters) bool { return h.Augment.MinScale == 0 && h.Augment.Pad == 3 }, ""},
+		"trivial":           {"finetune", func(c *Changes) { c.Augment = "trivial" }, []string{"augment"}, func(h Hyperparameters) bool { return h.Augment.Trivial && h.Augment.Flip == 0.5 }, ""},
+		"none":              {"finetune", func(c *Changes) { c.Augment = "none" }, []string{"augment"}, func(h Hyperparameters) bool { return h.Augment == Hyperparameters{}.Augment }, ""},
+		"frozen":            {"finetune", func(c *Changes) { c.Freeze = "backbone" }, nil, func(h Hyperparameters) bool { return h.Freeze == FreezeBackbone && h.Augment.MinScale == 0 }, ""},
+		"not what is given": {"finetune", func(c *Changes) { c.Values.Epochs = 99 }, nil, func(h Hyperparameters) bool { return h.Epochs == 10 }, ""},
+		"mixed and frozen":  {"finetune", func(c *Changes) { c.Freeze, c.Values.Mixup = "backbone", 0.2 }, []string{"mixup"}, nil, "mixup 0.2 changes the photos"},
+		"0 and frozen":      {"finetune", func(c *Changes) { c.Freeze = "backbone" }, []string{"mixup", "scale"}, func(h Hyperparameters) bool { return true }, ""},
+		"freeze":            {"finetune", func(c *Changes) { c.Freeze = "-1" }, nil, nil, "freeze -1: want none, backbone or"},
+		"augment":           {"finetune", func(c *Changes) { c.Augment = "lots" }, nil, nil, "augment lots: want none, basic, trivial"},
+		"optimizer":         {"finetune", func(c *Changes) { c.Values.Optimizer = "adam" }, []string{"optimizer"}, nil, `optimizer "adam"`},
+		"gamma":             {"finetune", func(c *Changes) {}, []string{"gamma"}, nil, "gamma 0: want more than 0"},
+	} {
+		r, err := RecipeNamed(test.recipe, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := Changes{Augment: "basic", Freeze: "none", Given: func(name string) bool { return slices.Contains(test.given, name) }}
+		test.change(&c)
+		h, err := r.With(c)
+		switch {
+		case test.err != "":
+			if err == nil || !strings.Contains(err.Error(), test.err) {
+				t.Errorf("%s: error %v, want %q", name, err, test.err)
+			}
+		case err != nil || !test.check(h):
+			t.Errorf("%s: %+v, error %v", name, h, err)
+		}
+	}
+}
