@@ -97,17 +97,17 @@ func (c *Classifier) Labels() []string { return slices.Clone(c.labels) }
 // Decode reads a photo (JPEG, PNG, GIF, WebP, BMP, TIFF), turned as its EXIF
 // orientation says, with the pixels that Pillow gives. It is better input than
 // what image.Decode returns, which ignores the orientation.
-func Decode(r io.Reader) (*vision.Image, error) {
+func Decode(ctx context.Context, r io.Reader) (*vision.Image, error) {
 	data, err := io.ReadAll(r)
 	if err != nil {
 		return nil, err
 	}
-	return vision.Decode(data, vision.DecodeOptions{})
+	return vision.Decode(ctx, data, vision.DecodeOptions{})
 }
 
 // DecodeFile reads the photo at path as [Decode] does.
-func DecodeFile(path string) (*vision.Image, error) {
-	return vision.DecodeFile(path, vision.DecodeOptions{})
+func DecodeFile(ctx context.Context, path string) (*vision.Image, error) {
+	return vision.DecodeFile(ctx, path, vision.DecodeOptions{})
 }
 
 // Classify returns the k most probable classes of a photo, the best first.

@@ -130,7 +130,7 @@ func TestErrors(t *testing.T) {
 		"absent.pth: no such":       func() error { _, err := mobilenet.Open(ctx, "absent.pth"); return err },
 		"1 labels for a model of 5": func() error { _, err := mobilenet.Open(ctx, weights, mobilenet.WithLabels([]string{"a"})); return err },
 		"-1 threads":                func() error { _, err := mobilenet.Open(ctx, weights, mobilenet.WithThreads(-1)); return err },
-		"doc.go: not an image:":     func() error { _, err := mobilenet.DecodeFile("doc.go"); return err },
+		"doc.go: not an image:":     func() error { _, err := mobilenet.DecodeFile(ctx, "doc.go"); return err },
 	} {
 		if err := f(); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v, want it to contain %q", err, name)

@@ -2,7 +2,7 @@
 // answers that torchvision gives.
 //
 //	c, err := mobilenet.Open(ctx, "imagenet1k_v2") // or the path of a checkpoint
-//	photo, err := mobilenet.DecodeFile("dog.jpg")
+//	photo, err := mobilenet.DecodeFile(ctx, "dog.jpg")
 //	best, err := c.Classify(ctx, photo, 5)
 //	fmt.Println(best[0].Label, best[0].Probability)
 //

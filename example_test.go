@@ -21,7 +21,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	img, err := mobilenet.DecodeFile(photo)
+	img, err := mobilenet.DecodeFile(ctx, photo)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func ExampleClassifier_Embed() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	img, err := mobilenet.DecodeFile(photo)
+	img, err := mobilenet.DecodeFile(ctx, photo)
 	if err != nil {
 		log.Fatal(err)
 	}

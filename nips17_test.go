@@ -27,7 +27,7 @@ func TestTorchvisionLogits(t *testing.T) {
 	}
 	top1, top5, worst := 0, 0, 0.0
 	for i, file := range files {
-		img, err := mobilenet.DecodeFile(file)
+		img, err := mobilenet.DecodeFile(ctx, file)
 		if err != nil {
 			t.Fatal(err)
 		}

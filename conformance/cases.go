@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -191,7 +192,7 @@ func readPhotos(shared string) ([]*vision.Image, error) {
 		if err != nil {
 			return nil, err
 		}
-		photo, err := vision.Decode(data, vision.DecodeOptions{})
+		photo, err := vision.Decode(context.Background(), data, vision.DecodeOptions{})
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", file, err)
 		}

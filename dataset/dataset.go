@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -40,7 +41,7 @@ func (s *Set) Image(i int) (*vision.Image, error) {
 		}
 		return img, nil
 	}
-	return vision.DecodeFile(it.path, vision.DecodeOptions{})
+	return vision.DecodeFile(context.Background(), it.path, vision.DecodeOptions{})
 }
 
 // Counts returns the number of images of each class.

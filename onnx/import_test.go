@@ -123,7 +123,7 @@ func TestModelZooQuantized(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img, err := vision.Decode(data, vision.DecodeOptions{})
+		img, err := vision.Decode(t.Context(), data, vision.DecodeOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

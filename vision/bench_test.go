@@ -41,7 +41,7 @@ func BenchmarkDecodeJPEG(b *testing.B) {
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := Decode(file.Bytes(), DecodeOptions{}); err != nil {
+		if _, err := Decode(b.Context(), file.Bytes(), DecodeOptions{}); err != nil {
 			b.Fatal(err)
 		}
 	}

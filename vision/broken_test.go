@@ -9,6 +9,8 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+
+	"github.com/mobilenet-go/mobilenet/fault"
 )
 
 // header puts little-endian fields at offsets, not overlapping, of a file that is n bytes long.
@@ -65,39 +67,38 @@ func TestBrokenFiles(t *testing.T) {
 	for _, c := range []struct {
 		name, want string
 		data       []byte
+		kind       fault.Kind
 	}{
-		{"empty", "empty file", nil},
-		{"text", "not an image: none of JPEG, PNG", []byte("hello, world\n")},
-		{"magic only", "broken JPEG image: unexpected EOF", []byte("\xff\xd8")},
-		{"half a JPEG", "broken JPEG image: invalid JPEG format", half("444.jpg")},
-		{"half a progressive JPEG", "broken JPEG image: unexpected EOF", half("progressive.jpg")},
-		{"half a PNG", "broken PNG image: png: invalid format", half("rgb.png")},
-		{"half a GIF", "broken GIF image: gif:", half("plain.gif")},
-		{"half a lossless WebP", "broken WebP image:", half("lossless.webp")},
-		{"half a lossy WebP", "broken WebP image:", half("lossy.webp")},
-		{"half a BMP", "broken BMP image: unexpected EOF", half("rgb.bmp")},
-		{"half a TIFF", "broken TIFF image:", half("raw.tiff")},
-		{"huge PNG", "image of 30000x30000 pixels, more than the limit of 100000000", bombPNG()},
-		{"huge GIF", "image of 65535x65535 pixels, more than", header("GIF89a", 40, map[int]uint32{6: 0xffffffff})},
-		{"GIF frame beyond canvas", "broken GIF image:", wideFrame},
-		{"huge BMP", "image of 60000x60000 pixels, more than", bombBMP()},
-		{"huge TIFF", "image of 60000x60000 pixels, more than", bombTIFF(60000)},
-		{"TIFF of many strips", "broken TIFF image:", bombTIFF(10)},
-		{"huge WebP canvas", "image of 30001x30001 pixels, more than", bombWebP(true)},
-		{"huge lossless WebP", "image of 16384x16384 pixels, more than", bombWebP(false)},
+		{"empty", "empty file", nil, fault.Unsupported},
+		{"text", "not an image: none of JPEG, PNG", []byte("hello, world\n"), fault.Unsupported},
+		{"magic only", "broken JPEG image: it ends early", []byte("\xff\xd8"), fault.Broken},
+		{"half a JPEG", "broken JPEG image: invalid JPEG format", half("444.jpg"), fault.Broken},
+		{"half a progressive JPEG", "broken JPEG image: it ends early", half("progressive.jpg"), fault.Broken},
+		{"half a PNG", "broken PNG image: png: invalid format", half("rgb.png"), fault.Broken},
+		{"half a GIF", "broken GIF image: gif:", half("plain.gif"), fault.Broken},
+		{"half a lossless WebP", "broken WebP image:", half("lossless.webp"), fault.Broken},
+		{"half a lossy WebP", "broken WebP image:", half("lossy.webp"), fault.Broken},
+		{"half a BMP", "broken BMP image: it ends early", half("rgb.bmp"), fault.Broken},
+		{"half a TIFF", "broken TIFF image:", half("raw.tiff"), fault.Broken},
+		{"huge PNG", "image of 30000x30000 pixels, more than the limit of 100000000", bombPNG(), fault.TooLarge},
+		{"huge GIF", "image of 65535x65535 pixels, more than", header("GIF89a", 40, map[int]uint32{6: 0xffffffff}), fault.TooLarge},
+		{"GIF frame beyond canvas", "broken GIF image:", wideFrame, fault.Broken},
+		{"huge BMP", "image of 60000x60000 pixels, more than", bombBMP(), fault.TooLarge},
+		{"huge TIFF", "image of 60000x60000 pixels, more than", bombTIFF(60000), fault.TooLarge},
+		{"TIFF of many strips", "broken TIFF image:", bombTIFF(10), fault.Broken},
+		{"huge WebP canvas", "image of 30001x30001 pixels, more than", bombWebP(true), fault.TooLarge},
+		{"huge lossless WebP", "image of 16384x16384 pixels, more than", bombWebP(false), fault.TooLarge},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var before, after runtime.MemStats
 			runtime.ReadMemStats(&before)
-			_, err := Decode(c.data, DecodeOptions{})
+			_, err := Decode(t.Context(), c.data, DecodeOptions{})
 			runtime.ReadMemStats(&after)
 			if err == nil || !strings.Contains(err.Error(), c.want) {
 				t.Errorf("error %v, want one with %q", err, c.want)
 			}
-			var broken *FormatError
-			var unsupported *UnsupportedError
-			if !errors.As(err, &broken) && !errors.As(err, &unsupported) {
-				t.Errorf("error of type %T", err)
+			if e, ok := errors.AsType[*fault.Error](err); !ok || e.Kind != c.kind {
+				t.Errorf("error of type %T: %v, want %v", err, err, c.kind)
 			}
 			if n := after.TotalAlloc - before.TotalAlloc; n > 1<<20 {
 				t.Errorf("%d bytes allocated for %d of file", n, len(c.data))

@@ -2,7 +2,7 @@ package vision
 
 import (
 	"bytes"
-	"fmt"
+	"context"
 	"image"
 	"image/gif"
 	"image/png"
@@ -12,6 +12,7 @@ import (
 	"golang.org/x/image/tiff"
 	"golang.org/x/image/webp"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/jpeg"
 )
 
@@ -28,20 +29,50 @@ type DecodeOptions struct {
 // A format is a kind of image file, told by its first bytes.
 type format struct {
 	name   string
-	match  func(data []byte) bool
+	match  func(head []byte) bool
 	config func(data []byte) (image.Config, error)
-	decode func(data []byte) (image.Image, error)
+	decode func(data []byte) (image.Image, error) // nil if it is not read here
+	hint   string                                 // then: what converts it
 }
 
+// formats has the stricter match before the wider: raw files of cameras are TIFF
+// files too.
 var formats = []format{
-	{"JPEG", prefix("\xff\xd8"), jpeg.Config, decodeJPEG},
-	{"PNG", prefix("\x89PNG\r\n\x1a\n"), read(png.DecodeConfig), read(png.Decode)},
-	{"GIF", prefix("GIF8"), read(gif.DecodeConfig), read(decodeGIF)},
-	{"WebP", isWebP, read(webp.DecodeConfig), read(decodeWebP)},
-	{"BMP", prefix("BM"), read(bmp.DecodeConfig), read(bmp.Decode)},
-	{"TIFF", prefix("II*\x00"), read(tiff.DecodeConfig), read(tiff.Decode)},
-	{"TIFF", prefix("MM\x00*"), read(tiff.DecodeConfig), read(tiff.Decode)},
+	{name: "JPEG", match: prefix("\xff\xd8"), config: jpeg.Config, decode: decodeJPEG},
+	{name: "PNG", match: prefix("\x89PNG\r\n\x1a\n"), config: read(png.DecodeConfig), decode: read(png.Decode)},
+	{name: "GIF", match: prefix("GIF8"), config: read(gif.DecodeConfig), decode: read(decodeGIF)},
+	{name: "WebP", match: isWebP, config: read(webp.DecodeConfig), decode: read(decodeWebP)},
+	{name: "BMP", match: isBMP, config: read(bmp.DecodeConfig), decode: read(bmp.Decode)},
+	{name: "CR2", match: prefix("II*\x00\x10\x00\x00\x00CR"), hint: raw},
+	{name: "DNG", match: isDNG, hint: raw},
+	{name: "camera raw", match: isRaw, hint: raw},
+	{name: "TIFF", match: prefix("II*\x00", "MM\x00*"), config: read(tiff.DecodeConfig), decode: read(tiff.Decode)},
+
+	{name: "HEIC", match: brand("heic", "heix", "heim", "heis", "hevc", "hevx"), hint: "heif-convert photo.heic photo.jpg"},
+	{name: "AVIF", match: brand("avif", "avis"), hint: "avifdec photo.avif photo.png"},
+	{name: "HEIF", match: brand("mif1", "msf1"), hint: "heif-convert photo.heif photo.jpg"},
+	{name: "CR3", match: brand("crx "), hint: raw},
+	{name: "JPEG 2000", match: prefix("\x00\x00\x00\x0cjP  \r\n", "\xff\x4f\xff\x51"), hint: "opj_decompress -i photo.jp2 -o photo.png"},
+	{name: "JPEG XL", match: prefix("\x00\x00\x00\x0cJXL \r\n", "\xff\x0a"), hint: "djxl photo.jxl photo.png"},
+	{name: "JPEG XR", match: prefix("II\xbc\x01"), hint: magick},
+	{name: "camera raw", match: prefix("IIRO", "IIRS", "MMOR", "IIU\x00", "FUJIFILMCCD-RAW", "\x00MRM", "FOVb"), hint: raw},
+	{name: "PDF", match: prefix("%PDF-"), hint: "pdftoppm -png photo.pdf photo"},
+	{name: "PostScript", match: prefix("%!PS", "\xc5\xd0\xd3\xc6"), hint: magick},
+	{name: "SVG", match: isSVG, hint: "rsvg-convert photo.svg -o photo.png"},
+	{name: "PSD", match: prefix("8BPS"), hint: magick},
+	{name: "XCF", match: prefix("gimp xcf"), hint: magick},
+	{name: "ICO", match: isICO, hint: magick},
+	{name: "OpenEXR", match: prefix("\x76\x2f\x31\x01"), hint: magick},
+	{name: "Radiance HDR", match: prefix("#?RADIANCE", "#?RGBE"), hint: magick},
+	{name: "DDS", match: prefix("DDS "), hint: magick},
+	{name: "QOI", match: prefix("qoif"), hint: magick},
+	{name: "Git LFS pointer", match: prefix("version https://git-lfs.github.com/"), hint: "git lfs pull"},
 }
+
+const (
+	raw    = "dcraw -T photo, or the camera's own program"
+	magick = "magick photo photo.png (ImageMagick)"
+)
 
 // read lets f, which reads from a Reader, read from bytes.
 func read[T any](f func(io.Reader) (T, error)) func([]byte) (T, error) {
@@ -56,33 +87,32 @@ func decodeJPEG(data []byte) (image.Image, error) {
 	return &Image{w, h, pix}, nil
 }
 
-func prefix(magic string) func([]byte) bool {
-	return func(data []byte) bool { return bytes.HasPrefix(data, []byte(magic)) }
-}
-
-func isWebP(data []byte) bool {
-	return len(data) >= 12 && string(data[:4]) == "RIFF" && string(data[8:12]) == "WEBP"
-}
-
 // Decode returns the pixels of a JPEG, PNG, GIF (its first frame), WebP, BMP or
-// TIFF file, turned as its EXIF orientation says. Errors are *[FormatError] and
-// *[UnsupportedError]. Nothing the size of the image is allocated before its
-// header has been held against the limit.
-func Decode(data []byte, o DecodeOptions) (*Image, error) {
-	f, err := sniff(data)
-	if err != nil {
+// TIFF file, turned as its EXIF orientation says. The format is told by the
+// content. Nothing the size of the image is allocated before its header has been
+// held against the limit.
+//
+// Errors are *[fault.Error], but for that of ctx: broken bytes; what is intact but
+// not read, with how to convert it (errors.ErrUnsupported); more than a limit.
+// Bytes that are no image's at all are unsupported and [image.ErrFormat].
+func Decode(ctx context.Context, data []byte, o DecodeOptions) (*Image, error) {
+	if err := ctx.Err(); err != nil {
 		return nil, err
+	}
+	f := recognise(data)
+	if f.decode == nil {
+		return nil, f.unread(len(data))
 	}
 	c, err := f.config(data)
 	if err != nil {
-		return nil, &FormatError{f.name, err}
+		return nil, f.fault(err)
 	}
 	if err := checkSize(c, o.MaxPixels); err != nil {
 		return nil, err
 	}
 	src, err := f.decode(data)
 	if err != nil {
-		return nil, &FormatError{f.name, err}
+		return nil, f.fault(err)
 	}
 	img := FromImage(src)
 	if f.name == "TIFF" && invertedFax(data) {
@@ -105,27 +135,15 @@ func invertedFax(data []byte) bool {
 	return ok && p == blackIsZero && c >= 2 && c <= 4
 }
 
-func sniff(data []byte) (format, error) {
-	if len(data) == 0 {
-		return format{}, &UnsupportedError{"empty file"}
-	}
-	for _, f := range formats {
-		if f.match(data) {
-			return f, nil
-		}
-	}
-	return format{}, &UnsupportedError{"not an image: none of JPEG, PNG, GIF, WebP, BMP, TIFF"}
-}
-
 func checkSize(c image.Config, limit int) error {
 	if limit == 0 {
 		limit = DefaultMaxPixels
 	}
 	if c.Width < 1 || c.Height < 1 {
-		return &UnsupportedError{fmt.Sprintf("image of %dx%d pixels", c.Width, c.Height)}
+		return fault.Brokenf("image of %dx%d pixels", c.Width, c.Height)
 	}
 	if uint64(c.Width)*uint64(c.Height) > uint64(limit) {
-		return &UnsupportedError{fmt.Sprintf("image of %dx%d pixels, more than the limit of %d", c.Width, c.Height, limit)}
+		return fault.TooLargef("image of %dx%d pixels, more than the limit of %d", c.Width, c.Height, limit)
 	}
 	return nil
 }

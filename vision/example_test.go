@@ -2,6 +2,7 @@ package vision_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"image"
 	"image/png"
@@ -16,7 +17,7 @@ func Example() {
 	if err := png.Encode(&file, image.NewGray(image.Rect(0, 0, 500, 375))); err != nil {
 		panic(err)
 	}
-	img, err := vision.Decode(file.Bytes(), vision.DecodeOptions{})
+	img, err := vision.Decode(context.Background(), file.Bytes(), vision.DecodeOptions{})
 	if err != nil {
 		panic(err)
 	}

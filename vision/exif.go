@@ -86,27 +86,8 @@ func tiffOrientation(data []byte) int {
 
 // tiffShort returns a 16-bit value of the first directory of a TIFF structure.
 func tiffShort(data []byte, tag uint16) (v int, ok bool) {
-	const short = 3
-	var order binary.ByteOrder = binary.LittleEndian
-	switch {
-	case len(data) < 8:
-		return 0, false
-	case string(data[:2]) == "MM":
-		order = binary.BigEndian
-	case string(data[:2]) != "II":
-		return 0, false
-	}
-	at := uint64(order.Uint32(data[4:]))
-	if at+2 > uint64(len(data)) {
-		return 0, false
-	}
-	n := int(order.Uint16(data[at:]))
-	for entry := data[at+2:]; n > 0 && len(entry) >= 12; n, entry = n-1, entry[12:] {
-		if order.Uint16(entry) == tag && order.Uint16(entry[2:]) == short {
-			return int(order.Uint16(entry[8:])), true
-		}
-	}
-	return 0, false
+	e, ok := directory(data)[tag]
+	return int(e.value), ok && e.kind == tiffShortKind
 }
 
 // orient turns an image that is stored with orientation o upright, as Pillow's

@@ -14,7 +14,7 @@ func TestFax(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	img, err := Decode(data, DecodeOptions{})
+	img, err := Decode(t.Context(), data, DecodeOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}

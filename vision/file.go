@@ -1,19 +1,21 @@
 package vision
 
 import (
-	"fmt"
+	"context"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 )
 
-// Extensions are those of the formats that [Decode] reads, in lower case.
-var Extensions = []string{".jpg", ".jpeg", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+// Extensions are those that files of the formats that [Decode] reads usually
+// have, in lower case.
+var Extensions = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
 
-// IsImage reports whether a file is an image by its name, hidden files not
-// counted.
+// IsImage reports whether a file's name is that of an image, hidden files not
+// counted. What the file is, [RecogniseFile] says.
 func IsImage(name string) bool {
 	name = filepath.Base(name)
 	return !strings.HasPrefix(name, ".") && slices.Contains(Extensions, strings.ToLower(filepath.Ext(name)))
@@ -25,14 +27,11 @@ const MaxFile = 1 << 30
 
 // DecodeFile decodes the image file at path as [Decode] does. Errors name the
 // file; devices and files of more than [MaxFile] bytes are refused.
-func DecodeFile(path string, o DecodeOptions) (*Image, error) {
+func DecodeFile(ctx context.Context, path string, o DecodeOptions) (*Image, error) {
 	data, err := boundedfile.Read(path, MaxFile)
 	if err != nil {
 		return nil, err
 	}
-	img, err := Decode(data, o)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return img, nil
+	img, err := Decode(ctx, data, o)
+	return img, fault.In(path, err)
 }

@@ -124,7 +124,7 @@ func TestDecodeGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			got, err := Decode(data, DecodeOptions{})
+			got, err := Decode(t.Context(), data, DecodeOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -67,7 +67,7 @@ func TestPhotos(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		img, err := Decode(data, DecodeOptions{})
+		img, err := Decode(t.Context(), data, DecodeOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -39,7 +40,7 @@ func run(folder string, resolution int, least time.Duration) error {
 	rng := rand.New(rand.NewPCG(1, 1))
 	x := make([]float32, resolution*resolution*3)
 	photo := func(path string) error {
-		img, err := vision.DecodeFile(path, vision.DecodeOptions{})
+		img, err := vision.DecodeFile(context.Background(), path, vision.DecodeOptions{})
 		if err != nil {
 			return err
 		}

@@ -109,7 +109,7 @@ func (f *predictFlags) decode(ctx context.Context, name string, stdin io.Reader,
 	if err != nil {
 		return photo{name: name, err: err}
 	}
-	img, err := vision.Decode(data, vision.DecodeOptions{IgnoreOrientation: f.asStored})
+	img, err := vision.Decode(ctx, data, vision.DecodeOptions{IgnoreOrientation: f.asStored})
 	if err != nil {
 		return photo{name: name, err: err}
 	}

@@ -163,7 +163,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	case cmd.Context().Err() != nil:
 		fmt.Fprintf(cmd.ErrOrStderr(), "\ninterrupted; go on with: mobilenet train --resume --run-dir %s\n", f.o.RunDir)
 		return err
-	case isBroken(err):
+	case f.isPhoto(err):
 		return fmt.Errorf("%w (--dry-run lists all photos that can't be read)", err)
 	case err != nil:
 		return err
@@ -171,11 +171,10 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	return f.print(cmd.OutOrStdout(), r, time.Since(began))
 }
 
-// isBroken reports whether a photo could not be decoded.
-func isBroken(err error) bool {
-	var format *vision.FormatError
-	var unsupported *vision.UnsupportedError
-	return errors.As(err, &format) || errors.As(err, &unsupported)
+// isPhoto reports whether err is about a photo of the data.
+func (f *trainFlags) isPhoto(err error) bool {
+	e, ok := errors.AsType[*fault.Error](err)
+	return ok && vision.IsImage(e.File)
 }
 
 // begin makes the run folder and writes args.yaml to it.

@@ -50,3 +50,26 @@ func overLimit(limit int64) error {
 	}
 	return fmt.Errorf("more than the limit of %d MiB", limit>>20)
 }
+
+// Head returns the first n bytes of the file at path, fewer if it is shorter. It
+// must be a file: opening a pipe would wait for a writer, and take its bytes away.
+// All errors are *fs.PathError and so name the file.
+func Head(path string, n int) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a file")}
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	head, err := io.ReadAll(io.LimitReader(f, int64(n)))
+	if err != nil {
+		return nil, err
+	}
+	return head, nil
+}
