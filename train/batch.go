@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"iter"
 	"math"
 	"math/rand/v2"
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/internal/prefetch"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -35,7 +37,6 @@ type batch struct {
 	items  []int     // of the training set
 	input  []float32 // [n][H][W][3], normalised
 	target []float32 // [n][classes]
-	err    error
 }
 
 // order is the epoch's batches of indices. What is left over is a batch of its
@@ -58,41 +59,19 @@ func (o *Options) cut(items []int) [][]int {
 }
 
 // ahead is how many batches are prepared while one is computed with.
-const ahead = 2
+const ahead = 3
 
-// loader prepares an epoch's batches while others are computed with, each on a
-// goroutine of its own, not more of them than the queue holds.
-func (o *Options) loader(ctx context.Context, epoch int, order [][]int) <-chan *batch {
-	queue := make(chan chan *batch, ahead)
-	out := make(chan *batch)
+// loader returns an epoch's batches in order, prepared while others are computed
+// with.
+func (o *Options) loader(ctx context.Context, epoch int, order [][]int) iter.Seq2[*batch, error] {
 	levels := o.Model.Config.Preprocess.Levels()
-	go func() {
-		defer close(queue)
-		for i, items := range order {
-			done := make(chan *batch, 1)
-			select {
-			case queue <- done:
-			case <-ctx.Done():
-				return
-			}
-			go func() { done <- o.prepare(epoch, i, items, levels) }()
-		}
-	}()
-	go func() {
-		defer close(out)
-		for done := range queue {
-			select {
-			case out <- <-done:
-			case <-ctx.Done():
-				return
-			}
-		}
-	}()
-	return out
+	return prefetch.Map(ctx, prefetch.Options{Workers: ahead, Ahead: ahead}, upTo(len(order)), func(ctx context.Context, i int) (*batch, error) {
+		return o.prepare(ctx, epoch, i, order[i], levels)
+	})
 }
 
 // prepare decodes, augments and normalises the images of a batch.
-func (o *Options) prepare(epoch, number int, items []int, levels *[3][256]float32) *batch {
+func (o *Options) prepare(ctx context.Context, epoch, number int, items []int, levels *[3][256]float32) (*batch, error) {
 	c := &o.Model.Config
 	side := c.Resolution * c.Resolution * 3
 	b := &batch{
@@ -100,17 +79,19 @@ func (o *Options) prepare(epoch, number int, items []int, levels *[3][256]float3
 		target: make([]float32, len(items)*c.Classes),
 	}
 	for i, item := range items {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
 		img, err := o.Train.Image(item)
 		if err != nil {
-			b.err = err
-			return b
+			return nil, err
 		}
 		img = o.Augment.Apply(img, c.Preprocess, c.Resolution, o.rng(forImage, epoch, item))
 		normalize(b.input[i*side:][:side], img.Pix, levels)
 		oneHot(b.target[i*c.Classes:][:c.Classes], o.Train.Items[item].Label, o.LabelSmoothing)
 	}
 	o.mix(b, o.rng(forMix, epoch, number))
-	return b
+	return b, nil
 }
 
 func normalize(dst []float32, pix []byte, levels *[3][256]float32) {

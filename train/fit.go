@@ -54,7 +54,7 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 			return nil, err
 		}
 	}
-	return t.finish()
+	return t.finish(ctx)
 }
 
 // A trainer is a training under way.
@@ -97,8 +97,10 @@ func newTrainer(o Options) (*trainer, error) {
 			return nil, err
 		}
 	}
-	t.validator, err = newValidator(o)
-	return t, err
+	if o.Val != nil && len(o.Val.Items) > 0 {
+		t.validator = &validator{Options: o}
+	}
+	return t, nil
 }
 
 // freeze computes what is known of the images for all epochs.
@@ -106,7 +108,9 @@ func (t *trainer) freeze(ctx context.Context) (err error) {
 	switch {
 	case t.Freeze == FreezeBackbone:
 		t.Augment, t.Mixup, t.CutMix = vision.Augment{}, 0, 0
-		t.features, err = features(t.Model, t.Train, t.Threads)
+		if t.features, err = features(ctx, t.Model, t.Train, t.Threads); err == nil && t.validator != nil {
+			t.validator.features, err = features(ctx, t.Model, t.Val, t.Threads)
+		}
 	case t.unchanged() && t.network.knownBytes(len(t.Train.Items)) > 0:
 		t.known, err = t.activations(ctx)
 	}
@@ -167,7 +171,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 	e.TrainAcc = float64(right) / float64(images)
 	e.ImagesPerSecond = float64(images) / time.Since(began).Seconds()
 	if t.validator != nil {
-		v, err := t.validator.run(t.weights())
+		v, err := t.validator.run(ctx, t.weights())
 		if err != nil {
 			return fmt.Errorf("epoch %d: validation: %w", epoch, err)
 		}
@@ -182,7 +186,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 // batches calls f with every batch of the epoch, in order.
 func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(*batch) error) error {
 	if epoch == 1 {
-		if err := t.sheet(order[0]); err != nil {
+		if err := t.sheet(ctx, order[0]); err != nil {
 			return err
 		}
 	}
@@ -197,22 +201,22 @@ func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(
 		}
 		return nil
 	}
-	for b := range t.loader(ctx, epoch, order) {
-		if b.err != nil {
-			return b.err
+	for b, err := range t.loader(ctx, epoch, order) {
+		if err != nil {
+			return err
 		}
 		if err := f(b); err != nil {
 			return err
 		}
 	}
-	return ctx.Err()
+	return nil
 }
 
 // sheet writes the picture of the first batch.
-func (t *trainer) sheet(items []int) error {
-	b := t.prepare(1, 0, items, t.Model.Config.Preprocess.Levels())
-	if b.err != nil {
-		return b.err
+func (t *trainer) sheet(ctx context.Context, items []int) error {
+	b, err := t.prepare(ctx, 1, 0, items, t.Model.Config.Preprocess.Levels())
+	if err != nil {
+		return err
 	}
 	return report.WriteSheet(filepath.Join(t.RunDir, "train_batch.jpg"), t.tiles(b))
 }
@@ -283,7 +287,7 @@ func argmax(v []float32) int {
 }
 
 // finish writes what stands at the end of a run.
-func (t *trainer) finish() (*Result, error) {
+func (t *trainer) finish(ctx context.Context) (*Result, error) {
 	best, err := checkpoint.Open(filepath.Join(t.RunDir, BestFile))
 	if err != nil {
 		return nil, err
@@ -292,7 +296,7 @@ func (t *trainer) finish() (*Result, error) {
 	if t.validator == nil {
 		return r, nil
 	}
-	if r.Evaluation, err = t.validator.run(best); err != nil {
+	if r.Evaluation, err = t.validator.run(ctx, best); err != nil {
 		return nil, err
 	}
 	if err := report.WriteConfusionPNG(filepath.Join(t.RunDir, "confusion_matrix.png"), r.Evaluation); err != nil {

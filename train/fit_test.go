@@ -188,6 +188,35 @@ func TestFreeze(t *testing.T) {
 	}
 }
 
+// TestCanceled checks that a training ends when it is told to, whatever it is
+// doing, and without leaving an epoch that was not validated.
+func TestCanceled(t *testing.T) {
+	train, val := photos(t, 12)
+	for name, freeze := range map[string]int{"nothing frozen": 0, "modules frozen": 3, "backbone frozen": FreezeBackbone} {
+		o := options(t, train, val)
+		o.Freeze, o.Mixup, o.CutMix, o.Augment = freeze, 0, 0, vision.Augment{}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		o.Progress = func(Progress) { t.Errorf("%s: a step after the end", name) }
+		if _, err := Fit(ctx, o); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s: error %v before the first step", name, err)
+		}
+	}
+	o := options(t, train, val)
+	ctx, cancel := context.WithCancel(t.Context())
+	o.Progress = func(p Progress) {
+		if p.Batch == p.Batches { // validation follows
+			cancel()
+		}
+	}
+	if _, err := Fit(ctx, o); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v in the validation", err)
+	}
+	if _, err := os.Stat(filepath.Join(o.RunDir, StateFile)); err == nil {
+		t.Error("an epoch without validation was kept")
+	}
+}
+
 // TestKnown checks that keeping what frozen modules put out changes no bit.
 func TestKnown(t *testing.T) {
 	train, val := photos(t, 8)

@@ -32,8 +32,6 @@ func (o *Options) unchanged() bool {
 
 // activations computes what the frozen modules put out for every training image.
 func (t *trainer) activations(ctx context.Context) ([]float32, error) {
-	ctx, cancel := context.WithCancel(ctx) // ends the loader
-	defer cancel()
 	n := t.network
 	end := n.layers[n.frozen-1]
 	var all []int
@@ -41,9 +39,9 @@ func (t *trainer) activations(ctx context.Context) ([]float32, error) {
 		all = append(all, i)
 	}
 	known := make([]float32, 0, len(all)*end.imageSize())
-	for b := range t.loader(ctx, 0, t.cut(all)) {
-		if b.err != nil {
-			return nil, b.err
+	for b, err := range t.loader(ctx, 0, t.cut(all)) {
+		if err != nil {
+			return nil, err
 		}
 		n.images, n.input = len(b.items), b.input
 		if err := n.forwardLayers(n.layers[:n.frozen]); err != nil {
@@ -52,7 +50,7 @@ func (t *trainer) activations(ctx context.Context) ([]float32, error) {
 		known = append(known, end.x...)
 		n.release()
 	}
-	return known, ctx.Err()
+	return known, nil
 }
 
 // forwardKnown is forward for the given images of what activations returned.

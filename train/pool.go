@@ -1,6 +1,7 @@
 package train
 
 import (
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -54,4 +55,15 @@ func each(threads, n int, f func(i int)) {
 		})
 	}
 	wg.Wait()
+}
+
+// upTo yields 0 to n-1.
+func upTo(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range n {
+			if !yield(i) {
+				return
+			}
+		}
+	}
 }

@@ -1,9 +1,12 @@
 package train
 
 import (
+	"context"
+
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/engine"
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
+	"github.com/mobilenet-go/mobilenet/internal/prefetch"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -19,23 +22,8 @@ type validator struct {
 	outcomes []report.Outcome
 }
 
-// newValidator returns nil without validation images.
-func newValidator(o Options) (*validator, error) {
-	if o.Val == nil || len(o.Val.Items) == 0 {
-		return nil, nil
-	}
-	v := &validator{Options: o}
-	if o.Freeze == FreezeBackbone {
-		var err error
-		if v.features, err = features(o.Model, o.Val, o.Threads); err != nil {
-			return nil, err
-		}
-	}
-	return v, nil
-}
-
 // run evaluates weights m.
-func (v *validator) run(m *model.Model) (*report.Evaluation, error) {
+func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation, error) {
 	tally := report.NewTally(v.Val.Classes)
 	v.outcomes = v.outcomes[:0]
 	add := func(first int, logits []float32) error {
@@ -55,7 +43,7 @@ func (v *validator) run(m *model.Model) (*report.Evaluation, error) {
 		}
 		return tally.Evaluation(), nil
 	}
-	err := infer(m, v.Val, v.Threads, func(e *engine.Engine, in engine.Input, first int) error {
+	err := infer(ctx, m, v.Val, v.Threads, func(e *engine.Engine, in engine.Input, first int) error {
 		logits := make([]float32, in.N*m.Config.Classes)
 		if err := e.Run(in, engine.Output{Logits: logits}); err != nil {
 			return err
@@ -84,50 +72,45 @@ func (v *validator) tiles() ([]report.Tile, error) {
 	return tiles, nil
 }
 
-// infer runs m's engine over all images of a set in batches, decoding the next
-// one meanwhile.
-func infer(m *model.Model, set *dataset.Set, threads int, run func(e *engine.Engine, in engine.Input, first int) error) error {
+// infer calls run with all images of a set, as m wants them, in batches. The next
+// ones are decoded meanwhile.
+func infer(ctx context.Context, m *model.Model, set *dataset.Set, threads int, run func(e *engine.Engine, in engine.Input, first int) error) error {
 	e, err := engine.Compile(m, engine.Options{Threads: threads})
 	if err != nil {
 		return err
 	}
 	side := m.Config.Resolution
-	load := func(first int) (engine.Input, error) {
-		n := min(validBatch, len(set.Items)-first)
-		in := engine.Input{N: n, H: side, W: side, Pixels: make([]byte, n*side*side*3)}
-		errs := make([]error, n)
-		each(threads, n, func(i int) {
-			img, err := set.Image(first + i)
-			if err != nil {
-				errs[i] = err
-				return
-			}
-			copy(in.Pixels[i*side*side*3:], vision.Crop(img, m.Config.Preprocess, side).Pix)
-		})
-		for _, err := range errs {
-			if err != nil {
-				return in, err
-			}
+	photos := prefetch.Map(ctx, prefetch.Options{Workers: threads, Ahead: threads + validBatch}, upTo(len(set.Items)), func(_ context.Context, i int) (*vision.Image, error) {
+		img, err := set.Image(i)
+		if err != nil {
+			return nil, err
 		}
-		return in, nil
-	}
-	for first := 0; first < len(set.Items); first += validBatch {
-		in, err := load(first)
+		return vision.Crop(img, m.Config.Preprocess, side), nil
+	})
+	in := engine.Input{H: side, W: side}
+	done := 0
+	for img, err := range photos {
 		if err != nil {
 			return err
 		}
-		if err := run(e, in, first); err != nil {
-			return err
+		in.N++
+		in.Pixels = append(in.Pixels, img.Pix...)
+		if in.N == validBatch || done+in.N == len(set.Items) {
+			if err := run(e, in, done); err != nil {
+				return err
+			}
+			done += in.N
+			in.N, in.Pixels = 0, in.Pixels[:0]
 		}
 	}
 	return nil
 }
 
 // features computes what the classifier sees of every image, [images][features].
-func features(m *model.Model, set *dataset.Set, threads int) ([]float32, error) {
+func features(ctx context.Context, m *model.Model, set *dataset.Set, threads int) ([]float32, error) {
 	width := m.Config.Network().Classifier.In
 	all := make([]float32, len(set.Items)*width)
-	err := infer(m, set, threads, func(e *engine.Engine, in engine.Input, first int) error {
+	err := infer(ctx, m, set, threads, func(e *engine.Engine, in engine.Input, first int) error {
 		return e.Run(in, engine.Output{Features: all[first*width:][:in.N*width]})
 	})
 	return all, err
