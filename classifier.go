@@ -40,25 +40,13 @@ func Open(ctx context.Context, source string, opts ...Option) (*Classifier, erro
 // compiled returns a model, with the labels that are its own, and its engine. If
 // the engine is from the cache, the model has no weights.
 func compiled(ctx context.Context, source string, o options) (*model.Model, *engine.Engine, error) {
-	run := engine.Options{Threads: o.threads}
-	packed, cacheable := packedFor(source)
-	if cacheable {
-		if e, m, ok := packed.load(run); ok {
-			return m, e, nil
-		}
-	}
-	m, err := read(ctx, source, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	e, err := engine.Compile(m, run)
-	if err != nil {
-		return nil, nil, err
-	}
-	if cacheable {
-		packed.save(e, m)
-	}
-	return m, e, nil
+	dir, key := packedFor(source)
+	e, m, err := engine.Cached(dir, key, engine.Options{Threads: o.threads}, func() (*model.Model, string, error) {
+		m, err := read(ctx, source, o)
+		_, now := packedFor(source) // another one if the file was replaced meanwhile
+		return m, now, err
+	})
+	return m, e, err
 }
 
 // New prepares a model in memory for running. Later changes to m don't reach the

@@ -7,33 +7,24 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 
-	"github.com/mobilenet-go/mobilenet/engine"
 	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/internal/hub"
-	"github.com/mobilenet-go/mobilenet/model"
 )
 
-// maxPacked is how many models the cache folder keeps packed weights for, about
-// 14 MB each. The one that was not used for the longest time goes first.
-const maxPacked = 8
-
-// A packedFile is the place in the cache for the packed weights of a source.
-type packedFile struct{ path, key string }
-
-// packedFor returns that place. It is named after the content of the source's
-// file, so that another file never finds it. There is none for what can't be
-// read, which loading reports, for what is in the program, nor without a cache folder.
-func packedFor(source string) (packedFile, bool) {
+// packedFor returns the folder for the packed weights of a source and the key of
+// what its file holds now. Without a folder nothing is kept: for what can't be
+// read, which loading reports, for what is in the program, and where there is no
+// cache folder.
+func packedFor(source string) (dir, key string) {
 	if _, ok := builtin.Lookup(source); ok { // prepared in a millisecond
-		return packedFile{}, false
+		return "", ""
 	}
 	client, err := hub.FromEnv()
 	if err != nil {
-		return packedFile{}, false
+		return "", ""
 	}
 	path, name := source, ""
 	if w, ok := hub.Lookup(source); ok {
@@ -42,45 +33,9 @@ func packedFor(source string) (packedFile, bool) {
 	}
 	sum, err := checksum(path)
 	if err != nil {
-		return packedFile{}, false
+		return "", ""
 	}
-	key := strings.Join([]string{sum, strings.ToLower(filepath.Ext(path)), name, os.Getenv("MOBILENET_CPU")}, ",")
-	file := fmt.Sprintf("%08x-%s.packed", crc32.ChecksumIEEE([]byte(key)), sum)
-	return packedFile{filepath.Join(client.Dir, "packed", file), key}, true
-}
-
-// load maps the packed weights, if they are there and whole.
-func (f packedFile) load(o engine.Options) (*engine.Engine, *model.Model, bool) {
-	e, m, err := engine.LoadPacked(f.path, f.key, o)
-	return e, m, err == nil
-}
-
-// save keeps e's weights for the next process. A cache that can't be written
-// costs that process a few milliseconds and is no error.
-func (f packedFile) save(e *engine.Engine, m *model.Model) {
-	dir := filepath.Dir(f.path)
-	if os.MkdirAll(dir, 0o755) == nil && e.SavePacked(f.path, f.key, m) == nil {
-		prune(dir)
-	}
-}
-
-// prune removes all but the newest packed files of a folder.
-func prune(dir string) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.packed"))
-	if err != nil {
-		return
-	}
-	age := func(path string) int64 {
-		info, err := os.Stat(path)
-		if err != nil {
-			return 0
-		}
-		return -info.ModTime().UnixNano()
-	}
-	slices.SortFunc(files, func(a, b string) int { return cmp.Compare(age(a), age(b)) })
-	for _, path := range files[min(maxPacked, len(files)):] {
-		os.Remove(path)
-	}
+	return filepath.Join(client.Dir, "packed"), strings.Join([]string{sum, strings.ToLower(filepath.Ext(path)), name}, ",")
 }
 
 // checksum tells files apart: the size and the CRC-32C of both halves, which are

@@ -72,18 +72,3 @@ func TestPackedWeights(t *testing.T) {
 	}
 	packed(2)
 }
-
-// TestPackedWeightsArePruned keeps the newest.
-func TestPackedWeightsArePruned(t *testing.T) {
-	dir := t.TempDir()
-	for i := range maxPacked + 3 {
-		name := filepath.Join(dir, string(rune('a'+i))+".packed")
-		if err := os.WriteFile(name, nil, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	prune(dir)
-	if files, _ := os.ReadDir(dir); len(files) != maxPacked {
-		t.Errorf("%d files left, want %d", len(files), maxPacked)
-	}
-}

@@ -1,184 +1,161 @@
 package engine
 
 import (
+	"cmp"
+	"crypto/sha256"
 	"encoding/binary"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
-	"unsafe"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
 
-	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
-// A packed file holds what [Compile] makes of a model, so that a process can map
-// it and run at once:
+// Cached is [Compile] with a memory: it keeps the packed weights of a model in
+// folder dir, some 14 MB at width 1, so that the next process that asks for the
+// same model neither reads its files nor packs its weights.
 //
-//	"mobilenet packed weights\n"
-//	header length   uint32
-//	header          JSON, see packedHeader
-//	padding         to a multiple of 64 bytes
-//	weights         float32, per layer and block [k][NR] then [NR], each padded to 64 bytes
-//	CRC-32C         uint32, of all before
+// key says what the model's files hold, all of them, and whatever else load makes
+// of them; to Cached it is an opaque text. If dir has packed weights for key, made
+// by the same build of this package for the same kernels and precision, Cached
+// returns an engine that uses them and a model with the config and the labels that
+// load once returned, but no weights.
 //
-// All numbers are little-endian. The lengths follow from the config.
-const packedMagic = "mobilenet packed weights\n"
-
-// packedVersion changes with the packing of the weights.
-const packedVersion = 1
-
-type packedHeader struct {
-	Version int          `json:"version"`
-	CPU     string       `json:"cpu"`
-	Key     string       `json:"key"`
-	Config  model.Config `json:"config"`
-	Labels  []string     `json:"labels,omitempty"`
-}
-
-// castagnoli is the CRC that CPUs compute: 14 MB take about a millisecond.
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-// SavePacked writes the weights as they are packed for this CPU to path. The key
-// says what m was read from; [LoadPacked] returns m's config and labels.
-func (e *Engine) SavePacked(path, key string, m *model.Model) error {
-	header, err := json.Marshal(packedHeader{packedVersion, e.CPU(), key, m.Config, m.Labels})
-	if err != nil {
-		return err
-	}
-	return atomicfile.Write(path, func(w io.Writer) error {
-		sum := crc32.New(castagnoli)
-		out := &padder{w: io.MultiWriter(w, sum)}
-		out.write([]byte(packedMagic))
-		out.write(binary.LittleEndian.AppendUint32(nil, uint32(len(header))))
-		out.write(header)
-		out.pad()
-		e.net.each(func(l *weights) {
-			for b := range l.w {
-				out.write(bytesOf(l.w[b]))
-				out.pad()
-				out.write(bytesOf(l.bias[b]))
-				out.pad()
-			}
-		})
-		if out.err != nil {
-			return out.err
-		}
-		return binary.Write(w, binary.LittleEndian, sum.Sum32())
-	})
-}
-
-// LoadPacked maps a file that [Engine.SavePacked] wrote with the same key, for
-// such a CPU and by this version of the engine. For any other file, and for one
-// that is damaged, it returns an error; the caller compiles the model then. The
-// model it returns has no weights.
-func LoadPacked(path, key string, o Options) (*Engine, *model.Model, error) {
+// Otherwise it calls load and compiles the model. load returns the key of what it
+// really read: weights are kept only if that is the key asked for, so that files
+// which are replaced meanwhile aren't taken for each other. A folder that can't be
+// written and a damaged file in it are no errors; they cost the time of loading.
+// Nothing is kept where dir or key is empty.
+//
+// Only builds of a committed or released version of this module share a folder's
+// files with others of the same version and flags. Any other build, such as one
+// from a changed checkout, knows its own files by its executable. The folder may
+// be shared by processes; the files used last are kept, eight of them.
+func Cached(dir, key string, o Options, load func() (m *model.Model, key string, err error)) (*Engine, *model.Model, error) {
 	set, err := kernel.Choose()
 	if err != nil {
 		return nil, nil, err
 	}
-	data, unmap, err := mapFile(path)
+	c := cacheEntry{dir: dir, identity: identityOf(key, set)}
+	if e, m, ok := c.load(set, o); ok {
+		return e, m, nil
+	}
+	m, read, err := load()
 	if err != nil {
 		return nil, nil, err
 	}
-	e, m, err := openPacked(data, key, set, o, unmap)
+	e, err := Compile(m, o)
 	if err != nil {
-		unmap()
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, err
+	}
+	if read == key {
+		c.save(&e.net, m)
 	}
 	return e, m, nil
 }
 
-func openPacked(data []byte, key string, set *kernel.Set, o Options, unmap func()) (*Engine, *model.Model, error) {
-	h, weights, err := parsePacked(data)
-	switch {
-	case err != nil:
-		return nil, nil, err
-	case h.Version != packedVersion || h.CPU != set.Name || h.Key != key:
-		return nil, nil, fmt.Errorf("packed by version %d for %s from %s", h.Version, h.CPU, h.Key)
-	}
-	if err := h.Config.Validate(); err != nil {
-		return nil, nil, err
-	}
-	net := layers(h.Config, set)
-	if err := net.view(weights); err != nil {
-		return nil, nil, err
-	}
-	e, err := start(net, h.Config, o)
-	if err == nil {
-		e.release(unmap)
-	}
-	return e, &model.Model{Config: h.Config, Labels: h.Labels}, err
+// An identity says what packed weights are of and for. Two that are equal are
+// interchangeable.
+type identity struct {
+	Key       string `json:"key"`       // the caller's: what the model was read from
+	Build     string `json:"build"`     // see build
+	Arch      string `json:"arch"`      // GOARCH
+	ByteOrder string `json:"byteOrder"` // of the weights
+	CPU       string `json:"cpu"`       // the kernel set
+	Precision string `json:"precision"`
+	Packing   int    `json:"packing"` // packingVersion
 }
 
-// parsePacked checks data and returns its header and weights.
-func parsePacked(data []byte) (packedHeader, []byte, error) {
-	var h packedHeader
-	begin := len(packedMagic) + 4
-	if len(data) < begin+4 || string(data[:len(packedMagic)]) != packedMagic {
-		return h, nil, errors.New("not a file of packed weights")
+// packingVersion changes with the layout of the packed weights and of their file.
+const packingVersion = 2
+
+func identityOf(key string, set *kernel.Set) identity {
+	order := "little"
+	if binary.NativeEndian.Uint16([]byte{0, 1}) == 1 {
+		order = "big"
 	}
-	body := data[:len(data)-4]
-	if crc32.Checksum(body, castagnoli) != binary.LittleEndian.Uint32(data[len(body):]) {
-		return h, nil, errors.New("damaged: the checksum does not match")
+	return identity{
+		Key: key, Build: build(), Arch: runtime.GOARCH, ByteOrder: order,
+		CPU: set.Name, Precision: "float32", Packing: packingVersion,
 	}
-	n := uint64(binary.LittleEndian.Uint32(data[len(packedMagic):]))
-	end := padded(uint64(begin) + n)
-	if end > uint64(len(body)) {
-		return h, nil, fmt.Errorf("header of %d bytes in a file of %d", n, len(data))
-	}
-	err := json.Unmarshal(body[begin:uint64(begin)+n], &h)
-	return h, body[end:], err
 }
 
-// view points the layers' weights into data.
-func (net *network) view(data []byte) error {
-	short := false
-	take := func(floats int) []float32 {
-		n := 4 * floats
-		if size := int(padded(uint64(n))); size <= len(data) {
-			v := unsafe.Slice((*float32)(unsafe.Pointer(&data[0])), floats)
-			data = data[size:]
-			return v
+// A cacheEntry is the place for packed weights in a cache folder.
+type cacheEntry struct {
+	dir string
+	identity
+}
+
+// usable reports whether there is a folder, and something to know its files by.
+func (c cacheEntry) usable() bool { return c.dir != "" && c.Key != "" && c.Build != "" }
+
+// path is named after the identity, which the file's header holds in full.
+func (c cacheEntry) path() string {
+	sum := sha256.Sum256(fmt.Append(nil, c.identity))
+	return filepath.Join(c.dir, fmt.Sprintf("%x%s", sum[:12], packedEnding))
+}
+
+const packedEnding = ".packed"
+
+// load returns the engine of the entry's file, if it is there and whole.
+func (c cacheEntry) load(set *kernel.Set, o Options) (*Engine, *model.Model, bool) {
+	if !c.usable() {
+		return nil, nil, false
+	}
+	net, m, err := openPacked(c.path(), c.identity, set)
+	if err != nil {
+		return nil, nil, false
+	}
+	e, err := start(net, m.Config, o)
+	if err != nil {
+		return nil, nil, false // for Compile to report
+	}
+	now := time.Now()
+	os.Chtimes(c.path(), now, now) // used last; where that fails it is pruned earlier
+	return e, m, true
+}
+
+// save writes the entry's file. If it can't, the next process compiles again.
+func (c cacheEntry) save(net *network, m *model.Model) {
+	if c.usable() && os.MkdirAll(c.dir, 0o755) == nil && savePacked(c.path(), c.identity, net, m) == nil {
+		prune(c.dir)
+	}
+}
+
+const (
+	// maxPacked is how many packed files a folder keeps.
+	maxPacked = 8
+	// abandoned is the age at which a temporary file was left by a process that
+	// was killed: writing one takes less than a second.
+	abandoned = time.Hour
+)
+
+// prune removes all but the packed files used last, and what killed processes
+// have left. What it can't remove stays.
+func prune(dir string) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return
+	}
+	var packed []fs.FileInfo
+	for _, entry := range entries {
+		info, err := entry.Info()
+		switch {
+		case err != nil || !info.Mode().IsRegular():
+		case strings.HasSuffix(info.Name(), packedEnding):
+			packed = append(packed, info)
+		case strings.HasPrefix(info.Name(), ".") && strings.Contains(info.Name(), packedEnding+".") && time.Since(info.ModTime()) > abandoned:
+			os.Remove(filepath.Join(dir, info.Name()))
 		}
-		short = true
-		return nil
 	}
-	net.each(func(l *weights) {
-		for b := range l.blocks() {
-			l.w = append(l.w, take(l.k*l.nr(b)))
-			l.bias = append(l.bias, take(l.nr(b)))
-		}
-	})
-	if short || len(data) > 0 {
-		return errors.New("the weights are not as long as the config says")
+	slices.SortFunc(packed, func(a, b fs.FileInfo) int { return cmp.Compare(b.ModTime().UnixNano(), a.ModTime().UnixNano()) })
+	for _, info := range packed[min(maxPacked, len(packed)):] {
+		os.Remove(filepath.Join(dir, info.Name()))
 	}
-	return nil
-}
-
-// padder writes pieces padded to cache lines and keeps the first error.
-type padder struct {
-	w   io.Writer
-	n   uint64
-	err error
-}
-
-func (p *padder) write(b []byte) {
-	if p.err == nil {
-		_, p.err = p.w.Write(b)
-		p.n += uint64(len(b))
-	}
-}
-
-func (p *padder) pad() { p.write(make([]byte, padded(p.n)-p.n)) }
-
-// padded rounds n up to a cache line, where every piece of a packed file starts.
-func padded(n uint64) uint64 { return (n + 63) / 64 * 64 }
-
-// bytesOf returns the memory of v. Packed files are only read on the kind of
-// machine that wrote them; the header's CPU sees to that.
-func bytesOf(v []float32) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
 }

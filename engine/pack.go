@@ -17,6 +17,8 @@ type network struct {
 	last       weights
 	classifier weights
 	stripWidth int // input columns from which on a block runs in strips
+
+	arena []float32 // where all weights are, in the order of each
 }
 
 // stripWidth: below it a block's tensors fit the caches whole, and longer runs
@@ -34,8 +36,8 @@ type block struct {
 // weights are those of one layer, packed by blocks of output channels.
 type weights struct {
 	n, k int         // output channels, and what each sums over
-	w    [][]float32 // per block [k][NR]
-	bias [][]float32 // per block [NR]
+	w    [][]float32 // per block [k][NR], each at the start of a cache line
+	bias [][]float32 // per block [NR], likewise
 }
 
 func (w *weights) blocks() int { return kernel.Blocks(w.n) }
@@ -43,7 +45,7 @@ func (w *weights) blocks() int { return kernel.Blocks(w.n) }
 // nr is the row length of output block b.
 func (w *weights) nr(b int) int { return kernel.NR(w.n, b) }
 
-// layers returns the layers of c without their weights.
+// layers returns the layers of c without room for their weights.
 func layers(c model.Config, set *kernel.Set) network {
 	n := c.Network()
 	conv := func(c model.Conv) weights {
@@ -67,6 +69,7 @@ func layers(c model.Config, set *kernel.Set) network {
 // pack folds and packs the weights of m, all layers at the same time: they are
 // a good part of a cold start.
 func (net *network) pack(m *model.Model) {
+	net.allocate()
 	n := m.Config.Network()
 	var wg sync.WaitGroup
 	conv := func(dst *weights, c model.Conv) {
@@ -98,9 +101,7 @@ func (net *network) pack(m *model.Model) {
 // pack packs weights [n][k] and a bias [n].
 func (w *weights) pack(src, bias []float32) {
 	for b := range w.blocks() {
-		pw, pb := kernel.Pack(src, bias, w.n, w.k, b)
-		w.w = append(w.w, pw)
-		w.bias = append(w.bias, pb)
+		kernel.Pack(w.w[b], w.bias[b], src, bias, b)
 	}
 }
 
@@ -130,3 +131,34 @@ func (net *network) each(do func(*weights)) {
 	do(&net.last)
 	do(&net.classifier)
 }
+
+// floats is the length of the arena. It counts in 64 bits because a config from
+// a file may ask for more than there is.
+func (net *network) floats() (n int64) {
+	net.each(func(w *weights) {
+		for b := range w.blocks() {
+			n += wholeLines(w.k*w.nr(b)) + wholeLines(w.nr(b))
+		}
+	})
+	return n
+}
+
+// allocate makes the arena and points the layers' weights into it.
+func (net *network) allocate() {
+	net.arena = kernel.AlignedHuge(int(net.floats()))
+	rest := net.arena
+	take := func(n int) []float32 {
+		v := rest[:n:n]
+		rest = rest[wholeLines(n):]
+		return v
+	}
+	net.each(func(w *weights) {
+		for b := range w.blocks() {
+			w.w = append(w.w, take(w.k*w.nr(b)))
+			w.bias = append(w.bias, take(w.nr(b)))
+		}
+	})
+}
+
+// wholeLines rounds so many floats up to cache lines.
+func wholeLines(floats int) int64 { return (int64(floats) + 15) / 16 * 16 }

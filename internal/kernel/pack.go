@@ -1,11 +1,14 @@
 package kernel
 
-// Pack packs weights w [n][k] and bias [n] for output block b: [k][NR] and
-// [NR], zero where the block has no channel. For a depthwise convolution k is
-// the 9 taps, for the first one its 27 inputs.
-func Pack(w, bias []float32, n, k, b int) (pw, pb []float32) {
-	nr := NR(n, b)
-	pw, pb = Aligned(k*nr), Aligned(nr)
+// Pack packs output block b of a layer for its kernels: weights w [n][k] into
+// pw [k][NR] and the bias [n] into pb [NR], with zeros where the block has no
+// channel. For a depthwise convolution k is the 9 taps, for the first one its
+// 27 inputs.
+func Pack(pw, pb, w, bias []float32, b int) {
+	n := len(bias)
+	k, nr := len(w)/n, NR(n, b)
+	clear(pw[:k*nr])
+	clear(pb[:nr])
 	for c := range min(nr, n-b*Block) {
 		o := b*Block + c
 		pb[c] = bias[o]
@@ -13,5 +16,4 @@ func Pack(w, bias []float32, n, k, b int) (pw, pb []float32) {
 			pw[i*nr+c] = v
 		}
 	}
-	return pw, pb
 }

@@ -1,5 +1,0 @@
-//go:build unix && !linux
-
-package engine
-
-const mapPopulate = 0

@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"cmp"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"os"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"unicode/utf8"
+	"unsafe"
+
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// A packed file holds a network's weights as they are in memory:
+//
+//	"mobilenet packed weights\n"
+//	header length   uint32
+//	header CRC-32C  uint32
+//	header          JSON, see packedHeader, and spaces up to a multiple of 64 bytes
+//	weights         float32, the network's arena
+//
+// The header's numbers are little-endian. The length of the weights follows from
+// the config. The file is read, not mapped: another process may cut it off or
+// write to it at any time, and a mapping would end this one by a signal then.
+const packedMagic = "mobilenet packed weights\n"
+
+// headerAt is where the header begins.
+const headerAt = len(packedMagic) + 8
+
+type packedHeader struct {
+	identity
+	Config model.Config `json:"config"`
+	Labels []string     `json:"labels,omitempty"`
+	Sums   []uint32     `json:"sums"` // CRC-32C of each piece of the weights
+}
+
+// pieceBytes is what is read and checked at a time. A MiB is still in the
+// second-level cache when its checksum is computed.
+const pieceBytes = 1 << 20
+
+// maxHeader bounds the memory taken for a header. Labels of 1000 classes are 20 KB.
+const maxHeader = 64 << 20
+
+// castagnoli is the CRC that CPUs compute: 14 MB take about a millisecond.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// savePacked writes net, which has the weights of m, to the file at path.
+func savePacked(path string, id identity, net *network, m *model.Model) error {
+	return atomicfile.Write(path, func(w io.Writer) error { return writePacked(w, id, net, m) })
+}
+
+func writePacked(w io.Writer, id identity, net *network, m *model.Model) error {
+	for _, text := range append([]string{id.Key}, m.Labels...) {
+		if !utf8.ValidString(text) {
+			return fmt.Errorf("%q: JSON has no bytes that are not UTF-8", text)
+		}
+	}
+	h := packedHeader{identity: id, Config: m.Config, Labels: m.Labels}
+	data := bytesOf(net.arena)
+	for piece := range slices.Chunk(data, pieceBytes) {
+		h.Sums = append(h.Sums, crc32.Checksum(piece, castagnoli))
+	}
+	header, err := h.encode()
+	if err != nil {
+		return err
+	}
+	if _, err := w.Write(header); err != nil {
+		return err
+	}
+	_, err = w.Write(data)
+	return err
+}
+
+// encode returns all that stands before the weights.
+func (h *packedHeader) encode() ([]byte, error) {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return nil, err
+	}
+	for (headerAt+len(text))%64 != 0 {
+		text = append(text, ' ')
+	}
+	out := binary.LittleEndian.AppendUint32([]byte(packedMagic), uint32(len(text)))
+	out = binary.LittleEndian.AppendUint32(out, crc32.Checksum(text, castagnoli))
+	return append(out, text...), nil
+}
+
+// openPacked reads the packed file at path.
+func openPacked(path string, id identity, set *kernel.Set) (network, *model.Model, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return network{}, nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return network{}, nil, err
+	}
+	return readPacked(f, info.Size(), id, set)
+}
+
+// readPacked reads a packed file of so many bytes: a network, and its model
+// without weights. It fails if the file is of another identity or damaged.
+func readPacked(r io.ReaderAt, size int64, id identity, set *kernel.Set) (network, *model.Model, error) {
+	h, at, err := readHeader(r, size)
+	switch {
+	case err != nil:
+		return network{}, nil, err
+	case h.identity != id:
+		return network{}, nil, fmt.Errorf("packed as %+v, want %+v", h.identity, id)
+	}
+	if err := h.Config.Validate(); err != nil {
+		return network{}, nil, err
+	}
+	net := layers(h.Config, set)
+	// Before there is memory for them.
+	if want := 4 * net.floats(); size-at != want || int64(len(h.Sums)) != (want+pieceBytes-1)/pieceBytes {
+		return network{}, nil, fmt.Errorf("%d bytes of weights and %d checksums for a config that has %d bytes", size-at, len(h.Sums), want)
+	}
+	net.allocate()
+	if err := readPieces(bytesOf(net.arena), io.NewSectionReader(r, at, size-at), h.Sums); err != nil {
+		return network{}, nil, err
+	}
+	return net, &model.Model{Config: h.Config, Labels: h.Labels}, nil
+}
+
+// readHeader returns the header and where it ends.
+func readHeader(r io.ReaderAt, size int64) (h packedHeader, end int64, err error) {
+	begin := make([]byte, headerAt)
+	if _, err := r.ReadAt(begin, 0); err != nil || string(begin[:len(packedMagic)]) != packedMagic {
+		return h, 0, errors.New("not a file of packed weights")
+	}
+	n := binary.LittleEndian.Uint32(begin[len(packedMagic):])
+	if end = int64(headerAt) + int64(n); n > maxHeader || end > size || end%64 != 0 {
+		return h, 0, fmt.Errorf("header of %d bytes in a file of %d", n, size)
+	}
+	text := make([]byte, n)
+	if _, err := r.ReadAt(text, int64(headerAt)); err != nil {
+		return h, 0, err
+	}
+	if crc32.Checksum(text, castagnoli) != binary.LittleEndian.Uint32(begin[len(packedMagic)+4:]) {
+		return h, 0, errors.New("damaged: the header's checksum does not match")
+	}
+	return h, end, json.Unmarshal(text, &h)
+}
+
+// readPieces fills dst from r, on all cores, and checks each piece against its
+// checksum.
+func readPieces(dst []byte, r io.ReaderAt, sums []uint32) error {
+	var next atomic.Int64
+	errs := make([]error, min(len(sums), runtime.GOMAXPROCS(0)))
+	var wg sync.WaitGroup
+	for i := range errs {
+		wg.Go(func() {
+			for errs[i] == nil {
+				p := int(next.Add(1)) - 1
+				if p >= len(sums) {
+					return
+				}
+				at := p * pieceBytes
+				piece := dst[at:min(at+pieceBytes, len(dst))]
+				if _, err := r.ReadAt(piece, int64(at)); err != nil {
+					errs[i] = err
+				} else if crc32.Checksum(piece, castagnoli) != sums[p] {
+					errs[i] = fmt.Errorf("damaged: the checksum of weights from byte %d on does not match", at)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return cmp.Or(errs...)
+}
+
+// bytesOf returns the memory of v. Packed files are only read on the kind of
+// machine that wrote them; their identity sees to that.
+func bytesOf(v []float32) []byte {
+	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
+}
