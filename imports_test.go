@@ -11,7 +11,7 @@ import (
 // "" is the root package. internal/testenv is for tests only.
 var order = []string{
 	"cmd/mobilenet", "bench/newmodel", "bench/augment", "conformance", "serve", "", "train", "train/report", "quant", "diagram", "engine", "onnx", "internal/hub", "checkpoint",
-	"internal/builtin", "dataset", "vision", "model", "internal/kernel", "internal/atomicfile", "internal/boundedfile", "internal/half", "internal/jpeg", "internal/prefetch", "fault", "internal/testenv",
+	"internal/foreign", "internal/builtin", "dataset", "vision", "model", "internal/wholefile", "internal/kernel", "internal/atomicfile", "internal/boundedfile", "internal/half", "internal/jpeg", "internal/prefetch", "fault", "internal/testenv",
 }
 
 // heavy packages are not for every program that classifies a photo.

@@ -2,14 +2,16 @@ package checkpoint
 
 import (
 	"fmt"
+	"io/fs"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/foreign"
 	"github.com/mobilenet-go/mobilenet/internal/half"
+	"github.com/mobilenet-go/mobilenet/internal/wholefile"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -21,25 +23,14 @@ const maxFile = 1 << 30
 // with the weights of a MobileNetV2 under torchvision's, timm's or Hugging
 // Face's names. Which it is shows in the content. The error names the file.
 func Open(path string) (*model.Model, error) {
-	m, err := open(path)
+	fsys, name := wholefile.Folder(path)
+	m, err := OpenFS(fsys, name)
 	return m, fault.In(path, err)
 }
 
-func open(path string) (*model.Model, error) {
-	info, err := os.Stat(path)
-	switch {
-	case err != nil:
-		return nil, err
-	case info.IsDir():
-		return nil, fault.Unsupportedf("a folder, not a checkpoint")
-	case !info.Mode().IsRegular():
-		return nil, fault.Unsupportedf("a pipe or device, not a file")
-	case info.Size() > maxFile:
-		return nil, fault.TooLargef("%d bytes, more than the limit of %d", info.Size(), maxFile)
-	case info.Size() == 0:
-		return nil, fault.At(0, "empty file")
-	}
-	data, err := os.ReadFile(path)
+// OpenFS is [Open] for a file of fsys. The error doesn't name it.
+func OpenFS(fsys fs.FS, name string) (*model.Model, error) {
+	data, err := wholefile.Read(fsys, name, maxFile)
 	if err != nil {
 		return nil, err
 	}
@@ -49,11 +40,20 @@ func open(path string) (*model.Model, error) {
 // Parse reads a checkpoint as [Open] does. The model's tensors may share memory
 // with data.
 func Parse(data []byte) (*model.Model, error) {
-	parse := parseTorch
-	if isSafetensors(data) {
-		parse = parseSafetensors
+	head := data[:min(foreign.Head, len(data))]
+	var f *contents
+	var err error
+	switch {
+	case IsSafetensors(head):
+		f, err = parseSafetensors(data)
+	case IsTorch(head):
+		f, err = parseTorch(data)
+	default:
+		if err := foreign.Check(head, "a checkpoint"); err != nil {
+			return nil, err
+		}
+		return nil, fault.Unsupportedf("neither a torch checkpoint nor safetensors")
 	}
-	f, err := parse(data)
 	if err != nil {
 		return nil, err
 	}

@@ -20,10 +20,10 @@ import (
 // maxSafetensorsHeader is the format's own limit.
 const maxSafetensorsHeader = 100 << 20
 
-// isSafetensors reports whether data begins like the format: 8 bytes of header
-// length and a JSON object.
-func isSafetensors(data []byte) bool {
-	return len(data) > 8 && data[8] == '{' && binary.LittleEndian.Uint64(data) <= maxSafetensorsHeader
+// IsSafetensors reports whether a file with these first bytes is of the format: 8
+// bytes of header length and a JSON object.
+func IsSafetensors(head []byte) bool {
+	return len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxSafetensorsHeader
 }
 
 // parseSafetensors reads the format of github.com/huggingface/safetensors.
@@ -121,7 +121,7 @@ func ReadTensors(path string) (model.StateDict, map[string]string, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if !isSafetensors(data) {
+	if !IsSafetensors(data) {
 		return nil, nil, fmt.Errorf("%s: %w", path, fault.At(0, "not a .safetensors file"))
 	}
 	c, err := parseSafetensors(data)

@@ -204,9 +204,17 @@ func (v view) tensor(raw []byte) model.Tensor {
 	return t
 }
 
+// IsTorch reports whether a file with these first bytes may be of torch.save: it is a
+// zip archive or a pickle.
+func IsTorch(head []byte) bool {
+	return bytes.HasPrefix(head, []byte(zipMagic)) || len(head) > 1 && head[0] == 0x80 && head[1] >= 1 && head[1] <= 5
+}
+
+const zipMagic = "PK\x03\x04"
+
 // parseTorch reads a state dict that torch.save wrote, in either format.
 func parseTorch(data []byte) (*contents, error) {
-	if bytes.HasPrefix(data, []byte("PK\x03\x04")) {
+	if bytes.HasPrefix(data, []byte(zipMagic)) {
 		return parseZip(data)
 	}
 	return parseLegacy(data)
@@ -347,12 +355,9 @@ const legacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 // the machine, the object and the storage keys, then the storages, each a count
 // and its elements.
 func parseLegacy(data []byte) (*contents, error) {
-	if bytes.HasPrefix(data, []byte("version https://git-lfs")) {
-		return nil, fault.Unsupportedf("a Git LFS pointer, not the file itself: fetch it with git lfs pull")
-	}
 	magic, err := unpickle(data[:min(len(data), 64)], 0)
 	if err != nil || magic.value != legacyMagic {
-		return nil, fault.Unsupportedf("neither a torch checkpoint nor safetensors")
+		return nil, fault.Unsupportedf("a pickle that torch.save did not write")
 	}
 	at := magic.size
 	var parts [4]pickled // protocol, machine, object, keys
