@@ -1,0 +1,211 @@
+package kernel
+
+import (
+	"fmt"
+	"math"
+	"strings"
+)
+
+// An Int8 is the kernels of one instruction set for networks of 8-bit integers.
+// Activations are bytes in the blocked layout [C/32][H][W][32], so that a pixel
+// is 32 bytes from the next; a byte q stands for the number (q - zero)*scale.
+// Blocks are always whole: kernels may read and write the padding, whose content
+// means nothing, and never let it into a result.
+//
+// All sums are int32 and exact, modulo 2^32. They leave as bytes by one formula,
+// [Requantize], which is that of ONNX's QLinearConv in ONNX Runtime and of
+// LiteRT's default kernels, or as float32 by [Dequantize]. Nothing is rounded
+// twice in one instruction set and once in another, so all sets give the same
+// bits. That no product saturates is part of the contract: VPMADDUBSW, which
+// adds pairs of products in 16 bits, does.
+//
+// Every function panics where its arguments are too short, and reads and writes
+// nothing outside of them.
+type Int8 struct {
+	Name      string // as in MOBILENET_CPU
+	Pointwise func(PointwiseInt8)
+	Depthwise func(DepthwiseInt8)
+	First     func(FirstInt8)
+	Add       func(AddInt8)
+	Pool      func(PoolInt8)
+	Quantize  func(QuantizeInt8)
+	Peak      func(iterations int) (ops int) // multiplies and adds as fast as it can, for comparison
+	layouts   layouts
+}
+
+// A Range is what the bytes that a kernel puts out can be. ReLU and ReLU6 are no
+// more than that: Min is then the zero point and Max the byte of 6.
+type Range struct {
+	Zero     int32 // the byte of the number 0
+	Min, Max int32 // 0 <= Min <= Max <= 255
+}
+
+// Requantize is how a sum becomes a byte:
+//
+//	clamp(rne(float32(sum)*m) + Zero, Min, Max)
+//
+// where rne rounds to the nearest integer, ties to even, and m is
+// float32(sx*sw)/sy for the scales of the input, the weights and the output. The
+// product is rounded to float32 before it is rounded to an integer.
+func (r Range) Requantize(sum int32, m float32) uint8 { return r.quantize(Dequantize(sum, m)) }
+
+// quantize is clamp(rne(v) + Zero, Min, Max). NaN becomes Max: no sum and finite
+// m make one.
+func (r Range) quantize(v float32) uint8 {
+	if top := float32(r.Max - r.Zero); !(v < top) {
+		v = top
+	}
+	if bottom := float32(r.Min - r.Zero); v < bottom {
+		v = bottom
+	}
+	return uint8(int32(math.RoundToEven(float64(v))) + r.Zero)
+}
+
+// Dequantize is how a sum becomes a number: float32(sum)*m, where m is sx*sw.
+func Dequantize(sum int32, m float32) float32 {
+	return float32(float32(sum) * m) // the conversion keeps an addition behind it from being fused
+}
+
+// A Filter is the weights of one block of output channels, as a set's Pack
+// functions lay them out for it.
+type Filter struct {
+	W8   []int8    // the weights of a set that multiplies bytes, or
+	W16  []int16   // where it doesn't, and where one of them needs more than a byte
+	Bias []int32   // [NR], with what the zero points contribute
+	M    []float32 // [NR]: what a sum is multiplied by
+	K    int       // inputs a sum
+	NR   int       // output channels: 8, 16, 24 or 32
+}
+
+// PointwiseInt8 is a 1x1 convolution into one block of output channels: for
+// p < Pixels and n < NR the sum
+//
+//	acc = Bias[n] + Σk Src[p][k]*W[k][n]
+//
+// leaves as Dst[p][n] = Range.Requantize(acc, M[n]), or where Float is given as
+//
+//	Float[p][n] = Dequantize(acc, M[n]) + Add[p][n]
+//
+// in two roundings. It is also the classifier, with images for pixels.
+type PointwiseInt8 struct {
+	Dst       []uint8   // [Pixels][Block], or
+	Float     []float32 // [Pixels][Block], Dst being nil
+	Add       []float32 // [Pixels][Block] with Float, or nil; may be Float, otherwise overlaps nothing
+	Src       []uint8   // blocks [Pixels][Block], SrcStride bytes apart
+	Filter    Filter    // from PackPointwise
+	Range     Range     // of Dst
+	Pixels    int
+	SrcStride int
+}
+
+// DepthwiseInt8 is one output row of one block of a depthwise 3x3 convolution:
+// Dst[x][c] = Range.Requantize(acc, M[c]) of
+//
+//	acc = Bias[c] + Σji Rows[j][x*Stride-Left+i][c]*W[3*j+i][c]
+//
+// where a column outside of the input holds Pad. It is always whole blocks: what
+// it makes of their padding means nothing.
+type DepthwiseInt8 struct {
+	Dst    []uint8    // [ceil(Width/Stride)][Block]
+	Rows   [3][]uint8 // each [Width][Block]: the input rows above, at and below; all Pad for a row of padding
+	Filter Filter     // from PackDepthwise
+	Range  Range
+	Width  int   // input columns
+	Stride int   // 1 or 2
+	Left   int   // columns of padding before the first: 1, or 0 at stride 2
+	Pad    uint8 // the input's zero point
+}
+
+// OutWidth is the number of output columns.
+func (a *DepthwiseInt8) OutWidth() int { return (a.Width + a.Stride - 1) / a.Stride }
+
+// FirstInt8 is one output row of one block of the first convolution, 3x3 at
+// stride 2 from 3 channels: Dst[x][n] = Range.Requantize(acc, M[n]) of
+//
+//	acc = Bias[n] + Σji Rows[j][6*x+i]*W[9*j+i][n]
+//
+// Its input rows are interleaved RGB with the padding written out, so that output
+// column x reads 9 bytes from 6*x on, and 3 more that don't count.
+type FirstInt8 struct {
+	Dst    []uint8    // [Width][Block]
+	Rows   [3][]uint8 // each at least 6*Width+6 bytes
+	Filter Filter     // from PackFirst
+	Range  Range
+	Width  int // output columns
+}
+
+// AddInt8 is a residual sum, byte by byte:
+//
+//	Dst[i] = clamp(rne(fma(A[i], ScaleA, fma(B[i], ScaleB, Offset))), 0, 255)
+//
+// which is what ONNX Runtime's QLinearAdd computes on x86, with what
+// [NewAddInt8] returns. fma rounds once.
+type AddInt8 struct {
+	Dst, A, B      []uint8 // equally long, whole pixels of [Block]; Dst may be A or B
+	ScaleA, ScaleB float32
+	Offset         float32
+}
+
+// NewAddInt8 returns the constants for adding a and b, given the scale and zero
+// point of each and of the sum. Their order matters where a sum is close to a tie.
+func NewAddInt8(a, b, sum Scale) AddInt8 {
+	ra, rb := a.Scale/sum.Scale, b.Scale/sum.Scale
+	zeros := fma(ra, float32(a.Zero), float32(rb*float32(b.Zero)))
+	return AddInt8{ScaleA: ra, ScaleB: rb, Offset: float32(sum.Zero) - zeros}
+}
+
+// A Scale is what the bytes of a tensor stand for: (q - Zero)*Scale.
+type Scale struct {
+	Scale float32
+	Zero  uint8
+}
+
+// PoolInt8 is the global average pool of one block, the requantised sum
+//
+//	acc = Σp (Src[p][c] - Zero)
+//
+// as Dst[c] = Range.Requantize(acc, M) with M = sx/(Pixels*sy), which is ONNX
+// Runtime's QLinearGlobalAveragePool, and what it makes of DequantizeLinear,
+// GlobalAveragePool and QuantizeLinear when it optimises; or where Float is given
+// as Float[c] = Dequantize(acc, M) with M = sx/Pixels.
+type PoolInt8 struct {
+	Dst    []uint8   // [Block], or
+	Float  []float32 // [Block], Dst being nil
+	Src    []uint8   // [Pixels][Block]
+	Range  Range     // of Dst
+	Pixels int
+	Zero   uint8 // the input's zero point
+	M      float32
+}
+
+// QuantizeInt8 makes bytes of numbers:
+//
+//	Dst[i] = clamp(rne(Src[i]*M) + Zero, Min, Max)
+//
+// NaN becomes Max.
+type QuantizeInt8 struct {
+	Dst   []uint8
+	Src   []float32 // as long as Dst
+	M     float32   // 1/scale
+	Range Range
+}
+
+// AvailableInt8 returns the 8-bit sets that this CPU can run, the fastest first.
+// The last one is the plain Go set.
+func AvailableInt8() []*Int8 { return append(nativeInt8(), &GenericInt8) }
+
+// ChooseInt8 returns the fastest set, or the named one.
+func ChooseInt8(name string) (*Int8, error) {
+	sets := AvailableInt8()
+	if name == "" {
+		return sets[0], nil
+	}
+	var names []string
+	for _, s := range sets {
+		if s.Name == name {
+			return s, nil
+		}
+		names = append(names, s.Name)
+	}
+	return nil, fmt.Errorf("%s: this machine and build have %s for 8-bit networks", name, strings.Join(names, ", "))
+}
