@@ -168,7 +168,7 @@ func (c *Classifier) run(ctx context.Context, imgs []image.Image, out engine.Out
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return c.engine.Run(engine.Input{Pixels: pixels, N: len(imgs), H: side, W: side}, out)
+	return c.engine.Run(ctx, engine.Input{Pixels: pixels, N: len(imgs), H: side, W: side}, out)
 }
 
 // Prepare returns what the network sees of a photo: resized and cropped to the

@@ -331,7 +331,7 @@ func interpret(p *onnx.Proto, dims []int, input []float32) ([]float32, error) {
 
 func (c *testCase) infer(nhwc []float32, n, size int) ([]float32, error) {
 	want := make([]float32, n*c.subject.m.Config.Classes)
-	err := c.subject.engine.Run(engine.Input{Data: nhwc, N: n, H: size, W: size}, engine.Output{Logits: want})
+	err := c.subject.engine.Run(context.Background(), engine.Input{Data: nhwc, N: n, H: size, W: size}, engine.Output{Logits: want})
 	if c.options.Softmax {
 		for row := range slices.Chunk(want, len(want)/n) {
 			softmax(row)

@@ -38,7 +38,7 @@ import (
 // from a changed checkout, knows its own files by its executable. The folder may
 // be shared by processes; the files used last are kept, eight of them.
 func Cached(dir, key string, o Options, load func() (m *model.Model, key string, err error)) (*Engine, *model.Model, error) {
-	set, err := kernel.Choose()
+	set, err := kernel.Choose(o.CPU)
 	if err != nil {
 		return nil, nil, err
 	}

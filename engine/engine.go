@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"runtime"
@@ -13,18 +14,30 @@ import (
 // Options are the choices of [Compile].
 type Options struct {
 	Threads int // cores to use; 0 means all
+
+	// CPU names the kernels: "avx512", "avx2", "neon" or "generic", which is plain
+	// Go and runs everywhere. Empty means what the environment variable MOBILENET_CPU
+	// says, or else the fastest that this CPU can run.
+	CPU string
 }
 
 // An Engine is a model compiled for this CPU. It does not refer to the model's
-// tensors.
+// tensors. The zero Engine is a closed one.
 type Engine struct {
 	net     network
 	classes int
 	team    *team
+	cleanup runtime.Cleanup // stops the team where nobody calls Close
+
+	open   sync.RWMutex // held by runs for reading, by Close for writing
+	opened bool
 
 	mu    sync.Mutex
 	plans map[planKey]*plan
 }
+
+// ErrClosed is what an engine returns after [Engine.Close].
+var ErrClosed = errors.New("the engine is closed")
 
 type size struct{ h, w int }
 
@@ -45,15 +58,18 @@ const (
 const maxThreads = 1024
 
 // Compile prepares m for running. It fails where the model's config or state
-// dict is wrong and where MOBILENET_CPU names kernels that this machine has not.
+// dict is wrong and where the options name kernels that this machine has not.
 func Compile(m *model.Model, o Options) (*Engine, error) {
+	if m == nil {
+		return nil, errors.New("no model to compile")
+	}
 	if err := m.Config.Validate(); err != nil {
 		return nil, err
 	}
 	if err := m.Config.Network().Check(m.Dict); err != nil {
 		return nil, err
 	}
-	set, err := kernel.Choose()
+	set, err := kernel.Choose(o.CPU)
 	if err != nil {
 		return nil, err
 	}
@@ -71,15 +87,36 @@ func start(net network, c model.Config, o Options) (*Engine, error) {
 	if threads < 1 || threads > maxThreads {
 		return nil, fmt.Errorf("%d threads: want 1 to %d, or 0 for all cores", threads, maxThreads)
 	}
-	e := &Engine{net: net, classes: c.Classes, team: newTeam(threads), plans: map[planKey]*plan{}}
-	e.release(e.team.stop)
+	e := &Engine{net: net, classes: c.Classes, team: newTeam(threads), opened: true, plans: map[planKey]*plan{}}
+	// The helpers know the team only, so that they don't keep e alive.
+	e.cleanup = runtime.AddCleanup(e, (*team).stop, e.team)
 	return e, nil
 }
 
-// release has free called when nobody can use e any more. What free refers to
-// must not refer to e: the helpers, for one, know the team only.
-func (e *Engine) release(free func()) {
-	runtime.AddCleanup(e, func(free func()) { free() }, free)
+// Close waits for the runs at work, ends the engine's threads and frees its
+// memory. Later runs fail with [ErrClosed]; closing again does nothing. An engine
+// that is no longer reachable closes itself, but only once the garbage collector
+// finds out. The error is always nil.
+func (e *Engine) Close() error {
+	e.open.Lock()
+	defer e.open.Unlock()
+	if e.opened {
+		e.opened = false
+		e.cleanup.Stop()
+		e.team.stop()
+		e.net, e.plans = network{set: e.net.set}, nil
+	}
+	return nil
+}
+
+// enter begins a use of the engine, which must end with e.open.RUnlock.
+func (e *Engine) enter() error {
+	e.open.RLock()
+	if !e.opened {
+		e.open.RUnlock()
+		return ErrClosed
+	}
+	return nil
 }
 
 // CPU names the instruction set of the kernels in use, as in MOBILENET_CPU.
@@ -105,13 +142,23 @@ type Output struct {
 
 // Run computes the logits and features of a batch. Height and width may be
 // anything from model.MinResolution up, whatever the model's resolution.
-func (e *Engine) Run(in Input, out Output) error {
+//
+// A run whose context ends stops within the time of a few images and returns the
+// context's error; its output means nothing then.
+func (e *Engine) Run(ctx context.Context, in Input, out Output) error {
+	if err := e.enter(); err != nil {
+		return err
+	}
+	defer e.open.RUnlock()
 	if err := e.check(in, out); err != nil {
 		return err
 	}
-	j := job{in: in, out: out, classes: e.classes, features: e.net.classifier.k}
+	j := job{ctx: ctx, in: in, out: out, classes: e.classes, features: e.net.classifier.k}
 	s, threads := size{in.H, in.W}, e.team.threads
 	for at := 0; at < in.N; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		left := in.N - at
 		// Groups of whole images keep every thread busy with no waiting for each
 		// other; what is left of the batch is cut up within the image.
@@ -125,8 +172,7 @@ func (e *Engine) Run(in Input, out Output) error {
 		e.plan(s, n).runGroups(e.team, j, at, groups)
 		at += groups * n
 	}
-	runtime.KeepAlive(e)
-	return nil
+	return ctx.Err()
 }
 
 func (e *Engine) check(in Input, out Output) error {

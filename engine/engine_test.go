@@ -1,10 +1,12 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -73,7 +75,7 @@ func outputs(t testing.TB, e *Engine, in Input) Output {
 		Logits:   make([]float32, in.N*e.classes),
 		Features: make([]float32, in.N*e.net.classifier.k),
 	}
-	if err := e.Run(in, out); err != nil {
+	if err := e.Run(t.Context(), in, out); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -220,7 +222,7 @@ func TestNoAllocations(t *testing.T) {
 		in := Input{Data: pixels(n * 64 * 64 * 3), N: n, H: 64, W: 64}
 		out := Output{Logits: make([]float32, n*37)}
 		run := func() {
-			if err := e.Run(in, out); err != nil {
+			if err := e.Run(t.Context(), in, out); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -241,20 +243,146 @@ func TestRunChecksItsInput(t *testing.T) {
 		"input of 32x99999 pixels": {N: 1, H: 99999, W: 32},
 		"input has 5 values":       {N: 1, H: 32, W: 32, Data: make([]float32, 5)},
 	} {
-		if err := e.Run(in, Output{}); err == nil || !strings.Contains(err.Error(), want) {
+		if err := e.Run(t.Context(), in, Output{}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want it to contain %q", err, want)
 		}
 	}
 	in := Input{N: 1, H: 32, W: 32, Data: make([]float32, 32*32*3)}
-	if err := e.Run(in, Output{Logits: make([]float32, 3)}); err == nil {
+	if err := e.Run(t.Context(), in, Output{Logits: make([]float32, 3)}); err == nil {
 		t.Error("no error for logits of the wrong length")
 	}
 }
 
-func TestUnknownCPU(t *testing.T) {
+func TestCPU(t *testing.T) {
+	m := random(t, small())
 	t.Setenv("MOBILENET_CPU", "mmx")
-	if _, err := Compile(random(t, small()), Options{}); err == nil || !strings.Contains(err.Error(), "generic") {
-		t.Errorf("error %v, want it to list what there is", err)
+	if e, err := Compile(m, Options{CPU: "generic"}); err != nil || e.CPU() != "generic" {
+		t.Errorf("%v: the environment has more weight than the option", err)
+	}
+	for _, o := range []Options{{}, {CPU: "sse"}} {
+		if _, err := Compile(m, o); err == nil || !strings.Contains(err.Error(), "generic") {
+			t.Errorf("error %v, want it to list what there is", err)
+		}
+	}
+	t.Setenv("MOBILENET_CPU", "generic")
+	if e, err := Compile(m, Options{}); err != nil || e.CPU() != "generic" {
+		t.Errorf("%v: the environment was not heeded", err)
+	}
+}
+
+func TestCompileChecksItsInput(t *testing.T) {
+	m := random(t, small())
+	for want, compile := range map[string]func() (*Engine, error){
+		"no model":           func() (*Engine, error) { return Compile(nil, Options{}) },
+		"model config":       func() (*Engine, error) { return Compile(&model.Model{}, Options{}) },
+		"missing":            func() (*Engine, error) { return Compile(&model.Model{Config: m.Config}, Options{}) },
+		"-1 threads":         func() (*Engine, error) { return Compile(m, Options{Threads: -1}) },
+		"1000000000 threads": func() (*Engine, error) { return Compile(m, Options{Threads: 1e9}) },
+	} {
+		if _, err := compile(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want it to contain %q", err, want)
+		}
+	}
+}
+
+// TestClose closes an engine that many goroutines use.
+func TestClose(t *testing.T) {
+	e := compile(t, random(t, small()), 3)
+	in := Input{Data: pixels(8 * 40 * 40 * 3), N: 8, H: 40, W: 40}
+	want := outputs(t, e, in)
+	var wg sync.WaitGroup
+	var finished atomic.Int64
+	for range 4 {
+		wg.Go(func() {
+			for {
+				out := Output{Logits: make([]float32, len(want.Logits))}
+				if err := e.Run(t.Context(), in, out); err == ErrClosed {
+					return
+				} else if err != nil || !slices.Equal(out.Logits, want.Logits) {
+					t.Errorf("error %v, or wrong logits", err)
+					return
+				}
+				finished.Add(1)
+			}
+		})
+	}
+	for finished.Load() < 8 {
+		runtime.Gosched()
+	}
+	for range 2 {
+		if err := e.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	wg.Wait()
+	for _, e := range []*Engine{e, {}} {
+		if err := e.Run(t.Context(), in, Output{}); err != ErrClosed {
+			t.Errorf("error %v from a closed engine", err)
+		}
+		if _, _, err := e.Profile(t.Context(), in, 1); err != ErrClosed {
+			t.Errorf("error %v from a closed engine", err)
+		}
+		e.Close()
+	}
+	if e.CPU() == "" || e.Threads() != 3 {
+		t.Errorf("closed, it was for %q and %d threads", e.CPU(), e.Threads())
+	}
+}
+
+// TestThreadsEnd has engines end their threads: closed, and forgotten.
+func TestThreadsEnd(t *testing.T) {
+	m := random(t, small())
+	before := runtime.NumGoroutine()
+	for i := range 6 {
+		if e := compile(t, m, 8); i%2 == 0 {
+			e.Close()
+		}
+	}
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		runtime.GC()
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, %d before", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// ending is a context that ends when it was asked so many times.
+type ending struct {
+	context.Context
+	left atomic.Int64
+}
+
+func (c *ending) Err() error {
+	if c.left.Add(-1) < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestContext ends the context of a run before and in the middle of a batch.
+func TestContext(t *testing.T) {
+	m := random(t, small())
+	const side = 32
+	for _, test := range []struct{ threads, images int }{{1, 64}, {2, 64}, {4, 3}} {
+		e := compile(t, m, test.threads)
+		in := Input{Data: pixels(test.images * side * side * 3), N: test.images, H: side, W: side}
+		for left := range 3 {
+			out := Output{Logits: make([]float32, test.images*e.classes)}
+			ctx := &ending{Context: context.Background()}
+			ctx.left.Store(int64(left))
+			if err := e.Run(ctx, in, out); err != context.Canceled {
+				t.Errorf("%+v: error %v, want %v", test, err, context.Canceled)
+			}
+			ran := 0
+			for i := range test.images {
+				if out.Logits[i*e.classes] != 0 {
+					ran++
+				}
+			}
+			if ran > maxGroup*left {
+				t.Errorf("%+v: %d images were run although the context ended at its question %d", test, ran, left)
+			}
+		}
 	}
 }
 
@@ -278,7 +406,7 @@ func TestProfileCountsEveryMAC(t *testing.T) {
 	c := model.Default()
 	c.Resolution = 160
 	e := compile(t, random(t, c), 2)
-	steps, memory, err := e.Profile(Input{Data: pixels(160 * 160 * 3), N: 1, H: 160, W: 160}, 1)
+	steps, memory, err := e.Profile(t.Context(), Input{Data: pixels(160 * 160 * 3), N: 1, H: 160, W: 160}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -302,7 +430,7 @@ func BenchmarkRun(b *testing.B) {
 		out := Output{Logits: make([]float32, 1000)}
 		b.Run(fmt.Sprintf("isa=%s/threads=%d", e.CPU(), threads), func(b *testing.B) {
 			for b.Loop() {
-				if err := e.Run(in, out); err != nil {
+				if err := e.Run(b.Context(), in, out); err != nil {
 					b.Fatal(err)
 				}
 			}

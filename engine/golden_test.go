@@ -32,13 +32,12 @@ func TestTorchvisionGolden(t *testing.T) {
 	}
 	for _, set := range kernel.Available() {
 		t.Run(set.Name, func(t *testing.T) {
-			t.Setenv("MOBILENET_CPU", set.Name)
-			e, err := engine.Compile(m, engine.Options{})
+			e, err := engine.Compile(m, engine.Options{CPU: set.Name})
 			if err != nil {
 				t.Fatal(err)
 			}
 			out := engine.Output{Logits: make([]float32, 2*5), Features: make([]float32, 2*64)}
-			if err := e.Run(in, out); err != nil {
+			if err := e.Run(t.Context(), in, out); err != nil {
 				t.Fatal(err)
 			}
 			near(t, "feature", out.Features, want.Features)

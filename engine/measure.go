@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"slices"
 	"time"
 )
@@ -12,17 +13,17 @@ type Latency struct {
 
 // Measure runs the same batch so many times, after a tenth as many to warm up,
 // and returns how long a run took.
-func (e *Engine) Measure(in Input, runs int) (Latency, error) {
+func (e *Engine) Measure(ctx context.Context, in Input, runs int) (Latency, error) {
 	out := Output{Logits: make([]float32, in.N*e.classes)}
 	for range runs/10 + 1 {
-		if err := e.Run(in, out); err != nil {
+		if err := e.Run(ctx, in, out); err != nil {
 			return Latency{}, err
 		}
 	}
 	took := make([]time.Duration, max(1, runs))
 	for i := range took {
 		start := time.Now()
-		if err := e.Run(in, out); err != nil {
+		if err := e.Run(ctx, in, out); err != nil {
 			return Latency{}, err
 		}
 		took[i] = time.Since(start)

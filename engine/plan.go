@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"sync"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
@@ -154,6 +155,7 @@ func (t *tensor) from(x *exec, p int) []float32 {
 
 // A job is a batch to run.
 type job struct {
+	ctx               context.Context
 	in                Input
 	out               Output
 	classes, features int // per image
@@ -258,8 +260,12 @@ func (p *plan) runGroups(t *team, j job, at, groups int) {
 	ws.groups.start(t)
 }
 
-// group runs all steps of the images from image at on, on one participant.
+// group runs all steps of the images from image at on, on one participant. It
+// does nothing once the job's context has ended.
 func (p *plan) group(ws *workspace, slot, at int) {
+	if ws.job.ctx.Err() != nil {
+		return
+	}
 	x := &ws.execs[slot]
 	x.act = p.own(ws, slot)
 	for x.image = range p.images {

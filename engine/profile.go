@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"fmt"
 	"math"
 	"time"
@@ -26,7 +27,11 @@ type Memory struct {
 // Profile runs an image, a batch of one, on the calling goroutine alone
 // and returns the plan for its size with the least time that each step took in
 // runs runs.
-func (e *Engine) Profile(in Input, runs int) ([]Step, Memory, error) {
+func (e *Engine) Profile(ctx context.Context, in Input, runs int) ([]Step, Memory, error) {
+	if err := e.enter(); err != nil {
+		return nil, Memory{}, err
+	}
+	defer e.open.RUnlock()
 	out := Output{Logits: make([]float32, e.classes)}
 	if in.N != 1 {
 		return nil, Memory{}, fmt.Errorf("a batch of %d images to profile: want 1", in.N)
@@ -42,6 +47,9 @@ func (e *Engine) Profile(in Input, runs int) ([]Step, Memory, error) {
 		steps[i].Tasks, steps[i].Time = s.tasks(), math.MaxInt64
 	}
 	for range runs {
+		if err := ctx.Err(); err != nil {
+			return nil, Memory{}, err
+		}
 		for i, s := range p.steps {
 			start := time.Now()
 			for task := range s.tasks() {

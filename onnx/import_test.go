@@ -24,7 +24,7 @@ func logits(t testing.TB, m *model.Model, data []float32, n, side int) []float32
 		t.Fatal(err)
 	}
 	out := make([]float32, n*m.Config.Classes)
-	if err := e.Run(engine.Input{Data: data, N: n, H: side, W: side}, engine.Output{Logits: out}); err != nil {
+	if err := e.Run(t.Context(), engine.Input{Data: data, N: n, H: side, W: side}, engine.Output{Logits: out}); err != nil {
 		t.Fatal(err)
 	}
 	return out
@@ -129,7 +129,7 @@ func TestModelZooQuantized(t *testing.T) {
 		}
 		crop := vision.Crop(img, m.Config.Preprocess, 224)
 		out := make([]float32, 1000)
-		if err := e.Run(engine.Input{Pixels: crop.Pix, N: 1, H: 224, W: 224}, engine.Output{Logits: out}); err != nil {
+		if err := e.Run(t.Context(), engine.Input{Pixels: crop.Pix, N: 1, H: 224, W: 224}, engine.Output{Logits: out}); err != nil {
 			t.Fatal(err)
 		}
 		best := 0

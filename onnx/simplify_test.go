@@ -135,7 +135,7 @@ func compareWithEngine(t *testing.T, name string, e *engine.Engine, p *Proto, si
 		nchw[(image*3+c)*size*size+pixel] = nhwc[i]
 	}
 	want := make([]float32, 2*5)
-	if err := e.Run(engine.Input{Data: nhwc, N: 2, H: size, W: size}, engine.Output{Logits: want}); err != nil {
+	if err := e.Run(t.Context(), engine.Input{Data: nhwc, N: 2, H: size, W: size}, engine.Output{Logits: want}); err != nil {
 		t.Fatal(err)
 	}
 	got, err := Run(p, []int{2, 3, size, size}, nchw)

@@ -34,7 +34,7 @@ type scratch struct{ in, dy, raw, between, square []float32 }
 // features.* modules stay as they are. They normalise with their running
 // averages, and so do all if fixed.
 func newNetwork(m *model.Model, threads, frozen int, fixed bool) (*network, error) {
-	set, err := kernel.Choose()
+	set, err := kernel.Choose("")
 	if err != nil {
 		return nil, err
 	}

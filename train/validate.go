@@ -45,7 +45,7 @@ func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation
 	}
 	err := infer(ctx, m, v.Val, v.Threads, func(e *engine.Engine, in engine.Input, first int) error {
 		logits := make([]float32, in.N*m.Config.Classes)
-		if err := e.Run(in, engine.Output{Logits: logits}); err != nil {
+		if err := e.Run(ctx, in, engine.Output{Logits: logits}); err != nil {
 			return err
 		}
 		return add(first, logits)
@@ -79,6 +79,7 @@ func infer(ctx context.Context, m *model.Model, set *dataset.Set, threads int, r
 	if err != nil {
 		return err
 	}
+	defer e.Close()
 	side := m.Config.Resolution
 	photos := prefetch.Map(ctx, prefetch.Options{Workers: threads, Ahead: threads + validBatch}, upTo(len(set.Items)), func(_ context.Context, i int) (*vision.Image, error) {
 		img, err := set.Image(i)
@@ -111,7 +112,7 @@ func features(ctx context.Context, m *model.Model, set *dataset.Set, threads int
 	width := m.Config.Network().Classifier.In
 	all := make([]float32, len(set.Items)*width)
 	err := infer(ctx, m, set, threads, func(e *engine.Engine, in engine.Input, first int) error {
-		return e.Run(in, engine.Output{Features: all[first*width:][:in.N*width]})
+		return e.Run(ctx, in, engine.Output{Features: all[first*width:][:in.N*width]})
 	})
 	return all, err
 }
@@ -130,7 +131,7 @@ func (h *head) run(features []float32, items []int, mask []float32) []float32 {
 // classify computes the logits of known features.
 func classify(m *model.Model, features []float32, n, threads int) []float32 {
 	_, params := parameters(m)
-	set, err := kernel.Choose()
+	set, err := kernel.Choose("")
 	if err != nil {
 		set = &kernel.Generic
 	}

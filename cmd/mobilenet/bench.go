@@ -107,7 +107,7 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	if f.train {
 		return f.measureTraining(cmd.OutOrStdout(), m)
 	}
-	r, err := f.measure(m)
+	r, err := f.measure(cmd.Context(), m)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (f *benchFlags) load(cmd *cobra.Command) (*model.Model, error) {
 	return m, nil
 }
 
-func (f *benchFlags) measure(m *model.Model) (timing, error) {
+func (f *benchFlags) measure(ctx context.Context, m *model.Model) (timing, error) {
 	c := m.Config
 	if f.resolution != 0 {
 		c.Resolution = f.resolution
@@ -142,9 +142,10 @@ func (f *benchFlags) measure(m *model.Model) (timing, error) {
 	if err != nil {
 		return timing{}, err
 	}
+	defer e.Close()
 	peak := e.Peak()
 	in := engine.Input{Pixels: noise(f.batch * c.Resolution * c.Resolution * 3), N: f.batch, H: c.Resolution, W: c.Resolution}
-	l, err := e.Measure(in, f.runs)
+	l, err := e.Measure(ctx, in, f.runs)
 	if err != nil {
 		return timing{}, err
 	}
@@ -159,7 +160,7 @@ func (f *benchFlags) measure(m *model.Model) (timing, error) {
 	if f.layers {
 		profiled = min(f.runs, 50)
 	}
-	steps, memory, err := e.Profile(in, profiled)
+	steps, memory, err := e.Profile(ctx, in, profiled)
 	if err != nil {
 		return timing{}, err
 	}
@@ -239,9 +240,10 @@ func writePlan(w io.Writer, c model.Config) error {
 	if err != nil {
 		return err
 	}
+	defer e.Close()
 	const runs = 20
 	side := c.Resolution
-	steps, memory, err := e.Profile(engine.Input{Pixels: noise(side * side * 3), N: 1, H: side, W: side}, runs)
+	steps, memory, err := e.Profile(context.Background(), engine.Input{Pixels: noise(side * side * 3), N: 1, H: side, W: side}, runs)
 	if err != nil {
 		return err
 	}

@@ -123,20 +123,24 @@ type Pool struct {
 // one is the plain Go set.
 func Available() []*Set { return append(native(), &Generic) }
 
-// Choose returns the fastest set, or the one that the environment variable
-// MOBILENET_CPU names: avx512, avx2, neon or generic.
-func Choose() (*Set, error) {
+// Choose returns the set called name: avx512, avx2, neon or generic. Without a
+// name it is the one that the environment variable MOBILENET_CPU names, or else
+// the fastest.
+func Choose(name string) (*Set, error) {
+	asked := "kernels for "
+	if name == "" {
+		name, asked = os.Getenv("MOBILENET_CPU"), "MOBILENET_CPU="
+	}
 	sets := Available()
-	want := os.Getenv("MOBILENET_CPU")
-	if want == "" {
+	if name == "" {
 		return sets[0], nil
 	}
 	var names []string
 	for _, s := range sets {
-		if s.Name == want {
+		if s.Name == name {
 			return s, nil
 		}
 		names = append(names, s.Name)
 	}
-	return nil, fmt.Errorf("MOBILENET_CPU=%s: this machine and build have %s", want, strings.Join(names, ", "))
+	return nil, fmt.Errorf("%s%s: this machine and build have %s", asked, name, strings.Join(names, ", "))
 }
