@@ -10,7 +10,9 @@ import (
 // order lists the packages from the top down: each may import those below it.
 // "" is the root package. internal/testenv is for tests only.
 var order = []string{
-	"cmd/mobilenet", "bench/newmodel", "bench/augment", "conformance", "serve", "", "train", "train/report", "quant", "diagram", "engine", "onnx", "internal/hub", "checkpoint",
+	"cmd/mobilenet", "bench/newmodel", "bench/augment", "conformance", "serve", "", "train", "train/report", "quant", "diagram", "engine",
+	"onnx", "internal/onnx/trace", "internal/onnx/simplify", "internal/onnx/check", "internal/onnx/export", "internal/onnx/ops", "internal/onnx/ir", "internal/onnx/pb",
+	"internal/hub", "checkpoint",
 	"internal/foreign", "internal/builtin", "dataset", "vision", "model", "internal/wholefile", "internal/kernel", "internal/atomicfile", "internal/boundedfile", "internal/half", "internal/jpeg", "internal/prefetch", "fault", "internal/testenv",
 }
 

@@ -282,7 +282,7 @@ func (c *testCase) sizes() []int {
 // prepare writes t's input and computes its expected output: with the engine, or
 // by the graph's own meaning where the engine computes something else: for graphs
 // in training form and rounded weights.
-func (c *testCase) prepare(t *trial, p *onnx.Proto, n, size int, photos []*vision.Image) error {
+func (c *testCase) prepare(t *trial, p *onnx.Graph, n, size int, photos []*vision.Image) error {
 	pre := c.subject.m.Config.Preprocess
 	pixels := make([]byte, 0, n*size*size*3)
 	nhwc := make([]float32, n*size*size*3)
@@ -321,7 +321,7 @@ func (c *testCase) prepare(t *trial, p *onnx.Proto, n, size int, photos []*visio
 	return err
 }
 
-func interpret(p *onnx.Proto, dims []int, input []float32) ([]float32, error) {
+func interpret(p *onnx.Graph, dims []int, input []float32) ([]float32, error) {
 	outputs, err := onnx.Run(p, dims, input)
 	if err != nil {
 		return nil, err

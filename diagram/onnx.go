@@ -5,20 +5,24 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ops"
 	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
-// ONNX draws every operator of p, as Netron does: its attributes, the constants
+// ONNX draws every operator of g, as Netron does: its attributes, the constants
 // it takes, and the shapes of the tensors between operators where they are
 // known. Constants, and attributes that have their default, are not drawn as
 // such. name is the title. It returns an error if an operator takes what nothing
 // makes, and later, from SVG and PNG, for cycles and for graphs beyond what can
 // be laid out (4,000 boxes).
-func ONNX(name string, p *onnx.Proto) (*Drawing, error) {
+func ONNX(name string, g *onnx.Graph) (*Drawing, error) {
+	p := ir.Unwrap(g)
 	b := builder{
-		Graph:  onnx.NewGraph(p),
+		Index:  ir.NewIndex(p),
 		made:   map[string]output{},
-		shapes: onnx.Shapes(p),
+		shapes: ops.Shapes(p),
 		graph:  &graph{title: name},
 	}
 	if err := b.build(); err != nil {
@@ -33,10 +37,10 @@ func ONNX(name string, p *onnx.Proto) (*Drawing, error) {
 
 // A builder turns an ONNX graph into boxes and arrows.
 type builder struct {
-	*onnx.Graph
+	*ir.Index
 	graph  *graph
 	made   map[string]output // where a value comes from
-	shapes map[string]*onnx.ValueInfo
+	shapes map[string]*ir.ValueInfo
 }
 
 // An output is one of a box's outputs.
@@ -48,7 +52,7 @@ func (b *builder) build() error {
 			b.made[in.Name] = output{node: b.add(terminal(in))}
 		}
 	}
-	var drawn []*onnx.Node
+	var drawn []*ir.Node
 	for _, n := range b.Node {
 		if b.constant(n) {
 			continue
@@ -65,7 +69,7 @@ func (b *builder) build() error {
 	for i, n := range drawn {
 		for _, in := range n.Input {
 			if err := b.connect(in, first+i); err != nil {
-				return fmt.Errorf("node %q (%s): %w", clean(n.Name), clean(n.OpType), err)
+				return ir.At(n, err)
 			}
 		}
 	}
@@ -90,7 +94,7 @@ func (b *builder) connect(value string, at int) error {
 	}
 	from, ok := b.made[value]
 	if !ok {
-		return fmt.Errorf("nothing makes the value %q", clean(value))
+		return fault.Brokenf("nothing makes the value %s", ir.Quote(value))
 	}
 	e := edge{from: from.node, output: from.index, to: at, label: shapeOf(b.shapes[value])}
 	if b.graph.nodes[from.node].group == tensors {
@@ -102,7 +106,7 @@ func (b *builder) connect(value string, at int) error {
 
 // constant reports whether n only makes a constant; that of an Identity is put
 // with the others.
-func (b *builder) constant(n *onnx.Node) bool {
+func (b *builder) constant(n *ir.Node) bool {
 	if len(n.Output) != 1 {
 		return false
 	}
@@ -114,9 +118,9 @@ func (b *builder) constant(n *onnx.Node) bool {
 }
 
 // terminal is the box of an input or output of the graph.
-func terminal(v *onnx.ValueInfo) node {
+func terminal(v *ir.ValueInfo) node {
 	t := v.GetType().GetTensorType()
-	line := strings.TrimSpace(typeName(onnx.DataType(t.GetElemType())) + " " + shapeOf(v))
+	line := strings.TrimSpace(typeName(ir.DataType(t.GetElemType())) + " " + shapeOf(v))
 	n := node{name: v.Name, group: tensors}
 	if line != "" {
 		n.lines = []string{line}
@@ -125,7 +129,7 @@ func terminal(v *onnx.ValueInfo) node {
 }
 
 // subtitle says how many operators there are, and who wrote them down.
-func (b *builder) subtitle(p *onnx.Proto) string {
+func (b *builder) subtitle(p *ir.Proto) string {
 	drawn := 0
 	for _, n := range b.graph.nodes {
 		if n.group != tensors {
@@ -137,9 +141,9 @@ func (b *builder) subtitle(p *onnx.Proto) string {
 		parts[0] += " and " + plural(hidden, "constant")
 	}
 	for _, o := range p.OpsetImport {
-		if standard(o.Domain) {
+		if ir.Standard(o.Domain) {
 			parts = append(parts, fmt.Sprintf("opset %d", o.Version))
-		} else if slices.ContainsFunc(b.Node, func(n *onnx.Node) bool { return n.Domain == o.Domain }) {
+		} else if slices.ContainsFunc(b.Node, func(n *ir.Node) bool { return n.Domain == o.Domain }) {
 			parts = append(parts, fmt.Sprintf("%s %d", o.Domain, o.Version))
 		}
 	}
@@ -157,7 +161,7 @@ func plural(n int, what string) string {
 }
 
 // shapeOf is "1×32×112×112", with names or ? for dimensions that vary.
-func shapeOf(v *onnx.ValueInfo) string {
+func shapeOf(v *ir.ValueInfo) string {
 	var dims []string
 	for _, d := range v.GetType().GetTensorType().GetShape().GetDim() {
 		switch {
@@ -175,7 +179,7 @@ func shapeOf(v *onnx.ValueInfo) string {
 }
 
 // typeName is a data type as NumPy calls it.
-func typeName(t onnx.DataType) string {
+func typeName(t ir.DataType) string {
 	switch s := strings.ToLower(t.String()); s {
 	case "float":
 		return "float32"

@@ -14,19 +14,20 @@ import (
 
 	"google.golang.org/protobuf/encoding/prototext"
 
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
 // parse reads a model in protobuf's text format.
-func parse(t testing.TB, s string) *onnx.Proto {
+func parse(t testing.TB, s string) *onnx.Graph {
 	t.Helper()
-	p := new(onnx.Proto)
+	p := new(ir.Proto)
 	if err := prototext.Unmarshal([]byte(s), p); err != nil {
 		t.Fatal(err)
 	}
-	return p
+	return ir.Wrap(p)
 }
 
 // A convolution, its ReLU6 with one bound from an initialiser and one from a
@@ -91,7 +92,7 @@ func TestONNXOfTheModelZoo(t *testing.T) {
 		t.Errorf("%v by %v points: want a picture somewhat wider than high", c.w, c.h)
 	}
 	dot := written(t, d.DOT)
-	for _, n := range p.Graph.Node {
+	for _, n := range ir.Unwrap(p).Graph.Node {
 		if !strings.Contains(dot, n.OpType) {
 			t.Errorf("no %s in DOT", n.OpType)
 		}

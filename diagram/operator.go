@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/mobilenet-go/mobilenet/onnx"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 )
 
 var (
@@ -45,9 +45,9 @@ const maxLines = 24
 
 // describe lists a node's attributes and the constants it takes, each as a name
 // and a value.
-func (b *builder) describe(n *onnx.Node) []string {
+func (b *builder) describe(n *ir.Node) []string {
 	var lines []string
-	if !standard(n.Domain) {
+	if !ir.Standard(n.Domain) {
 		lines = append(lines, "domain "+n.Domain)
 	}
 	for _, a := range n.Attribute {
@@ -66,11 +66,8 @@ func (b *builder) describe(n *onnx.Node) []string {
 	return lines
 }
 
-// standard reports whether domain is that of ONNX's own operators.
-func standard(domain string) bool { return domain == "" || domain == "ai.onnx" }
-
 // attribute writes the value of a: sizes as 3×3, other lists with spaces.
-func attribute(a *onnx.Attribute) string {
+func attribute(a *ir.Attribute) string {
 	switch {
 	case a.F != nil:
 		return short(a.GetF())
@@ -145,7 +142,7 @@ const (
 )
 
 // constant writes a tensor: a few numbers as they are, more as their shape.
-func constant(t *onnx.Tensor) string {
+func constant(t *ir.Tensor) string {
 	n := int64(1)
 	for _, d := range t.Dims {
 		if d < 0 || d > shown || n > shown {
@@ -155,10 +152,10 @@ func constant(t *onnx.Tensor) string {
 		n *= d
 	}
 	if n >= 1 && n <= shown && len(t.Dims) <= 1 {
-		if v, err := onnx.Ints(t); err == nil {
+		if v, err := ir.Ints(t); err == nil {
 			return list(v, " ")
 		}
-		if v, err := onnx.Floats(t); err == nil {
+		if v, err := ir.Floats(t); err == nil {
 			return list(v, " ")
 		}
 	}

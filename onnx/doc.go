@@ -1,8 +1,13 @@
 // Package onnx reads and writes MobileNetV2 in the ONNX format.
 //
-// [Export] makes a graph of a model, [Import] a model of a graph, [Check] says
-// whether a graph is well-formed, [Simplify] makes it smaller and [Run] computes it,
-// slowly, for comparison.
+// [Export] makes a graph of a model, and [Model] a model of a graph. [Read] and [Save]
+// are for files, [Import] is [Read] and [Model]. [Check] says whether a graph is
+// well-formed, [Simplify] makes it smaller, and [Run] computes it, slowly, for
+// comparison.
+//
+// What is wrong with a file is said with a *[fault.Error]: its Place is a node, a
+// tensor or an offset, and errors.Is(err, errors.ErrUnsupported) holds for graphs that
+// are intact but not read here.
 //
 // # What is exported
 //
@@ -43,7 +48,7 @@
 //
 // # Trust
 //
-// A file's structure is walked, and its parts are counted, before anything is
-// decoded; no more is allocated for a tensor than its data takes in the file.
-// External data is read from the model's folder only.
+// A file's structure is walked, and what its parts take in memory is added up, before
+// anything is decoded; no more is allocated for a tensor than its data takes in the
+// file. External data is read from the model's folder only.
 package onnx

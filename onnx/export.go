@@ -2,16 +2,18 @@ package onnx
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 
+	"github.com/mobilenet-go/mobilenet/internal/onnx/export"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/model"
-	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
 )
 
 // Versions of the standard operators that [Export] writes.
 const (
-	MinOpset     = 9
+	MinOpset     = export.MinOpset
 	MaxOpset     = 23
 	DefaultOpset = 13
 )
@@ -78,66 +80,34 @@ func (o ExportOptions) complete(c model.Config) (ExportOptions, error) {
 	return o, c.Validate()
 }
 
-// irVersions is the version of the file format that came with each opset from
-// MinOpset on (onnx/docs/Versioning.md).
-var irVersions = [...]int64{4, 5, 6, 7, 7, 7, 8, 8, 8, 8, 9, 9, 10, 10, 11}
-
 // Export returns m as an ONNX graph: node for node, name for name what
 // torch.onnx.export of torch 1.13 makes of torchvision's mobilenet_v2, with the
-// differences that the package's documentation lists. Its tensors share memory with
-// m's.
-func Export(m *model.Model, o ExportOptions) (*Proto, error) {
+// differences that the package's documentation lists. The graph shares memory with
+// m's tensors.
+func Export(m *model.Model, o ExportOptions) (*Graph, error) {
+	if m == nil {
+		return nil, errors.New("export: no model")
+	}
 	o, err := o.complete(m.Config)
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	network := m.Config.Network()
-	if err := network.Check(m.Dict); err != nil {
-		return nil, fmt.Errorf("export: %w", err)
-	}
-	e := exporter{m: m, o: o, g: &pb.GraphProto{Name: "torch_jit"}}
-	e.network(network)
-	if name, ok := madeTwice(e.g); ok {
-		return nil, fmt.Errorf("export: the graph has a value called %q already: choose another name for the input or output", name)
-	}
-	if o.Mode != Train { // in training the shared tensors would be trained apart
-		shareEqual(e.g)
-	}
-	if o.Half {
-		storeHalf(e.g)
-	}
-	metadata, err := metadataOf(m)
+	p, err := export.Graph(m, export.Options{
+		Opset:      o.Opset,
+		Fold:       o.Mode == Eval,
+		Train:      o.Mode == Train,
+		FreeBatch:  o.Dynamic != Fixed,
+		FreeSize:   o.Dynamic == DynamicAll,
+		Resolution: o.Resolution,
+		Batch:      o.Batch,
+		Input:      o.Input,
+		Output:     o.Output,
+		Softmax:    o.Softmax,
+		Preprocess: o.Preprocess,
+		Half:       o.Half,
+	})
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	return &Proto{
-		IrVersion:       irVersions[o.Opset-MinOpset],
-		ProducerName:    producer,
-		ProducerVersion: producerVersion,
-		Graph:           e.g,
-		OpsetImport:     []*pb.OperatorSetIdProto{{Version: int64(o.Opset)}},
-		MetadataProps:   metadata,
-	}, nil
-}
-
-// madeTwice returns a name that more than one value of g has.
-func madeTwice(g *pb.GraphProto) (string, bool) {
-	var names []string
-	for _, v := range g.Input {
-		names = append(names, v.Name)
-	}
-	for _, t := range g.Initializer {
-		names = append(names, t.Name)
-	}
-	for _, n := range g.Node {
-		names = append(names, n.Output...)
-	}
-	seen := map[string]bool{}
-	for _, name := range names {
-		if seen[name] {
-			return name, true
-		}
-		seen[name] = true
-	}
-	return "", false
+	return ir.Wrap(p), nil
 }

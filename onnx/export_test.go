@@ -15,9 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 	"github.com/mobilenet-go/mobilenet/model"
-	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
 )
 
 // tiny is the network of testdata/golden.py.
@@ -58,7 +59,7 @@ func TestExportIsTorchs(t *testing.T) {
 				t.Fatal(err)
 			}
 			_, text, _ := strings.Cut(string(want), "\n") // the versions
-			if diff := cmp.Diff(strings.Split(strings.TrimSpace(text), "\n"), dump(p)); diff != "" {
+			if diff := cmp.Diff(strings.Split(strings.TrimSpace(text), "\n"), dump(ir.Unwrap(p))); diff != "" {
 				t.Errorf("torch (-), ours (+):\n%s", diff)
 			}
 		})
@@ -86,7 +87,7 @@ func TestExportWidth1(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff(want.lines(), dump(p)); diff != "" {
+			if diff := cmp.Diff(want.lines(), dump(ir.Unwrap(p))); diff != "" {
 				t.Errorf("torch (-), ours (+):\n%s", diff)
 			}
 			data, err := Marshal(p)
@@ -185,8 +186,8 @@ func BenchmarkExport(b *testing.B) {
 }
 
 // dump prints a model one line a node, as testdata/golden.py does.
-func dump(p *Proto) []string {
-	lines := []string{fmt.Sprintf("ir %d opset %d graph %s", p.IrVersion, opset(p), p.Graph.Name)}
+func dump(p *ir.Proto) []string {
+	lines := []string{fmt.Sprintf("ir %d opset %d graph %s", p.IrVersion, ir.Opset(p), p.Graph.Name)}
 	for _, v := range p.Graph.Input {
 		lines = append(lines, "input "+dumpValue(v))
 	}
@@ -201,12 +202,12 @@ func dump(p *Proto) []string {
 		lines = append(lines, line)
 	}
 	for _, t := range p.Graph.Initializer {
-		lines = append(lines, fmt.Sprintf("init %s %v%s", t.Name, DataType(t.DataType), list(t.Dims)))
+		lines = append(lines, fmt.Sprintf("init %s %v%s", t.Name, ir.DataType(t.DataType), list(t.Dims)))
 	}
 	return lines
 }
 
-func dumpValue(v *ValueInfo) string {
+func dumpValue(v *ir.ValueInfo) string {
 	tensor := v.Type.GetTensorType()
 	var shape []string
 	for _, d := range tensor.Shape.Dim {
@@ -216,10 +217,10 @@ func dumpValue(v *ValueInfo) string {
 			shape = append(shape, fmt.Sprint(d.GetDimValue()))
 		}
 	}
-	return fmt.Sprintf("%s %v%s", v.Name, DataType(tensor.ElemType), list(shape))
+	return fmt.Sprintf("%s %v%s", v.Name, ir.DataType(tensor.ElemType), list(shape))
 }
 
-func dumpAttribute(a *Attribute) string {
+func dumpAttribute(a *ir.Attribute) string {
 	switch a.Type {
 	case pb.AttributeProto_FLOAT:
 		return a.Name + "=" + number(a.GetF())
@@ -231,16 +232,16 @@ func dumpAttribute(a *Attribute) string {
 		return a.Name + "=" + list(a.Ints)
 	case pb.AttributeProto_TENSOR:
 		var values []string
-		if floats, err := Floats(a.T); err == nil {
+		if floats, err := ir.Floats(a.T); err == nil {
 			for _, v := range floats {
 				values = append(values, number(v))
 			}
-		} else if ints, err := Ints(a.T); err == nil {
+		} else if ints, err := ir.Ints(a.T); err == nil {
 			for _, v := range ints {
 				values = append(values, fmt.Sprint(v))
 			}
 		}
-		return fmt.Sprintf("%s=%v%s{%s}", a.Name, DataType(a.T.DataType), list(a.T.Dims), strings.Join(values, ","))
+		return fmt.Sprintf("%s=%v%s{%s}", a.Name, ir.DataType(a.T.DataType), list(a.T.Dims), strings.Join(values, ","))
 	}
 	return fmt.Sprintf("%s=%v", a.Name, a.Type)
 }
@@ -297,10 +298,10 @@ func readGolden(t *testing.T, path string) golden {
 func (g golden) lines() []string {
 	lines := []string{fmt.Sprintf("ir %d opset %v graph %s", g.IR, g.Opset[0][1], g.Graph)}
 	for _, v := range g.Inputs {
-		lines = append(lines, fmt.Sprintf("input %s %v%s", v.Name, DataType(v.Type), list(v.Shape)))
+		lines = append(lines, fmt.Sprintf("input %s %v%s", v.Name, ir.DataType(v.Type), list(v.Shape)))
 	}
 	for _, v := range g.Outputs {
-		lines = append(lines, fmt.Sprintf("output %s %v%s", v.Name, DataType(v.Type), list(v.Shape)))
+		lines = append(lines, fmt.Sprintf("output %s %v%s", v.Name, ir.DataType(v.Type), list(v.Shape)))
 	}
 	for _, n := range g.Nodes {
 		line := fmt.Sprintf("%s %s (%s) -> (%s)", n.Op, n.Name, strings.Join(n.Inputs, ", "), strings.Join(n.Outputs, ", "))
@@ -310,7 +311,7 @@ func (g golden) lines() []string {
 		lines = append(lines, line)
 	}
 	for _, t := range g.Initializers {
-		lines = append(lines, fmt.Sprintf("init %s %v%s", t.Name, DataType(t.Type), list(t.Shape)))
+		lines = append(lines, fmt.Sprintf("init %s %v%s", t.Name, ir.DataType(t.Type), list(t.Shape)))
 	}
 	return lines
 }
@@ -322,7 +323,7 @@ func attrText(v any) string {
 	case []any:
 		return list(v)
 	case map[string]any: // a tensor
-		types := map[string]DataType{"float32": pb.TensorProto_FLOAT, "bool": pb.TensorProto_BOOL}
+		types := map[string]ir.DataType{"float32": pb.TensorProto_FLOAT, "bool": pb.TensorProto_BOOL}
 		var values []string
 		for _, x := range v["value"].([]any) {
 			if x == true {

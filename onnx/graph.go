@@ -1,150 +1,86 @@
 package onnx
 
 import (
-	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
 
-	"github.com/mobilenet-go/mobilenet/onnx/internal/pb"
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 )
 
-// A Graph is an index over the nodes of a model: who makes a value and who takes
-// it. It does not follow later changes to the model.
-type Graph struct {
-	*pb.GraphProto
-	Producer  map[string]*Node   // by the name of an output
-	Consumers map[string][]*Node // by the name of an input, in graph order; a node that takes it twice is listed once
-	Constants map[string]*Tensor // initialisers and outputs of Constant nodes
+// A Graph is the content of an .onnx file: nodes, the values between them, and
+// tensors. [Read], [Parse], [Export] and [Simplify] make one; it does not change.
+type Graph = ir.Graph
+
+// Read reads an .onnx file. Tensors whose data lies in other files get it from there,
+// if these are in the file's folder. Errors about the content are *[fault.Error] and
+// name the file.
+func Read(name string) (*Graph, error) {
+	dir, base := filepath.Split(filepath.Clean(name))
+	data, err := ir.ReadFile(os.DirFS(filepath.Clean(dir)), base)
+	if err != nil {
+		return nil, fault.In(name, err)
+	}
+	root, err := os.OpenRoot(filepath.Clean(dir)) // symbolic links do not lead out of it
+	if err != nil {
+		return nil, fault.In(name, err)
+	}
+	defer root.Close()
+	g, err := Parse(data, root.FS())
+	return g, fault.In(name, err)
 }
 
-// NewGraph indexes p. The graph need not be well-formed: of values made twice, the
-// first producer counts. Constants that cannot be read are left out.
-func NewGraph(p *Proto) *Graph {
-	g := &Graph{
-		GraphProto: p.Graph,
-		Producer:   map[string]*Node{},
-		Consumers:  map[string][]*Node{},
-		Constants:  map[string]*Tensor{},
+// ReadFS is [Read] for a file of fsys.
+func ReadFS(fsys fs.FS, name string) (*Graph, error) {
+	data, err := ir.ReadFile(fsys, name)
+	if err != nil {
+		return nil, fault.In(name, err)
 	}
-	for _, t := range g.Initializer {
-		g.Constants[t.Name] = t
+	folder, err := fs.Sub(fsys, path.Dir(name))
+	if err != nil {
+		return nil, fault.In(name, err)
 	}
-	for _, n := range g.Node {
-		for _, out := range n.Output {
-			if out != "" && g.Producer[out] == nil {
-				g.Producer[out] = n
-			}
-		}
-		for i, in := range n.Input {
-			if in != "" && !contains(n.Input[:i], in) {
-				g.Consumers[in] = append(g.Consumers[in], n)
-			}
-		}
-		if t := constantOf(n); t != nil {
-			g.Constants[n.Output[0]] = t
-		}
-	}
-	return g
+	g, err := Parse(data, folder)
+	return g, fault.In(name, err)
 }
 
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
+// Parse reads an .onnx file from memory; the graph shares data. Other files that
+// tensors lie in, see [ExternalFiles], are looked for in folder. Without a folder,
+// these tensors stay without data.
+func Parse(data []byte, folder fs.FS) (*Graph, error) {
+	p, err := ir.Parse(data)
+	if err == nil && folder != nil {
+		err = ir.LoadExternal(p, folder)
 	}
-	return false
+	if err != nil {
+		return nil, err
+	}
+	return ir.Wrap(p), nil
 }
 
-// constantOf returns the value of a Constant node, in any of the forms the
-// operator has (value_* from opset 12), or nil.
-func constantOf(n *Node) *Tensor {
-	if n.OpType != "Constant" || !standard(n.Domain) || len(n.Output) != 1 || len(n.Attribute) != 1 {
-		return nil
+// Match reports whether a file that begins with data looks like ONNX: it says the
+// version of the format and has only fields that such a file has. A few hundred bytes
+// are enough.
+func Match(data []byte) bool { return ir.Match(data) }
+
+// ExternalFiles lists the other files that the tensors of the .onnx file data lie in,
+// as slash-separated paths below its folder, sorted. Tensors are not decoded.
+func ExternalFiles(data []byte) ([]string, error) {
+	p, err := ir.Parse(data)
+	if err != nil {
+		return nil, err
 	}
-	switch a := n.Attribute[0]; a.Name {
-	case "value":
-		return a.T
-	case "value_float":
-		return floatTensor(n.Output[0], []float32{a.GetF()})
-	case "value_floats":
-		return floatTensor(n.Output[0], a.Floats, len(a.Floats))
-	case "value_int":
-		return intTensor(n.Output[0], []int64{a.GetI()})
-	case "value_ints":
-		return intTensor(n.Output[0], a.Ints, len(a.Ints))
-	}
-	return nil
+	return ir.ExternalFiles(p)
 }
 
-// standard reports whether domain is that of ONNX's own operators.
-func standard(domain string) bool { return domain == "" || domain == "ai.onnx" }
-
-// opset returns the version of the standard operators that p imports, 0 for none.
-func opset(p *Proto) int64 {
-	for _, o := range p.OpsetImport {
-		if standard(o.Domain) {
-			return o.Version
-		}
-	}
-	return 0
+// Save writes g to a file, all of it or nothing.
+func Save(name string, g *Graph) error {
+	return fault.In(name, atomicfile.Write(name, func(w io.Writer) error { return ir.Write(w, ir.Unwrap(g)) }))
 }
 
-// input returns the name of n's i-th input, "" where it has none.
-func input(n *Node, i int) string {
-	if i < len(n.Input) {
-		return n.Input[i]
-	}
-	return ""
-}
-
-// attribute returns n's attribute called name, or nil.
-func attribute(n *Node, name string) *Attribute {
-	for _, a := range n.Attribute {
-		if a.Name == name {
-			return a
-		}
-	}
-	return nil
-}
-
-// intAttr returns the value of an integer attribute, or what is its default.
-func intAttr(n *Node, name string, otherwise int64) int64 {
-	if a := attribute(n, name); a != nil {
-		return a.GetI()
-	}
-	return otherwise
-}
-
-// floatAttr returns the value of a float attribute, or what is its default.
-func floatAttr(n *Node, name string, otherwise float32) float32 {
-	if a := attribute(n, name); a != nil {
-		return a.GetF()
-	}
-	return otherwise
-}
-
-// stringAttr returns the value of a string attribute, or what is its default.
-func stringAttr(n *Node, name, otherwise string) string {
-	if a := attribute(n, name); a != nil {
-		return string(a.GetS())
-	}
-	return otherwise
-}
-
-// intsAttr returns the values of an attribute that is a list of integers; nil if
-// it is absent.
-func intsAttr(n *Node, name string) []int64 {
-	if a := attribute(n, name); a != nil {
-		return a.Ints
-	}
-	return nil
-}
-
-// describe names a node in messages: `Conv node "/features/features.0/Conv"`, or
-// by its first output where it has no name, as torch before 1.13 and TensorFlow
-// leave it.
-func describe(n *Node) string {
-	if n.Name == "" && len(n.Output) > 0 {
-		return fmt.Sprintf("%s node that makes %q", n.OpType, n.Output[0])
-	}
-	return fmt.Sprintf("%s node %q", n.OpType, n.Name)
-}
+// Marshal returns g as the bytes of an .onnx file. Equal graphs give equal bytes.
+func Marshal(g *Graph) ([]byte, error) { return ir.Marshal(ir.Unwrap(g)) }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx"
@@ -163,7 +164,7 @@ func TestRoundTrip(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			back, err := onnx.FromProto(p)
+			back, err := onnx.Model(p)
 			if err != nil {
 				t.Errorf("%s, opset %d: %v", mode, opset, err)
 				continue
@@ -184,26 +185,26 @@ func TestRoundTrip(t *testing.T) {
 // name the node that does not fit.
 func TestOtherGraphs(t *testing.T) {
 	const block = "/features/features.3/conv/conv."
-	for want, change := range map[string]func(n *onnx.Node){
-		block + `1/conv.1.0/Conv": a 3x3 convolution with stride 3`: func(n *onnx.Node) { setInts(n, block+"1/conv.1.0/Conv", "strides", 3, 3) },
-		block + `1/conv.1.0/Conv": padding [0 0 0 0]`:               func(n *onnx.Node) { setInts(n, block+"1/conv.1.0/Conv", "pads", 0, 0, 0, 0) },
-		block + `1/conv.1.0/Conv": dilations [2 2]`:                 func(n *onnx.Node) { setInts(n, block+"1/conv.1.0/Conv", "dilations", 2, 2) },
-		block + `1/conv.1.2/Clip": MobileNetV2 has no such operator`: func(n *onnx.Node) {
+	for want, change := range map[string]func(n *ir.Node){
+		block + `1/conv.1.0/Conv" (Conv): not a MobileNetV2: a 3x3 convolution with stride 3`: func(n *ir.Node) { setInts(n, block+"1/conv.1.0/Conv", "strides", 3, 3) },
+		block + `1/conv.1.0/Conv" (Conv): not a MobileNetV2: padding [0 0 0 0]`:               func(n *ir.Node) { setInts(n, block+"1/conv.1.0/Conv", "pads", 0, 0, 0, 0) },
+		block + `1/conv.1.0/Conv" (Conv): not a MobileNetV2: dilations [2 2]`:                 func(n *ir.Node) { setInts(n, block+"1/conv.1.0/Conv", "dilations", 2, 2) },
+		block + `1/conv.1.2/Clip" (HardSwish): not a MobileNetV2: MobileNetV2 has no such operator`: func(n *ir.Node) {
 			if n.Name == block+"1/conv.1.2/Clip" {
 				n.OpType = "HardSwish"
 			}
 		},
-		`want it to add the input`: func(n *onnx.Node) {
+		`want it to add the input`: func(n *ir.Node) {
 			if n.OpType == "Add" {
 				n.Input[0] = n.Input[1]
 			}
 		},
-		`nothing before it makes its input "nowhere"`: func(n *onnx.Node) {
+		`nothing before it makes its input "nowhere"`: func(n *ir.Node) {
 			if n.Name == block+"2/Conv" {
 				n.Input[0] = "nowhere"
 			}
 		},
-		`its weights are not a constant`: func(n *onnx.Node) {
+		`its weights are not a constant`: func(n *ir.Node) {
 			if n.OpType == "Gemm" {
 				n.Input[1] = "missing"
 			}
@@ -213,16 +214,16 @@ func TestOtherGraphs(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, n := range p.Graph.Node {
+		for _, n := range ir.Unwrap(p).Graph.Node {
 			change(n)
 		}
-		if _, err := onnx.FromProto(p); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := onnx.Model(p); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want it to contain %q", err, want)
 		}
 	}
 }
 
-func setInts(n *onnx.Node, node, attribute string, values ...int64) {
+func setInts(n *ir.Node, node, attribute string, values ...int64) {
 	if n.Name != node {
 		return
 	}
@@ -248,11 +249,11 @@ func FuzzImport(f *testing.F) {
 		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		p, err := onnx.Parse(data)
+		p, err := onnx.Parse(data, nil)
 		if err != nil {
 			return
 		}
-		m, err := onnx.FromProto(p)
+		m, err := onnx.Model(p)
 		if err != nil {
 			return
 		}
@@ -260,7 +261,7 @@ func FuzzImport(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		back, err := onnx.FromProto(again)
+		back, err := onnx.Model(again)
 		if err != nil {
 			t.Fatal(err)
 		}

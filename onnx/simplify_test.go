@@ -8,12 +8,13 @@ import (
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // matrix is every kind of export of m, for the opsets where something changes.
-func matrix(t testing.TB, m *model.Model, each func(name string, o ExportOptions, p *Proto)) {
+func matrix(t testing.TB, m *model.Model, each func(name string, o ExportOptions, p *Graph)) {
 	t.Helper()
 	for _, mode := range []Mode{Eval, Train, Preserve} {
 		for _, dynamic := range []Dynamic{Fixed, DynamicBatch, DynamicAll} {
@@ -60,7 +61,7 @@ func shaken(t testing.TB, padding model.Padding) *model.Model {
 func TestExportsPassCheckAndSimplify(t *testing.T) {
 	for _, padding := range []model.Padding{model.PadTorch, model.PadSame} {
 		m := shaken(t, padding)
-		matrix(t, m, func(name string, o ExportOptions, p *Proto) {
+		matrix(t, m, func(name string, o ExportOptions, p *Graph) {
 			if err := Check(p); err != nil {
 				t.Errorf("%s: %v", name, err)
 				return
@@ -80,21 +81,21 @@ func TestExportsPassCheckAndSimplify(t *testing.T) {
 			if err != nil || !(difference <= 1e-5*max(1, largest)) {
 				t.Errorf("%s: simplified differs by %v of %v: %v", name, difference, largest, err)
 			}
-			for _, n := range s.Graph.Node {
+			for _, n := range ir.Unwrap(s).Graph.Node {
 				bn := n.OpType == "BatchNormalization" && o.Mode != Train && !o.Half
 				if bn || n.OpType == "Identity" || n.OpType == "Constant" {
-					t.Errorf("%s: simplified still has %s", name, describe(n))
+					t.Errorf("%s: simplified still has %s", name, ir.Place(n))
 				}
 			}
-			if want := valueCount(s); len(s.Graph.ValueInfo) != want {
-				t.Errorf("%s: %d of %d values have a shape", name, len(s.Graph.ValueInfo), want)
+			if want := valueCount(ir.Unwrap(s)); len(ir.Unwrap(s).Graph.ValueInfo) != want {
+				t.Errorf("%s: %d of %d values have a shape", name, len(ir.Unwrap(s).Graph.ValueInfo), want)
 			}
 		})
 	}
 }
 
 // valueCount is the number of values between a graph's input and output.
-func valueCount(p *Proto) int {
+func valueCount(p *ir.Proto) int {
 	n := -len(p.Graph.Output)
 	for _, node := range p.Graph.Node {
 		n += len(node.Output)
@@ -125,7 +126,7 @@ func TestRunIsTheEngine(t *testing.T) {
 	}
 }
 
-func compareWithEngine(t *testing.T, name string, e *engine.Engine, p *Proto, size int) {
+func compareWithEngine(t *testing.T, name string, e *engine.Engine, p *Graph, size int) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(5, 6))
 	nhwc, nchw := make([]float32, 2*size*size*3), make([]float32, 2*size*size*3)

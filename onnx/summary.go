@@ -5,12 +5,18 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ops"
 )
 
-// Summarize describes p in a few lines: who made it, versions, inputs and outputs
-// with types and shapes, how many nodes of each operator, and what its constants
-// hold.
-func Summarize(p *Proto) string {
+// Nodes is the number of g's nodes.
+func Nodes(g *Graph) int { return len(ir.Unwrap(g).Graph.Node) }
+
+// Summary describes g in a few lines: who made it, versions, inputs and outputs with
+// types and shapes, how many nodes of each operator, and what its constants hold.
+func Summary(g *Graph) string {
+	p := ir.Unwrap(g)
 	var b strings.Builder
 	line := func(what, format string, args ...any) {
 		fmt.Fprintf(&b, "%-12s %s\n", what, fmt.Sprintf(format, args...))
@@ -21,17 +27,17 @@ func Summarize(p *Proto) string {
 	var opsets []string
 	for _, o := range p.OpsetImport {
 		domain := o.Domain
-		if standard(domain) {
+		if ir.Standard(domain) {
 			domain = "ai.onnx"
 		}
 		opsets = append(opsets, fmt.Sprintf("%s %d", domain, o.Version))
 	}
 	line("operators", "%s (ir_version %d)", strings.Join(opsets, ", "), p.IrVersion)
-	for _, v := range freeInputs(p) {
-		line("input", "%s %v", v.Name, declared(v))
+	for _, v := range ir.FreeInputs(p) {
+		line("input", "%s %v", v.Name, ops.Declared(v))
 	}
 	for _, v := range p.Graph.Output {
-		line("output", "%s %v", v.Name, declared(v))
+		line("output", "%s %v", v.Name, ops.Declared(v))
 	}
 	counts := map[string]int{}
 	for _, n := range p.Graph.Node {
@@ -44,7 +50,7 @@ func Summarize(p *Proto) string {
 	line("nodes", "%d: %s", len(p.Graph.Node), strings.Join(kinds, ", "))
 	values := 0
 	for _, t := range p.Graph.Initializer {
-		if n, err := elements(t); err == nil {
+		if n, err := ir.Elements(t); err == nil {
 			values += n
 		}
 	}

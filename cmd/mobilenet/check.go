@@ -7,6 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
@@ -29,12 +30,12 @@ MobileNetV2 graphs do not use are listed as not checked.`,
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %.2f MB\n%s", args[0], float64(info.Size())/1e6, onnx.Summarize(p))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s: %.2f MB\n%s", args[0], float64(info.Size())/1e6, onnx.Summary(p))
 			if names := onnx.Unchecked(p); len(names) > 0 {
 				fmt.Fprintf(cmd.OutOrStdout(), "not checked  %d nodes: %s\n", len(names), strings.Join(names, ", "))
 			}
 			if err := onnx.Check(p); err != nil {
-				return fmt.Errorf("%s: %w", args[0], err)
+				return fault.In(args[0], err)
 			}
 			fmt.Fprintln(cmd.OutOrStdout(), "ok")
 			return nil

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
@@ -76,7 +77,7 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 	}
 	if f.simplify {
 		if p, err = simplified(cmd, p); err != nil {
-			return err
+			return fault.In(f.model, err)
 		}
 	}
 	if err := onnx.Save(f.out, p); err != nil {
@@ -86,19 +87,19 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d nodes, %.2f MB\n", f.out, len(p.Graph.Node), float64(info.Size())/1e6)
+	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d nodes, %.2f MB\n", f.out, onnx.Nodes(p), float64(info.Size())/1e6)
 	return nil
 }
 
 // graph is what the flags ask for, not simplified yet.
-func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Proto, error) {
+func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Graph, error) {
 	if f.simplify && strings.EqualFold(filepath.Ext(f.model), ".onnx") && !f.changes(cmd) {
 		p, err := onnx.Read(f.model)
 		if err != nil {
 			return nil, err
 		}
 		if err := onnx.Check(p); err != nil {
-			return nil, fmt.Errorf("%s: %w", f.model, err)
+			return nil, fault.In(f.model, err)
 		}
 		return p, nil
 	}
@@ -112,7 +113,7 @@ func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Proto, error) {
 	}
 	p, err := onnx.Export(m, f.options)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", f.model, err)
+		return nil, fault.In(f.model, err)
 	}
 	return p, nil
 }
@@ -128,7 +129,7 @@ func (f *exportFlags) changes(cmd *cobra.Command) bool {
 }
 
 // simplified simplifies p and prints how far the result's outputs are from p's.
-func simplified(cmd *cobra.Command, p *onnx.Proto) (*onnx.Proto, error) {
+func simplified(cmd *cobra.Command, p *onnx.Graph) (*onnx.Graph, error) {
 	s, err := onnx.Simplify(p)
 	if err != nil {
 		return nil, err
@@ -138,7 +139,7 @@ func simplified(cmd *cobra.Command, p *onnx.Proto) (*onnx.Proto, error) {
 		return nil, fmt.Errorf("run the simplified graph against the original: %w", err)
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "simplified: %d nodes became %d; on random input outputs up to %.3g differ by at most %.2g\n",
-		len(p.Graph.Node), len(s.Graph.Node), largest, difference)
+		onnx.Nodes(p), onnx.Nodes(s), largest, difference)
 	// A wrong graph is off by as much as the outputs are; rounding, by a millionth.
 	if !(difference <= 1e-3*max(1, largest)) {
 		return nil, fmt.Errorf("the simplified graph computes something else: nothing is written")

@@ -1,0 +1,162 @@
+package ir
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+)
+
+// MaxFile is the size of the largest file that is read. Protobuf itself ends at
+// 2 GiB; the largest published MobileNetV2 takes 25 MB.
+const MaxFile = 1 << 30
+
+// ReadFile returns the content of a file of fsys. What is no regular file is not
+// opened: a pipe might never end, or never open.
+func ReadFile(fsys fs.FS, name string) ([]byte, error) {
+	info, err := fs.Stat(fsys, name)
+	switch {
+	case err != nil:
+		return nil, bare(err)
+	case info.IsDir():
+		return nil, fault.Unsupportedf("a folder, not a file")
+	case info.Mode()&fs.ModeNamedPipe != 0:
+		return nil, fault.Unsupportedf("a pipe, not a file")
+	case !info.Mode().IsRegular():
+		return nil, fault.Unsupportedf("not a regular file")
+	case info.Size() > MaxFile:
+		return nil, fault.TooLargef("%d bytes: at most %d are read", info.Size(), MaxFile)
+	}
+	f, err := fsys.Open(name)
+	if err != nil {
+		return nil, bare(err)
+	}
+	defer f.Close()
+	data := make([]byte, info.Size())
+	if _, err := io.ReadFull(f, data); err != nil {
+		return nil, bare(err)
+	}
+	return data, nil
+}
+
+// bare takes the path off a path error, for messages that name it already.
+func bare(err error) error {
+	var e *fs.PathError
+	if errors.As(err, &e) {
+		return e.Err
+	}
+	return err
+}
+
+// LoadExternal gives tensors of p whose data lies in other files that data, as
+// raw_data. fsys is the model's folder: names that leave it are refused. Tensors
+// share the memory of the file they lie in, so that a small file cannot claim a
+// large one many times over.
+func LoadExternal(p *Proto, fsys fs.FS) error {
+	files := map[string][]byte{}
+	return eachExternal(p, func(t *Tensor, r Reference) error {
+		data, ok := files[r.Location]
+		if !ok {
+			var err error
+			if data, err = ReadFile(fsys, r.Location); err != nil {
+				return externalFault(t, r, err)
+			}
+			files[r.Location] = data
+		}
+		return r.load(t, data)
+	})
+}
+
+// ExternalFiles lists the files that p's tensors lie in, sorted.
+func ExternalFiles(p *Proto) ([]string, error) {
+	seen := map[string]bool{}
+	var names []string
+	err := eachExternal(p, func(_ *Tensor, r Reference) error {
+		if !seen[r.Location] {
+			seen[r.Location] = true
+			names = append(names, r.Location)
+		}
+		return nil
+	})
+	slices.Sort(names)
+	return names, err
+}
+
+// eachExternal calls f with every tensor whose data lies in another file.
+func eachExternal(p *Proto, f func(*Tensor, Reference) error) error {
+	var err error
+	eachTensor(p.Graph, func(t *Tensor) {
+		if err != nil || t.DataLocation != pb.TensorProto_EXTERNAL {
+			return
+		}
+		var r Reference
+		if r, err = ParseReference(t); err == nil {
+			err = f(t, r)
+		}
+	})
+	return err
+}
+
+// externalFault says that a file cannot be read.
+func externalFault(t *Tensor, r Reference, err error) error {
+	return About(tensorPlace(t), fmt.Errorf("external data %s: %w", Quote(r.Location), err))
+}
+
+// A Reference is what external_data says (onnx/docs/ExternalData.md).
+type Reference struct {
+	Location       string // cleaned path relative to the model's folder
+	offset, length uint64 // bytes
+	toEnd          bool   // no length is given: all from offset on
+}
+
+// ParseReference reads t's external_data.
+func ParseReference(t *Tensor) (Reference, error) {
+	r := Reference{toEnd: true}
+	fail := func(kind fault.Kind, format string, args ...any) (Reference, error) {
+		return r, About(tensorPlace(t), &fault.Error{Kind: kind, Reason: "external data" + fmt.Sprintf(format, args...)})
+	}
+	for _, e := range t.ExternalData {
+		var err error
+		switch e.Key {
+		case "location":
+			r.Location = e.Value
+		case "offset":
+			r.offset, err = strconv.ParseUint(e.Value, 10, 64)
+		case "length":
+			r.length, err = strconv.ParseUint(e.Value, 10, 64)
+			r.toEnd = false
+		}
+		if err != nil {
+			return fail(fault.Broken, ": %s %s is not a number of bytes", e.Key, Quote(e.Value))
+		}
+	}
+	if r.Location == "" {
+		return fail(fault.Broken, " without a location")
+	}
+	clean := path.Clean(r.Location)
+	if !fs.ValidPath(clean) {
+		return fail(fault.Unsupported, ": %s leads out of the model's folder", Quote(r.Location))
+	}
+	r.Location = clean
+	return r, nil
+}
+
+// load makes t hold its part of data, the file it refers to.
+func (r Reference) load(t *Tensor, data []byte) error {
+	size := uint64(len(data))
+	if r.toEnd && r.offset <= size {
+		r.length = size - r.offset
+	}
+	if r.offset > size || r.length > size-r.offset {
+		return tensorFault(t, "external data: %d bytes at %d of %s, which has %d", r.length, r.offset, Quote(r.Location), size)
+	}
+	t.RawData = data[r.offset : r.offset+r.length : r.offset+r.length]
+	t.DataLocation, t.ExternalData = pb.TensorProto_DEFAULT, nil
+	return nil
+}

@@ -1,0 +1,285 @@
+package ops
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+)
+
+func shapeQuantize(c *call) ([]Type, error) {
+	out := c.types[0]
+	out.Elem = pb.TensorProto_UINT8
+	if c.has(2) {
+		out.Elem = c.types[2].Elem
+	}
+	return []Type{out}, nil
+}
+
+func shapeDequantize(c *call) ([]Type, error) {
+	out := c.types[0]
+	out.Elem = cmp.Or(c.types[1].Elem, pb.TensorProto_FLOAT)
+	return []Type{out}, nil
+}
+
+func shapeQConv(c *call) ([]Type, error) {
+	out, err := convShape(c, c.types[0], c.types[3], 8)
+	if err == nil {
+		out[0].Elem = c.types[7].Elem
+	}
+	return out, err
+}
+
+func shapeQMatMul(c *call) ([]Type, error) {
+	return matMulShape(c.types[0], c.types[3], c.types[7].Elem)
+}
+
+func shapeQGemm(c *call) ([]Type, error) {
+	out, err := gemmShape(c, c.types[0], c.types[3])
+	out.Elem = pb.TensorProto_FLOAT // without an output scale
+	if c.has(8) {
+		out.Elem = c.types[8].Elem
+	}
+	return []Type{out}, err
+}
+
+func shapeQAdd(c *call) ([]Type, error) {
+	out, err := broadcast(c.types[0], c.types[3])
+	return []Type{out}, err
+}
+
+func shapeQPool(c *call) ([]Type, error) {
+	if ir.IntAttr(c.node, "channels_last", 0) == 0 {
+		return shapePool(c)
+	}
+	x := c.types[0]
+	if !x.Ranked || len(x.Shape) != 4 {
+		return []Type{{Elem: x.Elem}}, nil
+	}
+	return []Type{shaped(x.Elem, x.Shape[0], Dim{N: 1}, Dim{N: 1}, x.Shape[3])}, nil
+}
+
+// saturate is the range of an integer type.
+var saturate = map[ir.DataType][2]float64{
+	pb.TensorProto_UINT8: {0, 255}, pb.TensorProto_INT8: {-128, 127},
+	pb.TensorProto_UINT16: {0, 65535}, pb.TensorProto_INT16: {-32768, 32767},
+}
+
+// quantised is round(x / scale) + zero, saturated to its type; ties go to even.
+func quantised(x, scale, zero float64, elem ir.DataType) float64 {
+	limits := saturate[elem]
+	// ONNX computes the quotient in float32.
+	q := math.RoundToEven(float64(float32(x)/float32(scale))) + zero
+	return math.Min(math.Max(q, limits[0]), limits[1])
+}
+
+// perAxis returns scale and zero point for each element of v: one for all, or one
+// per index of axis a.
+func perAxis(v, scale, zero *Value, a int) (func(i int) (s, z float64), error) {
+	if len(scale.Data) == 1 && (zero == nil || len(zero.Data) == 1) {
+		z := 0.0
+		if zero != nil {
+			z = zero.Data[0]
+		}
+		return func(int) (float64, float64) { return scale.Data[0], z }, nil
+	}
+	if a < 0 || a >= v.rank() || len(scale.Data) != v.Shape[a] || zero != nil && len(zero.Data) != v.Shape[a] {
+		return nil, fmt.Errorf("%d scales for shape %v", len(scale.Data), v.Shape)
+	}
+	inner := elementCount(v.Shape[a+1:])
+	return func(i int) (float64, float64) {
+		ch := i / inner % v.Shape[a]
+		if zero == nil {
+			return scale.Data[ch], 0
+		}
+		return scale.Data[ch], zero.Data[ch]
+	}, nil
+}
+
+// optional is the i-th input, nil where it is absent.
+func (c *call) optional(i int) *Value {
+	if i < len(c.values) {
+		return c.values[i]
+	}
+	return nil
+}
+
+func runQuantize(c *call) ([]*Value, error) {
+	x, zero := c.values[0], c.optional(2)
+	at, err := perAxis(x, c.values[1], zero, quantAxis(c.node, x.rank()))
+	if err != nil {
+		return nil, err
+	}
+	elem := pb.TensorProto_UINT8
+	if zero != nil {
+		elem = zero.Elem
+	}
+	out := &Value{elem, x.Shape, make([]float64, len(x.Data))}
+	for i, v := range x.Data {
+		s, z := at(i)
+		out.Data[i] = quantised(v, s, z, elem)
+	}
+	return one(out), nil
+}
+
+func quantAxis(n *ir.Node, rank int) int {
+	a := int(ir.IntAttr(n, "axis", 1))
+	if a < 0 {
+		a += rank
+	}
+	return a
+}
+
+func runDequantize(c *call) ([]*Value, error) {
+	x := c.values[0]
+	out, err := dequantised(x, c.values[1], c.optional(2), quantAxis(c.node, x.rank()))
+	return one(out), err
+}
+
+// dequantised is (q - zero) * scale.
+func dequantised(q, scale, zero *Value, a int) (*Value, error) {
+	at, err := perAxis(q, scale, zero, a)
+	if err != nil {
+		return nil, err
+	}
+	out := &Value{scale.Elem, q.Shape, make([]float64, len(q.Data))}
+	for i, v := range q.Data {
+		s, z := at(i)
+		out.Data[i] = (v - z) * s
+	}
+	return out, nil
+}
+
+// requantised quantises x under the scale at place i and the zero point behind it.
+func (c *call) requantised(x *Value, i int) []*Value {
+	scale, zero := c.scalar(i, 1), c.scalar(i+1, 0)
+	elem := c.types[0].Elem
+	return one(mapped(x, func(v float64) float64 { return quantised(v, scale, zero, elem) }))
+}
+
+// runQConv dequantises, convolves and quantises: the same integers in float64.
+func runQConv(c *call) ([]*Value, error) {
+	x, err := dequantised(c.values[0], c.values[1], c.values[2], 1)
+	if err != nil {
+		return nil, err
+	}
+	w, err := dequantised(c.values[3], c.values[4], c.values[5], 0)
+	if err != nil {
+		return nil, err
+	}
+	var bias []float64
+	if c.has(8) {
+		for o, b := range c.values[8].Data {
+			s := c.values[4].Data[o%len(c.values[4].Data)]
+			bias = append(bias, b*s*c.scalar(1, 1))
+		}
+	}
+	out, err := convolve(c, x, w, bias)
+	if err != nil {
+		return nil, err
+	}
+	return c.requantised(out, 6), nil
+}
+
+func runQMatMul(c *call) ([]*Value, error) {
+	a, err := dequantised(c.values[0], c.values[1], c.values[2], 0)
+	if err != nil {
+		return nil, err
+	}
+	b, err := dequantised(c.values[3], c.values[4], c.values[5], 1)
+	if err != nil {
+		return nil, err
+	}
+	out, err := matMul(c, a, b)
+	if err != nil {
+		return nil, err
+	}
+	return c.requantised(out, 6), nil
+}
+
+// runQGemm is a Gemm of integers with an int32 bias; without an output scale its
+// result is float.
+func runQGemm(c *call) ([]*Value, error) {
+	columns := 1 - int(ir.IntAttr(c.node, "transB", 0)) // b's axis that becomes the output's columns
+	a, err := dequantised(c.values[0], c.values[1], c.values[2], 0)
+	if err != nil {
+		return nil, err
+	}
+	b, err := dequantised(c.values[3], c.values[4], c.values[5], columns)
+	if err != nil {
+		return nil, err
+	}
+	out, err := c.output()
+	if err != nil {
+		return nil, err
+	}
+	gemm(c, out, a, b)
+	if bias := c.optional(6); bias != nil {
+		scale := &Value{pb.TensorProto_FLOAT, c.values[4].Shape, slices.Clone(c.values[4].Data)}
+		for i := range scale.Data {
+			scale.Data[i] *= c.scalar(1, 1) * float64(ir.FloatAttr(c.node, "alpha", 1))
+		}
+		wide, err := dequantised(bias, scale, nil, bias.rank()-1)
+		if err != nil {
+			return nil, err
+		}
+		if wide, err = stretch(wide, out.Shape); err != nil {
+			return nil, err
+		}
+		for i := range out.Data {
+			out.Data[i] += wide.Data[i]
+		}
+	}
+	if c.optional(7) == nil {
+		return one(out), nil
+	}
+	inner := *c
+	inner.types = []Type{{Elem: c.types[8].Elem}}
+	return inner.requantised(out, 7), nil
+}
+
+func runQAdd(c *call) ([]*Value, error) {
+	shape, err := c.outputShape()
+	if err != nil {
+		return nil, err
+	}
+	var sum *Value
+	for i := 0; i < 6; i += 3 {
+		v, err := dequantised(c.values[i], c.values[i+1], c.values[i+2], 1)
+		if err != nil {
+			return nil, err
+		}
+		if v, err = stretch(v, shape); err != nil {
+			return nil, err
+		}
+		if sum == nil {
+			sum = v
+			continue
+		}
+		for j := range sum.Data {
+			sum.Data[j] += v.Data[j]
+		}
+	}
+	return c.requantised(sum, 6), nil
+}
+
+func runQPool(c *call) ([]*Value, error) {
+	if ir.IntAttr(c.node, "channels_last", 0) != 0 {
+		return nil, fault.Unsupportedf("channels_last cannot be run")
+	}
+	x, err := dequantised(c.values[0], c.values[1], c.values[2], 1)
+	if err != nil {
+		return nil, err
+	}
+	inner := *c
+	inner.values = []*Value{x}
+	out, err := runPool(&inner)
+	if err != nil {
+		return nil, err
+	}
+	return c.requantised(out[0], 3), nil
+}
