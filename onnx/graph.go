@@ -3,13 +3,13 @@ package onnx
 import (
 	"io"
 	"io/fs"
-	"os"
 	"path"
-	"path/filepath"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/foreign"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
+	"github.com/mobilenet-go/mobilenet/internal/wholefile"
 )
 
 // A Graph is the content of an .onnx file: nodes, the values between them, and
@@ -20,32 +20,33 @@ type Graph = ir.Graph
 // if these are in the file's folder. Errors about the content are *[fault.Error] and
 // name the file.
 func Read(name string) (*Graph, error) {
-	dir, base := filepath.Split(filepath.Clean(name))
-	data, err := ir.ReadFile(os.DirFS(filepath.Clean(dir)), base)
-	if err != nil {
-		return nil, fault.In(name, err)
-	}
-	root, err := os.OpenRoot(filepath.Clean(dir)) // symbolic links do not lead out of it
-	if err != nil {
-		return nil, fault.In(name, err)
-	}
-	defer root.Close()
-	g, err := Parse(data, root.FS())
+	folder, base := wholefile.Folder(name)
+	g, err := read(folder, base)
 	return g, fault.In(name, err)
 }
 
 // ReadFS is [Read] for a file of fsys.
 func ReadFS(fsys fs.FS, name string) (*Graph, error) {
-	data, err := ir.ReadFile(fsys, name)
+	g, err := read(fsys, name)
+	return g, fault.In(name, err)
+}
+
+func read(fsys fs.FS, name string) (*Graph, error) {
+	data, err := wholefile.Read(fsys, name, ir.MaxFile)
 	if err != nil {
-		return nil, fault.In(name, err)
+		return nil, err
 	}
 	folder, err := fs.Sub(fsys, path.Dir(name))
 	if err != nil {
-		return nil, fault.In(name, err)
+		return nil, err
 	}
 	g, err := Parse(data, folder)
-	return g, fault.In(name, err)
+	if err != nil && !Match(data) {
+		if mistaken := foreign.Check(data[:min(len(data), foreign.Head)], "an ONNX model"); mistaken != nil {
+			return nil, mistaken
+		}
+	}
+	return g, err
 }
 
 // Parse reads an .onnx file from memory; the graph shares data. Other files that

@@ -4,9 +4,9 @@ package export
 import (
 	"fmt"
 
-	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // Options are onnx.ExportOptions, complete, as what the exporter does.

@@ -5,9 +5,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // An exporter appends the nodes and initialisers of m to g.

@@ -4,8 +4,8 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // What an exported file says of its origin.

@@ -1,9 +1,7 @@
 package ir
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"path"
 	"slices"
@@ -11,48 +9,12 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+	"github.com/mobilenet-go/mobilenet/internal/wholefile"
 )
 
 // MaxFile is the size of the largest file that is read. Protobuf itself ends at
 // 2 GiB; the largest published MobileNetV2 takes 25 MB.
 const MaxFile = 1 << 30
-
-// ReadFile returns the content of a file of fsys. What is no regular file is not
-// opened: a pipe might never end, or never open.
-func ReadFile(fsys fs.FS, name string) ([]byte, error) {
-	info, err := fs.Stat(fsys, name)
-	switch {
-	case err != nil:
-		return nil, bare(err)
-	case info.IsDir():
-		return nil, fault.Unsupportedf("a folder, not a file")
-	case info.Mode()&fs.ModeNamedPipe != 0:
-		return nil, fault.Unsupportedf("a pipe, not a file")
-	case !info.Mode().IsRegular():
-		return nil, fault.Unsupportedf("not a regular file")
-	case info.Size() > MaxFile:
-		return nil, fault.TooLargef("%d bytes: at most %d are read", info.Size(), MaxFile)
-	}
-	f, err := fsys.Open(name)
-	if err != nil {
-		return nil, bare(err)
-	}
-	defer f.Close()
-	data := make([]byte, info.Size())
-	if _, err := io.ReadFull(f, data); err != nil {
-		return nil, bare(err)
-	}
-	return data, nil
-}
-
-// bare takes the path off a path error, for messages that name it already.
-func bare(err error) error {
-	var e *fs.PathError
-	if errors.As(err, &e) {
-		return e.Err
-	}
-	return err
-}
 
 // LoadExternal gives tensors of p whose data lies in other files that data, as
 // raw_data. fsys is the model's folder: names that leave it are refused. Tensors
@@ -64,7 +26,7 @@ func LoadExternal(p *Proto, fsys fs.FS) error {
 		data, ok := files[r.Location]
 		if !ok {
 			var err error
-			if data, err = ReadFile(fsys, r.Location); err != nil {
+			if data, err = wholefile.Read(fsys, r.Location, MaxFile); err != nil {
 				return externalFault(t, r, err)
 			}
 			files[r.Location] = data

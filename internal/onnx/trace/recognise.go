@@ -7,9 +7,9 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/fault"
-	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // found is a network read off layers, in the order it runs.

@@ -2,9 +2,9 @@ package trace
 
 import (
 	"github.com/mobilenet-go/mobilenet/fault"
-	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // Model recognises the MobileNetV2 in a graph and returns its weights as
