@@ -1,6 +1,7 @@
 package mobilenet
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
@@ -19,7 +21,11 @@ type Classifier struct {
 	config model.Config
 	labels []string // one per class
 	engine *engine.Engine
+	atOnce int // photos that a stream runs at a time
 }
+
+// maxBatch bounds the memory that a wrong option could take.
+const maxBatch = 1 << 14
 
 // Open loads a model as [LoadModel] does and prepares it for running. What it
 // prepares is kept in the cache folder, so that the next process to open the same
@@ -72,7 +78,13 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 			labels[i] = strconv.Itoa(i)
 		}
 	}
-	return &Classifier{config: m.Config, labels: slices.Clone(labels), engine: e}, nil
+	if o.batch < 0 || o.batch > maxBatch {
+		return nil, fmt.Errorf("a batch of %d photos: want 1 to %d, or 0 for as many as threads", o.batch, maxBatch)
+	}
+	return &Classifier{
+		config: m.Config, labels: slices.Clone(labels), engine: e,
+		atOnce: cmp.Or(o.batch, e.Threads()),
+	}, nil
 }
 
 // Config is the model's config.
@@ -100,88 +112,155 @@ func DecodeFile(ctx context.Context, path string) (*vision.Image, error) {
 
 // Classify returns the k most probable classes of a photo, the best first.
 func (c *Classifier) Classify(ctx context.Context, img image.Image, k int) ([]Prediction, error) {
-	out, err := c.ClassifyBatch(ctx, []image.Image{img}, k)
+	if k < 1 {
+		return nil, tooFew(k)
+	}
+	v, err := c.one(ctx, img, logits)
 	if err != nil {
 		return nil, err
 	}
-	return out[0], nil
+	return c.best(v, k)
 }
 
 // ClassifyBatch classifies photos together and returns the k most probable
-// classes of each. The results are those of [Classifier.Classify] to the bit.
+// classes of each. The results are those of [Classifier.Classify] to the bit. A
+// photo that can't be used ends it, with an error that has the photo's index.
+//
+// Photos are prepared while others run. Besides them and the results, memory is
+// needed for a few dozen prepared ones, however many there are. Where photos come
+// one by one, or may fail one by one, [Classifier.ClassifyAll] serves better.
 func (c *Classifier) ClassifyBatch(ctx context.Context, imgs []image.Image, k int) ([][]Prediction, error) {
 	if k < 1 {
-		return nil, fmt.Errorf("the best %d classes: want at least 1", k)
+		return nil, tooFew(k)
 	}
-	logits, err := c.Logits(ctx, imgs...)
+	var all [][]Prediction
+	err := c.batch(ctx, imgs, logits, func(v []float32) error {
+		p, err := c.best(v, k)
+		all = append(all, p)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	out := make([][]Prediction, len(imgs))
-	for i, row := range logits {
-		if !finite(row) {
-			return nil, errors.New("the model's output is not finite: its weights are damaged")
-		}
-		out[i] = top(row, c.labels, k)
-	}
-	return out, nil
+	return all, nil
 }
 
 // Logits returns the classifier's outputs, [classes] for each photo, before the
-// softmax.
-func (c *Classifier) Logits(ctx context.Context, imgs ...image.Image) ([][]float32, error) {
-	logits := make([]float32, len(imgs)*c.config.Classes)
-	if err := c.run(ctx, imgs, engine.Output{Logits: logits}); err != nil {
+// softmax. It works as [Classifier.ClassifyBatch] does.
+func (c *Classifier) Logits(ctx context.Context, imgs []image.Image) ([][]float32, error) {
+	var all [][]float32
+	err := c.batch(ctx, imgs, logits, func(v []float32) error {
+		all = append(all, v)
+		return nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	return slices.Collect(slices.Chunk(logits, c.config.Classes)), nil
+	return all, nil
 }
 
 // Embed returns the features of a photo: the output of the global average pool,
 // 1280 values at width 1.
 func (c *Classifier) Embed(ctx context.Context, img image.Image) ([]float32, error) {
-	features := make([]float32, c.config.Network().Classifier.In)
-	if err := c.run(ctx, []image.Image{img}, engine.Output{Features: features}); err != nil {
-		return nil, err
-	}
-	return features, nil
+	return c.one(ctx, img, features)
 }
 
-func (c *Classifier) run(ctx context.Context, imgs []image.Image, out engine.Output) error {
+// An output makes room for what is wanted of so many photos, and asks the engine
+// for it.
+type output func(c *Classifier, photos int) ([]float32, engine.Output)
+
+func logits(c *Classifier, photos int) ([]float32, engine.Output) {
+	v := make([]float32, photos*c.config.Classes)
+	return v, engine.Output{Logits: v}
+}
+
+func features(c *Classifier, photos int) ([]float32, engine.Output) {
+	v := make([]float32, photos*c.config.Network().Classifier.In)
+	return v, engine.Output{Features: v}
+}
+
+// one runs one photo.
+func (c *Classifier) one(ctx context.Context, img image.Image, want output) ([]float32, error) {
+	if err := c.usable(ctx); err != nil {
+		return nil, err
+	}
+	p, err := c.prepare(img)
+	if err != nil {
+		return nil, err
+	}
+	return c.run(ctx, []*Prepared{p}, want)
+}
+
+// run runs prepared photos together. It ends early when ctx does.
+func (c *Classifier) run(ctx context.Context, photos []*Prepared, want output) ([]float32, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	side := c.config.Resolution
+	pixels := make([]byte, 0, len(photos)*side*side*3)
+	for _, p := range photos {
+		pixels = append(pixels, p.pixels.Pix...)
+	}
+	v, out := want(c, len(photos))
+	return v, c.engine.Run(ctx, engine.Input{Pixels: pixels, N: len(photos), H: side, W: side}, out)
+}
+
+// inMemory is how many photos of a slice run at once. The engine is at its fastest
+// from about 16 on, and so many prepared ones have 5 MB at 224x224.
+const inMemory = 32
+
+// batch runs photos that are in memory and calls f with what is wanted of each.
+func (c *Classifier) batch(ctx context.Context, imgs []image.Image, want output, f func([]float32) error) error {
 	if len(imgs) == 0 {
 		return errors.New("no images")
 	}
-	side := c.config.Resolution
-	pixels := make([]byte, 0, len(imgs)*side*side*3)
-	for _, img := range imgs {
-		if err := ctx.Err(); err != nil {
+	photos := func(yield func(image.Image, error) bool) {
+		for _, img := range imgs {
+			if !yield(img, nil) {
+				return
+			}
+		}
+	}
+	i := 0
+	for v, err := range c.stream(ctx, photos, inMemory, want) {
+		if err == nil {
+			err = f(v)
+		}
+		switch {
+		case err == nil:
+			i++
+		case c.usable(ctx) != nil: // the same for every photo
 			return err
+		default:
+			return fmt.Errorf("photo %d: %w", i, err)
 		}
-		if img == nil || img.Bounds().Empty() {
-			return errors.New("an image without pixels")
-		}
-		if b := img.Bounds(); uint64(b.Dx())*uint64(b.Dy()) > vision.DefaultMaxPixels {
-			return fmt.Errorf("an image of %dx%d pixels, more than the limit of %d", b.Dx(), b.Dy(), vision.DefaultMaxPixels)
-		}
-		pixels = append(pixels, c.prepare(img).Pix...)
 	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return c.engine.Run(ctx, engine.Input{Pixels: pixels, N: len(imgs), H: side, W: side}, out)
+	return nil
 }
 
-// Prepare returns what the network sees of a photo: resized and cropped to the
-// model's resolution. Given to the classifier it is used as it is, so that many
-// photos can be prepared at the same time before they run as a batch.
-func (c *Classifier) Prepare(img image.Image) image.Image { return c.prepare(img) }
-
-// prepared marks an image that needs no resizing.
-type prepared struct{ *vision.Image }
-
-func (c *Classifier) prepare(img image.Image) prepared {
-	if p, ok := img.(prepared); ok && p.W == c.config.Resolution && p.H == p.W {
-		return p
+// usable reports what makes every call fail.
+func (c *Classifier) usable(ctx context.Context) error {
+	switch {
+	case c == nil || c.engine == nil:
+		return errNoClassifier
+	case ctx == nil:
+		return errors.New("no context")
 	}
-	return prepared{vision.Crop(vision.FromImage(img), c.config.Preprocess, c.config.Resolution)}
+	return ctx.Err()
 }
+
+var errNoClassifier = errors.New("a Classifier that neither Open nor New has made")
+
+// best turns logits into the k most probable classes.
+func (c *Classifier) best(logits []float32, k int) ([]Prediction, error) {
+	if !finite(logits) {
+		return nil, ErrNotFinite
+	}
+	return top(logits, c.labels, k), nil
+}
+
+// ErrNotFinite is about the model, not about a photo: whatever the pixels are, sound
+// weights don't overflow.
+var ErrNotFinite error = fault.Brokenf("the output is not finite: the model's weights are damaged")
+
+func tooFew(k int) error { return fmt.Errorf("the best %d classes: want at least 1", k) }

@@ -22,6 +22,7 @@ type Option func(*options)
 
 type options struct {
 	threads  int
+	batch    int
 	labels   []string
 	offline  bool
 	progress func(name string, done, total int64)
@@ -38,6 +39,12 @@ func collect(opts []Option) options {
 // WithThreads sets how many cores a classifier uses at most; 0, the default,
 // means all.
 func WithThreads(n int) Option { return func(o *options) { o.threads = n } }
+
+// WithBatch sets how many photos run at once in [Classifier.ClassifyAll] and
+// [Classifier.EmbedAll]; 0, the default, means as many as threads. It changes no
+// result. More photos at once are faster, take more memory, and are waited for
+// before the first of them has its result.
+func WithBatch(n int) Option { return func(o *options) { o.batch = n } }
 
 // WithLabels names the classes, one each, in place of the model's own names.
 func WithLabels(labels []string) Option { return func(o *options) { o.labels = labels } }

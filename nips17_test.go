@@ -3,6 +3,7 @@ package mobilenet_test
 import (
 	"context"
 	"encoding/binary"
+	"image"
 	"math"
 	"os"
 	"slices"
@@ -31,7 +32,7 @@ func TestTorchvisionLogits(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		rows, err := c.Logits(ctx, img)
+		rows, err := c.Logits(ctx, []image.Image{img})
 		if err != nil {
 			t.Fatal(err)
 		}

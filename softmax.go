@@ -1,7 +1,6 @@
 package mobilenet
 
 import (
-	"cmp"
 	"math"
 	"slices"
 )
@@ -15,17 +14,24 @@ type Prediction struct {
 
 // top returns the k most probable classes, the lower index first among equals.
 func top(logits []float32, labels []string, k int) []Prediction {
-	order := make([]int, len(logits))
-	for i := range order {
-		order[i] = i
+	best := make([]int, 0, min(k, len(logits))+1)
+	for class, v := range logits {
+		if len(best) == k && v <= logits[best[k-1]] {
+			continue // nearly always, where there are many classes
+		}
+		// Behind its equals: they have lower indices.
+		at, _ := slices.BinarySearchFunc(best, v, func(other int, v float32) int {
+			if logits[other] >= v {
+				return -1
+			}
+			return 1
+		})
+		best = slices.Insert(best, at, class)
+		best = best[:min(k, len(best))]
 	}
-	slices.SortFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(logits[b], logits[a]), cmp.Compare(a, b))
-	})
 	p := softmax(logits)
-	out := make([]Prediction, min(k, len(order)))
-	for i := range out {
-		class := order[i]
+	out := make([]Prediction, len(best))
+	for i, class := range best {
 		out[i] = Prediction{Index: class, Label: labels[class], Probability: float32(p[class])}
 	}
 	return out

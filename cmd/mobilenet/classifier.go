@@ -51,7 +51,7 @@ func (f *classifierFlags) settle() {
 
 func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilenet.Classifier, error) {
 	opts := []mobilenet.Option{
-		mobilenet.WithThreads(f.threads), mobilenet.WithOffline(f.offline),
+		mobilenet.WithThreads(f.threads), mobilenet.WithBatch(f.batch), mobilenet.WithOffline(f.offline),
 		mobilenet.WithProgress(downloadBar(stderr)),
 	}
 	if f.labels != "" {

@@ -78,14 +78,36 @@ const maxDownload = 64 << 20
 
 // readPhoto returns the bytes of a photo. The error does not repeat the name.
 func readPhoto(ctx context.Context, name string, stdin io.Reader) ([]byte, error) {
-	switch {
-	case name == "-":
-		return readBounded(stdin, vision.MaxFile)
-	case isURL(name):
+	if isURL(name) {
 		return download(ctx, name)
 	}
-	data, err := boundedfile.Read(name, vision.MaxFile)
-	return data, withoutPath(err)
+	// Reading from a terminal, or a pipe that nobody writes to, may never end.
+	return abandoned(ctx, func() ([]byte, error) {
+		if name == "-" {
+			return readBounded(stdin, vision.MaxFile)
+		}
+		data, err := boundedfile.Read(name, vision.MaxFile)
+		return data, withoutPath(err)
+	})
+}
+
+// abandoned returns what f does, unless ctx is done first. f is then left to itself.
+func abandoned(ctx context.Context, f func() ([]byte, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		data, err := f()
+		done <- result{data, err}
+	}()
+	select {
+	case r := <-done:
+		return r.data, r.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func readBounded(r io.Reader, limit int64) ([]byte, error) {

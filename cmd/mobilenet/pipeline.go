@@ -2,108 +2,76 @@ package main
 
 import (
 	"context"
+	"errors"
 	"image"
-	"io"
+	"iter"
+	"sync"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/prefetch"
 )
 
-// A photo is one of the inputs on its way.
-type photo struct {
-	name  string
-	image image.Image // prepared for the network; nil if err is not
-	err   error
+// A pipeline takes photos from their bytes to what a model says of them: decoded on
+// all cores, run in batches, in order. predict and val are this and what they do
+// with the results.
+type pipeline struct {
+	photos int
+	decode func(ctx context.Context, i int) (image.Image, error)
+	open   func() (*mobilenet.Classifier, error)
+	use    func(i int, r mobilenet.Result, err error) error // of photo i; an error ends it
 }
 
-// decodeAll decodes n photos on so many goroutines. It returns a channel per
-// photo, in order. At most ahead photos are decoded before the reader asks for them,
-// however many there are.
-func decodeAll(ctx context.Context, n, goroutines, ahead int, decode func(i int) photo) <-chan (<-chan photo) {
-	slots := make(chan (<-chan photo), ahead)
-	busy := make(chan struct{}, goroutines)
-	go func() {
-		defer close(slots)
-		for i := range n {
-			slot := make(chan photo, 1)
-			select {
-			case slots <- slot:
-			case <-ctx.Done():
-				return
+// run classifies all photos. It returns an error where none of the others could be
+// classified, either.
+//
+// The first photos are decoded while the model is opened: of one photo, that is a
+// third of the time.
+func (p *pipeline) run(ctx context.Context, f *classifierFlags, top int) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	open := sync.OnceValues(p.open)
+	photos, stop := prefetch.Start(ctx, prefetch.Options{Workers: f.threads, Ahead: f.threads + f.batch}, count(p.photos),
+		func(ctx context.Context, i int) (image.Image, error) {
+			img, err := p.decode(ctx, i)
+			if err != nil {
+				return nil, err
 			}
-			busy <- struct{}{}
-			go func() {
-				slot <- decode(i)
-				<-busy
-			}()
-		}
-	}()
-	return slots
-}
-
-// A predictor classifies decoded photos and writes the results in their order.
-type predictor struct {
-	c      *mobilenet.Classifier
-	top    int
-	out    results
-	bar    photoBar
-	stderr io.Writer
-	failed bool // some photo did
-}
-
-// run works through the photos in batches. It stops where ctx is canceled, even
-// while a photo is still to come from standard input.
-func (p *predictor) run(ctx context.Context, photos <-chan (<-chan photo), batch int) error {
-	var pending []photo
-	for slot := range photos {
-		select {
-		case v := <-slot:
-			pending = append(pending, v)
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if len(pending) == batch {
-			if err := p.classify(ctx, pending); err != nil {
-				return err
+			c, err := open()
+			if err != nil {
+				return nil, err
 			}
-			pending = pending[:0]
-		}
-	}
-	if err := p.classify(ctx, pending); err != nil {
+			return c.Prepare(img), nil // at once: what it keeps of a photo is small
+		})
+	defer stop()
+	c, err := open()
+	if err != nil {
 		return err
 	}
-	return p.out.close()
-}
-
-// classify runs a batch and writes a result, or why there is none, for each.
-func (p *predictor) classify(ctx context.Context, photos []photo) error {
-	if err := ctx.Err(); err != nil {
-		return err // and not a report per photo
-	}
-	var images []image.Image
-	for _, v := range photos {
-		if v.err == nil {
-			images = append(images, v.image)
+	i := 0
+	for r, err := range c.ClassifyAll(ctx, photos, top) {
+		if ctx.Err() != nil {
+			return ctx.Err()
 		}
-	}
-	var predictions [][]mobilenet.Prediction
-	if len(images) > 0 {
-		var err error
-		if predictions, err = p.c.ClassifyBatch(ctx, images, p.top); err != nil {
+		if errors.Is(err, mobilenet.ErrNotFinite) {
+			return fault.In(f.model, err)
+		}
+		if err := p.use(i, r, err); err != nil {
+			cancel() // before the loop waits for a photo that may never come
 			return err
 		}
-	}
-	for _, v := range photos {
-		p.bar.add()
-		if v.err != nil {
-			p.bar.clear()
-			photoError{v.name, v.err}.report(p.stderr)
-			p.failed = true
-			continue
-		}
-		if err := p.out.add(v.name, predictions[0]); err != nil {
-			return err
-		}
-		predictions = predictions[1:]
+		i++
 	}
 	return nil
+}
+
+// count yields 0 to n-1.
+func count(n int) iter.Seq[int] {
+	return func(yield func(int) bool) {
+		for i := range n {
+			if !yield(i) {
+				return
+			}
+		}
+	}
 }

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"image"
 	"io"
 	"slices"
-	"sync"
 
 	"github.com/spf13/cobra"
 
@@ -74,7 +74,7 @@ var errReported = errors.New("some photos failed")
 
 func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	f.settle()
-	stderr := cmd.ErrOrStderr()
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	names, failures := findPhotos(args)
 	for _, e := range failures {
 		e.report(stderr)
@@ -82,42 +82,44 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	if len(names) == 0 {
 		return errReported
 	}
-	// The first photos are decoded while the model is loaded.
-	open := sync.OnceValues(func() (*mobilenet.Classifier, error) { return f.open(cmd.Context(), stderr) })
-	photos := decodeAll(cmd.Context(), len(names), f.threads, f.threads+f.batch, func(i int) photo {
-		return f.decode(cmd.Context(), names[i], cmd.InOrStdin(), open)
-	})
-	c, err := open()
-	if err != nil {
-		return err
-	}
 	bar := newPhotoBar(stderr, len(names))
 	defer bar.finish()
-	p := predictor{c: c, top: f.top, out: newResults(f.format, cmd.OutOrStdout()), bar: bar, stderr: stderr}
-	if err := p.run(cmd.Context(), photos, f.batch); err != nil {
+	out := newResults(f.format, cmd.OutOrStdout())
+	failed := len(failures) > 0
+	p := pipeline{
+		photos: len(names),
+		decode: func(ctx context.Context, i int) (image.Image, error) { return f.decode(ctx, names[i], cmd.InOrStdin()) },
+		open:   func() (*mobilenet.Classifier, error) { return f.open(ctx, stderr) },
+		use: func(i int, r mobilenet.Result, err error) error {
+			bar.add()
+			if err == nil {
+				return out.add(names[i], r.Predictions)
+			}
+			bar.clear()
+			photoError{names[i], err}.report(stderr)
+			failed = true
+			return nil
+		},
+	}
+	if err := p.run(ctx, &f.classifierFlags, f.top); err != nil {
 		return err
 	}
-	if p.failed || len(failures) > 0 {
+	if err := out.close(); err != nil {
+		return err
+	}
+	if failed {
 		return errReported
 	}
 	return nil
 }
 
-// decode reads a photo and prepares it for the network.
-func (f *predictFlags) decode(ctx context.Context, name string, stdin io.Reader, open func() (*mobilenet.Classifier, error)) photo {
+// decode reads a photo.
+func (f *predictFlags) decode(ctx context.Context, name string, stdin io.Reader) (image.Image, error) {
 	data, err := readPhoto(ctx, name, stdin)
 	if err != nil {
-		return photo{name: name, err: err}
+		return nil, err
 	}
-	img, err := vision.Decode(ctx, data, vision.DecodeOptions{IgnoreOrientation: f.asStored})
-	if err != nil {
-		return photo{name: name, err: err}
-	}
-	c, err := open()
-	if err != nil {
-		return photo{name: name, err: err}
-	}
-	return photo{name: name, image: c.Prepare(img)}
+	return vision.Decode(ctx, data, vision.DecodeOptions{IgnoreOrientation: f.asStored})
 }
 
 // report writes e to standard error.

@@ -88,7 +88,7 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 		}
 	}
 	v := validator{c: c, set: set, tally: report.NewTally(c.Labels()), stderr: cmd.ErrOrStderr()}
-	if err := v.run(cmd.Context(), f.threads, f.batch); err != nil {
+	if err := v.run(cmd.Context(), &f.classifierFlags); err != nil {
 		return err
 	}
 	if len(v.judged) == 0 {
@@ -127,70 +127,34 @@ type judged struct {
 	report.Outcome
 }
 
-// run judges the images in batches, while the next ones are decoded.
-func (v *validator) run(ctx context.Context, threads, batch int) error {
+// run judges the images.
+func (v *validator) run(ctx context.Context, f *classifierFlags) error {
 	start := time.Now()
-	photos := decodeAll(ctx, len(v.set.Items), threads, threads+batch, v.decode)
 	bar := newPhotoBar(v.stderr, len(v.set.Items))
 	defer bar.finish()
-	var items []int
-	var images []image.Image
-	item := 0
-	for slot := range photos {
-		var p photo
-		select {
-		case p = <-slot:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		bar.add()
-		if p.err != nil {
-			bar.clear()
-			fmt.Fprintln(v.stderr, "mobilenet:", p.err)
-			v.failed++
-		} else {
-			items, images = append(items, item), append(images, p.image)
-		}
-		item++
-		if len(images) == batch {
-			if err := v.judge(ctx, items, images); err != nil {
-				return err
+	p := pipeline{
+		photos: len(v.set.Items),
+		decode: func(ctx context.Context, i int) (image.Image, error) { return v.set.Image(i) },
+		open:   func() (*mobilenet.Classifier, error) { return v.c, nil },
+		use: func(i int, r mobilenet.Result, err error) error {
+			bar.add()
+			if err != nil {
+				bar.clear()
+				fmt.Fprintln(v.stderr, "mobilenet:", err)
+				v.failed++
+				return nil
 			}
-			items, images = items[:0], images[:0]
-		}
+			o, err := v.tally.Add(v.set.Items[i].Label, r.Logits)
+			if err != nil {
+				return fmt.Errorf("%s: %w", v.set.Items[i].Name, err)
+			}
+			v.judged = append(v.judged, judged{i, o})
+			return nil
+		},
 	}
-	if err := v.judge(ctx, items, images); err != nil {
-		return err
-	}
+	err := p.run(ctx, f, 1)
 	v.elapsed = time.Since(start)
-	return nil
-}
-
-// decode reads an image and prepares it for the network.
-func (v *validator) decode(item int) photo {
-	img, err := v.set.Image(item)
-	if err != nil {
-		return photo{err: err}
-	}
-	return photo{image: v.c.Prepare(img)}
-}
-
-func (v *validator) judge(ctx context.Context, items []int, images []image.Image) error {
-	if len(images) == 0 {
-		return ctx.Err()
-	}
-	logits, err := v.c.Logits(ctx, images...)
-	if err != nil {
-		return err
-	}
-	for i, item := range items {
-		o, err := v.tally.Add(v.set.Items[item].Label, logits[i])
-		if err != nil {
-			return fmt.Errorf("%s: %w", v.set.Items[item].Name, err)
-		}
-		v.judged = append(v.judged, judged{item, o})
-	}
-	return nil
+	return err
 }
 
 func (v *validator) evaluation() *report.Evaluation {
@@ -236,11 +200,11 @@ func (v *validator) writeSheet(path string) error {
 	n := min(sheetImages, len(v.judged))
 	for i := range n {
 		j := v.judged[i*len(v.judged)/n]
-		p := v.decode(j.item)
-		if p.err != nil {
-			return p.err // it could be read before
+		img, err := v.set.Image(j.item)
+		if err != nil {
+			return err // it could be read before
 		}
-		tiles = append(tiles, report.Judged(p.image, labels[v.set.Items[j.item].Label], labels[j.Predicted], j.Confidence))
+		tiles = append(tiles, report.Judged(v.c.Prepare(img), labels[v.set.Items[j.item].Label], labels[j.Predicted], j.Confidence))
 	}
 	return report.WriteSheet(path, tiles)
 }

@@ -23,7 +23,7 @@ type Options struct {
 //
 //   - An error of f is that item's pair, and the next item follows.
 //   - When ctx is done, nothing that was computed is handed over any more: the last
-//     pair is a zero value with the cause.
+//     pair is a zero value with ctx.Err().
 //   - A panic of f or src becomes one of the loop, a *[Panic]. Like an error, it is
 //     forgotten if the loop ends before that item.
 //
@@ -151,7 +151,7 @@ func (q *queue[In, Out]) deliver(yield func(Out, error) bool) *Panic {
 		switch {
 		case q.caller.Err() != nil: // first: src may have ended because of it
 			var none Out
-			yield(none, context.Cause(q.caller))
+			yield(none, q.caller.Err())
 			return nil
 		case !ok, q.ctx.Err() != nil: // src's end, or stopped
 			return nil
