@@ -66,9 +66,12 @@ const (
 
 // Preprocess says how a photo becomes an input tensor: the shorter side is
 // resized to Resize pixels, the centre Config.Resolution square is cut out, and
-// each channel of it becomes (v/255 - Mean) / Std, in RGB order.
+// each channel of it becomes (v/255 - Mean) / Std, in RGB order. Where the input is
+// no square, the photo is resized so that it just covers a box of the input's shape
+// whose shorter side has Resize pixels (timm's ResizeKeepRatio).
 type Preprocess struct {
-	Resize        int           `json:"resize"` // pixels
+	Resize        int           `json:"resize"`           // pixels
+	Squash        bool          `json:"squash,omitempty"` // instead: resized to the input's size, whatever the photo's shape
 	Interpolation Interpolation `json:"interpolation"`
 	Mean          [3]float32    `json:"mean"`
 	Std           [3]float32    `json:"std"`
@@ -109,9 +112,10 @@ func (p Preprocess) Levels() *[3][256]float32 {
 // A Config is a MobileNetV2 architecture together with the input it expects.
 // The zero value is not valid; start from [Default].
 type Config struct {
-	Width      float64 `json:"width"`      // multiplies every channel count
-	Classes    int     `json:"classes"`    // outputs of the classifier
-	Resolution int     `json:"resolution"` // input height and width, pixels
+	Width      float64 `json:"width"`                 // multiplies every channel count
+	Classes    int     `json:"classes"`               // outputs of the classifier
+	Resolution int     `json:"resolution"`            // input height and width, pixels
+	InputWidth int     `json:"input_width,omitempty"` // input width, where it is not the height
 	Table      []Stage `json:"table"`
 	RoundTo    int     `json:"round_to"` // channel counts are multiples of it
 
@@ -178,6 +182,7 @@ func (c Config) Validate() error {
 	check(c.Width > 0 && c.Width <= maxWidth, "width multiplier %v: want more than 0 and at most %d", c.Width, maxWidth)
 	check(c.Classes > 0 && c.Classes <= maxClasses, "%d classes: want 1 to %d", c.Classes, maxClasses)
 	check(c.Resolution >= MinResolution && c.Resolution <= maxResolution, "resolution %d: want %d to %d pixels", c.Resolution, MinResolution, maxResolution)
+	check(c.InputWidth == 0 || c.InputWidth >= MinResolution && c.InputWidth <= maxResolution, "input width %d: want %d to %d pixels", c.InputWidth, MinResolution, maxResolution)
 	check(c.RoundTo > 0 && c.RoundTo <= 1024, "channels rounded to multiples of %d: want 1 to 1024", c.RoundTo)
 	check(c.FirstChannels >= 0 && c.FirstChannels <= maxChannels, "%d first channels: want 0 (from the width) to %d", c.FirstChannels, maxChannels)
 	check(c.LastChannels >= 0 && c.LastChannels <= maxChannels, "%d last channels: want 0 (from the width) to %d", c.LastChannels, maxChannels)

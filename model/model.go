@@ -12,6 +12,10 @@ type Model struct {
 	Config Config
 	Dict   StateDict
 	Labels []string // one per class, or nil when the file has none
+
+	// Assumed lists what the file does not say and was taken for granted, each in a
+	// few words that a reader of the model can check: "resize 256, centre crop 224".
+	Assumed []string
 }
 
 // New returns a model with the initialisation of torchvision's MobileNetV2:

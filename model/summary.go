@@ -24,29 +24,29 @@ type Summary struct {
 }
 
 // Summarize lists the layers of c, which must be valid, for one image of
-// c.Resolution. The counts are torchvision's: params are the trained ones, MACs
+// c.InputSize. The counts are torchvision's: params are the trained ones, MACs
 // those of convolutions and the classifier.
 func (c Config) Summarize() Summary {
 	var s Summary
-	size := c.Resolution
+	h, w := c.InputSize()
 	held := 0 // bytes of a residual's input, alive until the block's end
 	add := func(v Conv) {
-		out := v.OutSize(size)
+		outH, outW := v.OutSize(h), v.OutSize(w)
 		l := Layer{
 			Name: v.Name, Op: op(v), Kernel: v.Kernel, Stride: v.Stride,
-			In: []int{v.In, size, size}, Out: []int{v.Out, out, out},
+			In: []int{v.In, h, w}, Out: []int{v.Out, outH, outW},
 			Params: elements(v.WeightShape()) + 2*v.Out,
 		}
-		l.MACs = elements(v.WeightShape()) * out * out
+		l.MACs = elements(v.WeightShape()) * outH * outW
 		s.add(l, held)
-		size = out
+		h, w = outH, outW
 	}
 	n := c.Network()
 	add(n.First)
 	for _, b := range n.Blocks {
 		bytes := 0
 		if b.Residual() {
-			bytes = 4 * b.In * size * size
+			bytes = 4 * b.In * h * w
 		}
 		for i, v := range b.Convs() {
 			held = bytes
@@ -59,7 +59,11 @@ func (c Config) Summarize() Summary {
 	}
 	add(n.Last)
 	f := n.Last.Out
-	s.add(Layer{Name: "avgpool", Op: "avgpool", Kernel: size, Stride: 1, In: []int{f, size, size}, Out: []int{f}}, 0)
+	pool := Layer{Name: "avgpool", Op: "avgpool", Stride: 1, In: []int{f, h, w}, Out: []int{f}}
+	if h == w {
+		pool.Kernel = h // of a square; it averages everything in any case
+	}
+	s.add(pool, 0)
 	l := n.Classifier
 	s.add(Layer{Name: l.Name, Op: "linear", In: []int{l.In}, Out: []int{l.Out}, Params: l.In*l.Out + l.Out, MACs: l.In * l.Out}, 0)
 	for _, spec := range n.Specs() {

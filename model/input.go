@@ -1,0 +1,112 @@
+package model
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// InputSize is the height and width of the network's input, in pixels.
+func (c Config) InputSize() (h, w int) {
+	if c.InputWidth != 0 {
+		return c.Resolution, c.InputWidth
+	}
+	return c.Resolution, c.Resolution
+}
+
+// DefaultResize is what photos are resized to, where nobody says otherwise, for an
+// input whose shorter side has so many pixels: 256 for 224, as torchvision's
+// IMAGENET1K_V1 has it, and the same share of the photo for any other.
+func DefaultResize(side int) int { return int(math.Round(float64(side) * 256 / 224)) }
+
+// SetInput changes the input to h by w pixels. Photos are resized in proportion,
+// so that the network sees the same share of them as before.
+func (c *Config) SetInput(h, w int) {
+	oldH, oldW := c.InputSize()
+	before, after := min(oldH, oldW), min(h, w)
+	if before != after && before > 0 {
+		c.Preprocess.Resize = int(math.Round(float64(c.Preprocess.Resize) * float64(after) / float64(before)))
+	}
+	c.Resolution, c.InputWidth = h, 0
+	if w != h {
+		c.InputWidth = w
+	}
+}
+
+// An Input is what somebody knows of a network's input that its file does not say,
+// or says wrongly. Fields that are zero change nothing.
+type Input struct {
+	Height, Width int           `json:",omitempty"` // pixels, see [Config.SetInput]; of 0 for one of them, it is the other
+	Resize        int           `json:",omitempty"` // pixels, see [Preprocess]
+	Crop          float64       `json:",omitempty"` // up to 1: the share of the resized photo's shorter side that is kept (timm's crop_pct), in place of Resize; more: pixels of a square input
+	Interpolation Interpolation `json:",omitempty"`
+	Mean, Std     []float32     `json:",omitempty"` // of levels from 0 to 1: three each, or one for all channels
+	Squash        bool          `json:",omitempty"` // resize to the input's size whatever the photo's shape is, and cut nothing off
+}
+
+// IsZero reports whether in changes nothing.
+func (in Input) IsZero() bool {
+	return in.Height == 0 && in.Width == 0 && in.Resize == 0 && in.Crop == 0 && in.Interpolation == "" &&
+		in.Mean == nil && in.Std == nil && !in.Squash
+}
+
+// Apply changes c as in says. The error names what can't be.
+func (in Input) Apply(c *Config) error {
+	h, w := in.Height, in.Width
+	switch {
+	case h < 0 || w < 0 || in.Resize < 0 || in.Crop < 0 || in.Crop != in.Crop:
+		return errors.New("resolution, resize and crop: want more than 0")
+	case in.Crop > 1 && in.Crop != math.Trunc(in.Crop):
+		return fmt.Errorf("crop %v: want a share of up to 1, or whole pixels", in.Crop)
+	case in.Crop > 1 && h+w == 0:
+		h = int(min(in.Crop, maxResolution+1))
+	case in.Crop > 1 && (float64(h) != in.Crop || w != 0 && float64(w) != in.Crop):
+		return fmt.Errorf("crop %v, resolution %d: what is cut out is the input, so want the same", in.Crop, h)
+	case in.Crop > 0 && in.Crop <= 1 && in.Resize != 0:
+		return errors.New("crop as a share and resize say the same: want one of them")
+	case in.Squash && (in.Resize != 0 || in.Crop != 0):
+		return errors.New("squash resizes to the resolution: want neither resize nor crop with it")
+	}
+	if h == 0 {
+		h = w
+	}
+	if w == 0 {
+		w = h
+	}
+	if h != 0 {
+		c.SetInput(h, w)
+	}
+	p := &c.Preprocess
+	if in.Resize != 0 {
+		p.Resize, p.Squash = in.Resize, false
+	}
+	if in.Crop > 0 && in.Crop <= 1 {
+		h, w := c.InputSize()
+		p.Resize, p.Squash = int(float64(min(h, w))/in.Crop), false // rounded down, as timm does
+	}
+	if in.Interpolation != "" {
+		p.Interpolation = in.Interpolation
+	}
+	p.Squash = p.Squash || in.Squash
+	if err := channels("mean", p.Mean[:], in.Mean); err != nil {
+		return err
+	}
+	if err := channels("std", p.Std[:], in.Std); err != nil {
+		return err
+	}
+	return c.Validate()
+}
+
+// channels sets one value for each channel.
+func channels(name string, dst, values []float32) error {
+	switch len(values) {
+	case 0:
+	case 1:
+		fill(dst, values[0])
+	case len(dst):
+		copy(dst, values)
+	default:
+		return fmt.Errorf("%s has %d values: want 1 or %d", name, len(values), len(dst))
+	}
+	return nil
+}
