@@ -196,13 +196,13 @@ func (c *Classifier) run(ctx context.Context, photos []*Prepared, want output) (
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	side := c.config.Resolution
-	pixels := make([]byte, 0, len(photos)*side*side*3)
+	h, w := c.config.InputSize()
+	pixels := make([]byte, 0, len(photos)*h*w*3)
 	for _, p := range photos {
 		pixels = append(pixels, p.pixels.Pix...)
 	}
 	v, out := want(c, len(photos))
-	return v, c.engine.Run(ctx, engine.Input{Pixels: pixels, N: len(photos), H: side, W: side}, out)
+	return v, c.engine.Run(ctx, engine.Input{Pixels: pixels, N: len(photos), H: h, W: w}, out)
 }
 
 // inMemory is how many photos of a slice run at once. The engine is at its fastest

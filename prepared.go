@@ -27,15 +27,20 @@ type Prepared struct {
 // A recipe is all that the pixels of a Prepared depend on besides the photo.
 type recipe struct {
 	model.Preprocess // without the normalisation, which the engine does
-	resolution       int
+	h, w             int
 }
 
 func (r recipe) String() string {
-	return fmt.Sprintf("%dx%d pixels of a photo resized to %d (%s)", r.resolution, r.resolution, r.Resize, r.Interpolation)
+	how := fmt.Sprintf("resized to %d", r.Resize)
+	if r.Squash {
+		how = "squashed"
+	}
+	return fmt.Sprintf("%dx%d pixels of a photo %s (%s)", r.w, r.h, how, r.Interpolation)
 }
 
 func (c *Classifier) recipe() recipe {
-	r := recipe{c.config.Preprocess, c.config.Resolution}
+	h, w := c.config.InputSize()
+	r := recipe{c.config.Preprocess, h, w}
 	r.Mean, r.Std = [3]float32{}, [3]float32{}
 	return r
 }
@@ -69,7 +74,7 @@ func (c *Classifier) prepare(img image.Image) (*Prepared, error) {
 	if err := checkImage(img); err != nil {
 		return nil, err
 	}
-	return &Prepared{pixels: vision.Crop(vision.FromImage(img), want.Preprocess, want.resolution), recipe: want}, nil
+	return &Prepared{pixels: vision.CropTo(vision.FromImage(img), want.Preprocess, want.h, want.w), recipe: want}, nil
 }
 
 var errNoPixels = errors.New("an image without pixels")
@@ -109,7 +114,7 @@ func checkPixels(m *vision.Image) error {
 // ColorModel, Bounds and At make a Prepared an image.Image.
 func (p *Prepared) ColorModel() color.Model { return color.NRGBAModel }
 
-// Bounds is (0, 0) to (resolution, resolution), or empty.
+// Bounds is (0, 0) to the input's width and height, or empty.
 func (p *Prepared) Bounds() image.Rectangle {
 	if p == nil || p.pixels == nil {
 		return image.Rectangle{}
