@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,60 @@ func TestWrite(t *testing.T) {
 	absent := filepath.Join(dir, "absent", "out")
 	if err := Write(absent, func(io.Writer) error { return nil }); err == nil || !strings.Contains(err.Error(), "write "+absent+": ") {
 		t.Errorf("error %v for a folder that does not exist", err)
+	}
+}
+
+func TestLinksAreFollowed(t *testing.T) {
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := errors.Join(os.Mkdir(at("real"), 0o755), os.Mkdir(at("real/sub"), 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	for _, link := range [][2]string{
+		{"real/sub", "folder"}, {"../file", "real/sub/link"}, {"one", "two"}, {"other", "one"}, {"loop", "loop"},
+	} {
+		if err := os.Symlink(link[0], at(link[1])); err != nil {
+			t.Skip("no links here: ", err)
+		}
+	}
+	for path, target := range map[string]string{
+		"folder/link": "real/file", // not file: .. is that of the folder that the link leads to
+		"two":         "other",
+	} {
+		for range 2 { // absent, then there
+			if err := Write(at(path), fill(path)); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := os.ReadFile(at(target)); err != nil || string(got) != path {
+				t.Errorf("%s: %s holds %q, %v", path, target, got, err)
+			}
+			if info, err := os.Lstat(at(path)); err != nil || info.Mode()&fs.ModeSymlink == 0 {
+				t.Errorf("%s is no link any more: %v, %v", path, info, err)
+			}
+		}
+	}
+	if err := Write(at("loop"), fill("")); err == nil {
+		t.Error("a link to itself was written")
+	}
+	if err := Write(at("real"), fill("")); err == nil || !strings.Contains(err.Error(), "real") {
+		t.Errorf("error %v for a folder", err)
+	}
+	// What a killed process left lies beside the file and not beside the link.
+	if err := os.WriteFile(at("real/.file.12"), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := Clean(at("folder/link")); err != nil {
+		t.Fatal(err)
+	}
+	if files, _ := os.ReadDir(at("real")); len(files) != 2 {
+		t.Errorf("%v left, want file and sub", files)
+	}
+}
+
+func fill(text string) func(io.Writer) error {
+	return func(w io.Writer) error {
+		_, err := io.WriteString(w, text)
+		return err
 	}
 }
 
