@@ -33,6 +33,50 @@ func (c *Config) SetInput(h, w int) {
 	}
 }
 
+// Assumed says which parts of a config nobody has said: a file of weights alone
+// shows no more than the channels.
+type Assumed struct {
+	Resolution    bool `json:"resolution,omitempty"`
+	Resize        bool `json:"resize,omitempty"` // and the centre crop
+	Interpolation bool `json:"interpolation,omitempty"`
+	Norm          bool `json:"norm,omitempty"` // mean and standard deviation
+}
+
+// AllAssumed is for a file that says nothing of its input.
+var AllAssumed = Assumed{true, true, true, true}
+
+// List returns what c has for the parts that were assumed, each with the flag of
+// the command that changes it, as in "resize 256 (--resize)".
+func (a Assumed) List(c Config) []string {
+	var list []string
+	add := func(assumed bool, format string, args ...any) {
+		if assumed {
+			list = append(list, fmt.Sprintf(format, args...))
+		}
+	}
+	p := c.Preprocess
+	h, w := c.InputSize()
+	add(a.Resolution, "input %dx%d (--resolution)", h, w)
+	add(a.Resize && !p.Squash, "resize %d and centre crop (--resize, --crop, --squash)", p.Resize)
+	add(a.Interpolation, "%s (--interpolation)", p.Interpolation)
+	add(a.Norm, "mean %v, std %v (--mean, --std)", p.Mean, p.Std)
+	return list
+}
+
+// SetInput applies in to m's config, and takes what it says from what was assumed.
+// A resolution alone leaves the resize assumed, which follows it.
+func (m *Model) SetInput(in Input) error {
+	if err := in.Apply(&m.Config); err != nil {
+		return err
+	}
+	a := &m.Assumed
+	a.Resolution = a.Resolution && in.Height == 0 && in.Width == 0 && in.Crop <= 1
+	a.Resize = a.Resize && in.Resize == 0 && !(in.Crop > 0 && in.Crop <= 1) && !in.Squash
+	a.Interpolation = a.Interpolation && in.Interpolation == ""
+	a.Norm = a.Norm && (in.Mean == nil || in.Std == nil)
+	return nil
+}
+
 // An Input is what somebody knows of a network's input that its file does not say,
 // or says wrongly. Fields that are zero change nothing.
 type Input struct {

@@ -13,9 +13,9 @@ type Model struct {
 	Dict   StateDict
 	Labels []string // one per class, or nil when the file has none
 
-	// Assumed lists what the file does not say and was taken for granted, each in a
-	// few words that a reader of the model can check: "resize 256, centre crop 224".
-	Assumed []string
+	// Assumed says what of the input the file left open and was taken for granted.
+	// Files of ours leave nothing open.
+	Assumed Assumed
 }
 
 // New returns a model with the initialisation of torchvision's MobileNetV2:
