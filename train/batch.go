@@ -11,6 +11,7 @@ import (
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/prefetch"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
@@ -187,6 +188,11 @@ func picture(img *vision.Image) image.Image {
 	return m
 }
 
+// maxWeights is more than ten times what the largest published MobileNetV2 has
+// (width 1.4: 6 million). Training takes five times the memory of the weights and
+// more, and a config is a line of text.
+const maxWeights = 1 << 26
+
 // New returns a network of config c for the classes of a set, with random weights
 // from the seed.
 func New(c model.Config, set *dataset.Set, seed uint64) (*model.Model, error) {
@@ -194,6 +200,20 @@ func New(c model.Config, set *dataset.Set, seed uint64) (*model.Model, error) {
 		return nil, errors.New("the set of images is nil")
 	}
 	c.Classes = len(set.Classes)
+	if err := c.Validate(); err != nil {
+		return nil, err
+	}
+	weights := 0
+	for _, spec := range c.Network().Specs() {
+		n := 1
+		for _, d := range spec.Shape {
+			n *= d
+		}
+		weights += n
+	}
+	if weights > maxWeights {
+		return nil, fault.TooLargef("a network of %d weights: at most %d are trained", weights, maxWeights)
+	}
 	m, err := model.New(c, seed)
 	if err != nil {
 		return nil, err

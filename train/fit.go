@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"time"
 
-	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -23,24 +21,21 @@ type Result struct {
 	Model      *model.Model       // the best weights
 }
 
-// Files of a run folder.
-const (
-	BestFile  = "best.safetensors"
-	LastFile  = "last.safetensors"
-	StateFile = "state.safetensors" // all that --resume needs
-)
-
 // Fit trains o.Model and leaves in the run folder the best and the last weights,
 // curves, the confusion matrix and pictures. The same options and seed give the
 // same weights to the bit, whatever the number of threads, and so does a run that
 // was interrupted and resumed. It ends early with an error when the context does.
+// While it runs no other training may use the folder, and a folder that holds a run
+// is only for resuming it.
 func Fit(ctx context.Context, o Options) (*Result, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(o.RunDir, 0o755); err != nil {
+	release, err := o.claim()
+	if err != nil {
 		return nil, err
 	}
+	defer release()
 	t, err := newTrainer(o)
 	if err != nil {
 		return nil, err
@@ -65,8 +60,10 @@ type trainer struct {
 	average   *average // nil without EMA
 	validator *validator
 	data      string // fingerprint
+	settings  string // see settingsOf
 	history   []report.Epoch
 	best      int            // epoch, from 1; 0 before the first
+	bestSum   string         // modelSum of its weights
 	features  []float32      // of a frozen backbone
 	known     []float32      // of fewer frozen modules: see activations
 	events    *report.Events // nil before the first epoch ends
@@ -89,6 +86,9 @@ func newTrainer(o Options) (*trainer, error) {
 		return nil, err
 	}
 	t := &trainer{Options: o, network: n, optimizer: opt, data: o.fingerprint()}
+	if t.settings, err = settingsOf(o); err != nil {
+		return nil, err
+	}
 	if o.EMA > 0 {
 		t.average = newAverage(o.Model, o.EMA)
 	}
@@ -288,7 +288,7 @@ func argmax(v []float32) int {
 
 // finish writes what stands at the end of a run.
 func (t *trainer) finish(ctx context.Context) (*Result, error) {
-	best, err := checkpoint.Open(filepath.Join(t.RunDir, BestFile))
+	best, err := t.openBest()
 	if err != nil {
 		return nil, err
 	}

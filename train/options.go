@@ -34,30 +34,33 @@ type Data struct {
 	Val   *dataset.Set // may be nil
 }
 
-// Hyperparameters say how a network is trained. A [Recipe] has all of them.
+// Hyperparameters say how a network is trained. A [Recipe] has all of them. In JSON
+// they are called as the flags of mobilenet train.
 type Hyperparameters struct {
-	Epochs         int
-	Batch          int // images
-	LR             float64
-	Optimizer      Optimizer
-	Momentum       float64 // of SGD and RMSprop
-	WeightDecay    float64 // not on normalisation and bias
-	Schedule       Schedule
-	Gamma          float64 // of the exponential schedule, per epoch; 0 for 0.98
-	Warmup         float64 // epochs
-	LabelSmoothing float64
-	Freeze         int            // so many of the first features.* modules, or FreezeBackbone, which turns augmentation off: features are computed once
-	FixNorm        bool           // normalise with the running averages that the model came with: batches of few photos have no statistics to speak of
-	EMA            float64        // decay per step of averaged weights, which are then validated and kept; 0 for none
-	Augment        vision.Augment // a Fill of zeros stands for the mean colour of the model's preprocessing
-	Mixup, CutMix  float64        // alpha of the beta distribution; 0 for none
-	Clip           float64        // largest norm of the gradient; 0 for none
-	Patience       int            // epochs without a better validation before stopping; 0 for none
+	Epochs         int            `json:"epochs"`
+	Batch          int            `json:"batch"` // images
+	LR             float64        `json:"lr"`
+	Optimizer      Optimizer      `json:"optimizer"`
+	Momentum       float64        `json:"momentum"`     // of SGD and RMSprop
+	WeightDecay    float64        `json:"weight-decay"` // not on normalisation and bias
+	Schedule       Schedule       `json:"schedule"`
+	Gamma          float64        `json:"gamma"`  // of the exponential schedule, per epoch; 0 for 0.98
+	Warmup         float64        `json:"warmup"` // epochs
+	LabelSmoothing float64        `json:"label-smoothing"`
+	Freeze         int            `json:"freeze"`   // so many of the first features.* modules, or FreezeBackbone, which turns augmentation off: features are computed once
+	FixNorm        bool           `json:"fix-norm"` // normalise with the running averages that the model came with: batches of few photos have no statistics to speak of
+	EMA            float64        `json:"ema"`      // decay per step of averaged weights, which are then validated and kept; 0 for none
+	Augment        vision.Augment `json:"augment"`  // a Fill of zeros stands for the mean colour of the model's preprocessing
+	Mixup          float64        `json:"mixup"`    // alpha of the beta distribution; 0 for none
+	CutMix         float64        `json:"cutmix"`   // likewise; where both are set, a batch gets one of them at random
+	Clip           float64        `json:"clip"`     // largest norm of the gradient; 0 for none
+	Patience       int            `json:"patience"` // epochs without a better validation before stopping; 0 for none
 }
 
 // Run says where results go and how the machine is used.
 type Run struct {
-	RunDir   string         // folder for the results
+	RunDir   string         // folder for the results, for this run alone
+	Args     []byte         // what ArgsFile is to say about a new run, such as how to call it again; nil for no such file
 	Resume   bool           // go on with the run in RunDir, from its last whole epoch
 	Seed     uint64         // of everything random
 	Threads  int            // 0 for all cores; the result doesn't depend on it

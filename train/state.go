@@ -2,57 +2,171 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/base64"
+	"encoding/binary"
 	"encoding/gob"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
+	"math"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/dataset"
-	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
 )
 
+// The state file holds all that a run goes on from, as .safetensors: the weights
+// ("model."), their average ("ema."), what the optimizer remembers ("optimizer.0.",
+// "optimizer.1."), and as metadata:
+const (
+	metaHistory  = "history"  // the epochs: base64 of gob of []report.Epoch
+	metaBest     = "best"     // the best of them, from 1
+	metaSteps    = "steps"    // of the optimizer
+	metaSeed     = "seed"     // Run.Seed
+	metaData     = "data"     // see fingerprint
+	metaSettings = "settings" // JSON of settings
+	metaWeights  = "weights"  // digest of what is in BestFile
+	metaSum      = "sha256"   // digest of the tensors and of all other metadata
+)
+
+// Runs of versions before 0.1 have none of these.
+var metaOptional = []string{metaSettings, metaWeights, metaSum}
+
 // save writes the state after an epoch. The state file comes first: what follows
 // can be made from it again.
 func (t *trainer) save() error {
-	dict := model.StateDict{}
-	add := func(prefix string, from model.StateDict) {
-		for name, v := range from {
-			dict[prefix+name] = v
-		}
-	}
-	add("model.", t.Model.Dict)
-	if t.average != nil {
-		add("ema.", t.average.model.Dict)
-	}
-	for i, p := range t.optimizer.params {
-		for b := range t.optimizer.rule.buffers {
-			s := t.optimizer.states[i][b]
-			dict[fmt.Sprintf("optimizer.%d.%s", b, p.Name)] = model.Tensor{Shape: []int{len(s)}, Data: s}
-		}
-	}
+	dict := t.tensors()
 	var history bytes.Buffer
 	if err := gob.NewEncoder(&history).Encode(t.history); err != nil {
 		return err
 	}
-	meta := map[string]string{
-		"history": base64.StdEncoding.EncodeToString(history.Bytes()),
-		"best":    strconv.Itoa(t.best),
-		"steps":   strconv.Itoa(t.optimizer.steps),
-		"seed":    strconv.FormatUint(t.Seed, 10),
-		"data":    t.data,
+	if t.best == t.done() {
+		t.bestSum = modelSum(t.weights())
 	}
+	meta := map[string]string{
+		metaHistory:  base64.StdEncoding.EncodeToString(history.Bytes()),
+		metaBest:     strconv.Itoa(t.best),
+		metaSteps:    strconv.Itoa(t.optimizer.steps),
+		metaSeed:     strconv.FormatUint(t.Seed, 10),
+		metaData:     t.data,
+		metaSettings: t.settings,
+		metaWeights:  t.bestSum,
+	}
+	meta[metaSum] = sum(dict, meta)
 	if err := checkpoint.WriteTensors(filepath.Join(t.RunDir, StateFile), dict, meta); err != nil {
 		return err
 	}
 	return t.publish()
+}
+
+// tensors are those of the state file. They share memory with the trainer.
+func (t *trainer) tensors() model.StateDict {
+	dict := model.StateDict{}
+	for name, v := range t.Model.Dict {
+		dict["model."+name] = v
+		if t.average != nil {
+			dict["ema."+name] = t.average.model.Dict[name]
+		}
+	}
+	for i, p := range t.optimizer.params {
+		for b, s := range t.optimizer.states[i] {
+			dict[fmt.Sprintf("optimizer.%d.%s", b, p.Name)] = model.Tensor{Shape: []int{len(s)}, Data: s}
+		}
+	}
+	return dict
+}
+
+// sum is a digest of tensors and metadata, in hexadecimal. It is of what they mean
+// and not of a file: files that hold the same have the same.
+func sum(dict model.StateDict, meta map[string]string) string {
+	h := sha256.New()
+	for _, key := range slices.Sorted(maps.Keys(meta)) {
+		if key != metaSum {
+			fmt.Fprintf(h, "%q %q\n", key, meta[key])
+		}
+	}
+	buf := make([]byte, 0, 64<<10)
+	for _, name := range slices.Sorted(maps.Keys(dict)) {
+		t := dict[name]
+		fmt.Fprintf(h, "%q %d\n", name, t.Shape)
+		for part := range slices.Chunk(t.Data, cap(buf)/4) {
+			buf = buf[:0]
+			for _, v := range part {
+				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(v))
+			}
+			h.Write(buf)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// modelSum is the sum of a model: weights, config and labels.
+func modelSum(m *model.Model) string {
+	meta, err := m.Metadata()
+	if err != nil {
+		return err.Error() // no digest: no file has it
+	}
+	// A label that is not UTF-8 comes back from a file with replacement characters,
+	// and only then is the same each time.
+	var labels []string
+	if json.Unmarshal([]byte(meta[model.LabelsKey]), &labels) == nil {
+		meta[model.LabelsKey] = fmt.Sprintf("%q", labels)
+	}
+	return sum(m.Dict, meta)
+}
+
+// settingsOf are the settings that make a run what it is, as JSON: all but those
+// that its result does not depend on, and the seed, which the state names by itself.
+func settingsOf(o Options) (string, error) {
+	text, err := json.Marshal(struct {
+		Hyperparameters
+		Config model.Config `json:"config"`
+	}{o.Hyperparameters, o.Model.Config})
+	return string(text), err
+}
+
+// otherSettings names the settings that are not what they were. Those that only
+// one side knows, being of another version of this package, don't count.
+func otherSettings(was, is string) ([]string, error) {
+	var before, now map[string]any
+	if err := json.Unmarshal([]byte(was), &before); err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(is), &now); err != nil {
+		return nil, err
+	}
+	return differences("", before, now), nil
+}
+
+func differences(prefix string, was, is map[string]any) []string {
+	var out []string
+	for _, name := range slices.Sorted(maps.Keys(was)) {
+		v, ok := is[name]
+		if !ok {
+			continue
+		}
+		a, inA := was[name].(map[string]any)
+		b, inB := v.(map[string]any)
+		switch {
+		case inA && inB:
+			out = append(out, differences(prefix+name+".", a, b)...)
+		case !reflect.DeepEqual(was[name], v):
+			out = append(out, fmt.Sprintf("%s%s was %.40s and is %.40s", prefix, name, fmt.Sprint(was[name]), fmt.Sprint(v)))
+		}
+	}
+	return out
 }
 
 // publish writes weights and curves of the last epoch.
@@ -121,64 +235,110 @@ func (o *Options) fingerprint() string {
 	return hex.EncodeToString(h.Sum(nil))
 }
 
-// written are the files of a run that a killed process may have been writing.
-var written = []string{
-	StateFile, LastFile, BestFile, "results.csv", "results.png", "train_batch.jpg", "val_predictions.jpg", "confusion_matrix.png",
-}
-
 // load restores the state of a run, if one was saved before it was interrupted.
 func (t *trainer) load() error {
-	for _, name := range written {
-		if err := atomicfile.Clean(filepath.Join(t.RunDir, name)); err != nil {
-			return err
-		}
-	}
 	path := filepath.Join(t.RunDir, StateFile)
 	dict, meta, err := checkpoint.ReadTensors(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
-	case err != nil:
-		return fmt.Errorf("resume: %w", err)
-	case meta["data"] != t.data:
-		return fmt.Errorf("%s: the data is not what the run began with: its classes, images, labels or their division have changed", path)
 	}
-	restore := func(name string, to []float32) {
-		from, ok := dict[name]
-		if err == nil && (!ok || len(from.Data) != len(to)) {
-			err = fmt.Errorf("%s: %s does not fit this network and optimizer: resume with the options of the run", path, name)
-		}
-		copy(to, from.Data)
-	}
-	for name, v := range t.Model.Dict {
-		restore("model."+name, v.Data)
-		if t.average != nil {
-			restore("ema."+name, t.average.model.Dict[name].Data)
-		}
-	}
-	for i, p := range t.optimizer.params {
-		for b := range t.optimizer.rule.buffers {
-			restore(fmt.Sprintf("optimizer.%d.%s", b, p.Name), t.optimizer.states[i][b])
-		}
+	if err == nil {
+		err = t.restore(dict, meta)
 	}
 	if err != nil {
-		return err
-	}
-	if meta["seed"] != strconv.FormatUint(t.Seed, 10) {
-		return fmt.Errorf("%s: the run had seed %s", path, meta["seed"])
-	}
-	history, err := base64.StdEncoding.DecodeString(meta["history"])
-	if err == nil {
-		err = gob.NewDecoder(bytes.NewReader(history)).Decode(&t.history)
-	}
-	if err == nil {
-		t.best, err = strconv.Atoi(meta["best"])
-	}
-	if err == nil {
-		t.optimizer.steps, err = strconv.Atoi(meta["steps"])
-	}
-	if err != nil || t.best < 1 || t.best > len(t.history) {
-		return fmt.Errorf("%s: damaged metadata (%v)", path, err)
+		return fmt.Errorf("resume: %w", fault.In(path, err))
 	}
 	return t.publish() // the run may have ended between the state and these
+}
+
+// restore makes t what the state says. Damage comes first: what is damaged says
+// nothing about the run.
+func (t *trainer) restore(dict model.StateDict, meta map[string]string) error {
+	if err := checkMeta(dict, meta); err != nil {
+		return err
+	}
+	if meta[metaData] != t.data {
+		return errors.New("the data is not what the run began with: its classes, images, labels or their division have changed")
+	}
+	if meta[metaSeed] != strconv.FormatUint(t.Seed, 10) {
+		return fmt.Errorf("the run had seed %s", meta[metaSeed])
+	}
+	if was := meta[metaSettings]; was != "" {
+		other, err := otherSettings(was, t.settings)
+		if err != nil {
+			return fault.Brokenf("metadata %s: %v", metaSettings, err)
+		}
+		if len(other) > 0 {
+			return fmt.Errorf("the run goes on with the settings that it began with: %s", strings.Join(other, ", "))
+		}
+	}
+	want := t.tensors()
+	for name, to := range want {
+		from, ok := dict[name]
+		if !ok || len(from.Data) != len(to.Data) {
+			return fmt.Errorf("%s does not fit this network and optimizer: resume with the options of the run", name)
+		}
+		copy(to.Data, from.Data)
+	}
+	if len(dict) != len(want) {
+		return fmt.Errorf("%d tensors, %d for this network and optimizer: resume with the options of the run", len(dict), len(want))
+	}
+	return t.restoreHistory(meta)
+}
+
+// checkMeta reports a state that is not what was written. Any key that is not known
+// may be the damaged name of one that is.
+func checkMeta(dict model.StateDict, meta map[string]string) error {
+	known := 0
+	for _, key := range []string{metaHistory, metaBest, metaSteps, metaSeed, metaData, metaSettings, metaWeights, metaSum} {
+		if _, ok := meta[key]; ok {
+			known++
+		} else if !slices.Contains(metaOptional, key) {
+			return fault.Brokenf("damaged, or not the state of a training: the metadata has no %q", key)
+		}
+	}
+	if known != len(meta) {
+		return fault.Brokenf("damaged: %d entries of the metadata are not known", len(meta)-known)
+	}
+	if want, ok := meta[metaSum]; ok && want != sum(dict, meta) {
+		return fault.Brokenf("damaged: its checksum is wrong")
+	}
+	return nil
+}
+
+// restoreHistory reads what happened so far.
+func (t *trainer) restoreHistory(meta map[string]string) error {
+	var epochs []report.Epoch
+	history, err := base64.StdEncoding.DecodeString(meta[metaHistory])
+	if err == nil {
+		err = gob.NewDecoder(bytes.NewReader(history)).Decode(&epochs)
+	}
+	best, bestErr := strconv.Atoi(meta[metaBest])
+	steps, stepsErr := strconv.Atoi(meta[metaSteps])
+	if err := cmp.Or(err, bestErr, stepsErr); err != nil {
+		return fault.Brokenf("damaged metadata: %v", err)
+	}
+	for i, e := range epochs {
+		if e.Epoch != i+1 {
+			return fault.Brokenf("damaged metadata: epoch %d is in the place of %d", e.Epoch, i+1)
+		}
+	}
+	if best < 1 || best > len(epochs) || steps < 1 {
+		return fault.Brokenf("damaged metadata: epoch %d of %d is the best, after %d steps", best, len(epochs), steps)
+	}
+	t.history, t.best, t.optimizer.steps, t.bestSum = epochs, best, steps, meta[metaWeights]
+	return nil
+}
+
+// openBest reads the best weights and makes sure that they are those the run left.
+func (t *trainer) openBest() (*model.Model, error) {
+	path := filepath.Join(t.RunDir, BestFile)
+	m, err := checkpoint.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	if t.bestSum != "" && modelSum(m) != t.bestSum {
+		return nil, fault.In(path, fault.Brokenf("damaged: these are not the weights that epoch %d left; put them back, or begin a new run", t.best))
+	}
+	return m, nil
 }

@@ -63,6 +63,9 @@ func TestKillTraining(t *testing.T) {
 		resume = err == nil
 	}
 	finish(start("killed", resume))
+	if left, _ := filepath.Glob(filepath.Join(dir, "killed", ".*")); len(left) > 0 {
+		t.Errorf("left by the killed: %q", left)
+	}
 	for _, name := range []string{"last.safetensors", "best.safetensors", "results.png"} {
 		want, err1 := os.ReadFile(filepath.Join(dir, "whole", name))
 		got, err2 := os.ReadFile(filepath.Join(dir, "killed", name))

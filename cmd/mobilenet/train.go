@@ -32,7 +32,13 @@ type trainFlags struct {
 }
 
 func newTrain() *cobra.Command {
-	var f trainFlags
+	_, cmd := trainCommand()
+	return cmd
+}
+
+// trainCommand returns the command and what its flags set.
+func trainCommand() (*trainFlags, *cobra.Command) {
+	f := &trainFlags{}
 	optimizers, schedules := stringsOf(train.Optimizers()), stringsOf(train.Schedules())
 	var recipes []string
 	for _, r := range train.Recipes() {
@@ -98,7 +104,7 @@ The recipes set what no flag sets:
 	complete(cmd, "optimizer", optimizers...)
 	complete(cmd, "schedule", schedules...)
 	complete(cmd, "augment", train.Augmentations()...)
-	return cmd
+	return f, cmd
 }
 
 // recipeList describes the recipes, a line each.
@@ -152,7 +158,12 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		return f.describe(cmd.OutOrStdout())
 	}
 	if !f.o.Resume {
-		if err := f.begin(cmd); err != nil {
+		if f.o.RunDir == "" {
+			if f.o.RunDir, err = newRunDir(); err != nil {
+				return err
+			}
+		}
+		if f.o.Args, err = f.args(cmd.Flags()); err != nil {
 			return err
 		}
 	}
@@ -175,21 +186,6 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 func (f *trainFlags) isPhoto(err error) bool {
 	e, ok := errors.AsType[*fault.Error](err)
 	return ok && vision.IsImage(e.File)
-}
-
-// begin makes the run folder and writes args.yaml to it.
-func (f *trainFlags) begin(cmd *cobra.Command) error {
-	if f.o.RunDir == "" {
-		var err error
-		if f.o.RunDir, err = newRunDir(); err != nil {
-			return err
-		}
-	} else if isThere(filepath.Join(f.o.RunDir, train.StateFile)) {
-		return fmt.Errorf("%s holds a run already: go on with --resume, or choose another --run-dir", f.o.RunDir)
-	} else if err := os.MkdirAll(f.o.RunDir, 0o755); err != nil {
-		return err
-	}
-	return f.writeArgs(cmd.Flags())
 }
 
 // apply fills what no flag sets from the recipe.
@@ -277,10 +273,18 @@ func (f *trainFlags) architecture(recipe train.Recipe) (c model.Config, err erro
 		}
 		name = f.config
 	}
-	if text != nil {
-		err = fault.In(name, json.Unmarshal(text, &c))
+	if text == nil {
+		return c, nil
 	}
-	return c, err
+	return c, fault.In(name, readArchitecture(text, &c))
+}
+
+// readArchitecture changes the fields of c that text, JSON, has.
+func readArchitecture(text []byte, c *model.Config) error {
+	if err := json.Unmarshal(text, c); err != nil {
+		return fault.Brokenf("not the JSON of an architecture: %v", err)
+	}
+	return nil
 }
 
 // newRunDir makes runs/train, runs/train2, ...: the first that is not there.

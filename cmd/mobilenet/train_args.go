@@ -3,7 +3,7 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"io"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -14,8 +14,9 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/mobilenet-go/mobilenet"
-	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
+	"github.com/mobilenet-go/mobilenet/train"
 )
 
 // Flags that belong to one call, not to the run, and those that a run may be
@@ -25,20 +26,19 @@ var (
 	resumable = append([]string{"data"}, notArgs...)
 )
 
-func (f *trainFlags) argsFile() string { return filepath.Join(f.o.RunDir, "args.yaml") }
-
 func isThere(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
 }
 
-// writeArgs writes the settings of the run, those of the recipe too, in the order
-// of their names. Paths are absolute: the run may go on from another folder.
-func (f *trainFlags) writeArgs(fs *pflag.FlagSet) (err error) {
+// args returns the settings of the run for args.yaml, those of the recipe too, in
+// the order of their names. Paths are absolute: the run may go on from another
+// folder.
+func (f *trainFlags) args(fs *pflag.FlagSet) (text []byte, err error) {
 	for _, path := range []*string{&f.data, &f.model, &f.config} {
 		if named := *path == "none" || slices.Contains(mobilenet.Names(), *path); !named && *path != "" && isThere(*path) {
 			if *path, err = filepath.Abs(*path); err != nil {
-				return err
+				return nil, err
 			}
 		}
 	}
@@ -55,13 +55,7 @@ func (f *trainFlags) writeArgs(fs *pflag.FlagSet) (err error) {
 		}
 	})
 	text, marshalErr := yaml.Marshal(settings)
-	if err = cmp.Or(err, marshalErr); err != nil {
-		return err
-	}
-	return atomicfile.Write(f.argsFile(), func(w io.Writer) error {
-		_, err := w.Write(text)
-		return err
-	})
+	return text, cmp.Or(err, marshalErr)
 }
 
 // maxText is how many bytes a config or args.yaml may have.
@@ -83,26 +77,46 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	if len(other) > 0 {
 		return usagef(cmd, "%s with --resume: a run goes on with the settings that it began with", strings.Join(other, ", "))
 	}
-	text, err := boundedfile.Read(f.argsFile(), maxText)
+	path := filepath.Join(f.o.RunDir, train.ArgsFile)
+	text, err := boundedfile.Read(path, maxText)
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	settings := map[string]any{}
-	if err := yaml.Unmarshal(text, &settings); err != nil {
-		return fmt.Errorf("%s: %w", f.argsFile(), err)
-	}
-	if settings["data"] == nil || settings["recipe"] == nil {
-		return fmt.Errorf("%s: not the settings of a run: data or recipe is missing", f.argsFile())
-	}
 	data := f.data
-	for name, value := range settings {
-		if slices.Contains(notArgs, name) {
-			return fmt.Errorf("%s: %s: not a setting of a run", f.argsFile(), name)
-		}
-		if err := fs.Set(name, fmt.Sprint(value)); err != nil {
-			return fmt.Errorf("%s: %w", f.argsFile(), err)
-		}
+	if err := setArgs(fs, text); err != nil {
+		return fmt.Errorf("resume: %w", &fault.Error{
+			File: path, Reason: err.Error() + "; put the file back as it was, or begin a new run in another --run-dir", Err: err,
+		})
 	}
 	f.data = cmp.Or(data, f.data)
+	return nil
+}
+
+// setArgs sets flags as text, an args.yaml, says. Errors are a line: what it names
+// may be anything.
+func setArgs(fs *pflag.FlagSet, text []byte) error {
+	settings := map[string]any{}
+	if err := yaml.Unmarshal(text, &settings); err != nil {
+		return fmt.Errorf("not YAML of settings (%s)", strings.Join(strings.Fields(err.Error()), " "))
+	}
+	for _, name := range []string{"data", "recipe", "model"} {
+		if settings[name] == nil {
+			return fmt.Errorf("not the settings of a run: %s is missing", name)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		value := settings[name]
+		switch value.(type) {
+		case string, bool, int, int64, uint64, float64:
+		default:
+			return fmt.Errorf("%.40q is %.40q: want text, a number or a truth value", name, fmt.Sprint(value))
+		}
+		if fs.Lookup(name) == nil || slices.Contains(notArgs, name) {
+			return fmt.Errorf("%.40q: not a setting of a run", name)
+		}
+		if err := fs.Set(name, fmt.Sprint(value)); err != nil {
+			return fmt.Errorf("%s is %.40q, which can't be", name, fmt.Sprint(value))
+		}
+	}
 	return nil
 }

@@ -107,10 +107,22 @@ type mark struct {
 	v     float64
 }
 
+// Values beyond these can't be drawn: an axis over them would overflow, or its lines
+// would be closer than numbers are.
+const (
+	tiniest = 1e-290
+	hugest  = 1e290
+)
+
+// points are the values that were measured and can be drawn.
 func (k curve) points(epochs []Epoch) []mark {
 	var points []mark
 	for _, e := range epochs {
-		if v := k.of(e); !math.IsNaN(v) && !math.IsInf(v, 0) {
+		v := k.of(e)
+		if math.Abs(v) < tiniest {
+			v = 0
+		}
+		if math.Abs(v) < hugest { // so no NaN
 			points = append(points, mark{e.Epoch, v})
 		}
 	}

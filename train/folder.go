@@ -1,0 +1,70 @@
+package train
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+)
+
+// Files of a run folder.
+const (
+	BestFile  = "best.safetensors"
+	LastFile  = "last.safetensors"
+	StateFile = "state.safetensors" // all that Run.Resume needs
+	ArgsFile  = "args.yaml"         // Run.Args
+)
+
+// written are the files of a run that a killed process may have been writing.
+var written = []string{
+	StateFile, LastFile, BestFile, ArgsFile, "results.csv", "results.png",
+	"train_batch.jpg", "val_predictions.jpg", "confusion_matrix.png",
+}
+
+// claim makes the run folder, if it is not there, and locks it, so that only one
+// training at a time writes to it. What a killed one left half-written is removed.
+// The lock is the system's: it ends with the process, however that ends. Where
+// there are no locks, as on Windows and on some network file systems, nothing
+// keeps two trainings apart.
+func (o *Options) claim() (release func(), err error) {
+	if err := os.MkdirAll(o.RunDir, 0o777); err != nil {
+		return nil, err
+	}
+	release, err = lock(o.RunDir)
+	if err != nil {
+		return nil, err
+	}
+	if err := o.begin(); err != nil {
+		release()
+		return nil, err
+	}
+	return release, nil
+}
+
+// begin makes the locked folder ready for the run.
+func (o *Options) begin() error {
+	for _, name := range written {
+		if err := atomicfile.Clean(filepath.Join(o.RunDir, name)); err != nil {
+			return err
+		}
+	}
+	if o.Resume {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(o.RunDir, StateFile)); err == nil {
+		return fmt.Errorf("%s holds a run already: resume it, or choose another folder", o.RunDir)
+	}
+	if o.Args == nil {
+		return nil
+	}
+	return atomicfile.Write(filepath.Join(o.RunDir, ArgsFile), func(w io.Writer) error {
+		_, err := w.Write(o.Args)
+		return err
+	})
+}
+
+// errLocked is what a lock's error wraps when another training has it.
+var errLocked = errors.New("another training is writing to this folder")

@@ -1,0 +1,281 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/train/report"
+)
+
+// half returns the options of a run that has two of its three epochs, to resume.
+// They are for one use; the folder is a copy.
+func half(t *testing.T) (again func() Options, whole []byte) {
+	t.Helper()
+	train, val := photos(t, 6)
+	begin := func() Options {
+		o := options(t, train, val)
+		o.Epochs, o.Augment.Erase = 3, 0
+		return o
+	}
+	first := begin()
+	if _, err := Fit(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	whole = last(t, first)
+	stopped := begin()
+	ctx, cancel := context.WithCancel(t.Context())
+	stopped.Progress = func(p Progress) {
+		if p.Epoch == 3 {
+			cancel()
+		}
+	}
+	if _, err := Fit(ctx, stopped); err == nil {
+		t.Fatal("the run was not interrupted")
+	}
+	return func() Options {
+		o := begin()
+		o.Resume = true
+		if err := os.CopyFS(o.RunDir, os.DirFS(stopped.RunDir)); err != nil {
+			t.Fatal(err)
+		}
+		return o
+	}, whole
+}
+
+// TestDamage flips bits of what a run left. It has to end as if nothing was, or to
+// say which file is damaged.
+func TestDamage(t *testing.T) {
+	again, whole := half(t)
+	rng := rand.New(rand.NewPCG(1, 2))
+	refused := 0
+	for _, name := range []string{StateFile, BestFile, LastFile} {
+		for i := range 12 {
+			o := again()
+			path := filepath.Join(o.RunDir, name)
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			at := rng.IntN(len(data))
+			if i%3 == 0 {
+				at = rng.IntN(2000) // the header
+			}
+			data[at] ^= 1 << rng.IntN(8)
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, err = Fit(t.Context(), o)
+			switch {
+			case err == nil && !bytes.Equal(last(t, o), whole):
+				t.Errorf("%s: byte %d: other weights, and no error", name, at)
+			case err != nil && !strings.Contains(err.Error(), name):
+				t.Errorf("%s: byte %d: the error doesn't name it: %v", name, at, err)
+			case err != nil:
+				refused++
+				if name == LastFile {
+					t.Errorf("%s is made again, but: %v", name, err)
+				}
+			}
+		}
+	}
+	if refused < 10 { // a bit of a name in the header may be of no account
+		t.Errorf("%d refused", refused)
+	}
+	// The best weights are made again from the state if its epoch was the best, but
+	// not otherwise.
+	o := again()
+	if err := o.complete(); err != nil {
+		t.Fatal(err)
+	}
+	tr, err := newTrainer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.close()
+	path := filepath.Join(tr.RunDir, BestFile)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)-2] ^= 1
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err = tr.openBest()
+	if f, ok := errors.AsType[*fault.Error](err); !ok || f.Kind != fault.Broken || f.File != path {
+		t.Errorf("error %v for damaged best weights", err)
+	}
+}
+
+// TestOldState resumes from a state of a version that wrote no checksum.
+func TestOldState(t *testing.T) {
+	again, whole := half(t)
+	o := again()
+	path := filepath.Join(o.RunDir, StateFile)
+	dict, meta, err := checkpoint.ReadTensors(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range metaOptional {
+		delete(meta, key)
+	}
+	if err := checkpoint.WriteTensors(path, dict, meta); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Fit(t.Context(), o); err != nil || !bytes.Equal(last(t, o), whole) {
+		t.Errorf("the weights are equal: %v; error %v", bytes.Equal(last(t, o), whole), err)
+	}
+}
+
+// TestOtherSettings checks that a run goes on with its own settings only, and that
+// the error says which are others.
+func TestOtherSettings(t *testing.T) {
+	again, _ := half(t)
+	for name, change := range map[string]func(o *Options){
+		"epochs was 3 and is 4":             func(o *Options) { o.Epochs = 4 },
+		"lr was 0.05 and is 0.06":           func(o *Options) { o.LR = 0.06 },
+		"augment.MinScale was 0.5 and is 0": func(o *Options) { o.Augment.MinScale = 0 },
+		"config.dropout was 0.2 and is 0.3": func(o *Options) { o.Model.Config.Dropout = 0.3 },
+		"the run had seed 7":                func(o *Options) { o.Seed = 8 },
+	} {
+		o := again()
+		change(&o)
+		if _, err := Fit(t.Context(), o); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("error %v, want %q", err, name)
+		}
+	}
+	o := again()
+	o.Threads, o.RunDir = 2, o.RunDir+"/." // not of the run
+	if _, err := Fit(t.Context(), o); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestRunDir checks who may write to a run folder, and what is in it.
+func TestRunDir(t *testing.T) {
+	train, val := photos(t, 4)
+	o := options(t, train, val)
+	o.Epochs, o.Warmup, o.Args = 1, 0, []byte("how: so\n")
+	release, err := lock(o.RunDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if other, err := lock(o.RunDir); err == nil {
+		other()
+		t.Log("no locks here")
+	} else if _, err := Fit(t.Context(), o); !errors.Is(err, errLocked) || !strings.Contains(err.Error(), o.RunDir) {
+		t.Errorf("error %v for a folder that another training uses", err)
+	}
+	release()
+	for _, name := range []string{".state.safetensors.12", ".args.yaml.345"} { // of a killed process
+		if err := os.WriteFile(filepath.Join(o.RunDir, name), []byte("half"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := Fit(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if hidden, _ := filepath.Glob(filepath.Join(o.RunDir, ".*")); len(hidden) > 0 {
+		t.Errorf("left: %q", hidden)
+	}
+	if text, err := os.ReadFile(filepath.Join(o.RunDir, ArgsFile)); string(text) != "how: so\n" {
+		t.Errorf("%s is %q, error %v", ArgsFile, text, err)
+	}
+	if _, err := Fit(t.Context(), o); err == nil || !strings.Contains(err.Error(), "holds a run already") {
+		t.Errorf("error %v for a folder that has a run", err)
+	}
+}
+
+// tiny is a network of a few kilobytes, with images that are never looked at.
+func tiny(t testing.TB) Options {
+	c := model.Default()
+	c.Width, c.Classes, c.Resolution, c.FirstChannels, c.LastChannels = 0.1, 2, 32, 8, 8
+	c.Table = []model.Stage{{T: 1, C: 8, N: 1, S: 1}}
+	m, err := model.New(c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set := &dataset.Set{Classes: []string{"a", "b"}, Items: []dataset.Item{{Name: "a/1.png"}, {Name: "b/2.png", Label: 1}}}
+	o := Options{Data: Data{Model: m, Train: set}, Hyperparameters: Finetune(), Run: Run{RunDir: t.TempDir(), Resume: true}}
+	if err := o.complete(); err != nil {
+		t.Fatal(err)
+	}
+	return o
+}
+
+// FuzzState restores from any file: an error, or a state that makes sense. The
+// seeds that were committed are what version 0.1 wrote, and that without checksum.
+func FuzzState(f *testing.F) {
+	o := tiny(f)
+	tr, err := newTrainer(o)
+	if err != nil {
+		f.Fatal(err)
+	}
+	tr.history, tr.optimizer.steps, tr.best = []report.Epoch{{Epoch: 1}, {Epoch: 2}}, 2, 2
+	if err := tr.save(); err != nil {
+		f.Fatal(err)
+	}
+	tr.close()
+	path := filepath.Join(o.RunDir, StateFile)
+	seed, err := os.ReadFile(path)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(seed)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		dict, meta, err := checkpoint.ReadTensors(path)
+		if err != nil {
+			if !strings.Contains(err.Error(), path) {
+				t.Errorf("the error doesn't name the file: %v", err)
+			}
+			return
+		}
+		tr, err := newTrainer(Options{Data: o.Data, Hyperparameters: o.Hyperparameters, Run: Run{Threads: 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := tr.restore(dict, meta); err == nil && (tr.best < 1 || tr.best > tr.done() || tr.optimizer.steps < 1) {
+			t.Errorf("epoch %d of %d is the best, after %d steps", tr.best, tr.done(), tr.optimizer.steps)
+		}
+	})
+}
+
+// TestStateSeeds checks that the committed seeds of FuzzState are still restored.
+func TestStateSeeds(t *testing.T) {
+	for _, name := range []string{"v01", "unchecked"} {
+		text, err := os.ReadFile("testdata/fuzz/FuzzState/" + name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, quoted, _ := strings.Cut(string(text), "[]byte(")
+		data, err := strconv.Unquote(strings.TrimSuffix(strings.TrimSpace(quoted), ")"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := tiny(t)
+		if err := os.WriteFile(filepath.Join(o.RunDir, StateFile), []byte(data), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		tr, err := newTrainer(o)
+		if err != nil || tr.done() != 2 {
+			t.Errorf("%s: error %v", name, err)
+		}
+		if err == nil {
+			tr.close()
+		}
+	}
+}
