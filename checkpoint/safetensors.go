@@ -122,11 +122,11 @@ func ReadTensors(path string) (model.StateDict, map[string]string, error) {
 		return nil, nil, err
 	}
 	if !IsSafetensors(data) {
-		return nil, nil, fmt.Errorf("%s: %w", path, fault.At(0, "not a .safetensors file"))
+		return nil, nil, fault.In(path, fault.At(0, "not a .safetensors file"))
 	}
 	c, err := parseSafetensors(data)
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fault.In(path, err)
 	}
 	return c.dict, c.metadata, nil
 }

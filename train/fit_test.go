@@ -255,14 +255,20 @@ func TestBad(t *testing.T) {
 		change func(o *Options)
 		err    string
 	}{
-		"diverges":      {func(o *Options) { o.LR, o.Clip, o.Warmup = 1e30, 0, 0 }, "epoch 1"},
-		"classes":       {func(o *Options) { o.Model.Config.Classes = 7 }, "3 classes, the model 7"},
-		"one class":     {func(o *Options) { o.Train = &dataset.Set{Classes: []string{"red"}} }, `one class, "red"`},
-		"bad state":     {func(o *Options) { o.Resume = true; breakState(t, o) }, "state.safetensors"},
-		"epochs":        {func(o *Options) { o.Epochs = 0 }, "epochs 0"},
-		"not a number":  {func(o *Options) { o.Momentum, o.Clip = math.NaN(), math.Inf(1) }, "momentum NaN: want 0 to less than 1; clip +Inf: want 0 or more"},
-		"unknown rule":  {func(o *Options) { o.Optimizer = "adam" }, `"adam"`},
-		"freeze":        {func(o *Options) { o.Freeze = 99 }, "freeze 99"},
+		"diverges":     {func(o *Options) { o.LR, o.Clip, o.Warmup = 1e30, 0, 0 }, "epoch 1"},
+		"classes":      {func(o *Options) { o.Model.Config.Classes = 7 }, "3 classes, the model 7"},
+		"one class":    {func(o *Options) { o.Train = &dataset.Set{Classes: []string{"red"}} }, `one class, "red"`},
+		"bad state":    {func(o *Options) { o.Resume = true; breakState(t, o) }, "state.safetensors"},
+		"epochs":       {func(o *Options) { o.Epochs = 0 }, "epochs 0"},
+		"not a number": {func(o *Options) { o.Momentum, o.Clip = math.NaN(), math.Inf(1) }, "momentum NaN: want 0 to less than 1; clip +Inf: want 0 or more"},
+		"unknown rule": {func(o *Options) { o.Optimizer = "adam" }, `"adam"`},
+		"freeze":       {func(o *Options) { o.Freeze = 99 }, "freeze 99"},
+		"no square":    {func(o *Options) { o.Model.Config.SetInput(32, 64) }, "resolution 32x64: want a square"},
+		"no model":     {func(o *Options) { o.Model = nil }, "Model is nil"},
+		"no folder":    {func(o *Options) { o.RunDir = "" }, "RunDir is empty"},
+		"label": {func(o *Options) {
+			o.Train = &dataset.Set{Classes: o.Train.Classes, Items: []dataset.Item{{Label: 0}, {Name: "x", Label: 3}}}
+		}, "x: label 3"},
 		"broken image":  {func(o *Options) { breakImage(t, o) }, "broken.png"},
 		"unwritable":    {func(o *Options) { o.RunDir = "/dev/null/run" }, "/dev/null"},
 		"label unknown": {func(o *Options) { o.Schedule = "linear" }, `"linear"`},

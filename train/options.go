@@ -139,6 +139,9 @@ func (o *Options) Validate() error {
 		if o.Freeze > modules {
 			wrong = append(wrong, fmt.Sprintf("freeze %d: the network has %d features modules", o.Freeze, modules))
 		}
+		if h, w := c.InputSize(); h != w {
+			wrong = append(wrong, fmt.Sprintf("resolution %dx%d: want a square input to train with", h, w))
+		}
 		if o.Augment.Pad >= c.Resolution {
 			wrong = append(wrong, fmt.Sprintf("pad %d: want less than the %d pixels of the input", o.Augment.Pad, c.Resolution))
 		}

@@ -242,10 +242,8 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.resolution != 0 && f.resolution != c.Resolution {
-		// The same share of the photo as before.
-		c.Preprocess.Resize = (c.Preprocess.Resize*f.resolution + c.Resolution/2) / c.Resolution
-		c.Resolution = f.resolution
+	if f.resolution != 0 {
+		c.SetInput(f.resolution, f.resolution)
 	}
 	c.Classes = len(f.o.Train.Classes)
 	if err := c.Validate(); err != nil {
