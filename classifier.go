@@ -20,6 +20,7 @@ import (
 type Classifier struct {
 	config model.Config
 	labels []string // one per class
+	named  bool     // these are names, and not indices
 	engine *engine.Engine
 	atOnce int // photos that a stream runs at a time
 }
@@ -72,7 +73,8 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 	if err != nil {
 		return nil, err
 	}
-	if labels == nil {
+	named := labels != nil
+	if !named {
 		labels = make([]string, m.Config.Classes)
 		for i := range labels {
 			labels[i] = strconv.Itoa(i)
@@ -82,7 +84,7 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 		return nil, fmt.Errorf("a batch of %d photos: want 1 to %d, or 0 for as many as threads", o.batch, maxBatch)
 	}
 	return &Classifier{
-		config: m.Config, labels: slices.Clone(labels), engine: e,
+		config: m.Config, labels: slices.Clone(labels), named: named, engine: e,
 		atOnce: cmp.Or(o.batch, e.Threads()),
 	}, nil
 }
@@ -93,6 +95,9 @@ func (c *Classifier) Config() model.Config { return c.config }
 // Labels names the classes by index. Where the model has no names they are the
 // indices.
 func (c *Classifier) Labels() []string { return slices.Clone(c.labels) }
+
+// Named reports whether the classes have names.
+func (c *Classifier) Named() bool { return c.named }
 
 // Decode reads a photo (JPEG, PNG, GIF, WebP, BMP, TIFF), turned as its EXIF
 // orientation says, with the pixels that Pillow gives. It is better input than

@@ -1,118 +1,439 @@
 package dataset
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"encoding/csv"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
+	"math"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
-	"github.com/mobilenet-go/mobilenet/vision"
+	"github.com/mobilenet-go/mobilenet/internal/foreign"
 )
 
-// maxList is how many bytes a list of images may have. That of ImageNet's 1.3
-// million photos has about 60 MB.
-const maxList = 1 << 30
+const (
+	// maxList is how many bytes a list of images may have. That of ImageNet-21k's 14
+	// million photos has about 700 MB.
+	maxList   = 1 << 30
+	maxRecord = 1 << 20 // bytes of a row: 22,000 classes as columns of 0 and 1 take 90 kB
+	sampled   = 100     // rows that are looked at before the columns are understood
+)
 
-// A row is a line of a CSV.
-type row struct{ path, label string }
+// errNoClasses is the cause where a table of images says nothing of their classes.
+var errNoClasses = errors.New("no classes")
 
-// openCSV opens a CSV of path and label. Paths are relative to the file. Labels
-// are what classes has, or if that is nothing, the labels in their order. A first
-// line whose path is no image's is a header.
-func openCSV(path string, classes names) (*Set, error) {
-	data, err := boundedfile.Read(path, maxList)
+// A row is an image of a table.
+type row struct {
+	path  string
+	label int32 // of rows.labels
+	line  int32
+	part  byte // 't', 'v', 'e' or 0
+}
+
+// A listing is what a table says.
+type listing struct {
+	rows   []row
+	labels []string // in the order of their first rows
+	parts  bool     // the table divides its images
+	header bool     // it names its columns
+	note   string   // what had to be assumed
+}
+
+// surveyTable reads a table of images and the parts that it divides them into.
+func surveyTable(path string) (*layout, error) {
+	l := &layout{path: path}
+	t, err := readTable(path)
 	if err != nil {
 		return nil, err
 	}
-	rows, err := readCSV(bytes.NewReader(data))
+	f, err := newFinder(filepath.Dir(path), path, t.rows)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fault.In(path, err)
 	}
-	if classes.labels == nil {
-		classes.labels = labelsOf(rows)
+	open := func(rows []row) func(bool) (*Set, error) {
+		return func(bool) (*Set, error) {
+			s, err := t.set(rows, f)
+			return s, fault.In(path, err)
+		}
 	}
-	s := &Set{Classes: classes.labels}
-	for _, r := range rows {
-		label, err := classes.find(r.label)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %s: %w", path, r.path, err)
+	if t.note != "" {
+		l.note("%s", t.note)
+	}
+	if f.note != "" {
+		l.note("%s", f.note)
+	}
+	if !t.parts {
+		l.train = &source{"the whole", path, open(t.rows)}
+		return l, nil
+	}
+	l.divided = true
+	byPart := map[byte][]row{}
+	for _, r := range t.rows {
+		byPart[r.part] = append(byPart[r.part], r)
+	}
+	for name, at := range map[string]**source{"train": &l.train, "val": &l.val, "test": &l.test} {
+		if rows := byPart[partByte(name)]; rows != nil {
+			*at = &source{"the rows for " + name, path, open(rows)}
 		}
-		at := r.path
-		if !filepath.IsAbs(at) {
-			at = filepath.Join(filepath.Dir(path), at)
+	}
+	return l, nil
+}
+
+// openList opens a table that is a part itself, whatever parts it may name.
+func openList(path string) (*Set, error) {
+	t, err := readTable(path)
+	if err != nil {
+		return nil, err
+	}
+	f, err := newFinder(filepath.Dir(path), path, t.rows)
+	if err != nil {
+		return nil, fault.In(path, err)
+	}
+	s, err := t.set(t.rows, f)
+	if err != nil {
+		return nil, fault.In(path, err)
+	}
+	for _, note := range []string{t.note, f.note} {
+		if note != "" {
+			s.note("%s: %s", path, note)
 		}
-		s.Items = append(s.Items, Item{Name: at, Label: label, path: at})
 	}
 	return s, nil
 }
 
-// readCSV reads the rows of images.
-func readCSV(f io.Reader) ([]row, error) {
-	b := bufio.NewReader(f)
-	if mark, _ := b.Peek(3); string(mark) == "\ufeff" { // spreadsheets write it
-		b.Discard(3)
+func readTable(path string) (*listing, error) {
+	data, err := boundedfile.Read(path, maxList)
+	if err != nil {
+		return nil, err
 	}
-	r := csv.NewReader(b)
-	r.FieldsPerRecord = -1
-	r.TrimLeadingSpace = true
-	var rows []row
-	for first := true; ; first = false {
-		record, err := r.Read()
+	t, err := parseTable(data)
+	return t, fault.In(path, err)
+}
+
+// separators of tables.
+var separators = []rune{',', ';', '\t'}
+
+// parseTable parses a table of images with their classes: lines of fields, the first
+// of which may name the columns. The separator is the one that makes sense of it.
+func parseTable(data []byte) (*listing, error) {
+	if kind, todo := foreign.Describe(data[:min(len(data), foreign.Head)]); kind != "" && kind != "a text file" {
+		if todo != "" {
+			todo += "; "
+		}
+		return nil, fault.Unsupportedf("%s: %s%s", kind, todo, wanted)
+	}
+	data, err := text(data)
+	if err != nil {
+		return nil, err
+	}
+	if i := bytes.IndexByte(data, 0); i >= 0 {
+		return nil, onLine(lineAt(data, i), "a zero byte: neither UTF-8 text nor UTF-16 with a byte order mark")
+	}
+	var failed error
+	for _, sep := range separators {
+		records, err := sampleOf(data, sep)
+		if err == nil {
+			var c columns
+			if c, err = understand(records); err == nil {
+				return c.parse(data, sep)
+			}
+		}
+		// What is wrong with the separator that is in use.
+		if failed == nil || sep != ',' && len(records) > 0 && len(records[0]) > 1 {
+			failed = err
+		}
+	}
+	if t, err := parsePairs(data, " \t"); err == nil && t.rows[0].path != "" {
+		return t, nil // as Caffe has them
+	}
+	return nil, notUnderstood(data, failed)
+}
+
+// notUnderstood shows what a table begins with.
+func notUnderstood(data []byte, err error) error {
+	e, ok := errors.AsType[*fault.Error](err)
+	if !ok || e.Place != "" {
+		return err
+	}
+	var first []string
+	for line := range strings.Lines(string(data[:min(len(data), 400)])) {
+		if line = strings.TrimSpace(line); line != "" && len(first) < 3 {
+			first = append(first, fmt.Sprintf("%.100q", line))
+		}
+	}
+	named := *e
+	named.Reason = fmt.Sprintf("a table that can't be understood: %s; want columns of path and label, named so in the first line; it begins %s", e.Reason, strings.Join(first, ", "))
+	return &named
+}
+
+// records reads the rows of a table.
+type records struct {
+	*csv.Reader
+	from *metered
+}
+
+// metered hands out as many bytes as are left.
+type metered struct {
+	*bytes.Reader
+	left int
+}
+
+var errLongRecord = errors.New("too long")
+
+func (m *metered) Read(p []byte) (int, error) {
+	if m.left <= 0 && m.Len() > 0 {
+		return 0, errLongRecord
+	}
+	n, err := m.Reader.Read(p[:min(len(p), max(m.left, 0))])
+	m.left -= n
+	return n, err
+}
+
+func newRecords(data []byte, sep rune) records {
+	from := &metered{Reader: bytes.NewReader(data)}
+	r := csv.NewReader(from)
+	r.Comma, r.FieldsPerRecord = sep, -1
+	r.TrimLeadingSpace = sep != '\t' // which is space, too
+	r.ReuseRecord = true
+	return records{r, from}
+}
+
+// next returns the fields of the next row that isn't blank, without space around,
+// and its line. They are overwritten by the next call.
+func (r records) next() (fields []string, line int, err error) {
+	for {
+		r.from.left = maxRecord
+		fields, err = r.Read()
 		if errors.Is(err, io.EOF) {
+			return nil, 0, io.EOF
+		}
+		if parse, ok := errors.AsType[*csv.ParseError](err); ok {
+			return nil, 0, onLine(parse.StartLine, "%v", parse.Err)
+		}
+		if err != nil {
+			return nil, 0, fault.TooLargef("a row of more than %d bytes; is a quotation mark left open?", maxRecord)
+		}
+		blank := true
+		for i := range fields {
+			fields[i] = strings.TrimSpace(fields[i])
+			blank = blank && fields[i] == ""
+		}
+		if !blank {
+			line, _ = r.FieldPos(0)
+			return fields, line, nil
+		}
+	}
+}
+
+func sampleOf(data []byte, sep rune) (rows [][]string, err error) {
+	r := newRecords(data, sep)
+	for len(rows) < sampled {
+		fields, _, err := r.next()
+		if err == io.EOF {
 			break
 		}
 		if err != nil {
 			return nil, err
 		}
-		line, _ := r.FieldPos(0)
-		if len(record) < 2 {
-			return nil, fmt.Errorf("line %d: want path and label, with a comma between", line)
-		}
-		path, label := strings.TrimSpace(record[0]), strings.TrimSpace(record[1])
-		if first && !vision.IsImage(path) {
-			continue
-		}
-		if path == "" || label == "" {
-			return nil, fmt.Errorf("line %d: the path or the label is empty", line)
-		}
-		rows = append(rows, row{path, label})
+		rows = append(rows, slices.Clone(fields))
 	}
 	if len(rows) == 0 {
-		return nil, errors.New("no images: want lines of path and label")
+		return nil, fault.Brokenf("no rows")
 	}
 	return rows, nil
 }
 
-// labelsOf are the labels in the order of their names, or of their numbers if
-// all are numbers.
-func labelsOf(rows []row) []string {
-	var labels []string
-	seen := map[string]bool{}
+// parse reads all rows.
+func (c columns) parse(data []byte, sep rune) (*listing, error) {
+	t := &listing{header: c.header, parts: c.part >= 0 || len(c.flags) > 0, note: c.describe()}
+	labels := map[string]int32{}
+	r := newRecords(data, sep)
+	for first := true; ; first = false {
+		fields, line, err := r.next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return nil, err
+		}
+		if first && c.header {
+			continue
+		}
+		path, label, part, err := c.image(fields)
+		if err != nil {
+			return nil, onLine(line, "%v", err)
+		}
+		t.add(labels, row{path: path, line: int32(min(line, math.MaxInt32)), part: part}, label)
+	}
+	t.wholeNumbers()
+	return t, nil
+}
+
+// add appends a row; labels are those that the list has.
+func (t *listing) add(labels map[string]int32, r row, label string) {
+	i, ok := labels[label]
+	if !ok {
+		i = int32(len(t.labels))
+		label = strings.Clone(label) // and not the row it is a part of
+		labels[label], t.labels = i, append(t.labels, label)
+	}
+	r.label = i
+	t.rows = append(t.rows, r)
+}
+
+// image reads a row.
+func (c columns) image(fields []string) (path, label string, part byte, err error) {
+	if len(fields) > c.width && strings.Join(fields[c.width:], "") != "" {
+		return "", "", 0, fmt.Errorf("%d columns, but %d in the first line (a comma in a name needs quotes around that)", len(fields), c.width)
+	}
+	field := func(i int) string {
+		if i < 0 || i >= len(fields) {
+			return ""
+		}
+		return fields[i]
+	}
+	path, label = field(c.path), compose(field(c.label))
+	if c.hot != nil {
+		if label, err = c.hottest(field); err != nil {
+			return "", "", 0, err
+		}
+	}
+	if path == "" || label == "" {
+		return "", "", 0, errors.New("the path or the label is empty")
+	}
+	for _, s := range []string{path, label} {
+		if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
+			return "", "", 0, fmt.Errorf("%.60q has a control character", s)
+		}
+	}
+	part, err = c.partIn(field)
+	return path, label, part, err
+}
+
+// hottest returns the name of the one column of classes that has a 1.
+func (c columns) hottest(field func(int) string) (string, error) {
+	var ones []string
+	for _, i := range c.hot {
+		switch truth[strings.ToLower(field(i))] {
+		case 2:
+			ones = append(ones, c.names[i])
+		case 0:
+			return "", fmt.Errorf("%.40q in the column of class %q: want 0 or 1", field(i), c.names[i])
+		}
+	}
+	if len(ones) != 1 {
+		return "", fmt.Errorf("%d of the %d classes have a 1: want one, for a network tells one class from the others", len(ones), len(c.hot))
+	}
+	return compose(ones[0]), nil
+}
+
+// partIn returns the part that a row belongs to, or 0 if the table has no parts.
+func (c columns) partIn(field func(int) string) (byte, error) {
+	if c.part >= 0 {
+		if part := partOf(field(c.part)); part != "" {
+			return partByte(part), nil
+		}
+		return 0, fmt.Errorf("%.40q in the column of parts: want train, val or test", field(c.part))
+	}
+	if len(c.flags) == 0 {
+		return 0, nil
+	}
+	yes := func(part string) bool {
+		i, ok := c.flags[part]
+		return ok && truth[strings.ToLower(field(i))] == 2
+	}
+	_, says := c.flags["train"]
+	switch {
+	case yes("test"):
+		return partByte("test"), nil
+	case yes("val"), len(c.flags) == 1 && says && !yes("train"):
+		return partByte("val"), nil
+	}
+	return partByte("train"), nil
+}
+
+func partByte(part string) byte { return map[string]byte{"train": 't', "val": 'v', "test": 'e'}[part] }
+
+// wholeNumbers takes the .0 off labels that are all numbers with it, as pandas writes
+// indices in a column that had gaps.
+func (t *listing) wholeNumbers() {
+	for _, l := range t.labels {
+		if whole, ok := strings.CutSuffix(l, ".0"); !ok || !isNumber(whole) {
+			return
+		}
+	}
+	for i, l := range t.labels {
+		t.labels[i] = strings.TrimSuffix(l, ".0")
+	}
+}
+
+// set makes a Set of some of the rows. Its classes are the labels of these in the
+// order of their names, or of their numbers if all are numbers.
+func (t *listing) set(rows []row, f *finder) (*Set, error) {
+	order, lines := t.classes(rows)
+	s := &Set{form: inTable, lines: lines, Items: make([]Item, 0, len(rows))}
+	place := make([]int, len(t.labels)) // of each label among the classes
+	for i, l := range order {
+		place[l] = i
+		s.Classes = append(s.Classes, t.labels[l])
+	}
+	seen := make(map[uint64]int32, len(rows)) // of paths' hashes: the row
+	seed := maphash.MakeSeed()
+	repeated := 0
+	for i, r := range rows {
+		path, err := f.find(r)
+		if err != nil {
+			return nil, err
+		}
+		rows[i].path = path // and not what it was found by: a list may be long
+		hash := maphash.String(seed, path)
+		if j, twice := seen[hash]; twice && rows[j].path == path {
+			if rows[j].label != r.label {
+				return nil, &fault.Error{Kind: fault.Unsupported, Place: fmt.Sprintf("line %d", r.line), Reason: fmt.Sprintf(
+					"%s is %q here and %q on line %d: an image has one class", r.path, t.labels[r.label], t.labels[rows[j].label], rows[j].line)}
+			}
+			repeated++
+			continue
+		}
+		seen[hash] = int32(i)
+		s.Items = append(s.Items, Item{Name: path, Label: place[r.label]})
+	}
+	if repeated > 0 {
+		s.note("%s: %d rows repeat an image, which counts once", f.list, repeated)
+	}
+	return s, nil
+}
+
+// classes returns the labels that rows have, sorted, and the line each is first on.
+func (t *listing) classes(rows []row) (order []int32, lines []int) {
+	first := make([]int32, len(t.labels))
 	numbers := true
 	for _, r := range rows {
-		if !seen[r.label] {
-			seen[r.label] = true
-			labels = append(labels, r.label)
-		}
-		if _, err := strconv.Atoi(r.label); err != nil {
-			numbers = false
+		if first[r.label] == 0 {
+			first[r.label] = r.line
+			order = append(order, r.label)
+			numbers = numbers && isNumber(t.labels[r.label])
 		}
 	}
-	slices.Sort(labels)
-	if numbers {
-		slices.SortStableFunc(labels, func(a, b string) int {
-			x, _ := strconv.Atoi(a)
-			y, _ := strconv.Atoi(b)
-			return cmp.Compare(x, y)
-		})
+	slices.SortFunc(order, func(a, b int32) int {
+		byName := cmp.Compare(t.labels[a], t.labels[b])
+		if !numbers {
+			return byName
+		}
+		x, _ := strconv.Atoi(t.labels[a])
+		y, _ := strconv.Atoi(t.labels[b])
+		return cmp.Or(cmp.Compare(x, y), byName)
+	})
+	for _, l := range order {
+		lines = append(lines, int(first[l]))
 	}
-	return labels
+	return order, lines
 }

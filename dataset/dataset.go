@@ -4,44 +4,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
-	"slices"
-	"strings"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 // A Set is labelled images.
 type Set struct {
-	Classes []string
+	Classes []string // their names, accents composed (Unicode's NFC)
 	Items   []Item
+
+	// Notes are what had to be assumed to read the data, a sentence each. Whoever
+	// opens the set shows them once.
+	Notes []string
+	// Skipped are the files among the images that can't be read, by kind.
+	Skipped []Skipped
+
+	form  form
+	lines []int // of a table: where each class comes first, for errors
 }
+
+// A form is what the classes of a set are named by.
+type form uint8
+
+const (
+	inFolders form = iota
+	inTable
+	inIDX
+)
 
 // An Item is an image of a Set.
 type Item struct {
 	Name  string // a path, or the number of an image in a file of many
 	Label int    // index of the class
 
-	path string
-	gray []byte // of an IDX file, instead of a path
-	w, h int
+	gray *gray // of an IDX file; nil where Name is a path
 }
 
 // Image decodes image i. It may be called at the same time for several images.
 // Errors name the file.
 func (s *Set) Image(i int) (*vision.Image, error) {
-	it := s.Items[i]
-	if it.path == "" {
-		img := vision.NewImage(it.w, it.h)
-		for p, v := range it.gray {
-			img.Pix[3*p], img.Pix[3*p+1], img.Pix[3*p+2] = v, v, v
-		}
-		return img, nil
+	if it := s.Items[i]; it.gray != nil {
+		return it.gray.image(), nil
 	}
-	return vision.DecodeFile(context.Background(), it.path, vision.DecodeOptions{})
+	return vision.DecodeFile(context.Background(), s.Items[i].Name, vision.DecodeOptions{})
 }
 
 // Counts returns the number of images of each class.
@@ -55,7 +63,7 @@ func (s *Set) Counts() []int {
 
 // Split divides the images of each class at random: the share val of them,
 // rounded, goes to rest, but at least one and never all. A class with one image
-// stays in train.
+// stays in train. What there is to say about the set stays with train.
 func (s *Set) Split(val float64, seed uint64) (train, rest *Set, err error) {
 	if !(val >= 0 && val < 1) {
 		return nil, nil, fmt.Errorf("share %v for validation: want 0 to less than 1", val)
@@ -75,7 +83,8 @@ func (s *Set) Split(val float64, seed uint64) (train, rest *Set, err error) {
 			held[items[i]] = true
 		}
 	}
-	train, rest = &Set{Classes: s.Classes}, &Set{Classes: s.Classes}
+	train = &Set{Classes: s.Classes, Notes: s.Notes, Skipped: s.Skipped}
+	rest = &Set{Classes: s.Classes}
 	for i, it := range s.Items {
 		if held[i] {
 			rest.Items = append(rest.Items, it)
@@ -86,81 +95,84 @@ func (s *Set) Split(val float64, seed uint64) (train, rest *Set, err error) {
 	return train, rest, nil
 }
 
+// note adds a sentence to what there is to say about the set.
+func (s *Set) note(format string, args ...any) {
+	s.Notes = append(s.Notes, fmt.Sprintf(format, args...))
+}
+
+// relabel gives the set other classes: class i of it is class to[i] of them.
+func (s *Set) relabel(classes []string, to []int) {
+	for i := range s.Items {
+		s.Items[i].Label = to[s.Items[i].Label]
+	}
+	s.Classes, s.lines = classes, nil
+}
+
+// place says where class i of the set was found.
+func (s *Set) place(i int) string {
+	if i >= len(s.lines) {
+		return ""
+	}
+	return fmt.Sprintf("line %d", s.lines[i])
+}
+
 // Options say how Open divides images that come without a division.
 type Options struct {
 	Val  float64 // share for validation
 	Seed uint64
 }
 
-// Open opens images to train with:
-//
-//   - a folder with a folder of photos per class, as torchvision's ImageFolder
-//   - a folder with train/ and val/ (or valid/, validation/, test/) of such
-//   - a folder with the IDX files of the MNIST family, .gz or not; its test part
-//     is for validation
-//   - a CSV of path and label, or a folder with train.csv and val.csv
-//
-// val is nil if there is nothing to validate with.
+// Open opens images to train with, in any of the forms that the package lists.
+// val is nil if there is nothing to validate with. Images that come divided are
+// validated with the val part, or if there is none, with the test part; others are
+// divided as o says.
 func Open(path string, o Options) (train, val *Set, err error) {
-	info, err := os.Stat(path)
+	l, err := survey(path)
 	if err != nil {
 		return nil, nil, err
 	}
-	if !info.IsDir() {
-		if train, err = openCSV(path, names{}); err != nil {
-			return nil, nil, err
-		}
-		return divide(train, o)
+	if l.train == nil {
+		return nil, nil, l.without("train")
 	}
-	if hasIDX(path) {
-		if train, val, err = openMNIST(path); err != nil || val != nil {
-			return train, val, err
-		}
-		return divide(train, o)
-	}
-	if both := filepath.Join(path, "train.csv"); exists(both) {
-		if train, err = openCSV(both, names{}); err != nil {
-			return nil, nil, err
-		}
-		if other := filepath.Join(path, "val.csv"); exists(other) {
-			val, err = openCSV(other, names{labels: train.Classes})
-			return train, val, err
-		}
-		return divide(train, o)
-	}
-	if folder := filepath.Join(path, "train"); hasFolder(folder) {
-		if train, err = openFolder(folder, nil); err != nil {
-			return nil, nil, err
-		}
-		if other := validation(path); other != "" {
-			val, err = openFolder(other, train.Classes)
-			return train, val, err
-		}
-		return divide(train, o)
-	}
-	if train, err = openFolder(path, nil); err != nil {
+	if train, err = l.train.open(true); err != nil {
 		return nil, nil, err
 	}
-	return divide(train, o)
-}
-
-// validation returns the folder beside train/ that holds other images, or "".
-func validation(dir string) string {
-	for _, name := range []string{"val", "valid", "validation", "test"} {
-		if path := filepath.Join(dir, name); hasFolder(path) {
-			return path
+	train.Notes = append(l.notes, train.Notes...)
+	held := l.val
+	if held == nil {
+		held = l.test
+	}
+	if held == nil {
+		return divide(train, o)
+	}
+	if val, err = held.open(false); held == l.test && errors.Is(err, errNoClasses) {
+		// Competitions keep the classes of their test images to themselves.
+		train.note("%s: not used: %s, which has no classes", path, held.name)
+		return divide(train, o)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	known, to := newIndex(train.Classes), make([]int, len(val.Classes))
+	for i, c := range val.Classes {
+		if to[i] = known.find(c); to[i] < 0 {
+			err := &fault.Error{Place: val.place(i), Reason: fmt.Sprintf("class %q is not among the %d of the training images", c, len(train.Classes))}
+			return nil, nil, fault.In(held.path, err)
 		}
 	}
-	return ""
+	val.relabel(train.Classes, to)
+	if l.test != nil {
+		train.note("%s", l.aboutTest())
+	}
+	return train, val, nil
 }
 
-// hasFolder reports whether dir has folders in it: train/ may also be the class
-// of the photos of trains.
-func hasFolder(dir string) bool {
-	entries, err := os.ReadDir(dir)
-	return err == nil && slices.ContainsFunc(entries, func(e fs.DirEntry) bool {
-		return !strings.HasPrefix(e.Name(), ".") && isFolder(dir, e)
-	})
+// aboutTest says what becomes of the test part.
+func (l *layout) aboutTest() string {
+	if l.val == nil {
+		return fmt.Sprintf("%s: validated with %s, for there is no val part", l.path, l.test.name)
+	}
+	return fmt.Sprintf("%s: not used: %s", l.path, l.test.name)
 }
 
 func divide(s *Set, o Options) (train, val *Set, err error) {
@@ -187,22 +199,4 @@ func FashionMNIST() (string, error) {
 		return "", errors.New("Fashion-MNIST is not installed: apt-get install dataset-fashion-mnist, or fetch the four files from https://github.com/zalandoresearch/fashion-mnist and give their folder")
 	}
 	return dir, nil
-}
-
-// index returns the place of name in classes, or -1. Upper and lower case are
-// alike unless that leaves a choice.
-func index(classes []string, name string) int {
-	if i := slices.Index(classes, name); i >= 0 {
-		return i
-	}
-	found := -1
-	for i, c := range classes {
-		if strings.EqualFold(c, name) {
-			if found >= 0 {
-				return -1
-			}
-			found = i
-		}
-	}
-	return found
 }

@@ -8,6 +8,7 @@ import (
 	"image/png"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -101,14 +102,14 @@ func TestOpen(t *testing.T) {
 			train: []string{"dog/1.png", "cat/2.png"},
 		},
 		"csv pair": {
-			files: map[string]string{"train.csv": "1.png,10\n2.png,9", "val.csv": "3.png,9"},
+			files: map[string]string{"train.csv": "1.png,10\n2.png,9", "val.csv": "3.png,9", "1.png": "", "2.png": "", "3.png": ""},
 			train: []string{"10/1.png", "9/2.png"}, val: []string{"9/3.png"},
 		},
 		"csv of a spreadsheet": {
-			files: map[string]string{"list.csv": "\ufeff1.png,b\r\n2.png,B\r\n"}, path: "list.csv",
+			files: map[string]string{"list.csv": "\ufeff1.png,b\r\n2.png,B\r\n", "1.png": "", "2.png": ""}, path: "list.csv",
 			train: []string{"b/1.png", "B/2.png"},
 		},
-		"csv of one column": {files: map[string]string{"list.csv": "1.png\n"}, path: "list.csv", err: "line 1: want path and label"},
+		"csv of one column": {files: map[string]string{"list.csv": "1.png\n"}, path: "list.csv", err: `can't be understood: one column; want columns of path and label, named so in the first line; it begins "1.png"`},
 		"mnist": {
 			files: map[string]string{trainImages: idx(2, 4, 3), trainLabels + ".gz": zipped.String(), testImages: idx(1, 4, 3), testLabels: idx(1)},
 			train: []string{"1/" + trainImages + " image 0", "1/" + trainImages + " image 1"}, val: []string{"1/" + testImages + " image 0"},
@@ -198,8 +199,8 @@ func TestOpenMNISTDivides(t *testing.T) {
 
 func TestOpenEval(t *testing.T) {
 	dir := tree(t, map[string]string{
-		"names/bee/1.png": "", "flat/1.png": "", "flat/2 b.png": "", "order.txt": "1\nant\n", "named.txt": "2 b.png\tbee\n", "short.txt": "1\n",
-		"mixed.txt": "1.png ant\nbee\n", "split/train/bee/0.png": "", "split/test/bee/1.png": "", "lists/val.csv": "1.png,ANT\n",
+		"names/bee/1.png": "", "flat/1.png": "", "flat/2 b.png": "", "order.txt": "1\n0\n", "kinds.txt": "1\nant\n", "named.txt": "2 b.png\tbee\n", "short.txt": "1\n",
+		"mixed.txt": "1.png ant\nbee\n", "split/train/bee/0.png": "", "split/test/bee/1.png": "", "lists/val.csv": "1.png,ANT\n", "lists/1.png": "",
 		"ids/n02206856/b.png": "", "ids/n02219486/a.png": "", "list.csv": "names/bee/1.png,1\n", "ids.csv": "names/bee/1.png,n02206856\n",
 		"wrong.csv": "names/bee/1.png,2\n", "odd/cow/1.png": "", "own/n00000002/b.png": "", "own/synsets.txt": "n00000001 x\nn00000002 y\n",
 		"many/n00000002/b.png": "", "many/synsets.txt": "n00000001\nn00000002\nn00000003\nn00000004\n",
@@ -219,9 +220,10 @@ func TestOpenEval(t *testing.T) {
 		{path: "lists", labels: few, want: []string{"ant/1.png"}},
 		{path: "mnist", labels: few, err: `class "2" is none of the 2`},
 		{path: "mnist", labels: ImageNetLabels(), want: []string{"goldfish/t10k-images-idx3-ubyte image 0"}},
-		{path: "learned", labels: few, err: "t10k-images-idx3-ubyte is missing"},
+		{path: "learned", labels: few, err: "no part to measure with, only train-images-idx3-ubyte"},
 		{path: "own", truth: "one.txt", labels: few, err: "go with a flat folder"},
 		{path: "flat", truth: "order.txt", labels: few, want: []string{"bee/1.png", "ant/2 b.png"}},
+		{path: "flat", truth: "kinds.txt", labels: few, err: `line 2: class "ant" is the model's, but "1" is not of the same kind`},
 		{path: "flat", truth: "named.txt", labels: few, want: []string{"bee/2 b.png"}},
 		{path: "flat", truth: "short.txt", labels: few, err: "1 classes for the 2 images"},
 		{path: "flat", truth: "mixed.txt", labels: few, err: `"bee": some lines have the name`},
@@ -315,11 +317,19 @@ func FuzzIDX(f *testing.F) {
 
 func FuzzCSV(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if rows, err := readCSV(bytes.NewReader(data)); err == nil && len(rows) == 0 {
-			t.Error("no rows and no error")
-		}
-		if rows, err := parseTruth(data); err == nil && len(rows) == 0 {
-			t.Error("no truth and no error")
+		for _, parse := range []func([]byte) (*listing, error){parseTable, parseTruth} {
+			l, err := parse(slices.Clone(data))
+			if err != nil {
+				continue
+			}
+			if len(l.rows) == 0 {
+				t.Error("no rows and no error")
+			}
+			for _, r := range l.rows {
+				if l.labels[r.label] == "" || int(r.line) < 1 || int(r.line) > 1+bytes.Count(data, []byte("\n"))+bytes.Count(data, []byte("\r")) {
+					t.Errorf("%+v of %q", r, l.labels)
+				}
+			}
 		}
 	})
 }

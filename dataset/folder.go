@@ -2,76 +2,259 @@ package dataset
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
-// openFolder opens a folder with a folder per class: torchvision's ImageFolder,
-// with classes and files in the order of their names. known, if not nil, are the
-// classes that there may be.
-func openFolder(dir string, known []string) (*Set, error) {
-	entries, err := os.ReadDir(dir)
+// Skipped are files of a kind that is recognised but not read.
+type Skipped struct {
+	Kind  string // "HEIC image", "PDF document"
+	Count int
+	First string // the path of one of them
+}
+
+func (s Skipped) String() string {
+	if s.Count == 1 {
+		return fmt.Sprintf("%s: %s, which is not read", s.First, s.Kind)
+	}
+	return fmt.Sprintf("%d files such as %s: %s, which is not read", s.Count, s.First, s.Kind)
+}
+
+// skip counts a file.
+func skip(list []Skipped, kind string, count int, path string) []Skipped {
+	for i := range list {
+		if list[i].Kind == kind {
+			list[i].Count += count
+			return list
+		}
+	}
+	return append(list, Skipped{kind, count, path})
+}
+
+// Images lists the images in a folder and in those below it, in the order of
+// torchvision's ImageFolder: by folder, then by name. Links are followed. A file's
+// name says what it is, or where that ends as no image's does, its first bytes.
+// Hidden files and folders, and what systems leave in folders, don't count (see
+// [Hidden]).
+//
+// Folders that can't be read don't end the search; err names all of them.
+func Images(dir string) (paths []string, skipped []Skipped, err error) {
+	w := walk{seen: map[string]bool{}}
+	w.folder(filepath.Clean(dir))
+	// Not the order of the walk: "a b" comes before "a/c".
+	slices.SortFunc(w.folders, func(a, b found) int { return cmp.Compare(a.dir, b.dir) })
+	total := 0
+	for _, f := range w.folders {
+		total += len(f.paths)
+	}
+	paths = make([]string, 0, total)
+	for _, f := range w.folders {
+		paths = append(paths, f.paths...)
+	}
+	return paths, w.skipped, errors.Join(w.errs...)
+}
+
+// Hidden reports whether a file or folder is left out wherever folders are read:
+// names with a dot in front, and the folders of thumbnails and lost files that
+// macOS, Synology and Windows make.
+func Hidden(name string) bool {
+	switch name {
+	case "__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found":
+		return true
+	}
+	return strings.HasPrefix(name, ".")
+}
+
+// A walk is a search for images.
+type walk struct {
+	folders []found
+	skipped []Skipped
+	errs    []error
+	seen    map[string]bool // what links lead to
+}
+
+// found are the images of a folder.
+type found struct {
+	dir   string
+	paths []string
+}
+
+func (w *walk) folder(dir string) {
+	here := found{dir: dir}
+	var below []string
+	err := entries(dir, func(e fs.DirEntry) bool {
+		path := filepath.Join(dir, e.Name())
+		switch {
+		case isFolder(dir, e):
+			if e.Type() == 0 || e.IsDir() || w.first(path) {
+				below = append(below, path)
+			}
+		case e.Type()&^fs.ModeSymlink != 0: // a pipe or a device
+		case vision.IsImage(path):
+			here.paths = append(here.paths, path)
+		default:
+			switch kind, read := kindOf(path); {
+			case read:
+				here.paths = append(here.paths, path)
+			case kind != "":
+				w.skipped = skip(w.skipped, kind, 1, path)
+			}
+		}
+		return true
+	})
 	if err != nil {
-		return nil, err
+		w.errs = append(w.errs, err)
 	}
-	s := &Set{Classes: known}
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || !isFolder(dir, e) {
-			continue
+	slices.Sort(here.paths)
+	if len(here.paths) > 0 {
+		w.folders = append(w.folders, here)
+	}
+	slices.Sort(below)
+	for _, path := range below {
+		w.folder(path)
+	}
+}
+
+// first reports whether a link to a folder leads to one that no other link did and
+// that it isn't in itself: links may form circles.
+func (w *walk) first(link string) bool {
+	target, err := filepath.EvalSymlinks(link)
+	if err != nil || w.seen[target] {
+		return false
+	}
+	w.seen[target] = true
+	at, err := filepath.EvalSymlinks(filepath.Dir(link))
+	inside := err == nil && (at == target || strings.HasPrefix(at, strings.TrimSuffix(target, string(filepath.Separator))+string(filepath.Separator)))
+	return !inside
+}
+
+// entries calls f with what is visible in a folder, in no order, until it returns
+// false. It reads in parts: a folder may hold a million files.
+func entries(dir string, f func(fs.DirEntry) bool) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	for {
+		some, err := d.ReadDir(1024)
+		for _, e := range some {
+			if !Hidden(e.Name()) && !f(e) {
+				return nil
+			}
 		}
-		label := len(s.Classes)
-		if known == nil {
-			s.Classes = append(s.Classes, e.Name())
-		} else if label = index(known, e.Name()); label < 0 {
-			return nil, fmt.Errorf("%s: class %q is not among the %d of the training images", dir, e.Name(), len(known))
+		if errors.Is(err, io.EOF) {
+			return nil
 		}
-		files, err := imagesIn(filepath.Join(dir, e.Name()))
 		if err != nil {
-			return nil, err
-		}
-		if len(files) == 0 && known == nil {
-			return nil, fmt.Errorf("%s: class %q has no images (%s)", dir, e.Name(), strings.Join(vision.Extensions, " "))
-		}
-		for _, f := range files {
-			s.Items = append(s.Items, Item{Name: f, Label: label, path: f})
+			return err
 		}
 	}
-	if len(s.Items) == 0 {
-		return nil, fmt.Errorf("%s: no images: want a folder per class with photos in it, train/ and val/ of such, IDX files, or a CSV", dir)
-	}
-	return s, nil
 }
 
 // isFolder follows links, as torchvision does.
 func isFolder(dir string, e fs.DirEntry) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
 	info, err := os.Stat(filepath.Join(dir, e.Name()))
 	return err == nil && info.IsDir()
 }
 
-// imagesIn lists the images in a folder and then those of the folders in it, in
-// torchvision's order: by folder, then by name.
-func imagesIn(dir string) ([]string, error) {
-	var files []string
-	// The separator makes WalkDir follow dir itself if that is a link.
-	err := filepath.WalkDir(dir+string(filepath.Separator), func(path string, e fs.DirEntry, err error) error {
-		switch path = filepath.Clean(path); {
-		case err != nil:
-			return err
-		case e.IsDir() && strings.HasPrefix(e.Name(), ".") && path != filepath.Clean(dir):
-			return fs.SkipDir // thumbnails, checkpoints of notebooks
-		case vision.IsImage(path) && e.Type()&^fs.ModeSymlink == 0:
-			files = append(files, path)
+// openClasses opens a folder with a folder per class, as torchvision's ImageFolder
+// does: classes and files are in the order of their names. For training every class
+// needs an image.
+func openClasses(dir string, folders []string, training bool) (*Set, error) {
+	s := &Set{}
+	if training && len(folders) == 1 {
+		if err := notAbove(dir, folders[0]); err != nil {
+			return nil, err
 		}
+	}
+	folders = slices.Clone(folders)
+	slices.SortFunc(folders, func(a, b string) int { return cmp.Compare(compose(a), compose(b)) })
+	for _, name := range folders {
+		class := compose(name)
+		if n := len(s.Classes); n > 0 && s.Classes[n-1] == class {
+			return nil, fault.In(dir, fault.Brokenf("two folders are called %q, with the accents composed in one and not in the other: move their images together", class))
+		}
+		paths, skipped, err := Images(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		for _, k := range skipped {
+			s.Skipped = skip(s.Skipped, k.Kind, k.Count, k.First)
+		}
+		if len(paths) == 0 {
+			if training {
+				return nil, noImages(dir, class, skipped)
+			}
+			s.note("%s: class %q has no images", dir, class)
+		}
+		if err := s.below(dir, name, paths); err != nil {
+			return nil, err
+		}
+		for _, path := range paths {
+			s.Items = append(s.Items, Item{Name: path, Label: len(s.Classes)})
+		}
+		s.Classes = append(s.Classes, class)
+	}
+	if len(s.Items) == 0 {
+		return nil, fault.In(dir, fault.Unsupportedf("no images: %s", wanted))
+	}
+	return s, nil
+}
+
+// notAbove refuses a lone folder that has what was meant in it: one class is nothing
+// to train with.
+func notAbove(dir, name string) error {
+	path := filepath.Join(dir, name)
+	in, err := look(path)
+	if err != nil || in.images > 0 || len(in.folders) < 2 {
+		return err
+	}
+	return fault.In(dir, fault.Unsupportedf("one folder, %s/, with others in it (%s): give %s", name, some(in.folders), path))
+}
+
+func noImages(dir, class string, skipped []Skipped) error {
+	if len(skipped) == 0 {
+		return fault.In(dir, fault.Unsupportedf("class %q has no images (%s)", class, strings.Join(vision.Extensions, " ")))
+	}
+	k := skipped[0]
+	return fault.In(dir, fault.Unsupportedf("class %q has no images that are read, but %d of a kind that isn't: %s (%s)", class, k.Count, k.First, k.Kind))
+}
+
+// below looks at a class whose images are all in folders further down. These count
+// for it, which is said, unless they are parts of the data, train and val: then the
+// folder above is meant.
+func (s *Set) below(dir, class string, paths []string) error {
+	var inner []string
+	above := filepath.Join(dir, class) + string(filepath.Separator)
+	for _, path := range paths {
+		first, _, deeper := strings.Cut(path[len(above):], string(filepath.Separator))
+		if !deeper {
+			return nil
+		}
+		if len(inner) == 0 || inner[len(inner)-1] != first {
+			inner = append(inner, first)
+		}
+	}
+	slices.Sort(inner)
+	if inner = slices.Compact(inner); len(inner) == 0 {
 		return nil
-	})
-	slices.SortFunc(files, func(a, b string) int {
-		return cmp.Or(cmp.Compare(filepath.Dir(a), filepath.Dir(b)), cmp.Compare(a, b))
-	})
-	return files, err
+	}
+	if !slices.ContainsFunc(inner, func(name string) bool { return partOf(name) == "" }) {
+		return fault.In(filepath.Join(dir, class), fault.Unsupportedf("a class that holds parts of a data set (%s): want them above the classes, train/%s/ and val/%s/", some(inner), class, class))
+	}
+	s.note("%s: class %q has its images in folders of its own (%s)", dir, class, some(inner))
+	return nil
 }

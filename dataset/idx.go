@@ -6,13 +6,16 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 // The files of the MNIST family.
@@ -66,16 +69,30 @@ func openMNIST(dir string) (train, test *Set, err error) {
 	return train, test, err
 }
 
-// openMNISTTest opens the test part. Without the other the classes are numbers.
-func openMNISTTest(dir string) (*Set, error) {
-	if findIDX(dir, testImages) == "" {
-		return nil, fmt.Errorf("%s: %s is missing, and what a model was trained with says little about it", dir, testImages)
+// surveyIDX says which parts there are. The test part is what there is to validate
+// with; without the other its classes are numbers.
+func surveyIDX(dir string) *layout {
+	both := sync.OnceValues(func() ([2]*Set, error) {
+		train, test, err := openMNIST(dir)
+		return [2]*Set{train, test}, err
+	})
+	l := &layout{path: dir, divided: true}
+	if findIDX(dir, testImages) != "" {
+		l.val = &source{name: testImages, path: dir, open: func(bool) (*Set, error) {
+			if l.train == nil {
+				return openIDX(dir, testImages, testLabels, nil)
+			}
+			s, err := both()
+			return s[1], err
+		}}
 	}
-	if findIDX(dir, trainImages) == "" {
-		return openIDX(dir, testImages, testLabels, nil)
+	if findIDX(dir, trainImages) != "" {
+		l.train = &source{name: trainImages, path: dir, open: func(bool) (*Set, error) {
+			s, err := both()
+			return s[0], err
+		}}
 	}
-	_, test, err := openMNIST(dir)
-	return test, err
+	return l
 }
 
 // CheckFashionMNIST returns an error unless dir has all the files of Fashion-MNIST.
@@ -103,10 +120,10 @@ func openIDX(dir, images, labels string, classes []string) (*Set, error) {
 		return nil, err
 	}
 	if size[0] != count[0] {
-		return nil, fmt.Errorf("%s: %d images and %d labels", dir, size[0], count[0])
+		return nil, fault.In(dir, fault.Brokenf("%d images and %d labels", size[0], count[0]))
 	}
 	if size[0] == 0 {
-		return nil, fmt.Errorf("%s: %s has no images", dir, images)
+		return nil, fault.In(dir, fault.Brokenf("%s has no images", images))
 	}
 	top := 0
 	for _, l := range names {
@@ -121,17 +138,30 @@ func openIDX(dir, images, labels string, classes []string) (*Set, error) {
 		}
 	}
 	if top >= len(classes) {
-		return nil, fmt.Errorf("%s: label %d of %d classes", dir, top, len(classes))
+		return nil, fault.In(dir, fault.Brokenf("label %d of %d classes", top, len(classes)))
 	}
-	s := &Set{Classes: classes}
+	s := &Set{Classes: classes, form: inIDX}
 	each := size[1] * size[2]
+	grays := make([]gray, size[0])
 	for i, l := range names {
-		s.Items = append(s.Items, Item{
-			Name: fmt.Sprintf("%s image %d", images, i), Label: int(l),
-			gray: pixels[i*each:][:each:each], w: size[2], h: size[1],
-		})
+		grays[i] = gray{pixels[i*each:][:each:each], size[2], size[1]}
+		s.Items = append(s.Items, Item{Name: fmt.Sprintf("%s image %d", images, i), Label: int(l), gray: &grays[i]})
 	}
 	return s, nil
+}
+
+// A gray is an image of an IDX file.
+type gray struct {
+	pix  []byte
+	w, h int
+}
+
+func (g *gray) image() *vision.Image {
+	img := vision.NewImage(g.w, g.h)
+	for p, v := range g.pix {
+		img.Pix[3*p], img.Pix[3*p+1], img.Pix[3*p+2] = v, v, v
+	}
+	return img
 }
 
 // readIDX reads a file of bytes with so many dimensions.
@@ -146,7 +176,7 @@ func readIDX(dir, name string, dims int) (data []byte, size []int, err error) {
 	}
 	defer f.Close()
 	if data, size, err = parseIDX(f, dims); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fault.In(path, err)
 	}
 	return data, size, nil
 }
@@ -164,19 +194,19 @@ func parseIDX(f io.Reader, dims int) (data []byte, size []int, err error) {
 	}
 	head := make([]byte, 4+4*dims)
 	if _, err := io.ReadFull(f, head); err != nil || head[0] != 0 || head[1] != 0 {
-		return nil, nil, errors.New("not an IDX file")
+		return nil, nil, fault.Brokenf("not an IDX file")
 	}
 	if head[2] != 8 || int(head[3]) != dims {
-		return nil, nil, fmt.Errorf("type %#x with %d dimensions: want bytes (0x8) with %d", head[2], head[3], dims)
+		return nil, nil, fault.Unsupportedf("type %#x with %d dimensions: want bytes (0x8) with %d", head[2], head[3], dims)
 	}
 	total := uint64(1)
 	for d := range dims {
 		n := binary.BigEndian.Uint32(head[4+4*d:])
 		if d > 0 && (n == 0 || n > maxSide) {
-			return nil, nil, fmt.Errorf("images of %d pixels along dimension %d: want 1 to %d", n, d, maxSide)
+			return nil, nil, fault.Unsupportedf("images of %d pixels along dimension %d: want 1 to %d", n, d, maxSide)
 		}
 		if total *= uint64(n); total > maxIDX {
-			return nil, nil, fmt.Errorf("more than %d bytes of data", maxIDX)
+			return nil, nil, fault.TooLargef("more than %d bytes of data", maxIDX)
 		}
 		size = append(size, int(n))
 	}
@@ -186,9 +216,9 @@ func parseIDX(f io.Reader, dims int) (data []byte, size []int, err error) {
 	}
 	switch n := uint64(len(data)); {
 	case n < total:
-		return nil, nil, fmt.Errorf("cut short: %d bytes for dimensions %v", n, size)
+		return nil, nil, fault.Brokenf("cut short: %d bytes for dimensions %v", n, size)
 	case n > total:
-		return nil, nil, fmt.Errorf("more than the %d bytes of dimensions %v", total, size)
+		return nil, nil, fault.Brokenf("more than the %d bytes of dimensions %v", total, size)
 	}
 	return data, size, nil
 }

@@ -2,15 +2,16 @@ package dataset
 
 import (
 	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
+	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
-	"unicode/utf8"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
+	"github.com/mobilenet-go/mobilenet/internal/foreign"
 )
 
 // What a label file may hold. The largest in use, ImageNet-21k's, has 21,843
@@ -20,48 +21,59 @@ const (
 	maxLabels     = 1 << 20
 )
 
-// A FormatError says where a label file is wrong.
-type FormatError struct {
-	Line   int // from 1
-	Reason string
-}
+// labelForms are what errors say that a label file may be.
+const labelForms = "want a label on each line, a table of index and name, or a list or map of labels in JSON or Python"
 
-func (e *FormatError) Error() string { return fmt.Sprintf("line %d: %s", e.Line, e.Reason) }
-
-// ReadLabels reads a list of labels from a file in UTF-8, which is one of
+// ReadLabels reads a list of labels from a file in UTF-8, or in UTF-16 with a byte
+// order mark, which is one of
 //
 //   - text with a label on each line, blank lines at the end aside;
-//   - a JSON list of labels;
-//   - a JSON map from class indices to labels, {"0": "tench"}, or to ImageNet's
-//     pairs, {"0": ["n01440764", "tench"]};
-//   - a Hugging Face config.json, where such a map is the value of id2label.
+//   - a table of index and name, such as "0,tench" or "0: tench", with or without a
+//     line that names its columns;
+//   - a list of labels in JSON or Python;
+//   - a map from class indices to labels, {"0": "tench"}, or to ImageNet's pairs,
+//     {"0": ["n01440764", "tench"]}, in JSON or as a Python dict, {0: 'tench'};
+//   - a map from labels to class indices, as torchvision's class_to_idx;
+//   - JSON in which such a map or list is the value of id2label, label2id,
+//     class_to_idx, idx_to_class, classes, labels or names: Hugging Face's
+//     config.json.
 //
-// JSON is told by its first character. Every class from 0 on needs a name, and
-// names are printable. What is wrong with the content is a *[FormatError].
+// JSON and Python are told by their first character. Every class from 0 on needs a
+// name, and names are printable. What is wrong is a *[fault.Error] with the line.
 func ReadLabels(path string) ([]string, error) {
 	data, err := boundedfile.Read(path, maxLabelBytes)
 	if err != nil {
 		return nil, err
 	}
 	labels, err := parseLabels(data)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return labels, nil
+	return labels, fault.In(path, err)
 }
 
 func parseLabels(data []byte) ([]string, error) {
-	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	if i := bytes.IndexRune(data, utf8.RuneError); i >= 0 {
-		return nil, &FormatError{Line: lineAt(data, i), Reason: "not UTF-8 text"}
+	if kind, todo := foreign.Describe(data[:min(len(data), foreign.Head)]); len(data) > 0 && kind != "" && kind != "a text file" {
+		if todo != "" {
+			todo += "; "
+		}
+		return nil, fault.Unsupportedf("%s: %s%s", kind, todo, labelForms)
+	}
+	data, err := text(data)
+	if err != nil {
+		return nil, err
 	}
 	parse := parseLines
-	if text := bytes.TrimSpace(data); len(text) > 0 && (text[0] == '[' || text[0] == '{') {
-		parse = parseJSON
+	switch trimmed := bytes.TrimSpace(data); {
+	case len(trimmed) > 0 && bytes.IndexByte([]byte("[{("), trimmed[0]) >= 0:
+		parse = parseLiteral
+	case isNumbered(trimmed):
+		parse = parseNumbered
+	default:
+		if t, ok := labelTable(data); ok {
+			parse = t.parse
+		}
 	}
 	labels, err := parse(data)
 	if err == nil && len(labels) == 0 {
-		return nil, &FormatError{Line: lineAt(data, len(data)), Reason: "no labels"}
+		return nil, onLine(lineAt(data, len(data)), "no labels")
 	}
 	return labels, err
 }
@@ -71,7 +83,7 @@ func parseLines(data []byte) ([]string, error) {
 	for line := range strings.Lines(strings.TrimRightFunc(string(data), unicode.IsSpace)) {
 		label := strings.TrimSpace(line)
 		if err := checkLabel(label, len(labels)); err != nil {
-			return nil, &FormatError{Line: len(labels) + 1, Reason: err.Error()}
+			return nil, onLine(len(labels)+1, "%v", err)
 		}
 		labels = append(labels, label)
 	}
@@ -94,113 +106,152 @@ func checkLabel(label string, class int) error {
 	return nil
 }
 
-// lineAt returns the line that data[offset] is on.
-func lineAt(data []byte, offset int) int { return 1 + bytes.Count(data[:offset], []byte("\n")) }
+// A numbering collects the names of classes by their indices.
+type numbering map[int]string
 
-// parseJSON checks the syntax as a whole. After that reading tokens can't fail,
-// and only what they say can be wrong.
-func parseJSON(data []byte) ([]string, error) {
-	if err := json.Unmarshal(data, new(json.RawMessage)); err != nil {
-		line := lineAt(data, len(data))
-		if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-			line = lineAt(data, int(syntax.Offset))
-		}
-		return nil, &FormatError{Line: line, Reason: err.Error()}
+// add names a class.
+func (n numbering) add(class int, name string) error {
+	if err := checkLabel(name, class); err != nil {
+		return err
 	}
-	p := newJSONParser(data)
-	if open, _ := p.dec.Token(); open == json.Delim('[') {
-		return p.list()
+	if _, twice := n[class]; twice {
+		return fmt.Errorf("class %d has two names", class)
 	}
-	if config := newJSONParser(data); config.seek("id2label") {
-		if open, _ := config.dec.Token(); open != json.Delim('{') {
-			return nil, config.errorf("id2label is not a map")
-		}
-		return config.indexed()
-	}
-	return p.indexed()
+	n[class] = name
+	return nil
 }
 
-type jsonParser struct {
-	data []byte
-	dec  *json.Decoder
-}
-
-func newJSONParser(data []byte) jsonParser {
-	return jsonParser{data, json.NewDecoder(bytes.NewReader(data))}
-}
-
-func (p jsonParser) errorf(format string, args ...any) error {
-	return &FormatError{Line: lineAt(p.data, int(p.dec.InputOffset())), Reason: fmt.Sprintf(format, args...)}
-}
-
-// seek moves from the beginning to the value of key in the outermost object.
-func (p jsonParser) seek(key string) bool {
-	p.dec.Token()
-	for p.dec.More() {
-		if k, _ := p.dec.Token(); k == key {
-			return true
-		}
-		p.dec.Decode(new(json.RawMessage))
-	}
-	return false
-}
-
-// list reads the rest of a list of labels.
-func (p jsonParser) list() ([]string, error) {
-	var labels []string
-	for p.dec.More() {
-		label, err := p.label(len(labels))
-		if err != nil {
-			return nil, err
-		}
-		labels = append(labels, label)
-	}
-	return labels, nil
-}
-
-// indexed reads the rest of a map from class indices to labels.
-func (p jsonParser) indexed() ([]string, error) {
-	names := map[int]string{}
-	for p.dec.More() {
-		token, _ := p.dec.Token()
-		key, _ := token.(string)
-		class, err := strconv.Atoi(key)
-		if err != nil || class < 0 || strconv.Itoa(class) != key {
-			return nil, p.errorf("%.40q is not the index of a class", key)
-		}
-		if _, twice := names[class]; twice {
-			return nil, p.errorf("class %d has two names", class)
-		}
-		if names[class], err = p.label(class); err != nil {
-			return nil, err
-		}
-	}
-	labels := make([]string, len(names))
+// labels returns the names in the order of the classes.
+func (n numbering) labels() ([]string, error) {
+	labels := make([]string, len(n))
 	for class := range labels {
-		name, ok := names[class]
+		name, ok := n[class]
 		if !ok {
-			return nil, p.errorf("no name for class %d, but %d names", class, len(names))
+			return nil, fmt.Errorf("no name for class %d, but %d names", class, len(n))
 		}
 		labels[class] = name
 	}
 	return labels, nil
 }
 
-// label reads the name of class, or a pair of WordNet ID and name.
-func (p jsonParser) label(class int) (string, error) {
-	var raw json.RawMessage
-	p.dec.Decode(&raw)
-	var name string
-	var pair []string
-	switch {
-	case json.Unmarshal(raw, &name) == nil:
-	case json.Unmarshal(raw, &pair) == nil && len(pair) == 2:
-		name = pair[1]
-	default:
-		return "", p.errorf("class %d has neither a name nor a pair of WordNet ID and name", class)
+// splitNumber splits a line of an index and a name. Behind a space alone that may be
+// a name with a number in front.
+func splitNumber(line string) (class int, name string, sure, ok bool) {
+	digits := len(line) - len(strings.TrimLeft(line, "0123456789"))
+	class, err := strconv.Atoi(line[:digits])
+	rest := line[digits:]
+	name = strings.TrimLeft(rest, " \t,;:")
+	if err != nil || name == rest || name == "" {
+		return 0, "", false, false
 	}
-	if err := checkLabel(name, class); err != nil {
-		return "", p.errorf("%v", err)
+	return class, name, strings.ContainsAny(rest[:len(rest)-len(name)], "\t,;:"), true
+}
+
+// isNumbered reports whether all lines have an index and a name.
+func isNumbered(data []byte) bool {
+	n, sure := 0, true
+	seen := map[int]bool{}
+	for line := range bytes.Lines(data) {
+		class, _, s, ok := splitNumber(strings.TrimSpace(string(line)))
+		if !ok {
+			return false
+		}
+		n, sure, seen[class] = n+1, sure && s, true
 	}
-	return name, nil
+	if sure && n > 0 {
+		return true
+	}
+	for class := range n { // spaces alone: if it is every number from 0 on
+		if !seen[class] {
+			return false
+		}
+	}
+	return n > 0
+}
+
+func parseNumbered(data []byte) ([]string, error) {
+	n := numbering{}
+	number := 0
+	for line := range bytes.Lines(bytes.TrimRightFunc(data, unicode.IsSpace)) {
+		number++
+		class, name, _, ok := splitNumber(strings.TrimSpace(string(line)))
+		if !ok {
+			return nil, onLine(number, "no index and name")
+		}
+		if err := n.add(class, unquote(name)); err != nil {
+			return nil, onLine(number, "%v", err)
+		}
+	}
+	labels, err := n.labels()
+	if err != nil {
+		return nil, onLine(number, "%v", err)
+	}
+	return labels, nil
+}
+
+// unquote takes off the quotation marks of a CSV.
+func unquote(name string) string {
+	if len(name) >= 2 && name[0] == '"' && name[len(name)-1] == '"' {
+		return strings.ReplaceAll(name[1:len(name)-1], `""`, `"`)
+	}
+	return name
+}
+
+// A table of labels has these columns.
+type labelColumns struct {
+	sep         rune
+	index, name int
+}
+
+// labelTable finds the columns of index and name in a table that names them.
+func labelTable(data []byte) (labelColumns, bool) {
+	for _, sep := range separators {
+		rows, err := sampleOf(data, sep)
+		if err != nil || len(rows) < 2 {
+			continue
+		}
+		t := sample{rows[1:], make([]string, len(rows[0]))}
+		for i, name := range rows[0] {
+			t.keys[i] = key(name)
+		}
+		numbers := func(i int) bool { return t.all(i, isNumber) }
+		index := t.called([]string{"index", "idx", "classindex", "classidx", "classid", "labelid", "labelidx", "id", "number", "label", "class", "target", ""})
+		index = slices.DeleteFunc(index, func(i int) bool { return !numbers(i) })
+		name := t.called([]string{"name", "classname", "labelname", "label", "class", "category", "categoryname", "title", "description", "species", "breed"})
+		name = slices.DeleteFunc(name, numbers)
+		if len(index) > 0 && len(name) > 0 {
+			return labelColumns{sep, index[0], name[0]}, true
+		}
+	}
+	return labelColumns{}, false
+}
+
+func (c labelColumns) parse(data []byte) ([]string, error) {
+	n := numbering{}
+	r := newRecords(data, c.sep)
+	r.next() // the header
+	for last := 1; ; {
+		fields, line, err := r.next()
+		if err == io.EOF {
+			labels, err := n.labels()
+			if err != nil {
+				return nil, onLine(last, "%v", err)
+			}
+			return labels, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		last = line
+		if len(fields) <= max(c.index, c.name) {
+			return nil, onLine(line, "%d columns: want an index and a name", len(fields))
+		}
+		class, err := strconv.Atoi(fields[c.index])
+		if err != nil || class < 0 {
+			return nil, onLine(line, "%.40q is not the index of a class", fields[c.index])
+		}
+		if err := n.add(class, fields[c.name]); err != nil {
+			return nil, onLine(line, "%v", err)
+		}
+	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 
 	"github.com/spf13/cobra"
 
@@ -63,4 +64,29 @@ func fashionMNIST(cmd *cobra.Command, offline bool) (dir string, err error) {
 	}
 	client.Offline, client.Progress = offline, downloadBar(cmd.ErrOrStderr())
 	return client.FashionMNIST(cmd.Context())
+}
+
+// tellNotes shows what had to be assumed about labelled images.
+func tellNotes(w io.Writer, sets ...*dataset.Set) {
+	for _, s := range sets {
+		if s != nil {
+			for _, note := range s.Notes {
+				fmt.Fprintln(w, "note:", note)
+			}
+		}
+	}
+}
+
+// tellSkipped names the files among labelled images that are not read, if there are
+// any.
+func tellSkipped(w io.Writer, sets ...*dataset.Set) (some bool) {
+	for _, s := range sets {
+		if s != nil {
+			for _, k := range s.Skipped {
+				fmt.Fprintln(w, "mobilenet:", k)
+				some = true
+			}
+		}
+	}
+	return some
 }

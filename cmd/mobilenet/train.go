@@ -232,6 +232,7 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	if f.o.Train, f.o.Val, err = dataset.Open(f.data, dataset.Options{Val: f.val, Seed: f.o.Seed}); err != nil {
 		return err
 	}
+	tellNotes(cmd.ErrOrStderr(), f.o.Train, f.o.Val)
 	var weights *model.Model
 	var c model.Config
 	if f.model == "none" {

@@ -78,10 +78,15 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	set, err := dataset.OpenEval(f.data, dataset.EvalOptions{Truth: f.truth, Labels: c.Labels()})
+	o := dataset.EvalOptions{Truth: f.truth, Classes: c.Config().Classes}
+	if c.Named() {
+		o.Labels = c.Labels()
+	}
+	set, err := dataset.OpenEval(f.data, o)
 	if err != nil {
 		return err
 	}
+	tellNotes(cmd.ErrOrStderr(), set)
 	if f.out != "" { // now rather than after an hour
 		if err := os.MkdirAll(f.out, 0o777); err != nil {
 			return err
@@ -105,6 +110,8 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 	}
 	if v.failed > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "mobilenet: %d of the %d images do not count\n", v.failed, len(set.Items))
+	}
+	if tellSkipped(cmd.ErrOrStderr(), set) || v.failed > 0 {
 		return errReported
 	}
 	return nil
