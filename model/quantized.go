@@ -1,0 +1,200 @@
+package model
+
+import (
+	"fmt"
+	"math"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// A Quantized is a network of 8-bit integers, derived from a [Model] by calibration
+// or read from a file that somebody else quantised. Activations are bytes q that
+// stand for (q - Zero) * Scale, one scale a tensor; weights are integers with one
+// scale an output channel; sums are exact in 32 bits. A sum leaves a layer as
+//
+//	clamp(rne(float32(sum) * (float32(sx*sw) / sy)) + Zero, Min, Max)
+//
+// with sx, sw and sy the scales of input, weights and output, rne rounding to the
+// nearest integer, ties to even, and no other rounding in between (ONNX's
+// QLinearConv in ONNX Runtime; LiteRT's default kernels).
+type Quantized struct {
+	Config  Config
+	Labels  []string // as in Model
+	Assumed Assumed  // as in Model
+
+	Input      Quantization     // of the normalised pixels
+	Convs      []QuantizedLayer // those of Config.Network().Convs(), in that order
+	Sums       []Quantization   // what block i of Config.Network().Blocks puts out, if it has a residual
+	Pool       Quantization     // behind the global average pool
+	Classifier QuantizedLayer   // Out, Min and Max count only where Logits is set
+	Logits     bool             // whether the logits are bytes, too, or float32(sum) * float32(sx*sw)
+
+	// Wide keeps residual sums in float32: what is added to them does not become
+	// bytes before, and they do, as Sums says, only for the convolutions that read
+	// them. No file format but ours has that.
+	Wide bool
+}
+
+// A Quantization is what the bytes of a tensor stand for: (q - Zero) * Scale.
+type Quantization struct {
+	Scale float32 `json:"scale"`
+	Zero  uint8   `json:"zero"`
+}
+
+// Range returns the numbers that bytes from 0 to 255 stand for.
+func (q Quantization) Range() (low, high float32) {
+	return float32(0-int(q.Zero)) * q.Scale, float32(255-int(q.Zero)) * q.Scale
+}
+
+// A QuantizedLayer is a convolution with its batch normalisation folded in, or the
+// classifier.
+type QuantizedLayer struct {
+	Weight []int16      // [Out][In/Groups][Kernel][Kernel], each minus its zero point: within 127 of 0 in networks of ours, within 255 in others
+	Scale  []float32    // [Out]: of the weights
+	Bias   []int32      // [Out]: of scale sx*sw
+	Out    Quantization // of what it puts out
+	Min    uint8        // bounds of the bytes put out; ReLU6 is Zero and the byte of 6, or 255 where that is less
+	Max    uint8
+}
+
+// Validate returns an error that names the first thing about q that can't be: a
+// *[fault.Error] whose place is the layer's module path.
+func (q *Quantized) Validate() error {
+	if err := q.Config.Validate(); err != nil {
+		return err
+	}
+	n := q.Config.Network()
+	convs := n.Convs()
+	if len(q.Convs) != len(convs) {
+		return fault.Brokenf("%d quantised convolutions, and the network has %d", len(q.Convs), len(convs))
+	}
+	if len(q.Sums) != len(n.Blocks) {
+		return fault.Brokenf("quantisation of %d blocks' sums, and the network has %d blocks", len(q.Sums), len(n.Blocks))
+	}
+	if err := q.Input.check("input"); err != nil {
+		return err
+	}
+	for i := range convs {
+		c, l := &convs[i], &q.Convs[i]
+		if err := l.check(c.Name, c.Out, elements(c.WeightShape())); err != nil {
+			return err
+		}
+		if err := l.checkOut(c.Name); err != nil {
+			return err
+		}
+	}
+	for i, b := range n.Blocks {
+		if b.Residual() {
+			if err := q.Sums[i].check(b.Name); err != nil {
+				return err
+			}
+		}
+	}
+	if err := q.Pool.check("avgpool"); err != nil {
+		return err
+	}
+	l := n.Classifier
+	if err := q.Classifier.check(l.Name, l.Out, l.Out*l.In); err != nil {
+		return err
+	}
+	if q.Logits {
+		return q.Classifier.checkOut(l.Name)
+	}
+	return nil
+}
+
+// check wants a scale that can be divided by.
+func (q Quantization) check(place string) error {
+	if !(q.Scale > 0) || math.IsInf(float64(q.Scale), 0) || math.IsInf(float64(1/q.Scale), 0) {
+		return wrongLayer(place, "scale %v: want a number above 0", q.Scale)
+	}
+	return nil
+}
+
+// check wants weights, scales and biases as many as the layer has.
+func (l *QuantizedLayer) check(place string, out, weights int) error {
+	switch {
+	case len(l.Weight) != weights:
+		return wrongLayer(place, "%d weights, want %d", len(l.Weight), weights)
+	case len(l.Scale) != out:
+		return wrongLayer(place, "%d scales of weights, want %d", len(l.Scale), out)
+	case len(l.Bias) != out:
+		return wrongLayer(place, "%d biases, want %d", len(l.Bias), out)
+	}
+	for i, s := range l.Scale {
+		if !(s >= 0) || math.IsInf(float64(s), 0) {
+			return wrongLayer(place, "scale %v of output channel %d's weights: want a number from 0 up", s, i)
+		}
+	}
+	for i, w := range l.Weight {
+		if w < -255 || w > 255 {
+			return wrongLayer(place, "weight %d is %d from its zero point, more than bytes can be", i, w)
+		}
+	}
+	return nil
+}
+
+func (l *QuantizedLayer) checkOut(place string) error {
+	if l.Min > l.Max {
+		return wrongLayer(place, "its output is bounded by %d and %d", l.Min, l.Max)
+	}
+	return l.Out.check(place)
+}
+
+func wrongLayer(place, format string, args ...any) error {
+	return &fault.Error{Kind: fault.Broken, Place: place, Reason: fmt.Sprintf(format, args...)}
+}
+
+// Inputs returns what each convolution of Config.Network().Convs() reads, and what
+// the residual of each of its blocks is.
+func (q *Quantized) Inputs() (convs, blocks []Quantization) {
+	n := q.Config.Network()
+	at, x := 0, q.Input
+	conv := func() {
+		convs = append(convs, x)
+		x = q.Convs[at].Out
+		at++
+	}
+	conv()
+	for i, b := range n.Blocks {
+		blocks = append(blocks, x)
+		for range b.Convs() {
+			conv()
+		}
+		if b.Residual() {
+			x = q.Sums[i]
+		}
+	}
+	conv()
+	return convs, blocks
+}
+
+// Dequantize returns the network in float32, with the weights that q's stand for.
+// It computes without the rounding, and the bounds, of q's activations.
+func (q *Quantized) Dequantize() *Model {
+	n := q.Config.Network()
+	m := &Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed, Dict: StateDict{}}
+	inputs, _ := q.Inputs()
+	for i, c := range n.Convs() {
+		w, b := q.Convs[i].dequantize(inputs[i].Scale)
+		Unfold(m.Dict, c, w, b, q.Config.BNEps)
+	}
+	w, b := q.Classifier.dequantize(q.Pool.Scale)
+	l := n.Classifier
+	m.Dict[l.Name+".weight"] = Tensor{Shape: []int{l.Out, l.In}, Data: w}
+	m.Dict[l.Name+".bias"] = Tensor{Shape: []int{l.Out}, Data: b}
+	return m
+}
+
+// dequantize returns the layer's weights and bias for an input of scale sx.
+func (l *QuantizedLayer) dequantize(sx float32) (w, b []float32) {
+	w, b = make([]float32, len(l.Weight)), make([]float32, len(l.Bias))
+	per := len(w) / len(b)
+	for o, s := range l.Scale {
+		for i := o * per; i < (o+1)*per; i++ {
+			w[i] = float32(l.Weight[i]) * s
+		}
+		b[o] = float32(float64(l.Bias[o]) * float64(sx) * float64(s))
+	}
+	return w, b
+}

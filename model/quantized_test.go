@@ -1,0 +1,115 @@
+package model
+
+import (
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// small is a network with residual blocks that takes no time.
+func small(t *testing.T) *Model {
+	t.Helper()
+	c := Default()
+	c.Width, c.Classes, c.LastChannels, c.Resolution = 0.1, 5, 16, 32
+	c.Table = []Stage{{T: 1, C: 16, N: 1, S: 1}, {T: 2, C: 16, N: 3, S: 2}}
+	m, err := New(c, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// roughly quantises m with scales that no photo was asked for.
+func roughly(m *Model) *Quantized {
+	n := m.Config.Network()
+	six := Quantization{Scale: 6. / 255}
+	q := &Quantized{Config: m.Config, Input: Quantization{Scale: 5. / 255, Zero: 127}, Pool: six}
+	x := q.Input
+	layer := func(w, b []float32) QuantizedLayer {
+		l := QuantizedLayer{Out: six, Max: 255}
+		per := len(w) / len(b)
+		for o := range b {
+			row := w[o*per : (o+1)*per]
+			top := 0.0
+			for _, v := range row {
+				top = max(top, math.Abs(float64(v)))
+			}
+			s := float32(top / 127)
+			l.Scale = append(l.Scale, s)
+			for _, v := range row {
+				l.Weight = append(l.Weight, int16(math.RoundToEven(float64(v/s))))
+			}
+			l.Bias = append(l.Bias, int32(math.RoundToEven(float64(b[o])/float64(s*x.Scale))))
+		}
+		return l
+	}
+	for _, c := range n.Convs() {
+		w, b := m.Fold(c)
+		q.Convs = append(q.Convs, layer(w, b))
+		x = six
+	}
+	for range n.Blocks {
+		q.Sums = append(q.Sums, six)
+	}
+	l := n.Classifier
+	q.Classifier = layer(m.Dict[l.Name+".weight"].Data, m.Dict[l.Name+".bias"].Data)
+	return q
+}
+
+// TestDequantize: weights come back within half a step.
+func TestDequantize(t *testing.T) {
+	m := small(t)
+	q := roughly(m)
+	if err := q.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	back := q.Dequantize()
+	if err := m.Config.Network().Check(back.Dict); err != nil {
+		t.Fatal(err)
+	}
+	for i, c := range m.Config.Network().Convs() {
+		want, _ := m.Fold(c)
+		got, _ := back.Fold(c)
+		per := len(got) / c.Out
+		for j := range got {
+			if step := q.Convs[i].Scale[j/per]; !(math.Abs(float64(got[j]-want[j])) <= 0.5001*float64(step)) {
+				t.Fatalf("%s: weight %d is %v, want %v within half of %v", c.Name, j, got[j], want[j], step)
+			}
+		}
+	}
+}
+
+func TestQuantizedValidate(t *testing.T) {
+	nan := float32(math.NaN())
+	for name, spoil := range map[string]func(q *Quantized){
+		"input: scale NaN":                             func(q *Quantized) { q.Input.Scale = nan },
+		"avgpool: scale 0":                             func(q *Quantized) { q.Pool.Scale = 0 },
+		"features.3: scale -1":                         func(q *Quantized) { q.Sums[2].Scale = -1 },
+		"features.0.0: 431 weights, want 432":          func(q *Quantized) { q.Convs[0].Weight = q.Convs[0].Weight[1:] },
+		"features.1.conv.0.0: 1 scales of weights":     func(q *Quantized) { q.Convs[1].Scale = q.Convs[1].Scale[:1] },
+		"features.1.conv.0.0: 0 biases":                func(q *Quantized) { q.Convs[1].Bias = nil },
+		"features.0.0: scale NaN of output channel 2":  func(q *Quantized) { q.Convs[0].Scale[2] = nan },
+		"features.0.0: scale +Inf":                     func(q *Quantized) { q.Convs[0].Out.Scale = float32(math.Inf(1)) },
+		"features.0.0: scale 1e-45":                    func(q *Quantized) { q.Convs[0].Out.Scale = 1e-45 },
+		"features.0.0: its output is bounded by 9":     func(q *Quantized) { q.Convs[0].Min, q.Convs[0].Max = 9, 8 },
+		"features.0.0: weight 7 is 256 from":           func(q *Quantized) { q.Convs[0].Weight[7] = 256 },
+		"1 quantised convolutions, and the network":    func(q *Quantized) { q.Convs = q.Convs[:1] },
+		"quantisation of 1 blocks' sums":               func(q *Quantized) { q.Sums = q.Sums[:1] },
+		"classifier.1: 4 scales of weights, want 5":    func(q *Quantized) { q.Classifier.Scale = q.Classifier.Scale[1:] },
+		"classifier.1: scale 0":                        func(q *Quantized) { q.Logits, q.Classifier.Out.Scale = true, 0 },
+		"model config: width multiplier 0: want more ": func(q *Quantized) { q.Config.Width = 0 },
+	} {
+		q := roughly(small(t))
+		spoil(q)
+		err := q.Validate()
+		if err == nil || !strings.HasPrefix(err.Error(), name) {
+			t.Errorf("error %v, want %s", err, name)
+		}
+		if _, ok := errors.AsType[*fault.Error](err); !ok && !strings.HasPrefix(name, "model config") {
+			t.Errorf("%s: a %T", name, err)
+		}
+	}
+}
