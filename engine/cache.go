@@ -55,7 +55,7 @@ func Cached(dir, key string, o Options, load func() (m *model.Model, key string,
 		return nil, nil, err
 	}
 	if read == key {
-		c.save(&e.net, m)
+		c.save(e.program.weights, m)
 	}
 	return e, m, nil
 }
@@ -82,7 +82,7 @@ func identityOf(key string, set *kernel.Set) identity {
 	}
 	return identity{
 		Key: key, Build: build(), Arch: runtime.GOARCH, ByteOrder: order,
-		CPU: set.Name, Precision: "float32", Packing: packingVersion,
+		CPU: set.Name, Precision: float32Precision, Packing: packingVersion,
 	}
 }
 
@@ -112,7 +112,7 @@ func (c cacheEntry) load(set *kernel.Set, o Options) (*Engine, *model.Model, boo
 	if err != nil {
 		return nil, nil, false
 	}
-	e, err := start(net, m.Config, o)
+	e, err := start(net.program(), o)
 	if err != nil {
 		return nil, nil, false // for Compile to report
 	}
@@ -122,8 +122,8 @@ func (c cacheEntry) load(set *kernel.Set, o Options) (*Engine, *model.Model, boo
 }
 
 // save writes the entry's file. If it can't, the next process compiles again.
-func (c cacheEntry) save(net *network, m *model.Model) {
-	if c.usable() && os.MkdirAll(c.dir, 0o755) == nil && savePacked(c.path(), c.identity, net, m) == nil {
+func (c cacheEntry) save(weights arena, m *model.Model) {
+	if c.usable() && os.MkdirAll(c.dir, 0o755) == nil && savePacked(c.path(), c.identity, weights, m) == nil {
 		prune(c.dir)
 	}
 }

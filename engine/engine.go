@@ -24,10 +24,12 @@ type Options struct {
 // An Engine is a model compiled for this CPU. It does not refer to the model's
 // tensors. The zero Engine is a closed one.
 type Engine struct {
-	net     network
-	classes int
-	team    *team
-	cleanup runtime.Cleanup // stops the team where nobody calls Close
+	program  program
+	modules  []Module
+	features int // per image
+	threads  int
+	team     *team
+	cleanup  runtime.Cleanup // stops the team where nobody calls Close
 
 	open   sync.RWMutex // held by runs for reading, by Close for writing
 	opened bool
@@ -41,16 +43,19 @@ var ErrClosed = errors.New("the engine is closed")
 
 type size struct{ h, w int }
 
+// A planKey is what a plan is for.
 type planKey struct {
 	size
-	images int
+	images  int
+	taps    string // names of modules, in the network's order with spaces between
+	results bool   // features or logits are wanted, too
 }
 
 const (
 	// maxPlans is how many plans an engine keeps memory for at a time.
 	maxPlans = 16
 	// maxGroup is how many images a thread takes at once: enough for the weights
-	// of the last blocks to be worth fetching, few enough for the caches.
+	// of the last bottlenecks to be worth fetching, few enough for the caches.
 	maxGroup = 4
 )
 
@@ -73,13 +78,13 @@ func Compile(m *model.Model, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	net := layers(m.Config, set)
+	net := newNetwork(m.Config, set)
 	net.pack(m)
-	return start(net, m.Config, o)
+	return start(net.program(), o)
 }
 
-// start returns an engine for a network that has its weights.
-func start(net network, c model.Config, o Options) (*Engine, error) {
+// start returns an engine that runs p.
+func start(p program, o Options) (*Engine, error) {
 	threads := o.Threads
 	if threads == 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -87,7 +92,11 @@ func start(net network, c model.Config, o Options) (*Engine, error) {
 	if threads < 1 || threads > maxThreads {
 		return nil, fmt.Errorf("%d threads: want 1 to %d, or 0 for all cores", threads, maxThreads)
 	}
-	e := &Engine{net: net, classes: c.Classes, team: newTeam(threads), opened: true, plans: map[planKey]*plan{}}
+	n := p.config.Network()
+	e := &Engine{
+		program: p, modules: modulesOf(n), features: n.Classifier.In,
+		threads: threads, team: newTeam(threads), opened: true, plans: map[planKey]*plan{},
+	}
 	// The helpers know the team only, so that they don't keep e alive.
 	e.cleanup = runtime.AddCleanup(e, (*team).stop, e.team)
 	return e, nil
@@ -104,7 +113,7 @@ func (e *Engine) Close() error {
 		e.opened = false
 		e.cleanup.Stop()
 		e.team.stop()
-		e.net, e.plans = network{set: e.net.set}, nil
+		e.program.weights, e.program.plan, e.plans = nil, nil, nil
 	}
 	return nil
 }
@@ -120,10 +129,10 @@ func (e *Engine) enter() error {
 }
 
 // CPU names the instruction set of the kernels in use, as in MOBILENET_CPU.
-func (e *Engine) CPU() string { return e.net.set.Name }
+func (e *Engine) CPU() string { return e.program.cpu }
 
 // Threads is the number of cores that a run uses at most.
-func (e *Engine) Threads() int { return e.team.threads }
+func (e *Engine) Threads() int { return e.threads }
 
 // Input is a batch of RGB images, [N][H][W][3]: either Pixels, which the engine
 // normalises as the model's config says while it reads them, or Data, which is
@@ -134,10 +143,11 @@ type Input struct {
 	N, H, W int
 }
 
-// Output is where Run puts its results. Either slice may be nil.
+// Output is where Run puts what it is asked for: what is nil or not there isn't.
 type Output struct {
 	Logits   []float32 // [N][classes]
 	Features []float32 // [N][last channels], after the global average pool
+	Taps     []Tap     // what modules in between put out
 }
 
 // Run computes the logits and features of a batch. Height and width may be
@@ -153,8 +163,12 @@ func (e *Engine) Run(ctx context.Context, in Input, out Output) error {
 	if err := e.check(in, out); err != nil {
 		return err
 	}
-	j := job{ctx: ctx, in: in, out: out, classes: e.classes, features: e.net.classifier.k}
-	s, threads := size{in.H, in.W}, e.team.threads
+	names, taps, err := e.tapped(out.Taps, in)
+	if err != nil {
+		return err
+	}
+	j := job{ctx: ctx, in: in, out: out, taps: taps, classes: e.program.config.Classes, features: e.features}
+	key := planKey{size: size{in.H, in.W}, taps: names, results: taps == nil || out.Logits != nil || out.Features != nil}
 	for at := 0; at < in.N; {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -162,45 +176,46 @@ func (e *Engine) Run(ctx context.Context, in Input, out Output) error {
 		left := in.N - at
 		// Groups of whole images keep every thread busy with no waiting for each
 		// other; what is left of the batch is cut up within the image.
-		n := min(maxGroup, left/threads)
-		if n == 0 || n == 1 && threads == 1 {
-			e.plan(s, 1).runImage(e.team, j, at)
+		key.images = min(maxGroup, left/e.threads)
+		if key.images == 0 || key.images == 1 && e.threads == 1 {
+			key.images = 1
+			e.plan(key).runImage(e.team, j, at)
 			at++
 			continue
 		}
-		groups := left / n / threads * threads
-		e.plan(s, n).runGroups(e.team, j, at, groups)
-		at += groups * n
+		groups := left / key.images / e.threads * e.threads
+		e.plan(key).runGroups(e.team, j, at, groups)
+		at += groups * key.images
 	}
 	return ctx.Err()
 }
 
+// maxSide bounds the height and width of an input, in pixels.
+const maxSide = 1 << 13
+
 func (e *Engine) check(in Input, out Output) error {
-	const limit = 1 << 13
-	features := e.net.classifier.k
+	values, classes := len(in.Pixels)+len(in.Data), e.program.config.Classes
 	switch {
 	case in.N < 1:
 		return fmt.Errorf("a batch of %d images: want at least 1", in.N)
-	case in.H < model.MinResolution || in.W < model.MinResolution || in.H > limit || in.W > limit:
-		return fmt.Errorf("input of %dx%d pixels: want %d to %d a side", in.W, in.H, model.MinResolution, limit)
+	case in.H < model.MinResolution || in.W < model.MinResolution || in.H > maxSide || in.W > maxSide:
+		return fmt.Errorf("input of %dx%d pixels: want %d to %d a side", in.W, in.H, model.MinResolution, maxSide)
 	case in.Pixels != nil && in.Data != nil:
 		return errors.New("input has both pixels and normalised data")
-	case len(in.Pixels)+len(in.Data) != in.N*in.H*in.W*3:
-		return fmt.Errorf("input has %d values, want %d for shape [%d %d %d 3]", len(in.Pixels)+len(in.Data), in.N*in.H*in.W*3, in.N, in.H, in.W)
-	case out.Logits != nil && len(out.Logits) != in.N*e.classes:
-		return fmt.Errorf("logits have room for %d values, want %d for shape [%d %d]", len(out.Logits), in.N*e.classes, in.N, e.classes)
-	case out.Features != nil && len(out.Features) != in.N*features:
-		return fmt.Errorf("features have room for %d values, want %d for shape [%d %d]", len(out.Features), in.N*features, in.N, features)
+	case values%(in.H*in.W*3) != 0 || values/(in.H*in.W*3) != in.N: // a product might overflow
+		return fmt.Errorf("input has %d values, want those of %d images of shape [%d %d 3]", values, in.N, in.H, in.W)
+	case out.Logits != nil && len(out.Logits) != in.N*classes:
+		return fmt.Errorf("logits have room for %d values, want %d for shape [%d %d]", len(out.Logits), in.N*classes, in.N, classes)
+	case out.Features != nil && len(out.Features) != in.N*e.features:
+		return fmt.Errorf("features have room for %d values, want %d for shape [%d %d]", len(out.Features), in.N*e.features, in.N, e.features)
 	}
 	return nil
 }
 
-// plan returns the plan for so many images of size s at a time, making it at the
-// first use.
-func (e *Engine) plan(s size, images int) *plan {
+// plan returns the plan for key, making it at the first use.
+func (e *Engine) plan(key planKey) *plan {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	key := planKey{s, images}
 	if p, ok := e.plans[key]; ok {
 		return p
 	}
@@ -210,7 +225,7 @@ func (e *Engine) plan(s size, images int) *plan {
 			break
 		}
 	}
-	p := newPlan(&e.net, s, images, e.team.threads)
+	p := e.program.plan(key, e.threads)
 	e.plans[key] = p
 	return p
 }

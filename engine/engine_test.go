@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -68,12 +69,29 @@ func compile(t testing.TB, m *model.Model, threads int) *Engine {
 	return e
 }
 
+// compileStrips is compile with strips for inputs of so many columns.
+func compileStrips(t testing.TB, m *model.Model, threads, columns int) *Engine {
+	t.Helper()
+	set, err := kernel.Choose("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	net := newNetwork(m.Config, set)
+	net.stripWidth = columns
+	net.pack(m)
+	e, err := start(net.program(), Options{Threads: threads})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return e
+}
+
 // outputs runs a batch and returns its logits and features.
 func outputs(t testing.TB, e *Engine, in Input) Output {
 	t.Helper()
 	out := Output{
-		Logits:   make([]float32, in.N*e.classes),
-		Features: make([]float32, in.N*e.net.classifier.k),
+		Logits:   make([]float32, in.N*e.program.config.Classes),
+		Features: make([]float32, in.N*e.features),
 	}
 	if err := e.Run(t.Context(), in, out); err != nil {
 		t.Fatal(err)
@@ -127,11 +145,10 @@ func TestOddChannels(t *testing.T) {
 func checkNaive(t *testing.T, c model.Config, s size) {
 	m := random(t, c)
 	in := Input{Data: pixels(s.h * s.w * 3), N: 1, H: s.h, W: s.w}
-	logits, features := naive(m, in.Data, s.h, s.w)
+	logits, features, _ := naive(m, in.Data, s.h, s.w)
 	for _, threads := range []int{1, 3} {
 		for _, strips := range []int{1, 9, stripWidth} { // all blocks, some, few
-			e := compile(t, m, threads)
-			e.net.stripWidth = strips
+			e := compileStrips(t, m, threads, strips)
 			out := outputs(t, e, in)
 			closeTo(t, "feature", out.Features, features, 1e-5)
 			closeTo(t, "logit", out.Logits, logits, 1e-5)
@@ -150,8 +167,7 @@ func TestSameBits(t *testing.T) {
 		most = 3
 	}
 	for threads := 1; threads <= most; threads++ {
-		e := compile(t, m, threads)
-		e.net.stripWidth = 6 * threads
+		e := compileStrips(t, m, threads, 6*threads)
 		for batch := 1; batch <= n; batch++ {
 			image := side * side * 3
 			got := outputs(t, e, Input{Data: data[:batch*image], N: batch, H: side, W: side})
@@ -362,12 +378,12 @@ func (c *ending) Err() error {
 // TestContext ends the context of a run before and in the middle of a batch.
 func TestContext(t *testing.T) {
 	m := random(t, small())
-	const side = 32
+	const side, classes = 32, 37
 	for _, test := range []struct{ threads, images int }{{1, 64}, {2, 64}, {4, 3}} {
 		e := compile(t, m, test.threads)
 		in := Input{Data: pixels(test.images * side * side * 3), N: test.images, H: side, W: side}
 		for left := range 3 {
-			out := Output{Logits: make([]float32, test.images*e.classes)}
+			out := Output{Logits: make([]float32, test.images*classes)}
 			ctx := &ending{Context: context.Background()}
 			ctx.left.Store(int64(left))
 			if err := e.Run(ctx, in, out); err != context.Canceled {
@@ -375,7 +391,7 @@ func TestContext(t *testing.T) {
 			}
 			ran := 0
 			for i := range test.images {
-				if out.Logits[i*e.classes] != 0 {
+				if out.Logits[i*classes] != 0 {
 					ran++
 				}
 			}

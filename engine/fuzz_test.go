@@ -34,9 +34,9 @@ func TestPackedSeed(t *testing.T) {
 		c.Table = []model.Stage{{T: 2, C: 3, N: 1, S: 1}}
 		m := random(t, c)
 		m.Labels = []string{"cat", "dog"}
-		net := layers(c, &kernel.Generic)
+		net := newNetwork(c, &kernel.Generic)
 		net.pack(m)
-		text := head + strconv.Quote(string(packedBytes(t, &net, m))) + foot
+		text := head + strconv.Quote(string(packedBytes(t, net, m))) + foot
 		if err := os.WriteFile(seed, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -54,7 +54,7 @@ func TestPackedSeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if string(packedBytes(t, &net, m)) != data {
+	if string(packedBytes(t, net, m)) != data {
 		t.Error("the seed is written otherwise than it was read: has the format changed?")
 	}
 }
@@ -74,9 +74,9 @@ func readAndWrite(t *testing.T, data []byte) {
 	if err != nil {
 		return
 	}
-	again := packedBytes(t, &net, m)
+	again := packedBytes(t, net, m)
 	net2, m2, err := readPacked(bytes.NewReader(again), int64(len(again)), fuzzIdentity, &kernel.Generic)
-	if err != nil || !m2.Config.Equal(m.Config) || !slices.Equal(m2.Labels, m.Labels) || !bytes.Equal(bytesOf(net.arena), bytesOf(net2.arena)) {
+	if err != nil || !m2.Config.Equal(m.Config) || !slices.Equal(m2.Labels, m.Labels) || !bytes.Equal(net.arena, net2.arena) {
 		t.Fatalf("written again it is something else: %v", err)
 	}
 }
@@ -84,7 +84,7 @@ func readAndWrite(t *testing.T, data []byte) {
 func packedBytes(t testing.TB, net *network, m *model.Model) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := writePacked(&b, fuzzIdentity, net, m); err != nil {
+	if err := writePacked(&b, fuzzIdentity, net.arena, m); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()

@@ -14,7 +14,7 @@ type Latency struct {
 // Measure runs the same batch so many times, after a tenth as many to warm up,
 // and returns how long a run took.
 func (e *Engine) Measure(ctx context.Context, in Input, runs int) (Latency, error) {
-	out := Output{Logits: make([]float32, in.N*e.classes)}
+	out := Output{Logits: make([]float32, max(0, in.N)*e.program.config.Classes)}
 	for range runs/10 + 1 {
 		if err := e.Run(ctx, in, out); err != nil {
 			return Latency{}, err
@@ -41,7 +41,7 @@ func (e *Engine) Peak() (flops float64) {
 		start := time.Now()
 		n := 0
 		for range 10 {
-			n += e.net.set.Peak(iterations)
+			n += e.program.peak(iterations)
 		}
 		flops = max(flops, float64(n)/time.Since(start).Seconds())
 	}

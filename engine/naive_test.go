@@ -1,16 +1,17 @@
 package engine
 
 import (
+	"fmt"
 	"math"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // naive runs a model the slow and obvious way: one image, planes of float64,
 // convolutions and norms one by one as they stand in the paper. It returns the
-// logits and the features, and the sum of |terms| of each logit as the measure
-// for a fair error bound.
-func naive(m *model.Model, img []float32, h, w int) (logits, features []float64) {
+// logits, the features, and what each module puts out.
+func naive(m *model.Model, img []float32, h, w int) (logits, features []float64, maps map[string]volume) {
 	x := volume{c: 3, h: h, w: w, v: make([]float64, 3*h*w)}
 	for p := range h * w {
 		for c := range 3 {
@@ -19,19 +20,27 @@ func naive(m *model.Model, img []float32, h, w int) (logits, features []float64)
 	}
 	n := m.Config.Network()
 	x = naiveConv(m, n.First, x)
+	maps = map[string]volume{"features.0": x}
 	for _, b := range n.Blocks {
 		y := x
-		for _, c := range b.Convs() {
+		for i, c := range b.Convs() {
 			y = naiveConv(m, c, y)
+			if c.ReLU6 {
+				maps[fmt.Sprintf("%s.conv.%d", b.Name, i)] = y
+			}
 		}
+		maps[b.Name+".conv"] = y
 		if b.Residual() {
+			y.v = slices.Clone(y.v)
 			for i := range y.v {
 				y.v[i] += x.v[i]
 			}
 		}
+		maps[b.Name] = y
 		x = y
 	}
 	x = naiveConv(m, n.Last, x)
+	maps[fmt.Sprintf("features.%d", len(n.Blocks)+1)] = x
 	for c := range x.c {
 		sum := 0.0
 		for _, v := range x.v[c*x.h*x.w : (c+1)*x.h*x.w] {
@@ -47,7 +56,7 @@ func naive(m *model.Model, img []float32, h, w int) (logits, features []float64)
 		}
 		logits = append(logits, sum)
 	}
-	return logits, features
+	return logits, features, maps
 }
 
 // volume is [c][h][w].

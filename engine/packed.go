@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"unicode/utf8"
-	"unsafe"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
@@ -54,20 +53,19 @@ const maxHeader = 64 << 20
 // castagnoli is the CRC that CPUs compute: 14 MB take about a millisecond.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// savePacked writes net, which has the weights of m, to the file at path.
-func savePacked(path string, id identity, net *network, m *model.Model) error {
-	return atomicfile.Write(path, func(w io.Writer) error { return writePacked(w, id, net, m) })
+// savePacked writes the packed weights of m to the file at path.
+func savePacked(path string, id identity, weights arena, m *model.Model) error {
+	return atomicfile.Write(path, func(w io.Writer) error { return writePacked(w, id, weights, m) })
 }
 
-func writePacked(w io.Writer, id identity, net *network, m *model.Model) error {
+func writePacked(w io.Writer, id identity, weights arena, m *model.Model) error {
 	for _, text := range append([]string{id.Key}, m.Labels...) {
 		if !utf8.ValidString(text) {
 			return fmt.Errorf("%q: JSON has no bytes that are not UTF-8", text)
 		}
 	}
 	h := packedHeader{identity: id, Config: m.Config, Labels: m.Labels}
-	data := bytesOf(net.arena)
-	for piece := range slices.Chunk(data, pieceBytes) {
+	for piece := range slices.Chunk(weights, pieceBytes) {
 		h.Sums = append(h.Sums, crc32.Checksum(piece, castagnoli))
 	}
 	header, err := h.encode()
@@ -77,7 +75,7 @@ func writePacked(w io.Writer, id identity, net *network, m *model.Model) error {
 	if _, err := w.Write(header); err != nil {
 		return err
 	}
-	_, err = w.Write(data)
+	_, err = w.Write(weights)
 	return err
 }
 
@@ -96,40 +94,40 @@ func (h *packedHeader) encode() ([]byte, error) {
 }
 
 // openPacked reads the packed file at path.
-func openPacked(path string, id identity, set *kernel.Set) (network, *model.Model, error) {
+func openPacked(path string, id identity, set *kernel.Set) (*network, *model.Model, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return network{}, nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return network{}, nil, err
+		return nil, nil, err
 	}
 	return readPacked(f, info.Size(), id, set)
 }
 
 // readPacked reads a packed file of so many bytes: a network, and its model
 // without weights. It fails if the file is of another identity or damaged.
-func readPacked(r io.ReaderAt, size int64, id identity, set *kernel.Set) (network, *model.Model, error) {
+func readPacked(r io.ReaderAt, size int64, id identity, set *kernel.Set) (*network, *model.Model, error) {
 	h, at, err := readHeader(r, size)
 	switch {
 	case err != nil:
-		return network{}, nil, err
+		return nil, nil, err
 	case h.identity != id:
-		return network{}, nil, fmt.Errorf("packed as %+v, want %+v", h.identity, id)
+		return nil, nil, fmt.Errorf("packed as %+v, want %+v", h.identity, id)
 	}
 	if err := h.Config.Validate(); err != nil {
-		return network{}, nil, err
+		return nil, nil, err
 	}
-	net := layers(h.Config, set)
+	net := newNetwork(h.Config, set)
 	// Before there is memory for them.
-	if want := 4 * net.floats(); size-at != want || int64(len(h.Sums)) != (want+pieceBytes-1)/pieceBytes {
-		return network{}, nil, fmt.Errorf("%d bytes of weights and %d checksums for a config that has %d bytes", size-at, len(h.Sums), want)
+	if want := net.bytes(); size-at != want || int64(len(h.Sums)) != (want+pieceBytes-1)/pieceBytes {
+		return nil, nil, fmt.Errorf("%d bytes of weights and %d checksums for a config that has %d bytes", size-at, len(h.Sums), want)
 	}
 	net.allocate()
-	if err := readPieces(bytesOf(net.arena), io.NewSectionReader(r, at, size-at), h.Sums); err != nil {
-		return network{}, nil, err
+	if err := readPieces(net.arena, io.NewSectionReader(r, at, size-at), h.Sums); err != nil {
+		return nil, nil, err
 	}
 	return net, &model.Model{Config: h.Config, Labels: h.Labels}, nil
 }
@@ -179,10 +177,4 @@ func readPieces(dst []byte, r io.ReaderAt, sums []uint32) error {
 	}
 	wg.Wait()
 	return cmp.Or(errs...)
-}
-
-// bytesOf returns the memory of v. Packed files are only read on the kind of
-// machine that wrote them; their identity sees to that.
-func bytesOf(v []float32) []byte {
-	return unsafe.Slice((*byte)(unsafe.Pointer(unsafe.SliceData(v))), 4*len(v))
 }

@@ -14,8 +14,8 @@ type plan struct {
 	images  int
 	steps   []step
 	tail    int
-	act     int // floats of activations
-	scratch int // floats a participant works in
+	act     int // bytes of activations
+	scratch int // bytes a participant works in
 	threads int
 
 	mu    sync.Mutex
@@ -26,131 +26,56 @@ type plan struct {
 // parts of the activations and may run at the same time.
 type step interface {
 	tasks() int
-	scratch() int // floats that a participant works in
+	scratch() int // bytes that a participant works in
 	run(x *exec, task int)
 	describe() Step // name, output and MACs
 }
 
 // exec is what a participant computes with.
 type exec struct {
-	image    int       // which of the plan's images; 0 for steps that take all
-	pixels   []uint8   // the image, [H][W][3], or
-	data     []float32 // the same normalised
-	act      []float32 // activations
-	scratch  []float32 // the participant's own
-	logits   []float32 // of all images, nil if not wanted
-	features []float32 // of all images, nil if not wanted
-}
-
-// tailPixels is the largest map, in pixels, of a block that takes all images of
-// a plan at once: at 224x224 the 7x7 maps, where a thread spends as long on
-// fetching weights as on using them for one image.
-const tailPixels = 100
-
-// newPlan runs the first convolution and the blocks on wide inputs in strips,
-// and the others layer by layer.
-func newPlan(net *network, s size, images, threads int) *plan {
-	p := &plan{images: images, threads: threads}
-	var chain, hidden []*tensor // what goes from step to step, and within a block
-	blocks, in := net.blocks, size{(s.h + 1) / 2, (s.w + 1) / 2}
-	n := net.countWide(blocks, in, maxLevels-1)
-	st := newStrip(net, s, nil, blocks[:n], threads)
-	for {
-		p.steps = append(p.steps, st)
-		chain = append(chain, st.dst)
-		blocks, in = blocks[n:], size{st.dst.h, st.dst.w}
-		if n = net.countWide(blocks, in, maxLevels); n == 0 {
-			break
-		}
-		st = newStrip(net, in, st.dst, blocks[:n], threads)
-	}
-	src := st.dst
-	for i := range blocks {
-		p.startTail(src)
-		e := newExpand(net, &blocks[i], src, threads)
-		j := newProject(net, &blocks[i], e.dst, src, threads)
-		p.steps = append(p.steps, e, j)
-		hidden, chain = append(hidden, e.dst), append(chain, j.dst)
-		src = j.dst
-	}
-	if p.tail == 0 { // the last convolution takes all in any case
-		p.tail = len(p.steps)
-		src.images = images
-	}
-	features := &tensor{images: images, h: 1, w: 1, blocks: net.last.blocks()}
-	p.steps = append(p.steps, &lastPool{net: net, src: src, dst: features}, &classifier{net: net, src: features})
-	p.layout(chain, append(hidden, features))
-	return p
-}
-
-// startTail has the steps from here on take all images, if the maps are small
-// enough: src then has room for them all.
-func (p *plan) startTail(src *tensor) {
-	if p.tail == 0 && src.h*src.w <= tailPixels {
-		p.tail = len(p.steps)
-		src.images = p.images
-	}
-}
-
-// countWide returns how many of the blocks, at most limit, form a strip on an
-// input of size in.
-func (net *network) countWide(blocks []block, in size, limit int) int {
-	n := 0
-	for n < min(len(blocks), limit) && in.w >= net.stripWidth {
-		in.w = blocks[n].Depthwise.OutSize(in.w)
-		n++
-	}
-	return n
-}
-
-// layout places the tensors: those of the chain take turns in two regions, the
-// hidden ones share the third. What the tail begins with collects the images
-// while the steps before it run again for the next, so that it has the fourth to
-// itself.
-func (p *plan) layout(chain, hidden []*tensor) {
-	var regions [4][]*tensor
-	for i, t := range chain {
-		r := i % 2
-		if t.images > 1 && regions[3] == nil {
-			r = 3
-		}
-		regions[r] = append(regions[r], t)
-	}
-	regions[2] = hidden
-	for _, tensors := range regions {
-		most := 0
-		for _, t := range tensors {
-			t.at = p.act
-			most = max(most, t.floats())
-		}
-		p.act += most
-	}
-	for _, s := range p.steps {
-		p.scratch = max(p.scratch, s.scratch())
-	}
+	first    int         // the job's image that the plan's first one is
+	image    int         // which of the plan's images; 0 for steps that take all
+	pixels   []uint8     // the image, [H][W][3], or
+	data     []float32   // the same normalised
+	act      arena       // activations
+	scratch  arena       // the participant's own
+	logits   []float32   // of the plan's images, nil if not wanted
+	features []float32   // of the plan's images, nil if not wanted
+	taps     [][]float32 // what modules put out, each of all the job's images
 }
 
 // A tensor is a place in the activations: blocks of channels, each
 // [images][h][w][32]. A tensor of one image serves each image in turn.
 type tensor struct {
-	at, images, h, w, blocks int
+	at                   int // in bytes
+	value                int // bytes of one
+	images, h, w, blocks int
+}
+
+// f32Bytes is the size of a float32.
+const f32Bytes = 4
+
+// f32Tensor returns a tensor of float32, without a place yet.
+func f32Tensor(images int, s size, blocks int) *tensor {
+	return &tensor{value: f32Bytes, images: images, h: s.h, w: s.w, blocks: blocks}
 }
 
 func (t *tensor) pixels() int { return t.images * t.h * t.w }
-func (t *tensor) stride() int { return t.pixels() * kernel.Block }
-func (t *tensor) floats() int { return t.blocks * t.stride() }
+func (t *tensor) stride() int { return t.pixels() * kernel.Block } // values of a block
+func (t *tensor) bytes() int  { return t.blocks * t.stride() * t.value }
 
-// block returns block b from pixel p of x's image on.
+// block returns block b from pixel p of x's image on, of a tensor of float32.
 func (t *tensor) block(x *exec, b, p int) []float32 {
 	p += x.image % t.images * t.h * t.w
-	start := t.at + b*t.stride()
-	return x.act[start+p*kernel.Block : start+t.stride()]
+	start := t.at/f32Bytes + b*t.stride()
+	return x.act.f32()[start+p*kernel.Block : start+t.stride()]
 }
 
 // from returns all blocks from pixel p of x's image in the first one on.
 func (t *tensor) from(x *exec, p int) []float32 {
 	p += x.image % t.images * t.h * t.w
-	return x.act[t.at+p*kernel.Block : t.at+t.floats()]
+	start := t.at / f32Bytes
+	return x.act.f32()[start+p*kernel.Block : start+t.blocks*t.stride()]
 }
 
 // A job is a batch to run.
@@ -158,7 +83,8 @@ type job struct {
 	ctx               context.Context
 	in                Input
 	out               Output
-	classes, features int // per image
+	taps              [][]float32 // of out, in the plan's order
+	classes, features int         // per image
 }
 
 // input points x at image i.
@@ -173,6 +99,7 @@ func (j *job) input(x *exec, i int) {
 
 // output points x at the results of images i to i+n.
 func (j *job) output(x *exec, i, n int) {
+	x.first, x.taps = i, j.taps
 	if j.out.Logits != nil {
 		x.logits = j.out.Logits[i*j.classes : (i+n)*j.classes]
 	}
@@ -184,11 +111,11 @@ func (j *job) output(x *exec, i, n int) {
 // A workspace is the memory and the state of one run.
 type workspace struct {
 	job    job
-	at     int         // the first image of the job to run
-	acts   [][]float32 // activations of the images that a participant has to itself
-	execs  []exec      // one a participant
-	steps  *run        // one image, a phase per step
-	groups *run        // groups of images, in one phase
+	at     int     // the first image of the job to run
+	acts   []arena // activations of the images that a participant has to itself
+	execs  []exec  // one a participant
+	steps  *run    // one image, a phase per step
+	groups *run    // groups of images, in one phase
 }
 
 // workspace returns one that nobody uses.
@@ -200,7 +127,7 @@ func (p *plan) workspace() *workspace {
 		p.spare = p.spare[:n-1]
 		return ws
 	}
-	ws := &workspace{acts: make([][]float32, p.threads), execs: make([]exec, p.threads)}
+	ws := &workspace{acts: make([]arena, p.threads), execs: make([]exec, p.threads)}
 	free := func() {
 		ws.release()
 		p.mu.Lock()
@@ -215,7 +142,7 @@ func (p *plan) workspace() *workspace {
 	}
 	ws.groups = newRun(1, func(slot, _, group int) { p.group(ws, slot, ws.at+group*p.images) }, free)
 	for i := range ws.execs {
-		ws.execs[i].scratch = kernel.Aligned(p.scratch)
+		ws.execs[i].scratch = kernel.AlignedBytes(p.scratch)
 	}
 	return ws
 }
@@ -231,9 +158,9 @@ func (ws *workspace) release() {
 
 // own returns the participant's own activations. A participant calls it for
 // its own slot only, so that it needs no lock.
-func (p *plan) own(ws *workspace, slot int) []float32 {
+func (p *plan) own(ws *workspace, slot int) arena {
 	if ws.acts[slot] == nil {
-		ws.acts[slot] = kernel.Aligned(p.act)
+		ws.acts[slot] = kernel.AlignedBytes(p.act)
 	}
 	return ws.acts[slot]
 }
@@ -268,12 +195,12 @@ func (p *plan) group(ws *workspace, slot, at int) {
 	}
 	x := &ws.execs[slot]
 	x.act = p.own(ws, slot)
+	ws.job.output(x, at, p.images)
 	for x.image = range p.images {
 		ws.job.input(x, at+x.image)
 		x.run(p.steps[:p.tail])
 	}
 	x.image = 0
-	ws.job.output(x, at, p.images)
 	x.run(p.steps[p.tail:])
 }
 

@@ -32,15 +32,15 @@ func (e *Engine) Profile(ctx context.Context, in Input, runs int) ([]Step, Memor
 		return nil, Memory{}, err
 	}
 	defer e.open.RUnlock()
-	out := Output{Logits: make([]float32, e.classes)}
+	out := Output{Logits: make([]float32, e.program.config.Classes)}
 	if in.N != 1 {
 		return nil, Memory{}, fmt.Errorf("a batch of %d images to profile: want 1", in.N)
 	}
 	if err := e.check(in, out); err != nil {
 		return nil, Memory{}, err
 	}
-	p := e.plan(size{in.H, in.W}, 1)
-	x := exec{pixels: in.Pixels, data: in.Data, logits: out.Logits, act: kernel.Aligned(p.act), scratch: kernel.Aligned(p.scratch)}
+	p := e.plan(planKey{size: size{in.H, in.W}, images: 1, results: true})
+	x := exec{pixels: in.Pixels, data: in.Data, logits: out.Logits, act: kernel.AlignedBytes(p.act), scratch: kernel.AlignedBytes(p.scratch)}
 	steps := make([]Step, len(p.steps))
 	for i, s := range p.steps {
 		steps[i] = s.describe()
@@ -58,7 +58,7 @@ func (e *Engine) Profile(ctx context.Context, in Input, runs int) ([]Step, Memor
 			steps[i].Time = min(steps[i].Time, time.Since(start))
 		}
 	}
-	return steps, Memory{Activations: 4 * p.act, Scratch: 4 * p.scratch}, nil
+	return steps, Memory{Activations: p.act, Scratch: p.scratch}, nil
 }
 
 // macs is what one layer does for an output of pixels.
@@ -109,7 +109,7 @@ func (s *project) describe() Step {
 
 func (s *lastPool) describe() Step {
 	return Step{
-		Name: fmt.Sprintf("features.%d, avgpool", len(s.net.blocks)+1), Out: [3]int{s.net.last.n, 1, 1},
+		Name: fmt.Sprintf("features.%d, avgpool", len(s.net.bottlenecks)+1), Out: [3]int{s.net.last.n, 1, 1},
 		MACs: s.net.last.macs(s.src.h * s.src.w),
 	}
 }

@@ -20,14 +20,14 @@ type strip struct {
 // A level is a layer of a strip: an inverted residual, or the first convolution
 // where b is nil. The places are offsets into scratch.
 type level struct {
-	b         *block
+	b         *bottleneck
 	in, out   size
 	stride    int
 	top, left int  // rows and columns of padding
 	line      int  // floats of a row that a 3x3 convolution reads
 	zeros     int  // [line], a row of padding
 	hidden    ring // expanded rows
-	image     int  // [taps][line], image rows with their padding
+	image     int  // [window][line], image rows with their padding
 	mixed     ring // a row after the depthwise convolution
 	rows      ring // output, unless it is the strip's last level
 }
@@ -51,22 +51,22 @@ func (r ring) from(scratch []float32, y int) []float32 {
 	return scratch[r.at+y%r.rows*r.w*kernel.Block : r.at+r.floats()]
 }
 
-// taps is the height of the depthwise window and so of the rings.
-const taps = 3
+// window is the height of the 3x3 convolutions and so of the rings.
+const window = 3
 
-// newStrip plans blocks behind src, or behind the first convolution of an image
+// newStrip plans bottlenecks behind src, or behind the first convolution of an image
 // of size in where src is nil.
-func newStrip(net *network, in size, src *tensor, blocks []block, threads int) *strip {
+func newStrip(net *network, in size, src *tensor, bottlenecks []bottleneck, threads int) *strip {
 	s := &strip{net: net, src: src}
 	if src == nil {
 		in = s.add(level{in: in, stride: 2}, net.first.blocks())
 	}
-	for i := range blocks {
-		b := &blocks[i]
+	for i := range bottlenecks {
+		b := &bottlenecks[i]
 		in = s.add(level{b: b, in: in, stride: b.Stride}, b.project.blocks())
 	}
 	last := &s.levels[len(s.levels)-1]
-	s.dst = &tensor{images: 1, h: in.h, w: in.w, blocks: last.rows.blocks}
+	s.dst = f32Tensor(1, in, last.rows.blocks)
 	last.rows = ring{}
 	s.place()
 	// More bands would even out cores of unequal speed, but compute more rows
@@ -79,15 +79,15 @@ func newStrip(net *network, in size, src *tensor, blocks []block, threads int) *
 // its output size.
 func (s *strip) add(l level, blocks int) size {
 	l.out = size{(l.in.h + l.stride - 1) / l.stride, (l.in.w + l.stride - 1) / l.stride}
-	l.top, l.left = s.net.padding.Before(l.in.h, l.stride), s.net.padding.Before(l.in.w, l.stride)
-	l.rows = ring{blocks: blocks, rows: taps, w: l.out.w}
+	l.top, l.left = s.net.config.Padding.Before(l.in.h, l.stride), s.net.config.Padding.Before(l.in.w, l.stride)
+	l.rows = ring{blocks: blocks, rows: window, w: l.out.w}
 	l.line = l.in.w * kernel.Block
 	if l.b == nil {
 		l.line = 6*l.out.w + 3
 	} else {
 		l.mixed = ring{blocks: l.b.depthwise.blocks(), rows: 1, w: l.out.w}
 		if l.b.Expand != nil {
-			l.hidden = ring{blocks: l.b.depthwise.blocks(), rows: taps, w: l.in.w}
+			l.hidden = ring{blocks: l.b.depthwise.blocks(), rows: window, w: l.in.w}
 		}
 	}
 	s.levels = append(s.levels, l)
@@ -105,7 +105,7 @@ func (s *strip) place() {
 		l := &s.levels[i]
 		l.zeros = take(l.line)
 		if l.b == nil {
-			l.image = take(taps * l.line)
+			l.image = take(window * l.line)
 		}
 		for _, r := range []*ring{&l.hidden, &l.mixed, &l.rows} {
 			r.at = take(r.floats())
@@ -114,7 +114,7 @@ func (s *strip) place() {
 }
 
 func (s *strip) tasks() int   { return (s.dst.h + s.band - 1) / s.band }
-func (s *strip) scratch() int { return s.floats }
+func (s *strip) scratch() int { return s.floats * f32Bytes }
 
 // progress is how far a band's levels have come: the next row that each will
 // expand, and the next that it will put out.
@@ -132,7 +132,7 @@ func (s *strip) run(x *exec, task int) {
 		p[i].out = first
 		first = max(0, first*l.stride-l.top)
 		p[i].expand = first
-		clear(x.scratch[l.zeros:][:l.line])
+		clear(x.scratch.f32()[l.zeros:][:l.line])
 	}
 	s.advance(x, &p, len(s.levels)-1, min(begin+s.band, s.dst.h))
 }
@@ -142,11 +142,11 @@ func (s *strip) advance(x *exec, p *progress, i, end int) {
 	l := &s.levels[i]
 	for ; p[i].out < end; p[i].out++ {
 		y := p[i].out
-		s.expand(x, p, i, min(l.in.h, y*l.stride-l.top+taps))
+		s.expand(x, p, i, min(l.in.h, y*l.stride-l.top+window))
 		if l.b == nil {
 			s.firstRow(x, l, i, y)
 		} else {
-			s.blockRow(x, l, i, y)
+			s.bottleneckRow(x, l, i, y)
 		}
 	}
 }
@@ -171,7 +171,7 @@ func (s *strip) expand(x *exec, p *progress, i, end int) {
 		w := &l.b.expand
 		for b := range w.blocks() {
 			s.net.set.Pointwise(kernel.Pointwise{
-				Dst: l.hidden.row(x.scratch, b, y), Src: src, SrcStride: stride,
+				Dst: l.hidden.row(x.scratch.f32(), b, y), Src: src, SrcStride: stride,
 				W: w.w[b], Bias: w.bias[b], NR: w.nr(b), K: w.k,
 				Pixels: l.in.w, ReLU6: true,
 			})
@@ -185,7 +185,7 @@ func (s *strip) input(x *exec, i, y int) (row []float32, stride int) {
 		return s.src.from(x, y*s.src.w), s.src.stride()
 	}
 	r := s.levels[i-1].rows
-	return r.from(x.scratch, y), r.stride()
+	return r.from(x.scratch.f32(), y), r.stride()
 }
 
 // output returns row y of block b of what level i puts out.
@@ -193,26 +193,26 @@ func (s *strip) output(x *exec, i, b, y int) []float32 {
 	if i == len(s.levels)-1 {
 		return s.dst.block(x, b, y*s.dst.w)
 	}
-	return s.levels[i].rows.row(x.scratch, b, y)
+	return s.levels[i].rows.row(x.scratch.f32(), b, y)
 }
 
-// blockRow is output row y of an inverted residual behind its expansion.
-func (s *strip) blockRow(x *exec, l *level, i, y int) {
+// bottleneckRow is output row y of an inverted residual behind its expansion.
+func (s *strip) bottleneckRow(x *exec, l *level, i, y int) {
 	src, stride := s.input(x, i, y)
 	d := &l.b.depthwise
 	a := kernel.Depthwise{Width: l.in.w, Stride: l.stride, Left: l.left, ReLU6: true}
 	for b := range d.blocks() {
 		for j := range a.Rows {
-			a.Rows[j] = s.tap(x, l, i, b, y*l.stride-l.top+j)
+			a.Rows[j] = s.windowRow(x, l, i, b, y*l.stride-l.top+j)
 		}
-		a.Dst = l.mixed.row(x.scratch, b, 0)
+		a.Dst = l.mixed.row(x.scratch.f32(), b, 0)
 		a.W, a.Bias, a.NR = d.w[b], d.bias[b], d.nr(b)
 		s.net.set.Depthwise(a)
 	}
 	w := &l.b.project
 	for b := range w.blocks() {
 		a := kernel.Pointwise{
-			Dst: s.output(x, i, b, y), Src: l.mixed.from(x.scratch, 0), SrcStride: l.mixed.stride(),
+			Dst: s.output(x, i, b, y), Src: l.mixed.from(x.scratch.f32(), 0), SrcStride: l.mixed.stride(),
 			W: w.w[b], Bias: w.bias[b], NR: w.nr(b), K: w.k, Pixels: l.out.w,
 		}
 		if l.b.Residual() {
@@ -222,14 +222,14 @@ func (s *strip) blockRow(x *exec, l *level, i, y int) {
 	}
 }
 
-// tap returns row y of block b of what the depthwise convolution of level i
+// windowRow returns row y of block b of what the depthwise convolution of level i
 // reads: expanded, or the level's input where the expand ratio is 1.
-func (s *strip) tap(x *exec, l *level, i, b, y int) []float32 {
+func (s *strip) windowRow(x *exec, l *level, i, b, y int) []float32 {
 	switch {
 	case y < 0 || y >= l.in.h:
-		return x.scratch[l.zeros:][:l.line]
+		return x.scratch.f32()[l.zeros:][:l.line]
 	case l.b.Expand != nil:
-		return l.hidden.row(x.scratch, b, y)
+		return l.hidden.row(x.scratch.f32(), b, y)
 	}
 	row, stride := s.input(x, i, y)
 	return row[b*stride:][:l.line]
@@ -252,9 +252,9 @@ func (s *strip) firstRow(x *exec, l *level, i, y int) {
 // imageRow is the place of image row y with its padding.
 func (l *level) imageRow(x *exec, y int) []float32 {
 	if y < 0 || y >= l.in.h {
-		return x.scratch[l.zeros:][:l.line]
+		return x.scratch.f32()[l.zeros:][:l.line]
 	}
-	return x.scratch[l.image+y%taps*l.line:][:l.line]
+	return x.scratch.f32()[l.image+y%window*l.line:][:l.line]
 }
 
 // load puts image row y, normalised, between its padding.

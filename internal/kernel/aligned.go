@@ -12,19 +12,23 @@ const (
 
 // Aligned returns n zero floats that start at a multiple of 64 bytes.
 func Aligned(n int) []float32 {
-	return floats(aligned(4*n, alignment))
+	b := AlignedBytes(4 * n)
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), n)
 }
 
-// AlignedHuge is Aligned for what is used over and over, such as weights: from
+// AlignedBytes returns n zero bytes that start at a multiple of 64.
+func AlignedBytes(n int) []byte { return aligned(n, alignment) }
+
+// HugeBytes is AlignedBytes for what is used over and over, such as weights: from
 // 2 MB on it starts at a multiple of that, and the system is asked for pages of
 // that size, which take it a fraction of the time to map and the CPU to look up.
-func AlignedHuge(n int) []float32 {
-	if 4*n < hugePage {
-		return Aligned(n)
+func HugeBytes(n int) []byte {
+	if n < hugePage {
+		return AlignedBytes(n)
 	}
-	b := aligned((4*n+hugePage-1)/hugePage*hugePage, hugePage)
-	adviseHuge(b) // pages past n are never touched and so take no memory
-	return floats(b)[:n:n]
+	b := aligned((n+hugePage-1)/hugePage*hugePage, hugePage)
+	adviseHuge(b) // of the last page only what is used is ever touched
+	return b[:n:n]
 }
 
 // aligned returns n zero bytes that start at a multiple of to.
@@ -35,8 +39,4 @@ func aligned(n, to int) []byte {
 		at = to - off
 	}
 	return s[at : at+n : at+n]
-}
-
-func floats(b []byte) []float32 {
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
 }

@@ -6,20 +6,24 @@ import (
 )
 
 func TestAligned(t *testing.T) {
-	for _, n := range []int{0, 1, 15, 16, 1000, hugePage/4 - 1, hugePage / 4, hugePage/4 + 1, 1_000_000} {
-		a, h := Aligned(n), AlignedHuge(n)
-		if len(a) != n || len(h) != n || cap(h) != n {
-			t.Errorf("%d floats: %d and %d", n, len(a), len(h))
-		}
-		at := func(s []float32) uintptr { return uintptr(unsafe.Pointer(unsafe.SliceData(s))) }
-		if at(a)%alignment != 0 || at(h)%alignment != 0 || 4*n >= hugePage && at(h)%hugePage != 0 {
-			t.Errorf("%d floats at %#x and %#x", n, at(a), at(h))
-		}
-		for i := range h { // as long as it says it is
-			h[i]++
-			if h[i] != 1 {
-				t.Fatalf("%d floats: float %d is not zero", n, i)
+	for _, n := range []int{0, 1, 63, 64, 1000, hugePage - 1, hugePage, hugePage + 1, 5_000_000} {
+		for name, alloc := range map[string]func(int) []byte{"aligned": AlignedBytes, "huge": HugeBytes} {
+			to := alignment
+			if name == "huge" && n >= hugePage {
+				to = hugePage
 			}
+			b := alloc(n)
+			if at := uintptr(unsafe.Pointer(unsafe.SliceData(b))); len(b) != n || cap(b) != n || at%uintptr(to) != 0 {
+				t.Errorf("%s: %d of %d bytes at %#x", name, len(b), n, at)
+			}
+			for i := range b { // as long as it says it is
+				if b[i]++; b[i] != 1 {
+					t.Fatalf("%s: byte %d of %d is not zero", name, i, n)
+				}
+			}
+		}
+		if f := Aligned(n); len(f) != n || uintptr(unsafe.Pointer(unsafe.SliceData(f)))%alignment != 0 {
+			t.Errorf("%d of %d floats", len(f), n)
 		}
 	}
 }

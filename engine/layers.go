@@ -4,12 +4,12 @@ import (
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 )
 
-// expand is the expansion and the depthwise convolution of a block, one block
-// of hidden channels and one band of rows a task: the expanded tensor itself
+// expand is the expansion and the depthwise convolution of a bottleneck, one
+// block of hidden channels and one band of rows a task: the expanded tensor itself
 // exists only for that, in scratch.
 type expand struct {
 	net  *network
-	b    *block
+	b    *bottleneck
 	src  *tensor
 	dst  *tensor
 	top  int // rows and
@@ -17,11 +17,11 @@ type expand struct {
 	band int // output rows a task
 }
 
-func newExpand(net *network, b *block, src *tensor, threads int) *expand {
-	dst := &tensor{images: src.images, h: b.Depthwise.OutSize(src.h), w: b.Depthwise.OutSize(src.w), blocks: b.depthwise.blocks()}
+func newExpand(net *network, b *bottleneck, src *tensor, threads int) *expand {
+	dst := f32Tensor(src.images, size{b.Depthwise.OutSize(src.h), b.Depthwise.OutSize(src.w)}, b.depthwise.blocks())
 	s := &expand{
 		net: net, b: b, src: src, dst: dst, band: dst.h,
-		top: net.padding.Before(src.h, b.Stride), left: net.padding.Before(src.w, b.Stride),
+		top: net.config.Padding.Before(src.h, b.Stride), left: net.config.Padding.Before(src.w, b.Stride),
 	}
 	// With few blocks to share out, the rows are shared out as well; a band
 	// expands up to two rows that its neighbour expands too.
@@ -36,7 +36,7 @@ func (s *expand) tasks() int { return s.dst.blocks * s.bands() }
 
 // scratch holds a row of zeros and a band's input rows, of each image.
 func (s *expand) scratch() int {
-	row := s.src.w * kernel.Block
+	row := s.src.w * kernel.Block * f32Bytes
 	if s.b.Expand == nil {
 		return row
 	}
@@ -49,7 +49,7 @@ func (s *expand) run(x *exec, task int) {
 	end := min(begin+s.band, s.dst.h)
 	from := max(0, s.b.Stride*begin-s.top) // the first input row that the band needs
 	to := min(s.src.h, s.b.Stride*(end-1)-s.top+3)
-	zeros := x.scratch[:s.src.w*kernel.Block]
+	zeros := x.scratch.f32()[:s.src.w*kernel.Block]
 	clear(zeros)
 	rows := s.expanded(x, hb, from, to)
 	for image := range s.src.images {
@@ -86,7 +86,7 @@ func (s *expand) expanded(x *exec, hb, from, to int) []float32 {
 		return s.src.block(x, hb, from*s.src.w)
 	}
 	w := &s.b.expand
-	dst := x.scratch[s.src.w*kernel.Block:]
+	dst := x.scratch.f32()[s.src.w*kernel.Block:]
 	s.net.set.Pointwise(kernel.Pointwise{
 		Dst: dst, Src: s.src.from(x, from*s.src.w),
 		W: w.w[hb], Bias: w.bias[hb], NR: w.nr(hb), K: w.k,
@@ -95,14 +95,14 @@ func (s *expand) expanded(x *exec, hb, from, to int) []float32 {
 	return dst
 }
 
-// project is a block's linear bottleneck, with its residual; a task is a chunk of
-// pixels of a block of output channels.
+// project is a bottleneck's linear convolution, with its residual; a task is a
+// chunk of pixels of a block of output channels.
 type project struct {
 	net   *network
-	b     *block
+	b     *bottleneck
 	src   *tensor // hidden
 	dst   *tensor
-	add   *tensor // the block's input
+	add   *tensor // the bottleneck's input
 	chunk int     // pixels a task
 }
 
@@ -117,9 +117,9 @@ const (
 	tasksPerThread = 4
 )
 
-func newProject(net *network, b *block, src, add *tensor, threads int) *project {
+func newProject(net *network, b *bottleneck, src, add *tensor, threads int) *project {
 	s := &project{net: net, b: b, src: src, add: add, chunk: chunkPixels}
-	s.dst = &tensor{images: src.images, h: src.h, w: src.w, blocks: b.project.blocks()}
+	s.dst = f32Tensor(src.images, size{src.h, src.w}, b.project.blocks())
 	for threads > 1 && s.tasks() < tasksPerThread*threads && s.chunk > minChunk {
 		s.chunk -= minChunk
 	}
@@ -153,19 +153,19 @@ type lastPool struct {
 }
 
 func (s *lastPool) tasks() int   { return s.dst.blocks }
-func (s *lastPool) scratch() int { return s.src.stride() }
+func (s *lastPool) scratch() int { return s.src.stride() * f32Bytes }
 
 func (s *lastPool) run(x *exec, task int) {
 	w := &s.net.last
 	s.net.set.Pointwise(kernel.Pointwise{
-		Dst: x.scratch, Src: s.src.from(x, 0),
+		Dst: x.scratch.f32(), Src: s.src.from(x, 0),
 		W: w.w[task], Bias: w.bias[task], NR: w.nr(task), K: w.k,
 		Pixels: s.src.pixels(), SrcStride: s.src.stride(), ReLU6: true,
 	})
 	pixels := s.src.h * s.src.w
 	for i := range s.src.images {
 		dst := s.dst.block(x, task, i)[:kernel.Block]
-		s.net.set.Pool(kernel.Pool{Dst: dst, Src: x.scratch[i*pixels*kernel.Block:], Pixels: pixels})
+		s.net.set.Pool(kernel.Pool{Dst: dst, Src: x.scratch.f32()[i*pixels*kernel.Block:], Pixels: pixels})
 		if x.features != nil {
 			copy(x.features[i*w.n : (i+1)*w.n][task*kernel.Block:], dst)
 		}
@@ -179,14 +179,14 @@ type classifier struct {
 }
 
 func (s *classifier) tasks() int   { return s.net.classifier.blocks() }
-func (s *classifier) scratch() int { return s.src.images * kernel.Block }
+func (s *classifier) scratch() int { return s.src.images * kernel.Block * f32Bytes }
 
 func (s *classifier) run(x *exec, task int) {
 	if x.logits == nil {
 		return
 	}
 	w := &s.net.classifier
-	dst := x.scratch[:s.scratch()]
+	dst := x.scratch.f32()[:s.src.images*kernel.Block]
 	s.net.set.Pointwise(kernel.Pointwise{
 		Dst: dst, Src: s.src.from(x, 0),
 		W: w.w[task], Bias: w.bias[task], NR: w.nr(task), K: w.k,

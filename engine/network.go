@@ -2,36 +2,42 @@ package engine
 
 import (
 	"sync"
+	"unsafe"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
-// A network is a model's layers with folded weights in the kernels' layout.
+// A network is a model in float32: its layers with folded weights in the kernels'
+// layout.
 type network struct {
-	set        *kernel.Set
-	padding    model.Padding
-	levels     *[3][256]float32 // what each level of each channel is normalised to
-	first      weights          // k is 27
-	blocks     []block
-	last       weights
-	classifier weights
-	stripWidth int // input columns from which on a block runs in strips
+	set         *kernel.Set
+	config      model.Config
+	levels      *[3][256]float32 // what each level of each channel is normalised to
+	first       weights          // k is 27
+	bottlenecks []bottleneck
+	last        weights
+	classifier  weights
+	stripWidth  int // input columns from which on a bottleneck runs in strips
 
-	arena []float32 // where all weights are, in the order of each
+	arena arena // where all weights are, in the order of each
 }
 
-// stripWidth: below it a block's tensors fit the caches whole, and longer runs
-// of pixels suit the kernels better than rows do.
+// stripWidth: below it a bottleneck's tensors fit the caches whole, and longer
+// runs of pixels suit the kernels better than rows do.
 const stripWidth = 40
 
-// A block is an inverted residual.
-type block struct {
+// A bottleneck is an inverted residual. (A block here is 32 channels.)
+type bottleneck struct {
 	model.InvertedResidual
 	expand    weights // no channels when the expand ratio is 1
 	depthwise weights // k is 9
 	project   weights
 }
+
+// projection names what is between the bottleneck's input and the sum, as
+// [Module] says.
+func (b *bottleneck) projection() string { return projectionOf(b.InvertedResidual) }
 
 // weights are those of one layer, packed by blocks of output channels.
 type weights struct {
@@ -45,23 +51,23 @@ func (w *weights) blocks() int { return kernel.Blocks(w.n) }
 // nr is the row length of output block b.
 func (w *weights) nr(b int) int { return kernel.NR(w.n, b) }
 
-// layers returns the layers of c without room for their weights.
-func layers(c model.Config, set *kernel.Set) network {
+// newNetwork returns the layers of c without room for their weights.
+func newNetwork(c model.Config, set *kernel.Set) *network {
 	n := c.Network()
 	conv := func(c model.Conv) weights {
 		return weights{n: c.Out, k: c.In / c.Groups * c.Kernel * c.Kernel}
 	}
-	net := network{
-		set: set, padding: c.Padding, levels: c.Preprocess.Levels(), stripWidth: stripWidth,
+	net := &network{
+		set: set, config: c, levels: c.Preprocess.Levels(), stripWidth: stripWidth,
 		first: conv(n.First), last: conv(n.Last),
 		classifier: weights{n: n.Classifier.Out, k: n.Classifier.In},
 	}
 	for _, b := range n.Blocks {
-		p := block{InvertedResidual: b, depthwise: conv(b.Depthwise), project: conv(b.Project)}
+		p := bottleneck{InvertedResidual: b, depthwise: conv(b.Depthwise), project: conv(b.Project)}
 		if b.Expand != nil {
 			p.expand = conv(*b.Expand)
 		}
-		net.blocks = append(net.blocks, p)
+		net.bottlenecks = append(net.bottlenecks, p)
 	}
 	return net
 }
@@ -87,7 +93,7 @@ func (net *network) pack(m *model.Model) {
 	})
 	conv(&net.last, n.Last)
 	for i, b := range n.Blocks {
-		p := &net.blocks[i]
+		p := &net.bottlenecks[i]
 		if b.Expand != nil {
 			conv(&p.expand, *b.Expand)
 		}
@@ -122,8 +128,8 @@ func interleave(w []float32, n int) []float32 {
 // each calls do for the weights of every layer in a fixed order.
 func (net *network) each(do func(*weights)) {
 	do(&net.first)
-	for i := range net.blocks {
-		b := &net.blocks[i]
+	for i := range net.bottlenecks {
+		b := &net.bottlenecks[i]
 		do(&b.expand)
 		do(&b.depthwise)
 		do(&b.project)
@@ -132,12 +138,12 @@ func (net *network) each(do func(*weights)) {
 	do(&net.classifier)
 }
 
-// floats is the length of the arena. It counts in 64 bits because a config from
-// a file may ask for more than there is.
-func (net *network) floats() (n int64) {
+// bytes is the length of the arena. It counts in 64 bits because a config from a
+// file may ask for more than there is.
+func (net *network) bytes() (n int64) {
 	net.each(func(w *weights) {
 		for b := range w.blocks() {
-			n += wholeLines(w.k*w.nr(b)) + wholeLines(w.nr(b))
+			n += wholeLines(4*w.k*w.nr(b)) + wholeLines(4*w.nr(b))
 		}
 	})
 	return n
@@ -145,11 +151,11 @@ func (net *network) floats() (n int64) {
 
 // allocate makes the arena and points the layers' weights into it.
 func (net *network) allocate() {
-	net.arena = kernel.AlignedHuge(int(net.floats()))
+	net.arena = kernel.HugeBytes(int(net.bytes()))
 	rest := net.arena
-	take := func(n int) []float32 {
-		v := rest[:n:n]
-		rest = rest[wholeLines(n):]
+	take := func(floats int) []float32 {
+		v := rest[:4*floats].f32()
+		rest = rest[wholeLines(4*floats):]
 		return v
 	}
 	net.each(func(w *weights) {
@@ -160,5 +166,14 @@ func (net *network) allocate() {
 	})
 }
 
-// wholeLines rounds so many floats up to cache lines.
-func wholeLines(floats int) int64 { return (int64(floats) + 15) / 16 * 16 }
+// An arena is memory that is divided among values of several types. It begins at
+// a cache line.
+type arena []byte
+
+// f32 returns the arena as floats.
+func (a arena) f32() []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(a))), len(a)/4)
+}
+
+// wholeLines rounds so many bytes up to cache lines.
+func wholeLines(bytes int) int64 { return (int64(bytes) + 63) / 64 * 64 }

@@ -1,0 +1,116 @@
+package engine
+
+import (
+	"math"
+	"slices"
+)
+
+const float32Precision = "float32"
+
+// program returns what an engine runs of net, which has its weights.
+func (net *network) program() program {
+	return program{
+		config: net.config, precision: float32Precision, cpu: net.set.Name, weights: net.arena,
+		plan: net.plan, peak: net.set.Peak,
+	}
+}
+
+// plan runs the first convolution and the bottlenecks on wide inputs in strips,
+// and the others layer by layer. A module whose output is asked for ends its
+// strip; a bottleneck that is asked for what is inside of it runs layer by layer.
+// What nothing asked for depends on isn't run.
+func (net *network) plan(k planKey, threads int) *plan {
+	l := f32Layout{newLayout(k, threads), net}
+	first, rest := moduleOf(net.config.Network().First), net.bottlenecks
+	fused := 0
+	if !l.tapped(first) {
+		fused = l.wide(rest, size{(k.h + 1) / 2, (k.w + 1) / 2}, maxLevels-1)
+	}
+	l.strip(newStrip(net, k.size, nil, rest[:fused], threads))
+	l.tap(first, tap{src: l.src, channels: net.first.n})
+	for rest = rest[fused:]; len(rest) > 0 && l.wanted(); rest = rest[max(1, fused):] {
+		in := size{l.src.h, l.src.w}
+		if fused = l.wide(rest, in, maxLevels); fused > 0 {
+			l.strip(newStrip(net, in, l.src, rest[:fused], threads))
+		} else {
+			l.bottleneck(&rest[0])
+		}
+	}
+	if l.wanted() {
+		l.head()
+	}
+	return l.finish()
+}
+
+// An f32Layout is a plan of a network in the making.
+type f32Layout struct {
+	layout
+	net *network
+}
+
+// wide returns how many of the bottlenecks, at most limit, form a strip on an
+// input of size in.
+func (l *f32Layout) wide(rest []bottleneck, in size, limit int) int {
+	n := 0
+	for n < min(len(rest), limit) && in.w >= l.net.stripWidth && l.tail == 0 && !l.tappedInside(rest[n].projection()) {
+		in.w = rest[n].Depthwise.OutSize(in.w)
+		n++
+		if l.tapped(rest[n-1].Name) {
+			break
+		}
+	}
+	return n
+}
+
+// strip adds a strip.
+func (l *f32Layout) strip(s *strip) {
+	l.add(s, s.dst)
+	if last := s.levels[len(s.levels)-1].b; last != nil {
+		l.tap(last.Name, tap{src: s.dst, channels: last.Out})
+	}
+}
+
+// tailPixels is the largest map, in pixels, of a bottleneck that takes all images
+// of a plan at once: at 224x224 the 7x7 maps, where a thread spends as long on
+// fetching weights as on using them for one image.
+const tailPixels = 100
+
+// bottleneck adds the layers of b.
+func (l *f32Layout) bottleneck(b *bottleneck) {
+	l.startTail(tailPixels)
+	e := newExpand(l.net, b, l.src, l.threads)
+	p := newProject(l.net, b, e.dst, l.src, l.threads)
+	if b.Expand != nil {
+		l.tap(moduleOf(*b.Expand), tap{src: l.src, channels: b.Hidden, w: &b.expand, relu6: true})
+	}
+	l.steps = append(l.steps, e)
+	l.hidden = append(l.hidden, e.dst)
+	l.tap(moduleOf(b.Depthwise), tap{src: e.dst, channels: b.Hidden})
+	l.tap(b.projection(), tap{src: e.dst, channels: b.Out, w: &b.project})
+	l.add(p, p.dst)
+	l.tap(b.Name, tap{src: p.dst, channels: b.Out})
+}
+
+// head adds all behind the last bottleneck. It takes all images in any case.
+func (l *f32Layout) head() {
+	l.startTail(math.MaxInt)
+	l.tap(moduleOf(l.net.config.Network().Last), tap{src: l.src, channels: l.net.last.n, w: &l.net.last, relu6: true})
+	if !l.results {
+		return
+	}
+	features := f32Tensor(l.images, size{1, 1}, l.net.last.blocks())
+	l.hidden = append(l.hidden, features)
+	l.steps = append(l.steps, &lastPool{net: l.net, src: l.src, dst: features}, &classifier{net: l.net, src: features})
+}
+
+// tap adds t if the output of module is asked for.
+func (l *f32Layout) tap(module string, t tap) {
+	if !l.tapped(module) {
+		return
+	}
+	t.net, t.module, t.at, t.images = l.net, module, slices.Index(l.taps, module), 1
+	if l.tail > 0 {
+		t.images = l.images
+	}
+	l.addTap(&t)
+}
