@@ -88,7 +88,7 @@ func TestQuantizedValidate(t *testing.T) {
 		"input: scale NaN":                             func(q *Quantized) { q.Input.Scale = nan },
 		"avgpool: scale 0":                             func(q *Quantized) { q.Pool.Scale = 0 },
 		"features.3: scale -1":                         func(q *Quantized) { q.Sums[2].Scale = -1 },
-		"features.0.0: 431 weights, want 432":          func(q *Quantized) { q.Convs[0].Weight = q.Convs[0].Weight[1:] },
+		"features.0.0: 215 weights, want 216":          func(q *Quantized) { q.Convs[0].Weight = q.Convs[0].Weight[1:] },
 		"features.1.conv.0.0: 1 scales of weights":     func(q *Quantized) { q.Convs[1].Scale = q.Convs[1].Scale[:1] },
 		"features.1.conv.0.0: 0 biases":                func(q *Quantized) { q.Convs[1].Bias = nil },
 		"features.0.0: scale NaN of output channel 2":  func(q *Quantized) { q.Convs[0].Scale[2] = nan },
