@@ -86,6 +86,15 @@ func StringAttr(n *Node, name, otherwise string) string {
 	return otherwise
 }
 
+// FloatsAttr returns the values of an attribute that is a list of floats; nil if it is
+// absent.
+func FloatsAttr(n *Node, name string) []float32 {
+	if a := Attr(n, name); a != nil {
+		return a.Floats
+	}
+	return nil
+}
+
 // IntsAttr returns the values of an attribute that is a list of integers; nil if
 // it is absent.
 func IntsAttr(n *Node, name string) []int64 {

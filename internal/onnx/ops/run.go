@@ -74,54 +74,68 @@ func lastUses(p *ir.Proto) map[string]int {
 	return uses
 }
 
-// step runs n and puts its outputs into values.
+// Step runs n and puts its outputs into values.
 func Step(n *ir.Node, opset int64, values map[string]*Value) error {
-	op, ok := find(n)
-	if !ok {
-		return fault.Unsupportedf("the operator cannot be run")
-	}
-	c := &call{node: n, opset: opset}
+	var inputs []*Value
 	for i, name := range n.Input {
 		v := values[name]
 		if v == nil && name != "" {
-			return fmt.Errorf("nothing makes its input %d %q", i, name)
+			return fmt.Errorf("nothing makes its input %d %s", i, ir.Quote(name))
 		}
+		inputs = append(inputs, v)
+	}
+	outputs, err := compute(n, opset, inputs, maxValue)
+	for i, v := range outputs {
+		if i < len(n.Output) && n.Output[i] != "" {
+			values[n.Output[i]] = v
+		}
+	}
+	return err
+}
+
+// compute returns what n makes of its inputs, nil where one is absent. An output of
+// more than limit elements is an error.
+func compute(n *ir.Node, opset int64, inputs []*Value, limit int) ([]*Value, error) {
+	op, ok := find(n)
+	if !ok {
+		return nil, fault.Unsupportedf("the operator cannot be run")
+	}
+	c := &call{node: n, opset: opset, values: inputs}
+	for _, v := range inputs {
 		t := Type{}
 		if v != nil {
-			t = shaped(v.Elem)
-			for _, d := range v.Shape {
-				t.Shape = append(t.Shape, Dim{N: int64(d)})
-			}
+			t = sizes(v)
 		}
-		c.types, c.values = append(c.types, t), append(c.values, v)
+		c.types = append(c.types, t)
 	}
 	version, ok := op.at(n.Domain, opset)
 	if !ok || len(n.Input) < version.MinInputs {
-		return fmt.Errorf("%d inputs, opset %d: not that operator", len(n.Input), opset)
+		return nil, fmt.Errorf("%d inputs, opset %d: not that operator", len(n.Input), opset)
 	}
 	for i := range version.MinInputs {
 		if version.MinInputs < Many && c.values[i] == nil {
-			return fmt.Errorf("its input %d is not given", i)
+			return nil, fmt.Errorf("its input %d is not given", i)
 		}
 	}
 	// What the shapes must satisfy is checked once, by the inference.
 	types, err := op.shapes(c)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	for _, t := range types {
+		if shape, ok := t.Fixed(); ok && ElementCount(shape) > limit {
+			return nil, fault.TooLargef("it makes %v: at most %d elements are computed", t, limit)
+		}
 	}
 	outputs, err := op.run(c)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i, name := range n.Output {
-		if i >= len(outputs) || name == "" {
-			continue
-		}
+	for i := range outputs {
 		outputs[i].Elem = types[i].Elem
 		outputs[i].round()
-		values[name] = outputs[i]
 	}
-	return nil
+	return outputs, nil
 }
 
 // outputShape is the shape that the inference gives the first output. All inputs

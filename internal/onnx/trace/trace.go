@@ -1,154 +1,246 @@
+// Package trace says what the nodes of an ONNX graph are as layers of a network, for
+// package recognise.
+//
+//	trace.go      the graph, node by node
+//	constant.go   what is known before the graph runs
+//	activation.go operators on activations
+//	matrix.go     convolutions and matrices
+//	integer.go    the quantised forms of all these
 package trace
 
 import (
+	"fmt"
+	"slices"
+
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ops"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+	"github.com/mobilenet-go/mobilenet/internal/recognise"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
-// Model recognises the MobileNetV2 in a graph and returns its weights as
-// float32 under torchvision's names. It takes graphs of torch's exporters in
-// every mode, of TensorFlow's by way of tf2onnx (transposed layouts, asymmetric
-// padding), simplified, half precision and quantised ones (QLinear operators, or
-// pairs of QuantizeLinear and DequantizeLinear). A folded batch normalisation
-// comes back as the identity with a bias (see [model.Unfold]).
-//
-// It works in two steps: trace reduces the operators to convolutions,
-// additions, the pool and the classifier; recognise reads the inverted residuals
-// off these. The error of a graph that is something else names the first node
-// that does not fit.
+// Model recognises the MobileNetV2 in a graph.
 func Model(p *ir.Proto) (*model.Model, error) {
-	if p.Graph == nil {
-		return nil, fault.Unsupportedf("a model without a graph")
-	}
-	t := &tracer{values: map[string]*layer{}, constants: map[string]*constant{}, shapes: map[string]bool{}}
-	out, err := t.trace(p)
+	metadata := ir.Metadata(p)
+	config, ok, err := model.MetadataConfig(metadata)
 	if err != nil {
 		return nil, err
 	}
-	n, err := recognise(out)
+	own := &config
+	if !ok {
+		own = nil
+	}
+	t := &tracer{opset: ir.Opset(p), values: map[string]value{}, folder: ops.NewFolder(p)}
+	outputs, err := t.trace(p)
 	if err != nil {
 		return nil, err
 	}
-	return n.model(p, t.input)
+	m, err := firstModel(outputs, t.source, own)
+	if err != nil {
+		return nil, err
+	}
+	m.Labels, err = model.MetadataLabels(metadata, m.Config.Classes)
+	return m, err
 }
 
-// A layer is a step of the network that the graph's operators are reduced to.
-type layer struct {
-	kind layerKind
-	node *ir.Node // the operator it began with, for errors
-	from *layer
-	add  *layer // the other operand of an addition
-
-	// A convolution, or the classifier with a 1x1 kernel.
-	weight        []float32 // OIHW
-	bias          []float32 // nil for none
-	norm          *norm
-	in, out       int // channels: in is per group
-	kernel        int
-	stride        int
-	groups        int
-	pads          [4]int64  // top, left, bottom, right; also of a padLayer
-	same          bool      // padded like TensorFlow's SAME, whatever the input size
-	low, high     bool      // clipped at 0, at 6
-	scale, offset []float32 // of the input: what is done to it before the first convolution
+// firstModel is that of the first output which a MobileNetV2 makes: some graphs have
+// labels or features beside the classes. The error is that of the first output.
+func firstModel(outputs []*recognise.Layer, source recognise.Source, own *model.Config) (*model.Model, error) {
+	var first error
+	for _, out := range outputs {
+		m, err := recognise.Model(out, source, own)
+		if err == nil {
+			return m, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
 }
 
-type layerKind int
+// A value is what is known of one of the graph's values. The zero value is one that no
+// network is made of, such as the shape of another.
+type value struct {
+	layer    *recognise.Layer
+	layout   layout
+	constant *constant
+	scale    []float64 // that of rounded, which is computed as the graph runs, times these
+	rounded  *recognise.Layer
+	integer  bool // layer's numbers still have to be multiplied with such a scale
+	pooled   bool // layer's maps have one pixel, or none are left
+
+	averaged *recognise.Layer // what layer, which takes the mean over rows or columns alone, is made of
+}
+
+// A layout says where an activation of four dimensions has its channels.
+type layout int
 
 const (
-	inputLayer layerKind = iota
-	padLayer             // zeros for the convolution that follows
-	convLayer
-	addLayer
-	poolLayer
-	linearLayer
+	anyLayout     layout = iota // it is not known yet
+	channelsFirst               // [N,C,H,W]
+	channelsLast                // [N,H,W,C]
 )
 
-// norm is a batch normalisation that stands in the graph.
-type norm struct {
-	weight, bias, mean, variance []float32
-	eps                          float64
-}
-
-// constant is a tensor known before the graph runs, as float32.
-type constant struct {
-	dims []int
-	data []float32
-	ints *ir.Tensor // where it is of integers, for shapes and axes
-}
-
-// tracer follows the values of a graph in the order of its nodes.
+// A tracer follows the values of a graph in the order of its nodes.
 type tracer struct {
-	values    map[string]*layer
-	constants map[string]*constant
-	shapes    map[string]bool // values made of shapes: what they say is known already
-	input     *ir.ValueInfo
-	graph     *ir.Index
+	opset  int64
+	values map[string]value
+	folder *ops.Folder
+	shapes *ops.Inference
+	source recognise.Source
 }
 
-// unfit is the error for a node that has no place in a MobileNetV2.
-func unfit(n *ir.Node, format string, args ...any) error {
-	return ir.At(n, fault.Unsupportedf("not a MobileNetV2: "+format, args...))
-}
-
-// trace returns the layer that makes the graph's output.
-func (t *tracer) trace(p *ir.Proto) (*layer, error) {
-	g := ir.NewIndex(p)
-	t.graph = g
-	for _, in := range g.Input {
-		if _, ok := g.Constants[in.Name]; ok {
-			continue // before IR version 4, initialisers are inputs as well
-		}
-		if t.input != nil {
-			return nil, fault.Unsupportedf("not a MobileNetV2: inputs %q and %q", t.input.Name, in.Name)
-		}
-		t.input = in
-		t.values[in.Name] = &layer{kind: inputLayer}
+// trace returns the layers that make the graph's outputs.
+func (t *tracer) trace(p *ir.Proto) ([]*recognise.Layer, error) {
+	for _, c := range p.Graph.GetInitializer() {
+		t.values[c.Name] = value{constant: &constant{tensor: c}}
 	}
-	if t.input == nil || len(g.Output) == 0 {
+	inputs := ir.FreeInputs(p)
+	switch {
+	case len(inputs) == 0 || len(p.Graph.Output) == 0:
 		return nil, fault.Unsupportedf("not a MobileNetV2: a graph without input or output")
+	case len(inputs) > 1:
+		return nil, fault.Unsupportedf("not a MobileNetV2: it has the inputs %s and %s", ir.Quote(inputs[0].Name), ir.Quote(inputs[1].Name))
 	}
-	for name, c := range g.Constants {
-		if err := t.addConstant(name, c); err != nil {
-			return nil, err
+	t.input(inputs[0])
+	t.shapes, _ = ops.InferShapes(p) // what came before an error holds
+	for _, n := range p.Graph.Node {
+		t.node(n)
+	}
+	var outputs []*recognise.Layer
+	for _, o := range p.Graph.Output {
+		v, ok := t.values[o.Name]
+		switch {
+		case v.layer != nil:
+			outputs = append(outputs, v.layer)
+		case !ok:
+			return nil, fault.Unsupportedf("not a MobileNetV2: no node makes the output %s", ir.Quote(o.Name))
 		}
 	}
-	for _, n := range g.Node {
-		if err := t.node(n); err != nil {
-			return nil, err
-		}
+	if outputs == nil {
+		return nil, fault.Unsupportedf("not a MobileNetV2: its outputs do not depend on its input")
 	}
-	out := t.values[g.Output[0].Name]
-	if out == nil {
-		return nil, fault.Unsupportedf("not a MobileNetV2: no node makes the output %q", g.Output[0].Name)
-	}
-	return out, nil
+	return outputs, nil
 }
 
-func (t *tracer) addConstant(name string, v *ir.Tensor) error {
-	c := &constant{}
-	for _, d := range v.Dims {
-		c.dims = append(c.dims, int(d))
+// input notes what the file states of the graph's input.
+func (t *tracer) input(in *ir.ValueInfo) {
+	place := "input " + ir.Quote(in.Name)
+	v := value{layer: &recognise.Layer{Kind: recognise.Input, Place: place}}
+	typ := ops.Declared(in)
+	t.source = recognise.Source{Place: place, Levels: typ.Elem == pb.TensorProto_UINT8}
+	if len(typ.Shape) == 4 {
+		size := func(i int) int { return int(max(0, typ.Shape[i].N)) }
+		colours := func(i int) bool { return size(i) == 3 || size(i) == 1 }
+		channels, height, width := 1, 2, 3
+		switch {
+		case colours(1):
+			v.layout = channelsFirst
+		case colours(3):
+			v.layout, channels, height, width = channelsLast, 3, 1, 2
+		}
+		t.source.Channels, t.source.Height, t.source.Width = size(channels), size(height), size(width)
 	}
-	switch ir.DataType(v.DataType) {
-	case pb.TensorProto_FLOAT, pb.TensorProto_FLOAT16, pb.TensorProto_BFLOAT16, pb.TensorProto_DOUBLE:
-		data, err := ir.Floats(v)
-		if err != nil {
-			return err
-		}
-		c.data = data
-	default:
-		ints, err := ir.Ints(v)
-		if err != nil {
-			return err
-		}
-		c.ints = v
-		for _, i := range ints {
-			c.data = append(c.data, float32(i))
+	t.values[in.Name] = v
+}
+
+// node notes what n makes.
+func (t *tracer) node(n *ir.Node) {
+	if len(n.Output) == 0 {
+		return
+	}
+	for _, name := range n.Output[1:] {
+		t.values[name] = value{}
+	}
+	t.values[n.Output[0]] = t.made(n)
+}
+
+// made is the first output of n; apply may note others.
+func (t *tracer) made(n *ir.Node) value {
+	if c := ir.ConstantOf(n); c != nil {
+		return value{constant: &constant{tensor: c}}
+	}
+	activations, constants := 0, 0
+	for _, name := range n.Input {
+		v, ok := t.values[name]
+		switch {
+		case name == "":
+		case !ok:
+			return t.other(n, "nothing before it makes its input %s", ir.Quote(name))
+		case v.layer != nil, v.scale != nil:
+			activations++
+		case v.constant != nil:
+			constants++
+		default: // made of shapes: what takes it decides whether that matters
+			constants = -len(n.Input)
 		}
 	}
-	t.constants[name] = c
-	return nil
+	switch {
+	case activations > 0 && n.OpType != "Shape" && n.OpType != "Size":
+		return t.apply(n)
+	case activations == 0 && constants > 0:
+		return t.folded(n)
+	}
+	return value{}
+}
+
+// other is what n makes if no MobileNetV2 has it; it matters if the output depends on
+// it.
+func (t *tracer) other(n *ir.Node, format string, args ...any) value {
+	return value{layer: &recognise.Layer{Kind: recognise.Other, Place: ir.Place(n), Reason: fmt.Sprintf(format, args...)}}
+}
+
+// layer is what n makes as a layer.
+func (t *tracer) layer(n *ir.Node, l recognise.Layer) value {
+	l.Place = ir.Place(n)
+	v := value{layer: &l, pooled: l.Kind == recognise.Pool || l.Kind == recognise.Linear}
+	for _, name := range n.Input {
+		if x := t.values[name]; x.layer != nil { // the first activation
+			v.layout, v.pooled = x.layout, v.pooled || x.pooled
+			break
+		}
+	}
+	return v
+}
+
+// size is the height and width of an activation, if they are known.
+func (t *tracer) size(name string) (height, width int, ok bool) {
+	shape, ok := t.shapes.Types[name].Fixed()
+	if !ok || len(shape) != 4 {
+		return 0, 0, false
+	}
+	if t.values[name].layout == channelsLast {
+		return shape[1], shape[2], true
+	}
+	return shape[2], shape[3], true
+}
+
+// pixels are the axes of height and width.
+func (l layout) pixels() [2]int64 {
+	if l == channelsLast {
+		return [2]int64{1, 2}
+	}
+	return [2]int64{2, 3}
+}
+
+// channels is the axis of the channels.
+func (l layout) channels() int64 {
+	if l == channelsLast {
+		return 3
+	}
+	return 1
+}
+
+// equalAxes reports whether list is want, where negative axes count from the end of four.
+func equalAxes(list []int64, want ...int64) bool {
+	axes := slices.Clone(list)
+	for i, a := range axes {
+		if a < 0 {
+			axes[i] = a + 4
+		}
+	}
+	slices.Sort(axes)
+	return slices.Equal(axes, want)
 }

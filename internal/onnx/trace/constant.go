@@ -1,0 +1,121 @@
+package trace
+
+import (
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ops"
+)
+
+// A constant is a tensor that is known before the graph runs: one in the file, or one
+// computed of such. It is decoded when somebody asks for its numbers.
+type constant struct {
+	tensor *ir.Tensor
+	value  *ops.Value // nil while only tensor is there
+	list   []float32  // decoded
+}
+
+// dims is the constant's shape.
+func (c *constant) dims() []int {
+	if c.value != nil {
+		return c.value.Shape
+	}
+	dims := make([]int, len(c.tensor.Dims))
+	for i, d := range c.tensor.Dims {
+		dims[i] = int(d)
+	}
+	return dims
+}
+
+// elem is the type of the constant's elements.
+func (c *constant) elem() ir.DataType {
+	if c.value != nil {
+		return c.value.Elem
+	}
+	return ir.DataType(c.tensor.DataType)
+}
+
+// floats are the constant's elements, integers too, nil if they cannot be read.
+func (c *constant) floats() []float32 {
+	switch {
+	case c == nil:
+		return nil
+	case c.list != nil:
+		return c.list
+	case c.value == nil:
+		if list, err := ir.Floats(c.tensor); err == nil {
+			c.list = list
+			return list
+		}
+	}
+	if v := c.computed(); v != nil {
+		c.list = make([]float32, len(v.Data))
+		for i, x := range v.Data {
+			c.list[i] = float32(x)
+		}
+	}
+	return c.list
+}
+
+// ints are the constant's elements as integers, nil if they cannot be read.
+func (c *constant) ints() []int64 {
+	v := c.computed()
+	if v == nil {
+		return nil
+	}
+	list := make([]int64, len(v.Data))
+	for i, x := range v.Data {
+		list[i] = int64(x)
+	}
+	return list
+}
+
+// computed is the constant for the operators, nil if it cannot be read.
+func (c *constant) computed() *ops.Value {
+	switch {
+	case c == nil:
+		return nil
+	case c.value != nil:
+		return c.value
+	}
+	v, err := ops.ValueOf(c.tensor)
+	if err != nil {
+		return nil
+	}
+	return v
+}
+
+// constant returns the i-th input of n, nil where it is absent or depends on the
+// graph's input.
+func (t *tracer) constant(n *ir.Node, i int) *constant { return t.values[ir.Input(n, i)].constant }
+
+// folded computes n, whose inputs are constants.
+func (t *tracer) folded(n *ir.Node) value {
+	var inputs []*ops.Value
+	for i, name := range n.Input {
+		v := t.constant(n, i).computed()
+		if v == nil && name != "" {
+			return value{}
+		}
+		inputs = append(inputs, v)
+	}
+	v, err := t.folder.Fold(n, inputs)
+	if err != nil {
+		return value{}
+	}
+	return value{constant: &constant{value: v}}
+}
+
+// scalar is the one number that input i of n holds; ok is false where it is not known.
+func (t *tracer) scalar(n *ir.Node, i int) (x float32, ok bool) {
+	if list := t.constant(n, i).floats(); len(list) == 1 {
+		return list[0], true
+	}
+	return 0, false
+}
+
+// intsFrom is a list that is an attribute in older opsets, and input i in newer ones.
+func (t *tracer) intsFrom(n *ir.Node, name string, i int) []int64 {
+	if c := t.constant(n, i); c != nil {
+		return c.ints()
+	}
+	return ir.IntsAttr(n, name)
+}

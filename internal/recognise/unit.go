@@ -1,0 +1,200 @@
+package recognise
+
+import (
+	"math"
+	"slices"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// unfit is the error for a layer that has no place in a MobileNetV2.
+func (l *Layer) unfit(format string, args ...any) error {
+	e := fault.Unsupportedf("not a MobileNetV2: "+format, args...)
+	e.Place = l.Place
+	return e
+}
+
+// want is the error for a layer where something else should be.
+func (l *Layer) want(what string) error {
+	switch l.Kind {
+	case Other:
+		return l.unfit("%s", l.Reason)
+	case Activation:
+		return l.unfit("%s, where %s should be", l.Reason, what)
+	case Input:
+		return l.unfit("the input, where %s should be", what)
+	}
+	return l.unfit("want %s", what)
+}
+
+// A unit is a convolution or matrix and the layers that fold into it.
+type unit struct {
+	*Layer    // the convolution or matrix
+	weight    []float32
+	bias      []float32   // nil for none
+	norm      *Statistics // nil for none
+	low, high bool        // clipped at 0, at 6
+	same      bool        // padded as TensorFlow does
+	matrix    bool        // a Linear, or a Conv that sees one pixel
+	input     *Layer      // what it takes, padding taken off
+}
+
+// convAt returns the convolution that ends at a layer.
+func convAt(end *Layer, what string) (*unit, error) {
+	if core := core(end); core.Kind != Conv {
+		return nil, core.want(what)
+	}
+	return unitAt(end, false)
+}
+
+// core is the layer that those behind it may fold into.
+func core(l *Layer) *Layer {
+	for l.Kind == Norm || l.Kind == Affine || l.Kind == Clip || l.Kind == Quantize {
+		l = l.From
+	}
+	return l
+}
+
+// unitAt returns the unit that ends at a layer whose core is a Conv or a Linear.
+func unitAt(end *Layer, matrix bool) (*unit, error) {
+	var behind []*Layer // the last one first
+	at := end
+	for ; at.Kind != Conv && at.Kind != Linear; at = at.From {
+		behind = append(behind, at)
+	}
+	u := &unit{Layer: at, weight: at.Weight, bias: at.Bias, same: at.Same, matrix: matrix, input: at.From}
+	for _, l := range slices.Backward(behind) {
+		if err := u.fold(l); err != nil {
+			return nil, err
+		}
+	}
+	return u, nil
+}
+
+// fold takes in the layer behind u.
+func (u *unit) fold(l *Layer) error {
+	switch l.Kind {
+	case Reshape:
+		return nil
+	case Quantize:
+		if l.Rectifies && !u.matrix {
+			u.low, u.high = true, true
+		}
+		return nil
+	case Clip:
+		return u.clip(l)
+	}
+	if u.low || u.high {
+		return l.unfit("no convolution right before it")
+	}
+	if l.Kind == Norm {
+		return u.normalise(l)
+	}
+	for _, list := range [][]float64{l.Scale, l.Offset} {
+		if n := len(list); n > 1 && n != u.Out {
+			return l.unfit("a constant of %d values for %d channels", n, u.Out)
+		}
+	}
+	u.affine(l.Scale, l.Offset)
+	return nil
+}
+
+// clip notes a lower bound of 0 and an upper bound of 6, which may come one by one.
+func (u *unit) clip(l *Layer) error {
+	if l.Low == 0 {
+		u.low = true
+	} else if !math.IsInf(float64(l.Low), -1) {
+		return l.unfit("a lower bound of %v, want 0", l.Low)
+	}
+	if l.High == 6 {
+		u.high = true
+	} else if !math.IsInf(float64(l.High), 1) {
+		return l.unfit("an upper bound of %v, want 6", l.High)
+	}
+	return nil
+}
+
+// normalise takes in a batch normalisation, which a convolution keeps.
+func (u *unit) normalise(l *Layer) error {
+	s := l.Norm
+	if u.norm != nil {
+		return l.unfit("a second batch normalisation of one convolution")
+	}
+	for _, list := range [][]float32{s.Scale, s.Bias, s.Mean, s.Variance} {
+		if len(list) != u.Out {
+			return l.unfit("%d values for %d channels", len(list), u.Out)
+		}
+	}
+	if !u.matrix {
+		u.norm = &s
+		return nil
+	}
+	scale, offset := s.affine()
+	u.affine(scale, offset)
+	return nil
+}
+
+// affine is a norm as a factor and a summand for each channel.
+func (s Statistics) affine() (scale, offset []float64) {
+	scale, offset = make([]float64, len(s.Scale)), make([]float64, len(s.Scale))
+	for i := range scale {
+		scale[i] = float64(s.Scale[i]) / math.Sqrt(float64(s.Variance[i])+s.Eps)
+		offset[i] = float64(s.Bias[i]) - float64(s.Mean[i])*scale[i]
+	}
+	return scale, offset
+}
+
+// affine scales what u makes and adds to it, in float64, rounded once.
+func (u *unit) affine(scale, offset []float64) {
+	if u.norm != nil {
+		n := *u.norm
+		n.Scale, n.Bias = slices.Clone(n.Scale), slices.Clone(n.Bias)
+		for i := range n.Scale {
+			n.Scale[i] = float32(float64(n.Scale[i]) * at(scale, i, 1))
+			n.Bias[i] = float32(float64(n.Bias[i])*at(scale, i, 1) + at(offset, i, 0))
+		}
+		u.norm = &n
+		return
+	}
+	bias := make([]float32, u.Out)
+	copy(bias, u.bias)
+	if scale != nil {
+		weight := make([]float32, len(u.weight))
+		per := max(1, len(weight)/max(1, u.Out))
+		for i, w := range u.weight {
+			weight[i] = float32(float64(w) * at(scale, i/per, 1))
+		}
+		u.weight = weight
+	}
+	for i := range bias {
+		bias[i] = float32(float64(bias[i])*at(scale, i, 1) + at(offset, i, 0))
+	}
+	u.bias = bias
+}
+
+// at is the value of channel i, where one stands for all and none for otherwise.
+func at(list []float64, i int, otherwise float64) float64 {
+	switch len(list) {
+	case 0:
+		return otherwise
+	case 1:
+		return list[0]
+	}
+	return list[i]
+}
+
+// bare is l without the rounding behind it.
+func bare(l *Layer) *Layer {
+	for l.Kind == Quantize {
+		l = l.From
+	}
+	return l
+}
+
+// unpad is l without the padding behind it.
+func unpad(l *Layer) *Layer {
+	for l.Kind == Pad || l.Kind == Quantize && bare(l).Kind == Pad {
+		l = l.From
+	}
+	return l
+}
