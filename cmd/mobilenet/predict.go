@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,9 +18,11 @@ import (
 // predictFlags are those of mobilenet predict.
 type predictFlags struct {
 	classifierFlags
-	format   string
-	top      int
-	asStored bool
+	format, errors string
+	top, maxPixels int
+	threshold      float64
+	asStored       bool
+	keeper         keeper
 }
 
 func newPredict() *cobra.Command {
@@ -28,13 +31,17 @@ func newPredict() *cobra.Command {
 		Use:   "predict [flags] PHOTO...",
 		Short: "Classify photos",
 		Long: `Classify photos: files, folders (searched through), patterns, URLs, or - for
-standard input. JPEG, PNG, GIF, WebP, BMP and TIFF are read.
+standard input. JPEG, PNG, GIF, WebP, BMP and TIFF are read, whatever the files
+are called.
 
 A photo that can't be read is reported on standard error and does not stop the
-others; the exit code is 1 then.`,
+others; the exit code is 1 then. --errors inline has it among the results instead.
+Images of other formats in a folder are counted and named at the end.`,
 		Example: `  mobilenet predict dog.jpg
   mobilenet predict --top 1 --format csv photos/ > labels.csv
   mobilenet predict --model best.safetensors --format json 'shots/*.png'
+  mobilenet predict --threshold 0.5 --sort-into sorted/ photos/
+  mobilenet predict --save-annotated pictures/ photos/
   curl -s https://example.com/cat.jpg | mobilenet predict -`,
 		Args: args(cobra.MinimumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -47,9 +54,15 @@ others; the exit code is 1 then.`,
 	f.register(cmd)
 	fs := cmd.Flags()
 	fs.IntVarP(&f.top, "top", "k", 5, "how many classes to show")
+	fs.Float64Var(&f.threshold, "threshold", 0, "show only classes of at least this probability, 0 to 1")
 	fs.StringVarP(&f.format, "format", "f", "table", "table, json (an object a line) or csv")
+	fs.StringVar(&f.errors, "errors", "stderr", "where photos that can't be read are reported: stderr, or inline, among the results")
+	fs.StringVar(&f.keeper.sortInto, "sort-into", "", "folder to copy each photo to, into a folder of its best class, or "+unsure+" below the threshold")
+	fs.StringVar(&f.keeper.annotated, "save-annotated", "", fmt.Sprintf("folder for pictures of the photos with their classes below, JPEG of up to %d pixels a side", annotatedSide))
 	fs.BoolVar(&f.asStored, "no-exif-orientation", false, "do not turn photos as their EXIF orientation says")
+	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels than this")
 	complete(cmd, "format", "table", "json", "csv")
+	complete(cmd, "errors", "stderr", "inline")
 	return cmd
 }
 
@@ -58,12 +71,19 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 	switch {
 	case f.top < 1:
 		return usagef(cmd, "--top %d: want at least 1", f.top)
+	case !(f.threshold >= 0 && f.threshold <= 1): // NaN neither
+		return usagef(cmd, "--threshold %v: want 0 to 1", f.threshold)
+	case f.maxPixels < 1:
+		return usagef(cmd, "--max-pixels %d: want at least 1", f.maxPixels)
 	case stdin >= 0 && slices.Contains(args[stdin+1:], "-"):
 		return usagef(cmd, "standard input can be read only once")
 	case f.offline && slices.ContainsFunc(args, isURL):
 		return usagef(cmd, "--offline: %s is not on this machine", args[slices.IndexFunc(args, isURL)])
 	}
 	if err := f.classifierFlags.check(cmd); err != nil {
+		return err
+	}
+	if err := oneOf(cmd, "errors", f.errors, "stderr", "inline"); err != nil {
 		return err
 	}
 	return oneOf(cmd, "format", f.format, "table", "json", "csv")
@@ -74,55 +94,105 @@ var errReported = errors.New("some photos failed")
 
 func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	f.settle()
-	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
-	names, failures := findPhotos(args)
-	for _, e := range failures {
-		e.report(stderr)
+	f.keeper.threshold = f.threshold
+	ctx, stdout, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+	photos, unread := findPhotos(args, f.keeper.sortInto, f.keeper.annotated)
+	r := reporter{stderr: stderr, out: newResults(f.format, stdout, f.errors == "inline"), inLine: f.errors == "inline"}
+	if !isTerminal(stdout) { // where results scroll by, they say how far it is
+		r.bar = newPhotoBar(stderr, len(photos))
+		defer r.bar.finish()
 	}
-	if len(names) == 0 {
-		return errReported
-	}
-	bar := newPhotoBar(stderr, len(names))
-	defer bar.finish()
-	out := newResults(f.format, cmd.OutOrStdout())
-	failed := len(failures) > 0
 	p := pipeline{
-		photos: len(names),
-		decode: func(ctx context.Context, i int) (image.Image, error) { return f.decode(ctx, names[i], cmd.InOrStdin()) },
-		open:   func() (*mobilenet.Classifier, error) { return f.open(ctx, stderr) },
-		use: func(i int, r mobilenet.Result, err error) error {
-			bar.add()
+		photos: len(photos),
+		decode: func(ctx context.Context, i int) (image.Image, error) {
+			return f.decode(ctx, i, photos[i], cmd.InOrStdin())
+		},
+		open: func() (*mobilenet.Classifier, error) {
+			c, err := f.open(ctx, stderr)
 			if err == nil {
-				return out.add(names[i], r.Predictions)
+				f.keeper.folders = classFolders(c.Labels())
 			}
-			bar.clear()
-			photoError{names[i], err}.report(stderr)
-			failed = true
-			return nil
+			return c, err
+		},
+		use: func(i int, result mobilenet.Result, err error) error {
+			if err != nil {
+				return r.fail(photos[i].name, err)
+			}
+			probable := f.probable(result.Predictions)
+			if err := f.keeper.keep(i, photos[i].name, result.Predictions, probable); err != nil {
+				return err
+			}
+			return r.add(photos[i].name, probable)
 		},
 	}
-	if err := p.run(ctx, &f.classifierFlags, f.top); err != nil {
+	var err error
+	if slices.ContainsFunc(photos, func(p input) bool { return p.err == nil }) {
+		err = p.run(ctx, &f.classifierFlags, f.top)
+	} else { // nothing to open a model for
+		for _, p := range photos {
+			err = cmp.Or(err, r.fail(p.name, p.err))
+		}
+	}
+	if err := cmp.Or(err, r.out.close()); err != nil {
 		return err
 	}
-	if err := out.close(); err != nil {
-		return err
+	for _, u := range unread {
+		fmt.Fprintln(stderr, "mobilenet:", printable(u.String()))
 	}
-	if failed {
+	if r.failed || len(unread) > 0 {
 		return errReported
 	}
 	return nil
 }
 
+// probable leaves out what is below the threshold.
+func (f *predictFlags) probable(p []mobilenet.Prediction) []mobilenet.Prediction {
+	for i, v := range p {
+		if float64(v.Probability) < f.threshold {
+			return p[:i]
+		}
+	}
+	return p
+}
+
 // decode reads a photo.
-func (f *predictFlags) decode(ctx context.Context, name string, stdin io.Reader) (image.Image, error) {
-	data, err := readPhoto(ctx, name, stdin)
+func (f *predictFlags) decode(ctx context.Context, i int, p input, stdin io.Reader) (image.Image, error) {
+	if p.err != nil {
+		return nil, p.err
+	}
+	data, err := readPhoto(ctx, p.name, stdin)
 	if err != nil {
 		return nil, err
 	}
-	return vision.Decode(ctx, data, vision.DecodeOptions{IgnoreOrientation: f.asStored})
+	img, err := vision.Decode(ctx, data, vision.DecodeOptions{IgnoreOrientation: f.asStored, MaxPixels: f.maxPixels})
+	if err != nil {
+		return nil, err
+	}
+	f.keeper.hold(i, p.name, data, img)
+	return img, nil
 }
 
-// report writes e to standard error.
-func (e photoError) report(stderr io.Writer) {
-	fmt.Fprintf(stderr, "mobilenet: %s: %v\n", shown(e.name), e.err)
+// A reporter writes what became of each photo.
+type reporter struct {
+	out    results
+	stderr io.Writer
+	inLine bool // errors are results
+	bar    photoBar
+	failed bool // some photo did
+}
+
+func (r *reporter) add(name string, p []mobilenet.Prediction) error {
+	r.bar.add()
+	return r.out.add(name, p)
+}
+
+func (r *reporter) fail(name string, cause error) error {
+	r.failed = true
+	r.bar.add()
+	if r.inLine {
+		return r.out.fail(name, cause)
+	}
+	r.bar.clear()
+	_, err := fmt.Fprintf(r.stderr, "mobilenet: %s: %s\n", shown(name), printable(cause.Error()))
+	return err
 }

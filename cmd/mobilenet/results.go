@@ -1,13 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"io"
 	"strconv"
-	"strings"
-	"unicode"
-	"unicode/utf8"
 
 	"github.com/jedib0t/go-pretty/v6/table"
 	"github.com/jedib0t/go-pretty/v6/text"
@@ -15,50 +14,90 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 )
 
-// results writes predictions as they come.
+// results writes what became of photos, as it comes.
 type results interface {
 	add(file string, p []mobilenet.Prediction) error
+	fail(file string, cause error) error // only where errors are in line
 	close() error
 }
 
-func newResults(format string, w io.Writer) results {
+func newResults(format string, w io.Writer, errorsInLine bool) results {
 	switch format {
 	case "json":
-		e := json.NewEncoder(w)
-		e.SetEscapeHTML(false)
-		return jsonResults{e}
+		return jsonResults{w}
 	case "csv":
-		return &csvResults{w: csv.NewWriter(w)}
+		return &csvResults{w: csv.NewWriter(w), errors: errorsInLine}
 	}
 	return tableResults{w}
 }
 
 // jsonResults writes an object a line.
-type jsonResults struct{ e *json.Encoder }
+type jsonResults struct{ w io.Writer }
 
 func (r jsonResults) add(file string, p []mobilenet.Prediction) error {
-	return r.e.Encode(struct {
+	if p == nil {
+		p = []mobilenet.Prediction{} // [] and not null
+	}
+	return r.write(struct {
 		File        string                 `json:"file"`
 		Predictions []mobilenet.Prediction `json:"predictions"`
 	}{file, p})
 }
 
+func (r jsonResults) fail(file string, cause error) error {
+	return r.write(struct {
+		File  string `json:"file"`
+		Error string `json:"error"`
+	}{file, cause.Error()})
+}
+
+func (r jsonResults) write(object any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(object); err != nil {
+		return err
+	}
+	return writeJSON(r.w, b.Bytes())
+}
+
 func (r jsonResults) close() error { return nil }
 
-// csvResults writes a line per prediction, best first.
+// csvResults writes a line per prediction, best first, and one for a photo without
+// any.
 type csvResults struct {
 	w       *csv.Writer
+	errors  bool // in a column
 	started bool
 }
 
 func (r *csvResults) add(file string, p []mobilenet.Prediction) error {
-	r.head()
-	for rank, v := range p {
-		r.w.Write([]string{
-			file, strconv.Itoa(rank + 1), strconv.Itoa(v.Index), v.Label,
-			strconv.FormatFloat(float64(v.Probability), 'f', 6, 32),
-		})
+	if len(p) == 0 {
+		return r.write(file, "", "", "", "", "")
 	}
+	for rank, v := range p {
+		probability := strconv.FormatFloat(float64(v.Probability), 'f', 6, 32)
+		if err := r.write(file, strconv.Itoa(rank+1), strconv.Itoa(v.Index), v.Label, probability, ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *csvResults) fail(file string, cause error) error {
+	return r.write(file, "", "", "", "", cause.Error())
+}
+
+// write writes a line whose last field is an error.
+func (r *csvResults) write(fields ...string) error {
+	r.head()
+	for i, f := range fields {
+		fields[i] = shown(f)
+	}
+	if !r.errors {
+		fields = fields[:len(fields)-1]
+	}
+	r.w.Write(fields)
 	r.w.Flush()
 	return r.w.Error()
 }
@@ -66,7 +105,11 @@ func (r *csvResults) add(file string, p []mobilenet.Prediction) error {
 func (r *csvResults) head() {
 	if !r.started {
 		r.started = true
-		r.w.Write([]string{"file", "rank", "index", "label", "probability"})
+		head := []string{"file", "rank", "index", "label", "probability"}
+		if r.errors {
+			head = append(head, "error")
+		}
+		r.w.Write(head)
 	}
 }
 
@@ -83,23 +126,22 @@ func (r tableResults) add(file string, p []mobilenet.Prediction) error {
 	t := newTable()
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 1, Align: text.AlignRight}})
 	for _, v := range p {
-		percent := strconv.FormatFloat(100*float64(v.Probability), 'f', 1, 64) + " %"
-		t.AppendRow(table.Row{percent, shown(v.Label)})
+		t.AppendRow(table.Row{percent(float64(v.Probability)), shown(v.Label)})
 	}
-	_, err := io.WriteString(r.w, shown(file)+"\n"+t.Render()+"\n")
+	lines := t.Render()
+	if len(p) == 0 {
+		lines = "  no class is probable enough"
+	}
+	_, err := io.WriteString(r.w, shown(file)+"\n"+lines+"\n")
+	return err
+}
+
+func (r tableResults) fail(file string, cause error) error {
+	_, err := fmt.Fprintf(r.w, "%s\n  error: %s\n", shown(file), shown(cause.Error()))
 	return err
 }
 
 func (r tableResults) close() error { return nil }
-
-// shown makes a name fit for a terminal: one with control characters is quoted,
-// with escapes as in Go.
-func shown(name string) string {
-	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
-		return name
-	}
-	return strconv.QuoteToGraphic(name)
-}
 
 // newTable is a table without lines, as all of this program's are.
 func newTable() table.Writer {

@@ -1,0 +1,68 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Names of files and labels are anybody's bytes, and a terminal obeys some of
+// them. So everything from a file is printed by one of these.
+
+// shown makes a name fit for a terminal: one with control characters is quoted,
+// with escapes as in Go.
+func shown(name string) string {
+	if isPrintable(name) {
+		return name
+	}
+	return strconv.QuoteToGraphic(name)
+}
+
+// printable escapes the control characters of a message but for line ends.
+func printable(message string) string {
+	if isPrintable(strings.ReplaceAll(message, "\n", "")) {
+		return message
+	}
+	var b strings.Builder
+	for line := range strings.Lines(message) {
+		text, end := strings.CutSuffix(line, "\n")
+		quoted := strconv.QuoteToGraphic(text)
+		b.WriteString(strings.ReplaceAll(quoted[1:len(quoted)-1], `\"`, `"`))
+		if end {
+			b.WriteByte('\n')
+		}
+	}
+	return b.String()
+}
+
+func isPrintable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, isControl)
+}
+
+func isControl(r rune) bool { return !unicode.IsGraphic(r) }
+
+// writeJSON writes JSON text with the control characters escaped that encoding/json
+// leaves as they are: those from U+007F on. The text means the same.
+func writeJSON(w io.Writer, text []byte) error {
+	if bytes.ContainsFunc(text, func(r rune) bool { return r >= 0x7f && isControl(r) }) {
+		var b bytes.Buffer
+		for _, r := range string(text) {
+			switch {
+			case r < 0x7f || !isControl(r):
+				b.WriteRune(r)
+			case r > 0xffff:
+				high, low := (r-0x10000)>>10+0xd800, (r-0x10000)&0x3ff+0xdc00 // UTF-16
+				fmt.Fprintf(&b, `\u%04x\u%04x`, high, low)
+			default:
+				fmt.Fprintf(&b, `\u%04x`, r)
+			}
+		}
+		text = b.Bytes()
+	}
+	_, err := w.Write(text)
+	return err
+}
