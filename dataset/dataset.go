@@ -22,6 +22,9 @@ type Set struct {
 	// Skipped are the files among the images that can't be read, by kind.
 	Skipped []Skipped
 
+	// Decode are the choices of decoding the images.
+	Decode vision.DecodeOptions
+
 	form  form
 	lines []int // of a table: where each class comes first, for errors
 }
@@ -49,7 +52,7 @@ func (s *Set) Image(i int) (*vision.Image, error) {
 	if it := s.Items[i]; it.gray != nil {
 		return it.gray.image(), nil
 	}
-	return vision.DecodeFile(context.Background(), s.Items[i].Name, vision.DecodeOptions{})
+	return vision.DecodeFile(context.Background(), s.Items[i].Name, s.Decode)
 }
 
 // Counts returns the number of images of each class.
@@ -83,8 +86,8 @@ func (s *Set) Split(val float64, seed uint64) (train, rest *Set, err error) {
 			held[items[i]] = true
 		}
 	}
-	train = &Set{Classes: s.Classes, Notes: s.Notes, Skipped: s.Skipped}
-	rest = &Set{Classes: s.Classes}
+	train = &Set{Classes: s.Classes, Notes: s.Notes, Skipped: s.Skipped, Decode: s.Decode}
+	rest = &Set{Classes: s.Classes, Decode: s.Decode}
 	for i, it := range s.Items {
 		if held[i] {
 			rest.Items = append(rest.Items, it)

@@ -9,12 +9,14 @@ import (
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 // classifierFlags say what model a command runs over many photos, and how.
 type classifierFlags struct {
 	model, labels  string
 	threads, batch int
+	maxPixels      int
 	offline        bool
 }
 
@@ -24,6 +26,7 @@ func (f *classifierFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
 	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
 	fs.IntVar(&f.batch, "batch", 0, "photos to run at once; 0 means as many as threads")
+	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
 	completeModel(cmd)
 }
@@ -34,6 +37,8 @@ func (f *classifierFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--threads %d: want 0 to 1024", f.threads)
 	case f.batch < 0 || f.batch > 1024:
 		return usagef(cmd, "--batch %d: want 0 to 1024", f.batch)
+	case f.maxPixels < 1:
+		return usagef(cmd, "--max-pixels %d: want at least 1", f.maxPixels)
 	}
 	return nil
 }

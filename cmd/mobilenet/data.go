@@ -1,13 +1,18 @@
 package main
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 	"github.com/mobilenet-go/mobilenet/internal/hub"
+	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 func newData() *cobra.Command {
@@ -71,22 +76,33 @@ func tellNotes(w io.Writer, sets ...*dataset.Set) {
 	for _, s := range sets {
 		if s != nil {
 			for _, note := range s.Notes {
-				fmt.Fprintln(w, "note:", note)
+				fmt.Fprintln(w, "note:", printable(note))
 			}
 		}
 	}
 }
 
-// tellSkipped names the files among labelled images that are not read, if there are
-// any.
-func tellSkipped(w io.Writer, sets ...*dataset.Set) (some bool) {
-	for _, s := range sets {
-		if s != nil {
-			for _, k := range s.Skipped {
-				fmt.Fprintln(w, "mobilenet:", k)
-				some = true
-			}
+// tellSkipped counts and names the files among images that are not read, and says
+// what can be done about them. It reports whether there are any.
+func tellSkipped(w io.Writer, skipped []dataset.Skipped) bool {
+	for _, k := range skipped {
+		others := ""
+		if k.Count > 1 {
+			others = fmt.Sprintf(" and %d more", k.Count-1)
 		}
+		fmt.Fprintf(w, "mobilenet: %s%s: %s\n", shown(k.First), others, printable(notRead(k)))
 	}
-	return some
+	return len(skipped) > 0
+}
+
+// notRead says why files are not read, as decoding one does.
+func notRead(k dataset.Skipped) string {
+	head, err := boundedfile.Head(k.First, vision.HeadSize)
+	if err == nil {
+		_, err = vision.Decode(context.Background(), head, vision.DecodeOptions{})
+	}
+	if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Unsupported {
+		return f.Reason
+	}
+	return k.Kind + " is not read here"
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 
@@ -14,7 +15,11 @@ import (
 func writeEvaluation(w io.Writer, e *report.Evaluation, format string) error {
 	switch format {
 	case "json":
-		return e.WriteJSON(w)
+		var b bytes.Buffer
+		if err := e.WriteJSON(&b); err != nil {
+			return err
+		}
+		return writeJSON(w, b.Bytes())
 	case "csv":
 		return e.WriteSummaryCSV(w)
 	}
@@ -75,7 +80,7 @@ func classTable(title string, classes []report.Class) string {
 	t.AppendHeader(table.Row{title, "images", "right", "precision", "recall", "F1"})
 	t.SetColumnConfigs(rightFrom(2, 6))
 	for _, c := range classes {
-		t.AppendRow(table.Row{c.Name, c.Support, c.Correct, percent(c.Precision), percent(c.Recall), percent(c.F1)})
+		t.AppendRow(table.Row{shown(c.Name), c.Support, c.Correct, percent(c.Precision), percent(c.Recall), percent(c.F1)})
 	}
 	return t.Render() + "\n"
 }
@@ -86,7 +91,7 @@ func confusionTable(e *report.Evaluation, confused []report.Cell) string {
 	t.SetColumnConfigs(rightFrom(3, 3))
 	for _, c := range confused {
 		of := fmt.Sprintf("%d of %d", c.Count, e.PerClass[c.True].Support)
-		t.AppendRow(table.Row{e.PerClass[c.True].Name, e.PerClass[c.Predicted].Name, of})
+		t.AppendRow(table.Row{shown(e.PerClass[c.True].Name), shown(e.PerClass[c.Predicted].Name), of})
 	}
 	return t.Render() + "\n"
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,7 +15,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
@@ -26,10 +27,11 @@ type input struct {
 }
 
 // findPhotos turns arguments into photos: files as they are, folders searched
-// through and through but for those called skip, patterns that the shell left alone,
-// "-" and URLs. What is not there is found out now, before a model is loaded. unread
-// are the images in folders of formats that are not read.
-func findPhotos(args []string, skip ...string) (photos []input, unread []unreadFiles) {
+// through and through, patterns that the shell left alone, "-" and URLs. What is not
+// there is found out now, before a model is loaded. skipped are the images in
+// folders of formats that are not read. What lies in the folders out, which results
+// go to, is left out.
+func findPhotos(args []string, out ...string) (photos []input, skipped []dataset.Skipped) {
 	for _, arg := range args {
 		if arg == "-" || isURL(arg) {
 			photos = append(photos, input{name: arg})
@@ -46,12 +48,11 @@ func findPhotos(args []string, skip ...string) (photos []input, unread []unreadF
 				photos = append(photos, input{name: path})
 				continue
 			}
-			s := search{skip: skip, unread: unread}
-			s.folder(path)
-			photos, unread = append(photos, s.photos...), s.unread
+			found, others := searchFolder(path, out)
+			photos, skipped = append(photos, found...), append(skipped, others...)
 		}
 	}
-	return photos, unread
+	return photos, skipped
 }
 
 // visible lists what a pattern matches, as a shell does: hidden files only if it
@@ -64,91 +65,38 @@ func visible(pattern string) []string {
 	if strings.HasPrefix(filepath.Base(pattern), ".") {
 		return paths
 	}
-	return slices.DeleteFunc(paths, hidden)
+	return slices.DeleteFunc(paths, func(path string) bool { return dataset.Hidden(filepath.Base(path)) })
 }
 
-func hidden(path string) bool { return strings.HasPrefix(filepath.Base(path), ".") }
-
-// unreadFiles are images of a format that is not read.
-type unreadFiles struct {
-	format string
-	count  int
-	first  string
-	err    error // what to do about it
-}
-
-func (u unreadFiles) String() string {
-	if u.count == 1 {
-		return fmt.Sprintf("%s: %v", shown(u.first), u.err)
+// searchFolder lists the images in a folder and in those below it.
+func searchFolder(dir string, out []string) (photos []input, skipped []dataset.Skipped) {
+	paths, skipped, err := dataset.Images(dir)
+	for _, path := range paths {
+		if !slices.ContainsFunc(out, func(o string) bool { return inside(o, path) }) {
+			photos = append(photos, input{name: path})
+		}
 	}
-	return fmt.Sprintf("%s and %d more such files: %v", shown(u.first), u.count-1, u.err)
-}
-
-// A search finds the images in a folder and in those below it, by name. Hidden
-// files and folders are left out.
-type search struct {
-	skip   []string
-	photos []input
-	unread []unreadFiles
-}
-
-func (s *search) folder(dir string) {
-	before := len(s.photos) + len(s.unread)
-	// As an fs.FS, because filepath.WalkDir would not follow a link to dir.
-	fs.WalkDir(os.DirFS(dir), ".", func(path string, d fs.DirEntry, err error) error {
-		name := filepath.Join(dir, filepath.FromSlash(path))
-		switch {
-		case err != nil:
-			s.photos = append(s.photos, input{name, withoutPath(err)})
-		case path != "." && (hidden(path) || d.IsDir() && s.skips(name)):
-			if d.IsDir() {
-				return fs.SkipDir
+	if several, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, err := range several.Unwrap() {
+			name := dir
+			if e, ok := errors.AsType[*fs.PathError](err); ok {
+				name = e.Path
 			}
-		case d.Type()&^fs.ModeSymlink == 0:
-			s.file(name)
+			photos = append(photos, input{name, withoutPath(err)})
 		}
-		return nil
-	})
-	if len(s.photos)+len(s.unread) == before {
-		s.photos = append(s.photos, input{dir, errors.New("no images in this folder")})
 	}
+	if len(photos)+len(skipped) == 0 {
+		photos = []input{{dir, errors.New("no images in this folder")}}
+	}
+	return photos, skipped
 }
 
-func (s *search) skips(dir string) bool {
-	info, err := os.Stat(dir)
-	return err == nil && slices.ContainsFunc(s.skip, func(other string) bool {
-		if other == "" {
-			return false
-		}
-		out, err := os.Stat(other)
-		return err == nil && os.SameFile(info, out)
-	})
-}
-
-// file takes a file for an image if its name says so, or its content.
-func (s *search) file(name string) {
-	if vision.IsImage(name) {
-		s.photos = append(s.photos, input{name: name})
-		return
-	}
-	head, err := boundedfile.Head(name, vision.HeadSize)
-	format, read := vision.Recognise(head)
-	switch {
-	case err != nil || format == "": // no image
-	case read:
-		s.photos = append(s.photos, input{name: name})
-	default:
-		for i, u := range s.unread {
-			if u.format == format {
-				s.unread[i].count++
-				return
-			}
-		}
-		_, err := vision.Decode(context.Background(), head, vision.DecodeOptions{}) // it says what to do
-		if f, ok := errors.AsType[*fault.Error](err); ok {
-			s.unread = append(s.unread, unreadFiles{format, 1, name, errors.New(f.Reason)})
-		}
-	}
+// inside reports whether path is below dir, by their names.
+func inside(dir, path string) bool {
+	dir, err1 := filepath.Abs(dir)
+	path, err2 := filepath.Abs(path)
+	rel, err3 := filepath.Rel(dir, path)
+	return cmp.Or(err1, err2, err3) == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 func isURL(s string) bool {

@@ -51,9 +51,9 @@ func run() int {
 	case errors.Is(err, errReported):
 		return exitFailed
 	}
-	fmt.Fprintln(os.Stderr, "error:", err)
+	fmt.Fprintln(os.Stderr, "error:", printable(err.Error()))
 	if errors.As(err, &usage) {
-		fmt.Fprintln(os.Stderr, "hint:", usage.hint)
+		fmt.Fprintln(os.Stderr, "hint:", printable(usage.hint))
 		return exitUsage
 	}
 	return exitFailed

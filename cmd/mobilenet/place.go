@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -36,6 +37,11 @@ type held struct {
 
 // annotatedSide bounds the pictures, which are for people: a screen has no more.
 const annotatedSide = 1280
+
+// outputs are the folders that it writes to.
+func (k *keeper) outputs() []string {
+	return slices.DeleteFunc([]string{k.sortInto, k.annotated}, func(dir string) bool { return dir == "" })
+}
 
 // hold keeps what will be needed of photo i.
 func (k *keeper) hold(i int, name string, data []byte, img *vision.Image) {

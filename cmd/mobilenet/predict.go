@@ -19,7 +19,7 @@ import (
 type predictFlags struct {
 	classifierFlags
 	format, errors string
-	top, maxPixels int
+	top            int
 	threshold      float64
 	asStored       bool
 	keeper         keeper
@@ -60,7 +60,6 @@ Images of other formats in a folder are counted and named at the end.`,
 	fs.StringVar(&f.keeper.sortInto, "sort-into", "", "folder to copy each photo to, into a folder of its best class, or "+unsure+" below the threshold")
 	fs.StringVar(&f.keeper.annotated, "save-annotated", "", fmt.Sprintf("folder for pictures of the photos with their classes below, JPEG of up to %d pixels a side", annotatedSide))
 	fs.BoolVar(&f.asStored, "no-exif-orientation", false, "do not turn photos as their EXIF orientation says")
-	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels than this")
 	complete(cmd, "format", "table", "json", "csv")
 	complete(cmd, "errors", "stderr", "inline")
 	return cmd
@@ -73,8 +72,6 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 		return usagef(cmd, "--top %d: want at least 1", f.top)
 	case !(f.threshold >= 0 && f.threshold <= 1): // NaN neither
 		return usagef(cmd, "--threshold %v: want 0 to 1", f.threshold)
-	case f.maxPixels < 1:
-		return usagef(cmd, "--max-pixels %d: want at least 1", f.maxPixels)
 	case stdin >= 0 && slices.Contains(args[stdin+1:], "-"):
 		return usagef(cmd, "standard input can be read only once")
 	case f.offline && slices.ContainsFunc(args, isURL):
@@ -96,7 +93,7 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	f.settle()
 	f.keeper.threshold = f.threshold
 	ctx, stdout, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	photos, unread := findPhotos(args, f.keeper.sortInto, f.keeper.annotated)
+	photos, skipped := findPhotos(args, f.keeper.outputs()...)
 	r := reporter{stderr: stderr, out: newResults(f.format, stdout, f.errors == "inline"), inLine: f.errors == "inline"}
 	if !isTerminal(stdout) { // where results scroll by, they say how far it is
 		r.bar = newPhotoBar(stderr, len(photos))
@@ -136,10 +133,7 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	if err := cmp.Or(err, r.out.close()); err != nil {
 		return err
 	}
-	for _, u := range unread {
-		fmt.Fprintln(stderr, "mobilenet:", printable(u.String()))
-	}
-	if r.failed || len(unread) > 0 {
+	if tellSkipped(stderr, skipped) || r.failed {
 		return errReported
 	}
 	return nil

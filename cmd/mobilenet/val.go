@@ -86,6 +86,7 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	set.Decode.MaxPixels = f.maxPixels
 	tellNotes(cmd.ErrOrStderr(), set)
 	if f.out != "" { // now rather than after an hour
 		if err := os.MkdirAll(f.out, 0o777); err != nil {
@@ -111,7 +112,7 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 	if v.failed > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "mobilenet: %d of the %d images do not count\n", v.failed, len(set.Items))
 	}
-	if tellSkipped(cmd.ErrOrStderr(), set) || v.failed > 0 {
+	if tellSkipped(cmd.ErrOrStderr(), set.Skipped) || v.failed > 0 {
 		return errReported
 	}
 	return nil
@@ -147,7 +148,7 @@ func (v *validator) run(ctx context.Context, f *classifierFlags) error {
 			bar.add()
 			if err != nil {
 				bar.clear()
-				fmt.Fprintln(v.stderr, "mobilenet:", err)
+				fmt.Fprintln(v.stderr, "mobilenet:", printable(err.Error()))
 				v.failed++
 				return nil
 			}
@@ -188,7 +189,7 @@ func (v *validator) writePredictions(w io.Writer) error {
 	for _, j := range v.judged {
 		item := v.set.Items[j.item]
 		out.Write([]string{
-			item.Name, labels[item.Label], labels[j.Predicted],
+			shown(item.Name), shown(labels[item.Label]), shown(labels[j.Predicted]),
 			strconv.FormatFloat(j.Confidence, 'f', 6, 64), strconv.Itoa(j.Rank + 1), strconv.FormatFloat(j.Loss, 'g', 6, 64),
 		})
 	}
