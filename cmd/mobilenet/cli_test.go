@@ -6,14 +6,17 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 )
 
@@ -188,3 +191,73 @@ func TestPredictFromStdinCanceled(t *testing.T) {
 type reader func(p []byte) (int, error)
 
 func (f reader) Read(p []byte) (int, error) { return f(p) }
+
+// TestControlCharacters has a model name its classes with what a terminal obeys, or
+// would show in another order.
+func TestControlCharacters(t *testing.T) {
+	const bad = "\x1b\u009b\u202e\U000e0041"
+	m, err := checkpoint.Open(smallModel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Labels = []string{"ant", "bee", "cat", "dog", "elk" + bad}
+	path := filepath.Join(t.TempDir(), "labels.safetensors")
+	if err := checkpoint.Save(path, m, checkpoint.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range [][]string{
+		{"predict", drawing}, {"predict", "-f", "csv", drawing}, {"predict", "-f", "json", drawing},
+		{"val", "-d", listOf(t, "4")}, {"val", "-f", "json", "-d", listOf(t, "4")},
+	} {
+		var out bytes.Buffer
+		stderr, err := mobilenetCommand(t.Context(), t, &out, append(command, "-m", path)...)
+		if err != nil || stderr != "" {
+			t.Errorf("%v: error %v, %q on standard error", command, err, stderr)
+		}
+		if text := out.String(); strings.ContainsAny(text, bad) || !strings.Contains(text, "elk") {
+			t.Errorf("%v: printed %q", command, text)
+		}
+		if !slices.Contains(command, "json") {
+			continue
+		}
+		if command[0] == "predict" && readLines(t, &out)[0].Predictions[0].Label != m.Labels[4] {
+			t.Errorf("%v: JSON has another label", command)
+		}
+	}
+}
+
+// listOf writes a table with the drawing in it.
+func listOf(t *testing.T, label string) string {
+	t.Helper()
+	photo, err := filepath.Abs(drawing)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "list.csv")
+	if err := os.WriteFile(path, []byte("path,label\n"+photo+","+label+"\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestDamagedWeights wants the model's file named, once: no photo is to blame.
+func TestDamagedWeights(t *testing.T) {
+	m, err := checkpoint.Open(smallModel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Dict["classifier.1.bias"].Data[2] = float32(math.NaN())
+	path := filepath.Join(t.TempDir(), "damaged.safetensors")
+	if err := checkpoint.Save(path, m, checkpoint.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{"predict", "-m", path, drawing, drawing, drawing},
+		{"val", "-m", path, "-d", listOf(t, "1")},
+	} {
+		stderr, err := mobilenetCommand(t.Context(), t, io.Discard, args...)
+		if err == nil || !strings.HasPrefix(err.Error(), path+": the output is not finite") || stderr != "" {
+			t.Errorf("%s: error %v, %q on standard error", args[0], err, stderr)
+		}
+	}
+}

@@ -72,7 +72,7 @@ func visible(pattern string) []string {
 func searchFolder(dir string, out []string) (photos []input, skipped []dataset.Skipped) {
 	paths, skipped, err := dataset.Images(dir)
 	for _, path := range paths {
-		if !slices.ContainsFunc(out, func(o string) bool { return inside(o, path) }) {
+		if !slices.ContainsFunc(out, func(o string) bool { return below(dir, o) && below(o, path) }) {
 			photos = append(photos, input{name: path})
 		}
 	}
@@ -91,12 +91,12 @@ func searchFolder(dir string, out []string) (photos []input, skipped []dataset.S
 	return photos, skipped
 }
 
-// inside reports whether path is below dir, by their names.
-func inside(dir, path string) bool {
+// below reports whether path is in dir or in a folder in it, by their names.
+func below(dir, path string) bool {
 	dir, err1 := filepath.Abs(dir)
 	path, err2 := filepath.Abs(path)
 	rel, err3 := filepath.Rel(dir, path)
-	return cmp.Or(err1, err2, err3) == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+	return cmp.Or(err1, err2, err3) == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
 func isURL(s string) bool {
