@@ -24,8 +24,8 @@ import (
 // key says what the model's files hold, all of them, and whatever else load makes
 // of them; to Cached it is an opaque text. If dir has packed weights for key, made
 // by the same build of this package for the same kernels and precision, Cached
-// returns an engine that uses them and a model with the config and the labels that
-// load once returned, but no weights.
+// returns an engine that uses them and the model that load once returned, but
+// without its weights.
 //
 // Otherwise it calls load and compiles the model. load returns the key of what it
 // really read: weights are kept only if that is the key asked for, so that files
@@ -73,7 +73,7 @@ type identity struct {
 }
 
 // packingVersion changes with the layout of the packed weights and of their file.
-const packingVersion = 2
+const packingVersion = 3
 
 func identityOf(key string, set *kernel.Set) identity {
 	order := "little"

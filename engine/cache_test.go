@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -32,7 +34,7 @@ func cached(t testing.TB, dir string, m *model.Model) (e *Engine, head *model.Mo
 
 func TestCached(t *testing.T) {
 	m := random(t, small())
-	m.Labels = []string{"cat", "dog"}
+	m.Labels, m.Assumed = []string{"cat", "dog"}, model.AllAssumed
 	dir := filepath.Join(t.TempDir(), "not", "yet [there]")
 	first, _, loaded := cached(t, dir, m)
 	if !loaded {
@@ -42,8 +44,10 @@ func TestCached(t *testing.T) {
 	if loaded {
 		t.Error("the weights were not kept")
 	}
-	if !head.Config.Equal(m.Config) || !slices.Equal(head.Labels, m.Labels) {
-		t.Errorf("%+v and %q came back", head.Config, head.Labels)
+	want := *m
+	want.Dict = nil
+	if diff := cmp.Diff(want, *head); diff != "" {
+		t.Errorf("of the model came back: %s", diff)
 	}
 	in := Input{Data: pixels(48 * 40 * 3), N: 1, H: 48, W: 40}
 	if !slices.Equal(outputs(t, first, in).Logits, outputs(t, second, in).Logits) {

@@ -21,8 +21,8 @@ type Options struct {
 	CPU string
 }
 
-// An Engine is a model compiled for this CPU. It does not refer to the model's
-// tensors. The zero Engine is a closed one.
+// An Engine is a model compiled for this CPU. It is safe for concurrent use. The
+// zero Engine is a closed one.
 type Engine struct {
 	program  program
 	modules  []Module
@@ -38,7 +38,7 @@ type Engine struct {
 	plans map[planKey]*plan
 }
 
-// ErrClosed is what an engine returns after [Engine.Close].
+// ErrClosed is the error of using an engine after [Engine.Close].
 var ErrClosed = errors.New("the engine is closed")
 
 type size struct{ h, w int }
@@ -62,8 +62,9 @@ const (
 // maxThreads bounds the helpers that a wrong option could start.
 const maxThreads = 1024
 
-// Compile prepares m for running. It fails where the model's config or state
-// dict is wrong and where the options name kernels that this machine has not.
+// Compile prepares m for running. Later changes to m don't reach the engine. It is
+// an error if the model's config or state dict is wrong (see [model.Network.Check])
+// or if the options name kernels that this machine can't run.
 func Compile(m *model.Model, o Options) (*Engine, error) {
 	if m == nil {
 		return nil, errors.New("no model to compile")
@@ -102,10 +103,10 @@ func start(p program, o Options) (*Engine, error) {
 	return e, nil
 }
 
-// Close waits for the runs at work, ends the engine's threads and frees its
-// memory. Later runs fail with [ErrClosed]; closing again does nothing. An engine
-// that is no longer reachable closes itself, but only once the garbage collector
-// finds out. The error is always nil.
+// Close waits for the runs at work, ends the engine's threads and lets go of its
+// memory. Later runs fail with [ErrClosed]; closing again does nothing. The threads
+// of an engine that was forgotten end, too, once the garbage collector finds it.
+// The error is always nil.
 func (e *Engine) Close() error {
 	e.open.Lock()
 	defer e.open.Unlock()
@@ -143,18 +144,20 @@ type Input struct {
 	N, H, W int
 }
 
-// Output is where Run puts what it is asked for: what is nil or not there isn't.
+// Output asks a run for results and is where they go. Any of them may be nil. The
+// slices have the length of their shape and don't overlap.
 type Output struct {
-	Logits   []float32 // [N][classes]
+	Logits   []float32 // [N][classes], before the softmax
 	Features []float32 // [N][last channels], after the global average pool
 	Taps     []Tap     // what modules in between put out
 }
 
-// Run computes the logits and features of a batch. Height and width may be
-// anything from model.MinResolution up, whatever the model's resolution.
+// Run computes what out asks for of a batch. Height and width may be anything from
+// [model.MinResolution] to 8192, whatever the model's resolution. The memory it
+// takes depends on them and on the threads, not on the number of images.
 //
-// A run whose context ends stops within the time of a few images and returns the
-// context's error; its output means nothing then.
+// When ctx ends, the run stops after the images that its threads are at, four each
+// at most, and returns the context's error; what is in out means nothing then.
 func (e *Engine) Run(ctx context.Context, in Input, out Output) error {
 	if err := e.enter(); err != nil {
 		return err

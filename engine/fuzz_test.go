@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -76,7 +77,7 @@ func readAndWrite(t *testing.T, data []byte) {
 	}
 	again := packedBytes(t, net, m)
 	net2, m2, err := readPacked(bytes.NewReader(again), int64(len(again)), fuzzIdentity, &kernel.Generic)
-	if err != nil || !m2.Config.Equal(m.Config) || !slices.Equal(m2.Labels, m.Labels) || !bytes.Equal(net.arena, net2.arena) {
+	if err != nil || !reflect.DeepEqual(m2, m) || !bytes.Equal(net.arena, net2.arena) {
 		t.Fatalf("written again it is something else: %v", err)
 	}
 }

@@ -37,6 +37,9 @@ func (e *Engine) Measure(ctx context.Context, in Input, runs int) (Latency, erro
 // of several tries of about a millisecond.
 func (e *Engine) Peak() (flops float64) {
 	const tries, iterations = 20, 10_000
+	if e.program.peak == nil { // the zero Engine
+		return 0
+	}
 	for range tries {
 		start := time.Now()
 		n := 0

@@ -9,21 +9,22 @@ import (
 )
 
 // A Module is a part of the network whose output a run can be asked for, named as
-// in torchvision:
+// in torchvision. These are all kinds of them:
 //
 //	features.0          the first convolution
 //	features.3          an inverted residual
-//	features.3.conv.0   its expansion (with an expand ratio of 1 its depthwise convolution)
+//	features.3.conv.0   its expansion; where the expand ratio is 1, its depthwise convolution
 //	features.3.conv.1   its depthwise convolution
 //	features.3.conv     its projection, before the input is added
 //	features.18         the last convolution
 //
-// Each is behind its batch normalisation and ReLU6. What is inside of these
-// modules has no output here, because norms are folded into the convolutions.
+// Convolutions come with their batch normalisation and, except for projections,
+// their ReLU6. Smaller parts, such as features.0.0, have no output of their own:
+// the norms are folded into the convolutions.
 type Module struct {
 	Name     string
 	Channels int
-	Stride   int // rows (and columns) of the input for one of the output
+	Stride   int // rows (and columns) of the image for one of the output
 }
 
 // Shape is the shape of the module's output for one image of h by w pixels.
@@ -32,7 +33,7 @@ func (m Module) Shape(h, w int) (channels, height, width int) {
 	return m.Channels, up(h), up(w)
 }
 
-// Modules lists what [Tap] can ask for, in the order that it runs.
+// Modules lists the modules that a [Tap] can name, in the order that they run.
 func (e *Engine) Modules() []Module { return slices.Clone(e.modules) }
 
 // modulesOf lists the modules of a network.
@@ -60,7 +61,7 @@ func projectionOf(b model.InvertedResidual) string { return b.Name + ".conv" }
 // A Tap asks a run for the output of a module.
 type Tap struct {
 	Module string    // a name that [Engine.Modules] lists
-	Data   []float32 // [N][C][H][W], see [Module.Shape]: gets the output, in float32 whatever the engine computes with
+	Data   []float32 // gets the output, [N][C][H][W] with the sizes of [Module.Shape]; float32, whatever the engine computes with
 }
 
 // tapped checks the taps of a run and returns the names of their modules, in the

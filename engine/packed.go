@@ -38,9 +38,8 @@ const headerAt = len(packedMagic) + 8
 
 type packedHeader struct {
 	identity
-	Config model.Config `json:"config"`
-	Labels []string     `json:"labels,omitempty"`
-	Sums   []uint32     `json:"sums"` // CRC-32C of each piece of the weights
+	Model model.Model `json:"model"` // without its state dict
+	Sums  []uint32    `json:"sums"`  // CRC-32C of each piece of the weights
 }
 
 // pieceBytes is what is read and checked at a time. A MiB is still in the
@@ -64,7 +63,8 @@ func writePacked(w io.Writer, id identity, weights arena, m *model.Model) error 
 			return fmt.Errorf("%q: JSON has no bytes that are not UTF-8", text)
 		}
 	}
-	h := packedHeader{identity: id, Config: m.Config, Labels: m.Labels}
+	h := packedHeader{identity: id, Model: *m}
+	h.Model.Dict = nil
 	for piece := range slices.Chunk(weights, pieceBytes) {
 		h.Sums = append(h.Sums, crc32.Checksum(piece, castagnoli))
 	}
@@ -117,19 +117,20 @@ func readPacked(r io.ReaderAt, size int64, id identity, set *kernel.Set) (*netwo
 	case h.identity != id:
 		return nil, nil, fmt.Errorf("packed as %+v, want %+v", h.identity, id)
 	}
-	if err := h.Config.Validate(); err != nil {
+	if err := h.Model.Config.Validate(); err != nil {
 		return nil, nil, err
 	}
-	net := newNetwork(h.Config, set)
+	net := newNetwork(h.Model.Config, set)
 	// Before there is memory for them.
 	if want := net.bytes(); size-at != want || int64(len(h.Sums)) != (want+pieceBytes-1)/pieceBytes {
 		return nil, nil, fmt.Errorf("%d bytes of weights and %d checksums for a config that has %d bytes", size-at, len(h.Sums), want)
 	}
+	h.Model.Dict = nil
 	net.allocate()
 	if err := readPieces(net.arena, io.NewSectionReader(r, at, size-at), h.Sums); err != nil {
 		return nil, nil, err
 	}
-	return net, &model.Model{Config: h.Config, Labels: h.Labels}, nil
+	return net, &h.Model, nil
 }
 
 // readHeader returns the header and where it ends.

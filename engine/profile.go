@@ -24,9 +24,9 @@ type Memory struct {
 	Scratch     int // per thread
 }
 
-// Profile runs an image, a batch of one, on the calling goroutine alone
-// and returns the plan for its size with the least time that each step took in
-// runs runs.
+// Profile runs an image, a batch of one, so many times on the calling goroutine
+// alone. It returns the steps of the plan for its size, each with the least time
+// that it took, and the memory that the plan needs.
 func (e *Engine) Profile(ctx context.Context, in Input, runs int) ([]Step, Memory, error) {
 	if err := e.enter(); err != nil {
 		return nil, Memory{}, err
