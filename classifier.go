@@ -28,37 +28,36 @@ type Classifier struct {
 // maxBatch bounds the memory that a wrong option could take.
 const maxBatch = 1 << 14
 
-// Open loads a model as [LoadModel] does and prepares it for running. What it
-// prepares is kept in the cache folder, so that the next process to open the same
-// file starts sooner.
-func Open(ctx context.Context, source string, opts ...Option) (*Classifier, error) {
+// Open loads a model as [LoadModel] does and prepares it for running. [WithCache]
+// keeps what it prepares for the next process.
+func Open(ctx context.Context, name string, opts ...Option) (*Classifier, error) {
 	o := collect(opts)
-	m, e, err := compiled(ctx, source, o)
+	s, err := resolve(name, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	key := ""
+	if o.cache != "" {
+		key = s.key()
+	}
+	load := func() (*model.Model, string, error) { return s.load(ctx) }
+	e, m, err := engine.Cached(o.cache, key, engine.Options{Threads: o.threads}, load)
 	if err != nil {
 		return nil, err
 	}
 	c, err := o.classifier(m, e)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", source, err)
-	}
-	return c, nil
-}
-
-// compiled returns a model, with the labels that are its own, and its engine. If
-// the engine is from the cache, the model has no weights.
-func compiled(ctx context.Context, source string, o options) (*model.Model, *engine.Engine, error) {
-	dir, key := packedFor(source)
-	e, m, err := engine.Cached(dir, key, engine.Options{Threads: o.threads}, func() (*model.Model, string, error) {
-		m, err := read(ctx, source, o)
-		_, now := packedFor(source) // another one if the file was replaced meanwhile
-		return m, now, err
-	})
-	return m, e, err
+	return c, fault.In(s.name, err)
 }
 
 // New prepares a model in memory for running. Later changes to m don't reach the
 // classifier.
 func New(m *model.Model, opts ...Option) (*Classifier, error) {
+	if m == nil {
+		return nil, errors.New("no model")
+	}
 	o := collect(opts)
 	e, err := engine.Compile(m, engine.Options{Threads: o.threads})
 	if err != nil {

@@ -123,14 +123,14 @@ func TestErrors(t *testing.T) {
 		t.Errorf("canceled: %v", err)
 	}
 	for name, f := range map[string]func() error{
-		"best 0 classes":            func() error { _, err := c.Classify(ctx, photos()[0], 0); return err },
-		"an image without":          func() error { _, err := c.Classify(ctx, image.NewGray(image.Rectangle{}), 1); return err },
-		"no images":                 func() error { _, err := c.Logits(ctx, nil); return err },
-		"neither a file nor":        func() error { _, err := mobilenet.Open(ctx, "imagenet"); return err },
-		"absent.pth: no such":       func() error { _, err := mobilenet.Open(ctx, "absent.pth"); return err },
-		"1 labels for a model of 5": func() error { _, err := mobilenet.Open(ctx, weights, mobilenet.WithLabels([]string{"a"})); return err },
-		"-1 threads":                func() error { _, err := mobilenet.Open(ctx, weights, mobilenet.WithThreads(-1)); return err },
-		"doc.go: not an image:":     func() error { _, err := mobilenet.DecodeFile(ctx, "doc.go"); return err },
+		"best 0 classes":             func() error { _, err := c.Classify(ctx, photos()[0], 0); return err },
+		"an image without":           func() error { _, err := c.Classify(ctx, image.NewGray(image.Rectangle{}), 1); return err },
+		"no images":                  func() error { _, err := c.Logits(ctx, nil); return err },
+		"and no model has that name": func() error { _, err := mobilenet.Open(ctx, "imagenet"); return err },
+		"absent.pth: no such":        func() error { _, err := mobilenet.Open(ctx, "absent.pth"); return err },
+		"1 labels for a model of 5":  func() error { _, err := mobilenet.Open(ctx, weights, mobilenet.WithLabels([]string{"a"})); return err },
+		"-1 threads":                 func() error { _, err := mobilenet.Open(ctx, weights, mobilenet.WithThreads(-1)); return err },
+		"doc.go: not an image:":      func() error { _, err := mobilenet.DecodeFile(ctx, "doc.go"); return err },
 	} {
 		if err := f(); err == nil || !strings.Contains(err.Error(), name) {
 			t.Errorf("error %v, want it to contain %q", err, name)

@@ -107,7 +107,7 @@ func inferConfig(dict model.StateDict, naming Naming) (model.Config, error) {
 // SaveOptions are the choices of [Save].
 type SaveOptions struct {
 	Naming Naming // of the tensors; empty for torchvision's
-	Half   bool   // .safetensors: convolutions and classifier in float16, which changes them; the rest stays float32
+	Half   bool   // convolutions and classifier in float16, which rounds them; the rest stays float32
 }
 
 // Save writes m to path: as safetensors if the name ends in .safetensors, and as
@@ -122,15 +122,12 @@ func Save(path string, m *model.Model, o SaveOptions) error {
 	case ".safetensors":
 	case ".pth", ".pt":
 		write = writeTorch
-		if o.Half {
-			return fmt.Errorf("%s: float16 is written as .safetensors only", path)
-		}
 	default:
 		return fmt.Errorf("%s: write what? the name ends in none of .safetensors, .pth, .pt", path)
 	}
 	tensors, err := named(m, o.Naming)
 	if err != nil {
-		return err
+		return fault.In(path, err)
 	}
 	for i := range tensors {
 		t := &tensors[i]

@@ -87,8 +87,11 @@ func pickleState(tensors []namedTensor) []byte {
 	p.raw("ccollections\nOrderedDict\n)R(")
 	for i, t := range tensors {
 		class := "FloatStorage"
-		if t.counter {
+		switch {
+		case t.counter:
 			class = "LongStorage"
+		case t.half:
+			class = "HalfStorage"
 		}
 		p.text(t.name)
 		p.raw("ctorch._utils\n_rebuild_tensor_v2\n((")

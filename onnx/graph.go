@@ -68,15 +68,10 @@ func Parse(data []byte, folder fs.FS) (*Graph, error) {
 // are enough.
 func Match(data []byte) bool { return ir.Match(data) }
 
-// ExternalFiles lists the other files that the tensors of the .onnx file data lie in,
-// as slash-separated paths below its folder, sorted. Tensors are not decoded.
-func ExternalFiles(data []byte) ([]string, error) {
-	p, err := ir.Parse(data)
-	if err != nil {
-		return nil, err
-	}
-	return ir.ExternalFiles(p)
-}
+// ExternalFiles lists the other files that the tensors of an .onnx file of so many
+// bytes lie in, as slash-separated paths below its folder, sorted. It passes over the
+// data of tensors, so that the file needn't be in memory.
+func ExternalFiles(f io.ReaderAt, size int64) ([]string, error) { return ir.ExternalFiles(f, size) }
 
 // Save writes g to a file, all of it or nothing.
 func Save(name string, g *Graph) error {

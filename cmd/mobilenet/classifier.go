@@ -22,7 +22,7 @@ type classifierFlags struct {
 
 func (f *classifierFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: .pth, .safetensors, .onnx")
+	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: "+modelEndings())
 	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
 	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
 	fs.IntVar(&f.batch, "batch", 0, "photos to run at once; 0 means as many as threads")
@@ -57,7 +57,7 @@ func (f *classifierFlags) settle() {
 func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilenet.Classifier, error) {
 	opts := []mobilenet.Option{
 		mobilenet.WithThreads(f.threads), mobilenet.WithBatch(f.batch), mobilenet.WithOffline(f.offline),
-		mobilenet.WithProgress(downloadBar(stderr)),
+		mobilenet.WithProgress(downloadBar(stderr)), cacheWeights(),
 	}
 	if f.labels != "" {
 		labels, err := dataset.ReadLabels(f.labels)

@@ -3,16 +3,12 @@ package main
 import (
 	"fmt"
 	"os"
-	"path/filepath"
-	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/dataset"
-	"github.com/mobilenet-go/mobilenet/model"
-	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
 func newConvert() *cobra.Command {
@@ -23,12 +19,14 @@ func newConvert() *cobra.Command {
 		Short: "Convert weights between formats and naming schemes",
 		Long: `Convert weights: IN is a torch checkpoint, a safetensors file, an ONNX file or the
 name of published weights, under torchvision's, timm's or Hugging Face's names.
-OUT's ending says what is written:
+What a file is shows in its content. OUT's ending says what is written:
 
-  .safetensors  weights with labels, config and preprocessing; --half halves it
+  .safetensors  weights, with labels, config and preprocessing as metadata
   .pth, .pt     a state dict for torch.load; labels and config lie beside it in
                 the file, where torch passes over them
-  .onnx         an inference graph, as mobilenet export writes it by default`,
+  .onnx         an inference graph, as mobilenet export writes it by default
+
+All of them can be had with half the bytes: --half.`,
 		Example: `  mobilenet convert mobilenet_v2-7ebf99e0.pth v2.safetensors
   mobilenet convert hf/model.safetensors tv.pth
   mobilenet convert --names timm v2.safetensors timm.safetensors
@@ -39,8 +37,8 @@ OUT's ending says what is written:
 			if err := oneOf(cmd, "names", names, string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace)); err != nil {
 				return err
 			}
-			if half && !strings.EqualFold(filepath.Ext(args[1]), ".safetensors") {
-				return usagef(cmd, "--half writes .safetensors; mobilenet export --half writes .onnx")
+			if !writable(args[1]) {
+				return usagef(cmd, "%s: write what? the name ends in none of %s", args[1], modelEndings())
 			}
 			opts := []mobilenet.Option{mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr()))}
 			if labels != "" {
@@ -54,7 +52,7 @@ OUT's ending says what is written:
 			if err != nil {
 				return err
 			}
-			if err := save(args[1], m, checkpoint.SaveOptions{Naming: checkpoint.Naming(names), Half: half}); err != nil {
+			if err := mobilenet.SaveModel(args[1], m, mobilenet.SaveOptions{Naming: checkpoint.Naming(names), Half: half}); err != nil {
 				return err
 			}
 			info, err := os.Stat(args[1])
@@ -71,16 +69,4 @@ OUT's ending says what is written:
 	cmd.Flags().BoolVar(&half, "half", false, "store convolutions and classifier as float16, which rounds them")
 	complete(cmd, "names", string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace))
 	return cmd
-}
-
-// save writes m in the format that path's ending names.
-func save(path string, m *model.Model, o checkpoint.SaveOptions) error {
-	if !strings.EqualFold(filepath.Ext(path), ".onnx") {
-		return checkpoint.Save(path, m, o)
-	}
-	p, err := onnx.Export(m, onnx.ExportOptions{})
-	if err != nil {
-		return err
-	}
-	return onnx.Save(path, p)
 }

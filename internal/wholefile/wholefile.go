@@ -111,12 +111,18 @@ func Same(a, b fs.FileInfo) bool {
 	return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
 }
 
-// A file's time is that of the kernel's last tick, which come every 10 ms or more
-// often: two changes within a tick have the same time.
-const tick = 20 * time.Millisecond
+const (
+	// A file's time is that of the kernel's last tick, which come every 10 ms or more
+	// often: two changes within a tick have the same time.
+	tick = 20 * time.Millisecond
+	// pause is the longest that a process is taken to need between two writes of one
+	// file: a busy machine can stop it half-way for much longer than a tick.
+	pause = 2 * time.Second
+)
 
-// settled returns the state of f, at a moment from which on every change will give
-// it another time. For a file that was written just now, that moment is a tick away.
+// settled returns the state of f, at a moment when nobody is writing it and from
+// which on every change will give it another time. For a file that was written just
+// now, that moment is a tick away.
 func settled(f fs.File) (fs.FileInfo, error) {
 	for range 10 {
 		info, err := f.Stat()
@@ -125,10 +131,10 @@ func settled(f fs.File) (fs.FileInfo, error) {
 		}
 		// A time in the future is that of another clock and tells nothing.
 		age := time.Since(info.ModTime())
-		if age < 0 || age > tick {
+		if age < 0 || age > tick && (age > pause || !openForWriting(f)) {
 			return info, nil
 		}
-		time.Sleep(tick - age + time.Millisecond)
+		time.Sleep(tick + time.Millisecond)
 	}
 	return nil, errChanged
 }

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
-	"slices"
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -33,21 +32,6 @@ func LoadExternal(p *Proto, fsys fs.FS) error {
 		}
 		return r.load(t, data)
 	})
-}
-
-// ExternalFiles lists the files that p's tensors lie in, sorted.
-func ExternalFiles(p *Proto) ([]string, error) {
-	seen := map[string]bool{}
-	var names []string
-	err := eachExternal(p, func(_ *Tensor, r Reference) error {
-		if !seen[r.Location] {
-			seen[r.Location] = true
-			names = append(names, r.Location)
-		}
-		return nil
-	})
-	slices.Sort(names)
-	return names, err
 }
 
 // eachExternal calls f with every tensor whose data lies in another file.

@@ -1,0 +1,37 @@
+package main
+
+import (
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/hub"
+)
+
+// modelEndings lists the usual endings of the files that a model is read from, for
+// help texts.
+func modelEndings() string {
+	var endings []string
+	for _, f := range mobilenet.Formats() {
+		endings = append(endings, f.Endings...)
+	}
+	return strings.Join(endings, ", ")
+}
+
+// writable reports whether the ending of a file's name says how to write a model.
+func writable(path string) bool {
+	return slices.ContainsFunc(mobilenet.Formats(), func(f mobilenet.Format) bool {
+		return f.Written && slices.Contains(f.Endings, strings.ToLower(filepath.Ext(path)))
+	})
+}
+
+// cacheWeights has a process that opens a model leave its packed weights, in the
+// cache folder, to the next one.
+func cacheWeights() mobilenet.Option {
+	client, err := hub.FromEnv()
+	if err != nil {
+		return nil // no cache folder: said where it is needed, for published weights
+	}
+	return mobilenet.WithCache(filepath.Join(client.Dir, "packed"))
+}

@@ -1,0 +1,155 @@
+package mobilenet
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/foreign"
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/onnx"
+)
+
+// A Format is a way to keep a model in a file.
+type Format struct {
+	Name    string   // as people call it
+	Endings []string // of file names, the usual one first; what [SaveModel] goes by
+	Written bool     // by SaveModel; all formats are read
+}
+
+// Formats lists the formats that [LoadModel] reads.
+func Formats() []Format {
+	var out []Format
+	for _, f := range formats {
+		out = append(out, Format{f.name, slices.Clone(f.endings), f.write != nil})
+	}
+	return out
+}
+
+// A format is what this package knows of a way to keep a model in a file. A new one
+// is a row in [formats], and a package that does the work.
+type format struct {
+	name    string
+	endings []string
+
+	// match reports whether a file with these first bytes may be of the format.
+	match func(head []byte) bool
+	// read makes a model of a file's bytes, which it may keep. folder is where the
+	// other files are that it refers to, nil if there are none. Errors don't name
+	// the file.
+	read func(data []byte, folder fs.FS) (*model.Model, error)
+	// others lists the files that such a file refers to, by their names in its
+	// folder, without reading all of it; nil if there are never any.
+	others func(f io.ReaderAt, size int64) ([]string, error)
+	// write makes a file, whole or not at all; nil if the format is not written.
+	write func(path string, m *model.Model, o SaveOptions) error
+}
+
+// formats are tried in this order, by the content of a file. The name of a file says
+// which one to write, and which one's error to report where the content tells nothing.
+var formats = []format{
+	{
+		name: "torch", endings: []string{".pth", ".pt"},
+		match: checkpoint.IsTorch, read: readCheckpoint, write: saveCheckpoint,
+	},
+	{
+		name: "safetensors", endings: []string{".safetensors"},
+		match: checkpoint.IsSafetensors, read: readCheckpoint, write: saveCheckpoint,
+	},
+	{
+		name: "ONNX", endings: []string{".onnx"},
+		match: onnx.Match, read: readONNX, others: onnx.ExternalFiles, write: saveONNX,
+	},
+}
+
+// formatOf returns the format of a file that begins with head.
+func formatOf(name string, head []byte) (format, error) {
+	for _, f := range formats {
+		if f.match(head) {
+			return f, nil
+		}
+	}
+	if err := foreign.Check(head, "a model"); err != nil {
+		return format{}, err
+	}
+	if f, ok := formatNamed(name); ok {
+		return f, nil
+	}
+	return format{}, fault.Unsupportedf("not a model of a kind that is read here: %s", endings(func(format) bool { return true }))
+}
+
+// formatNamed returns the format that a file name's ending stands for.
+func formatNamed(name string) (format, bool) {
+	ending := strings.ToLower(filepath.Ext(name))
+	at := slices.IndexFunc(formats, func(f format) bool { return slices.Contains(f.endings, ending) })
+	if at < 0 {
+		return format{}, false
+	}
+	return formats[at], true
+}
+
+// endings lists what is usual for the names of files of some formats.
+func endings(of func(format) bool) string {
+	var out []string
+	for _, f := range formats {
+		if of(f) {
+			out = append(out, f.endings...)
+		}
+	}
+	return strings.Join(out, ", ")
+}
+
+func readCheckpoint(data []byte, _ fs.FS) (*model.Model, error) { return checkpoint.Parse(data) }
+
+func readONNX(data []byte, folder fs.FS) (*model.Model, error) {
+	g, err := onnx.Parse(data, folder)
+	if err != nil {
+		return nil, err
+	}
+	return onnx.Model(g)
+}
+
+// SaveOptions are the choices of [SaveModel]. The zero value is right for all formats.
+type SaveOptions struct {
+	// Naming is what the tensors are called, torchvision's names if it is empty.
+	// ONNX has no choice.
+	Naming checkpoint.Naming
+	// Half stores convolutions and classifier as float16, which rounds them.
+	Half bool
+}
+
+// SaveModel writes m to a file in the format that the ending of its name stands for:
+// see [Formats]. Each holds the config, the preprocessing and the labels too. The
+// file is complete or not there. Packages checkpoint and onnx have the choices of
+// their formats.
+func SaveModel(path string, m *model.Model, o SaveOptions) error {
+	if m == nil {
+		return errors.New("no model")
+	}
+	f, ok := formatNamed(path)
+	if !ok || f.write == nil {
+		return fmt.Errorf("%s: write what? the name ends in none of %s", path, endings(func(f format) bool { return f.write != nil }))
+	}
+	return f.write(path, m, o)
+}
+
+func saveCheckpoint(path string, m *model.Model, o SaveOptions) error {
+	return checkpoint.Save(path, m, checkpoint.SaveOptions(o))
+}
+
+func saveONNX(path string, m *model.Model, o SaveOptions) error {
+	if o.Naming != "" && o.Naming != checkpoint.Torchvision {
+		return fmt.Errorf("%s: ONNX has names of its own, not those of %s", path, o.Naming)
+	}
+	g, err := onnx.Export(m, onnx.ExportOptions{Half: o.Half})
+	if err != nil {
+		return fault.In(path, err)
+	}
+	return onnx.Save(path, g)
+}

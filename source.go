@@ -1,0 +1,169 @@
+package mobilenet
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/builtin"
+	"github.com/mobilenet-go/mobilenet/internal/foreign"
+	"github.com/mobilenet-go/mobilenet/internal/hub"
+	"github.com/mobilenet-go/mobilenet/internal/wholefile"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// maxModel bounds a model's file: a width-1.4 network with its optimiser's state has
+// 75 MB.
+const maxModel = 1 << 30
+
+// A source is where a model comes from.
+type source struct {
+	name string // as the caller gave it, for errors
+	data []byte // the model itself if it is in memory, or else:
+	fsys fs.FS
+	file string // in fsys
+
+	// What a name says of published weights, and how they get into fsys.
+	published *hub.Weights
+	fetch     func(context.Context) error
+}
+
+// resolve finds out what name stands for: a model in the program, published weights,
+// or a file. Nothing is read yet.
+func resolve(name string, o options) (source, error) {
+	if data, ok := builtin.Lookup(name); ok {
+		return source{name: name, data: data}, nil
+	}
+	if w, ok := hub.Lookup(name); ok {
+		return resolvePublished(w, o)
+	}
+	if o.fsys != nil {
+		return source{name: name, fsys: o.fsys, file: name}, nil
+	}
+	if _, err := os.Stat(name); err != nil && !strings.ContainsAny(name, `./\`) {
+		return source{}, fmt.Errorf("%q: %w, and no model has that name (%s)", name, fs.ErrNotExist, strings.Join(Names(), ", "))
+	}
+	fsys, file := wholefile.Folder(name)
+	return source{name: name, fsys: fsys, file: file}, nil
+}
+
+func resolvePublished(w hub.Weights, o options) (source, error) {
+	client, err := hub.FromEnv()
+	if err != nil {
+		return source{}, err
+	}
+	client.Offline, client.Progress = o.offline, o.progress
+	s := source{name: client.Path(w), published: &w}
+	s.fsys, s.file = wholefile.Folder(s.name)
+	s.fetch = func(ctx context.Context) error {
+		_, err := client.Pull(ctx, w)
+		return err
+	}
+	return s, nil
+}
+
+// load reads the model. The key tells what was read: see [source.key].
+func (s source) load(ctx context.Context) (m *model.Model, key string, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, "", err
+	}
+	if s.fetch != nil {
+		if err := s.fetch(ctx); err != nil {
+			return nil, "", err
+		}
+	}
+	m, key, err = s.read()
+	if err != nil {
+		return nil, "", fault.In(s.name, err)
+	}
+	if s.published != nil {
+		m.Config.Preprocess = s.published.Preprocess
+	}
+	return m, key, ctx.Err()
+}
+
+func (s source) read() (*model.Model, string, error) {
+	t := tally{fsys: s.fsys}
+	data, folder := s.data, fs.FS(nil)
+	if data == nil {
+		var err error
+		if data, err = wholefile.Read(&t, s.file, maxModel); err != nil {
+			return nil, "", err
+		}
+		folder = below{&t, path.Dir(s.file)}
+	}
+	f, err := formatOf(s.file, data[:min(foreign.Head, len(data))])
+	if err != nil {
+		return nil, "", err
+	}
+	m, err := f.read(data, folder)
+	if err != nil {
+		return nil, "", err
+	}
+	return m, s.keyOf(t.sums()), t.check()
+}
+
+// key tells what the source holds now: all the bytes of all its files, which are not
+// kept in memory, and what its name adds. It is empty for what can't be read, which
+// loading reports, and for a model in the program, which is ready in a millisecond.
+func (s source) key() string {
+	if s.data != nil {
+		return ""
+	}
+	sum, others, err := s.survey()
+	sums := []string{sum}
+	for _, name := range others {
+		if err == nil {
+			sum, err = checksumOf(s.fsys, path.Join(path.Dir(s.file), name))
+			sums = append(sums, sum)
+		}
+	}
+	if err != nil {
+		return ""
+	}
+	return s.keyOf(sums)
+}
+
+// survey returns the checksum of the source's own file and the names of those that
+// it refers to.
+func (s source) survey() (sum string, others []string, err error) {
+	f, size, err := openAt(s.fsys, s.file)
+	if err != nil {
+		return "", nil, err
+	}
+	defer f.Close()
+	head := make([]byte, min(foreign.Head, size))
+	if _, err := f.ReadAt(head, 0); err != nil {
+		return "", nil, err
+	}
+	format, err := formatOf(s.file, head)
+	if err == nil && format.others != nil {
+		others, err = format.others(f, size)
+	}
+	if err != nil {
+		return "", nil, err
+	}
+	sum, err = checksum(f, size)
+	return sum, others, err
+}
+
+func (s source) keyOf(sums []string) string {
+	if s.published != nil { // the preprocessing goes with the name
+		sums = append(sums, s.published.Name)
+	}
+	return strings.Join(sums, ",")
+}
+
+// below is a folder of a file system. Other than what fs.Sub returns it can tell what
+// a file is without opening it.
+type below struct {
+	fsys fs.FS
+	dir  string
+}
+
+func (b below) Open(name string) (fs.File, error)     { return b.fsys.Open(path.Join(b.dir, name)) }
+func (b below) Stat(name string) (fs.FileInfo, error) { return fs.Stat(b.fsys, path.Join(b.dir, name)) }
