@@ -67,10 +67,13 @@ func Dequantize(sum int32, m float32) float32 {
 }
 
 // A Filter is the weights of one block of output channels, as a set's Pack
-// functions lay them out for it.
+// functions lay them out for it. A set that multiplies bytes has W8 for what its
+// fast kernels can take: weights of a byte each, and sums that Requantize
+// multiplies to less than 2^31. All else, which is rare, is W16, for kernels that
+// are about half as fast.
 type Filter struct {
-	W8   []int8    // the weights of a set that multiplies bytes, or
-	W16  []int16   // where it doesn't, and where one of them needs more than a byte
+	W8   []int8    // the weights, or
+	W16  []int16   // the weights
 	Bias []int32   // [NR], with what the zero points contribute
 	M    []float32 // [NR]: what a sum is multiplied by
 	K    int       // inputs a sum
@@ -92,7 +95,7 @@ type PointwiseInt8 struct {
 	Float     []float32 // [Pixels][Block], Dst being nil
 	Add       []float32 // [Pixels][Block] with Float, or nil; may be Float, otherwise overlaps nothing
 	Src       []uint8   // blocks [Pixels][Block], SrcStride bytes apart
-	Filter    Filter    // from PackPointwise
+	Filter    *Filter   // from PackPointwise
 	Range     Range     // of Dst
 	Pixels    int
 	SrcStride int
@@ -108,7 +111,7 @@ type PointwiseInt8 struct {
 type DepthwiseInt8 struct {
 	Dst    []uint8    // [ceil(Width/Stride)][Block]
 	Rows   [3][]uint8 // each [Width][Block]: the input rows above, at and below; all Pad for a row of padding
-	Filter Filter     // from PackDepthwise
+	Filter *Filter    // from PackDepthwise
 	Range  Range
 	Width  int   // input columns
 	Stride int   // 1 or 2
@@ -129,7 +132,7 @@ func (a *DepthwiseInt8) OutWidth() int { return (a.Width + a.Stride - 1) / a.Str
 type FirstInt8 struct {
 	Dst    []uint8    // [Width][Block]
 	Rows   [3][]uint8 // each at least 6*Width+6 bytes
-	Filter Filter     // from PackFirst
+	Filter *Filter    // from PackFirst
 	Range  Range
 	Width  int // output columns
 }

@@ -65,6 +65,7 @@ func (a *QuantizeInt8) check() {
 }
 
 func (f *Filter) check() {
+	need("Filter", f != nil)
 	need("K", f.K >= 1)
 	checkNR(f.NR)
 	weights := groups(f.K) * 4 * f.NR

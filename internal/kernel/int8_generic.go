@@ -13,7 +13,7 @@ var GenericInt8 = Int8{
 	Pool:      poolInt8Generic,
 	Quantize:  quantizeInt8Generic,
 	Peak:      peakInt8Generic,
-	layouts:   layouts{narrow: rows, wide: rows, lanes: 1},
+	layouts:   layouts{narrow: layoutRows, wide: layoutRows},
 }
 
 // mulAddInt8 is mulAdd for bytes.
@@ -46,7 +46,7 @@ func (r Range) requantize(dst []uint8, sums []int32, m []float32) {
 
 func pointwiseInt8Generic(a PointwiseInt8) {
 	a.check()
-	f := &a.Filter
+	f := a.Filter
 	for p := range a.Pixels {
 		for n := 0; n < f.NR; n += lanes {
 			at := p*Block + n
@@ -73,7 +73,7 @@ func pointwiseInt8Generic(a PointwiseInt8) {
 
 func firstInt8Generic(a FirstInt8) {
 	a.check()
-	f := &a.Filter
+	f := a.Filter
 	for p := range a.Width {
 		for n := 0; n < f.NR; n += lanes {
 			s := [lanes]int32(f.Bias[n:])

@@ -120,10 +120,9 @@ func (m *memory8) weights(n, k int, wide bool) Weights {
 	return w
 }
 
-// filter packs block b of w and copies it into the memory.
-func (m *memory8) filter(f Filter) Filter {
-	f.W8, f.W16, f.Bias, f.M = copied(m, f.W8), copied(m, f.W16), copied(m, f.Bias), copied(m, f.M)
-	return f
+// filter returns a copy of f in the memory.
+func (m *memory8) filter(f *Filter) *Filter {
+	return &Filter{W8: copied(m, f.W8), W16: copied(m, f.W16), Bias: copied(m, f.Bias), M: copied(m, f.M), K: f.K, NR: f.NR}
 }
 
 // ranges returns a random range.

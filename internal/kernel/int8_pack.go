@@ -20,30 +20,49 @@ type Weights struct {
 // others.
 type layouts struct {
 	narrow, wide layout
-	signed       bool // the bytes multiplied are signed: a narrow layout's inputs are taken minus 128
-	lanes        int  // 16-byte parts of a vector that interleaving bytes keeps apart
+	signed       bool // the set multiplies signed bytes: it takes 128 off the inputs of narrow weights
 }
 
-// A layout is an order of weights. The k that a kernel takes at once are a group
-// of four: consecutive channels, a row of the first convolution's window with its
-// 9 inputs as 12, or a column of the depthwise one's with its 3 taps as 4.
-type layout int
+// A layout is an order of weights, [panels][K/group][channels][group]. Four k are
+// always whole: consecutive channels, a row of the first convolution's window, 9
+// inputs of 12, or a column of the depthwise one's, 3 taps of 4.
+type layout struct {
+	wide  bool            // 16-bit weights
+	group int             // k side by side
+	panel int             // channels side by side
+	order func(c int) int // of a depthwise convolution's channels
+}
 
-const (
-	rows  layout = iota // W16 [K][NR]
-	pairs               // W16 [K/4][even, odd][NR][2]: k of 0 and 2, then of 1 and 3
-	quads               // W8 [K/4][NR][4]
+var (
+	layoutRows   = layout{true, 1, Block, inOrder}
+	layoutPairs  = layout{true, 2, 16, unpackedWords}
+	layoutQuads  = layout{false, 4, Block, unpackedBytes}
+	layoutQuads2 = layout{false, 4, 16, unpackedBytes} // for vectors of 32 bytes
 )
 
-// at is where a layout has weight k of channel c.
-func (l layout) at(k, c, nr int) int {
-	switch l {
-	case pairs:
-		return ((k/4*2+k%2)*nr+c)*2 + k%4/2
-	case quads:
-		return (k/4*nr+c)*4 + k%4
-	}
-	return k*nr + c
+func inOrder(c int) int { return c }
+
+// unpackedBytes is the place of channel c after the bytes of four rows have been
+// interleaved within the 16-byte halves of vectors of 32 bytes: vector q of four
+// has the channels from 4q on of each half.
+func unpackedBytes(c int) int {
+	half, c := c/16, c%16
+	return c/4*8 + half*4 + c%4
+}
+
+// unpackedWords is unpackedBytes for 16-bit numbers, of which a vector has half as
+// many.
+func unpackedWords(c int) int {
+	vector, c := c/16, c%16
+	half, c := c/8, c%8
+	return vector*16 + c/4*8 + half*4 + c%4
+}
+
+// at is where a layout has weight k of channel c, of k4 groups of four.
+func (l layout) at(k, c, nr, k4 int) int {
+	panel := c / l.panel * l.panel
+	width := min(l.panel, nr-panel)
+	return panel*k4*4 + (k/l.group*width+c-panel)*l.group + k%l.group
 }
 
 // groups is the number of groups of four that hold k.
@@ -56,85 +75,89 @@ const (
 )
 
 // PackPointwise packs block b of the output channels of a 1x1 convolution.
-func (s *Int8) PackPointwise(w Weights, b int) Filter {
-	nr := NR(w.N, b)
-	natural := func(i int) int { return i }
-	return s.layouts.pack(w, b, Filter{K: w.K, NR: nr}, natural, natural)
+func (s *Int8) PackPointwise(w Weights, b int) *Filter {
+	return s.layouts.pack(w, b, Filter{K: w.K, NR: NR(w.N, b)}, inOrder, inOrder)
 }
 
 // PackFirst packs block b of the output channels of the first convolution, whose
 // inputs are in the order of interleaved pixels, [3][3][RGB].
-func (s *Int8) PackFirst(w Weights, b int) Filter {
+func (s *Int8) PackFirst(w Weights, b int) *Filter {
 	return s.layouts.pack(w, b, Filter{K: firstK, NR: NR(w.N, b)},
-		func(k int) int { return k/9*12 + k%9 },
-		func(c int) int { return c })
+		func(k int) int { return k/9*12 + k%9 }, inOrder)
 }
 
 // PackDepthwise packs block b of a depthwise convolution, whose taps are [3][3].
-func (s *Int8) PackDepthwise(w Weights, b int) Filter {
+func (s *Int8) PackDepthwise(w Weights, b int) *Filter {
 	return s.layouts.pack(w, b, Filter{K: depthwiseK, NR: Block},
-		func(k int) int { return k%3*4 + k/3 },
-		s.layouts.interleaved)
+		func(k int) int { return k%3*4 + k/3 }, nil)
 }
 
-// interleaved is the place of channel c after bytes of four rows have been
-// interleaved within the parts of a vector: vector q of 4 holds channels 4q to
-// 4q+3 of each part.
-func (l layouts) interleaved(c int) int {
-	part, within := c/16, c%16
-	if l.lanes < 2 {
-		return c
-	}
-	return within/4*8 + part*4 + within%4
-}
-
-// pack fills f with block b of w, input k at place atK and channel c at atC.
-func (l layouts) pack(w Weights, b int, f Filter, atK, atC func(int) int) Filter {
+// pack fills f with block b of w, input k at place atK and channel c at atC, or in
+// the layout's own order.
+func (l layouts) pack(w Weights, b int, f Filter, atK, atC func(int) int) *Filter {
 	if len(w.W) != w.N*w.K || len(w.Bias) != w.N || len(w.M) != w.N {
 		panic(fmt.Sprintf("kernel: %d weights, %d biases and %d scales for %d channels of %d", len(w.W), len(w.Bias), len(w.M), w.N, w.K))
 	}
 	first := b * Block
 	n := min(f.NR, w.N-first)
-	block := w.W[first*w.K : (first+n)*w.K]
-	order, offset := l.narrow, int32(0)
-	if !bytes8(block) {
-		order = l.wide
+	order, offset := l.wide, int32(0)
+	if w.narrow(first, n) {
+		order = l.narrow
 	}
-	size := groups(f.K) * 4 * f.NR
-	if order == quads {
-		f.W8 = newNumbers[int8](size)
+	if atC == nil {
+		order.panel, atC = Block, order.order
+	}
+	k4 := groups(f.K)
+	if order.wide {
+		f.W16 = newNumbers[int16](4 * k4 * f.NR)
+	} else {
+		f.W8 = newNumbers[int8](4 * k4 * f.NR)
 		if l.signed {
 			offset = 128
 		}
-	} else {
-		f.W16 = newNumbers[int16](size)
 	}
 	f.Bias, f.M = newNumbers[int32](f.NR), newNumbers[float32](f.NR)
 	for c := range n {
 		sum := int32(0)
-		for k, v := range block[c*w.K:][:w.K] {
-			at := order.at(atK(k), atC(c), f.NR)
-			if order == quads {
-				f.W8[at] = int8(v)
-			} else {
+		for k, v := range w.channel(first + c) {
+			at := order.at(atK(k), atC(c), f.NR, k4)
+			if order.wide {
 				f.W16[at] = v
+			} else {
+				f.W8[at] = int8(v)
 			}
 			sum += int32(v)
 		}
-		m := w.M[first+c]
-		if v := float64(m); math.IsNaN(v) || math.IsInf(v, 0) {
-			panic(fmt.Sprintf("kernel: a sum can't be multiplied by %v", m))
-		}
-		f.M[atC(c)] = m
+		f.M[atC(c)] = w.M[first+c]
 		f.Bias[atC(c)] = w.Bias[first+c] + (offset-int32(w.Zero))*sum
 	}
-	return f
+	return &f
 }
 
-// bytes8 reports whether all of w fit into signed bytes.
-func bytes8(w []int16) bool {
-	for _, v := range w {
-		if v != int16(int8(v)) {
+func (w *Weights) channel(c int) []int16 { return w.W[c*w.K:][:w.K] }
+
+// narrow reports whether n channels have weights of a byte and products that
+// don't go beyond int32. The factor leaves room for two roundings.
+func (w *Weights) narrow(first, n int) bool {
+	for c := first; c < first+n; c++ {
+		low, high := int64(w.Bias[c]), int64(w.Bias[c])
+		for _, v := range w.channel(c) {
+			if v != int16(int8(v)) {
+				return false
+			}
+			zero := -int64(w.Zero) * int64(v)
+			low += zero + 255*min(0, int64(v))
+			high += zero + 255*max(0, int64(v))
+		}
+		most := float64(max(-low, high))
+		if most >= 1<<31 {
+			most = 1 << 31 // sums go round
+		}
+		m := math.Abs(float64(w.M[c]))
+		if math.IsNaN(m) || math.IsInf(m, 0) {
+			panic(fmt.Sprintf("kernel: a sum can't be multiplied by %v", m))
+		}
+		if most*m*(1+0x1p-20) >= 1<<31 {
 			return false
 		}
 	}

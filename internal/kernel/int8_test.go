@@ -594,9 +594,9 @@ func TestPanicsInt8(t *testing.T) {
 		for i, call := range []func(){
 			func() { a := p; a.Dst = a.Dst[1:]; set.Pointwise(a) },
 			func() { a := p; a.Src = a.Src[1:]; set.Pointwise(a) },
-			func() { a := p; a.Filter.Bias = a.Filter.Bias[1:]; set.Pointwise(a) },
-			func() { a := p; a.Filter.M = a.Filter.M[1:]; set.Pointwise(a) },
-			func() { a := p; a.Filter.W8, a.Filter.W16 = nil, nil; set.Pointwise(a) },
+			func() { a, f := p, *p.Filter; f.Bias = f.Bias[1:]; a.Filter = &f; set.Pointwise(a) },
+			func() { a, f := p, *p.Filter; f.M = f.M[1:]; a.Filter = &f; set.Pointwise(a) },
+			func() { a, f := p, *p.Filter; f.W8, f.W16 = nil, nil; a.Filter = &f; set.Pointwise(a) },
 			func() { a := p; a.Range.Max = 256; set.Pointwise(a) },
 			func() { a := p; a.Range.Min = a.Range.Max + 1; set.Pointwise(a) },
 			func() { a := p; a.Add = make([]float32, 96); set.Pointwise(a) },

@@ -31,7 +31,7 @@ func address(c Component) Mem {
 // the second-level cache, a line per iteration of k: where weights are many they
 // are the next ones. Without it the 7x7 layers take 8 % longer.
 type ahead struct {
-	a       Component
+	w       Component // the weights
 	at, end reg.Register
 }
 
@@ -40,7 +40,7 @@ func newAhead(a Component, nr int) ahead {
 	IMUL3Q(U32(4*nr), end, end)
 	ADDQ(end, at)
 	ADDQ(at, end)
-	return ahead{a, at, end}
+	return ahead{a.Field("W"), at, end}
 }
 
 // line emits the fetch of a line.
@@ -54,7 +54,7 @@ func (h ahead) line() {
 func (h ahead) wrap(label string) {
 	CMPQ(h.at, h.end)
 	JB(LabelRef(label))
-	Load(h.a.Field("W").Base(), h.at)
+	Load(h.w.Base(), h.at)
 	Label(label)
 }
 

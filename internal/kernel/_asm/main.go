@@ -15,11 +15,12 @@ func main() {
 	if err := os.Chdir(".."); err != nil {
 		log.Fatal(err)
 	}
-	name := flag.String("isa", "", "instruction set: avx2 or avx512")
+	name := flag.String("isa", "", "instruction set: avx2 or avx512, or of the 8-bit kernels int8_avx2, int8_avxvnni or int8_avx512vnni")
 	flag.Parse() // creates the output files, still empty
 	s, ok := sets[*name]
-	if !ok {
-		log.Fatalf("-isa %q: want avx2 or avx512", *name)
+	s8, ok8 := int8Sets[*name]
+	if !ok && !ok8 {
+		log.Fatalf("-isa %q: there is no such set", *name)
 	}
 	// The argument types come from the package, as it is where the files that
 	// are being written don't belong to it.
@@ -27,6 +28,16 @@ func main() {
 	os.Setenv("GOFLAGS", "-tags=purego")
 	Package(".")
 	ConstraintExpr("!purego")
+	if ok8 {
+		s8.kernels()
+	} else {
+		s.kernels()
+	}
+	Generate()
+}
+
+// kernels emits the kernels of a set.
+func (s isa) kernels() {
 	for nr := 8; nr <= 32; nr += 8 {
 		s.pointwise(nr)
 	}
@@ -46,5 +57,4 @@ func main() {
 	}
 	s.depthwiseGrad()
 	s.depthwiseTransposed()
-	Generate()
 }

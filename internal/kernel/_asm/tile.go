@@ -34,18 +34,21 @@ type tile struct {
 	label string
 }
 
-// emit emits the loop over tiles. All have the tallest tile's rows but for the
-// end of a run: what is more than one tile and less than two is halved, since
-// with fewer sums than the multipliers' latency a tile waits for itself.
-func (t tiler) emit() {
-	tallest := t.shape.rows
+// emit emits the loop over tiles.
+func (t tiler) emit() { tiles(t.pixels, t.shape.rows, t.tile) }
+
+// tiles emits a loop over pixels in tiles, each of which is one's rows and jumps
+// to "next". All have the tallest tile's rows but for the end of a run: what is
+// more than one tile and less than two is halved, since with fewer sums than the
+// multipliers' latency a tile waits for itself.
+func tiles(pixels reg.Register, tallest int, one func(rows int)) {
 	Label("next")
-	CMPQ(t.pixels, imm(2*tallest))
+	CMPQ(pixels, imm(2*tallest))
 	JL(LabelRef("few"))
-	t.tile(tallest)
+	one(tallest)
 	Label("few")
 	rows := GP64()
-	MOVQ(t.pixels, rows)
+	MOVQ(pixels, rows)
 	CMPQ(rows, imm(tallest))
 	JLE(LabelRef("choose"))
 	INCQ(rows)
@@ -58,7 +61,7 @@ func (t tiler) emit() {
 	VZEROUPPER()
 	RET()
 	for r := tallest - 1; r > 0; r-- {
-		t.tile(r)
+		one(r)
 	}
 }
 

@@ -1,0 +1,249 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/gotypes"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+const (
+	pixelBytes8 = 32 // from a pixel to the next in the blocked layout of bytes
+	group       = 4  // k that are multiplied at once
+)
+
+// An isa8 is what the 8-bit kernels of an instruction set differ in.
+type isa8 struct {
+	name   string
+	isa    isa            // its registers
+	bytes  int            // of the widest vector
+	wide   bool           // it multiplies 16-bit integers, not bytes
+	shapes map[int]shape8 // by NR
+}
+
+// parts is how often a group's inputs are multiplied: at once, or in two pairs.
+func (s isa8) parts() int {
+	if s.wide {
+		return 2
+	}
+	return 1
+}
+
+// inputBytes is the size of a group's inputs.
+func (s isa8) inputBytes() int { return group * s.parts() }
+
+// filter is what a's Filter points to.
+func filter(a Component) Component {
+	p := a.Field("Filter")
+	return p.Dereference(Load(p, GP64()))
+}
+
+// weights is the field of a filter that has the weights.
+func (s isa8) weights(filter Component) Component {
+	if s.wide {
+		return filter.Field("W16")
+	}
+	return filter.Field("W8")
+}
+
+// dot emits the addition of the products of x and w to sum, four of them for each
+// 32 bits, or without products of bytes two.
+func (s isa8) dot(x, w, sum reg.VecPhysical, free file) {
+	if s.wide {
+		t := free.take(1, s.bytes)[0]
+		VPMADDWD(x, w, t)
+		VPADDD(t, sum, sum)
+		return
+	}
+	VPDPBUSD(w, x, sum)
+}
+
+// A shape8 is the tallest tile for an NR: its pixels, and the bytes of each of
+// the vectors that hold a pixel's sums.
+type shape8 struct {
+	rows   int
+	widths []int
+}
+
+func (s shape8) bytes() int {
+	n := 0
+	for _, bytes := range s.widths {
+		n += bytes
+	}
+	return n
+}
+
+var int8Sets = map[string]isa8{
+	// AVX-512 F, BW, VL and VNNI.
+	"int8_avx512vnni": {"AVX512VNNI", isa{registers: 32}, 64, false, map[int]shape8{
+		8:  {14, []int{32}},
+		16: {14, []int{64}},
+		24: {14, []int{64, 32}},
+		32: {14, []int{64, 64}},
+	}},
+}
+
+func (s isa8) kernels() {
+	for _, nr := range []int{8, 16, 24, 32} {
+		if _, ok := s.shapes[nr]; ok {
+			s.pointwise(nr)
+			s.first(nr)
+		}
+	}
+	s.depthwise(1, (*walker8).stride1)
+	s.depthwise(2, (*walker8).stride2)
+	s.add()
+	s.quantize()
+	s.pool()
+	s.peak()
+}
+
+// limits are what the requantisation of sums needs, as vectors on the stack: a
+// tile leaves no registers for them.
+type limits struct {
+	bytes int
+	zero  Mem // 16-bit
+	min   Mem // bytes
+	max   Mem // bytes, or for wide sets Max-Zero as float32
+	order Mem // 32-bit indices: see pack
+}
+
+// peakChains8 is enough to cover the latency of a dot product.
+const peakChains8 = 12
+
+// peak emits a loop of nothing but dot products that wait for no other one of the
+// same iteration.
+func (s isa8) peak() {
+	TEXT("peakInt8"+s.name, NOSPLIT, "func(iterations int)")
+	Doc("peakInt8" + s.name + " does iterations times 12 independent steps of four or two products.")
+	n := Load(Param("iterations"), GP64())
+	free := s.isa.file()
+	sums := free.take(peakChains8, s.bytes)
+	x := free.take(1, s.bytes)[0]
+	zero(sums...)
+	zero(x)
+	Label("loop")
+	for _, v := range sums {
+		s.dot(x, x, v, free)
+	}
+	DECQ(n)
+	JNZ(LabelRef("loop"))
+	VZEROUPPER()
+	RET()
+}
+
+// limits emits the limits into stack memory, given what emits the loading of a
+// field of Range.
+func (s isa8) limits(field func(name string) reg.Register) limits {
+	at := AllocLocal(4 * s.bytes)
+	l := limits{s.bytes, at, at.Offset(s.bytes), at.Offset(2 * s.bytes), at.Offset(3 * s.bytes)}
+	v, x := as(zmm[0], s.bytes), as(zmm[0], 16)
+	zero := field("Zero")
+	VMOVD(zero, x)
+	VPBROADCASTW(x, v)
+	VMOVUPS(v, l.zero)
+	VMOVD(field("Min"), x)
+	VPBROADCASTB(x, v)
+	VMOVUPS(v, l.min)
+	if top := field("Max"); s.wide {
+		SUBL(zero, top)
+		VCVTSI2SSL(top, x, x)
+		VBROADCASTSS(x, v)
+	} else {
+		VMOVD(top, x)
+		VPBROADCASTB(x, v)
+	}
+	VMOVUPS(v, l.max)
+	return l
+}
+
+// rangeOf returns what emits the loading of a field of a's range.
+func rangeOf(a Component) func(name string) reg.Register {
+	return func(name string) reg.Register { return Load(a.Field("Range").Field(name), GP32()) }
+}
+
+// loadOrder emits the indices that put the dwords of pack's result in order, of a
+// transposed matrix: 4 rows of 4 for vectors of 64 bytes, of 2 rows for 32.
+func (l limits) loadOrder() {
+	t := GP64()
+	v, x, y := as(zmm[0], l.bytes), as(zmm[0], 16), as(zmm[1], 16)
+	if l.bytes == 64 {
+		MOVQ(U64(0x0d0905010c080400), t)
+		VMOVQ(t, x)
+		MOVQ(U64(0x0f0b07030e0a0602), t)
+		VMOVQ(t, y)
+		VPUNPCKLQDQ(y, x, x)
+	} else {
+		MOVQ(U64(0x0703060205010400), t)
+		VMOVQ(t, x)
+	}
+	VPMOVZXBD(x, v)
+	VMOVUPS(v, l.order)
+}
+
+// A requantizer makes bytes of vectors of sums.
+type requantizer struct {
+	limits
+	wide bool
+	word Op // limits.zero, or a register that has it
+	top  Op // limits.max likewise, for wide sets
+}
+
+func (s isa8) requantizer(l limits) requantizer { return requantizer{l, s.wide, l.zero, l.max} }
+
+// inRegisters emits the loading of what there are registers for.
+func (q *requantizer) inRegisters(free *file) {
+	load := func(from Op) Op {
+		v := free.take(1, q.bytes)[0]
+		VMOVUPS(from, v)
+		return v
+	}
+	q.word = load(q.word)
+	if q.wide {
+		q.top = load(q.top)
+	}
+}
+
+// round emits the scaling of sums by m and their rounding. What is too small for
+// an integer becomes the smallest one and saturates later; so would what is too
+// large, if the packing didn't exclude it for sets of bytes. For the others the
+// limit is the minimum's second source, which it is where the first is NaN.
+func (q requantizer) round(v reg.VecPhysical, m Op) {
+	VCVTDQ2PS(v, v)
+	VMULPS(m, v, v)
+	if q.wide {
+		VMINPS(q.top, v, v)
+	}
+	VCVTPS2DQ(v, v)
+}
+
+// clamp emits the limits of packed bytes.
+func (q requantizer) clamp(v reg.VecPhysical) {
+	VPMAXUB(q.min, v, v)
+	if !q.wide {
+		VPMINUB(q.max, v, v)
+	}
+}
+
+// pack emits the packing of the integers in four vectors into bytes in the first
+// one. Both saturating conversions work within 16-byte parts of their vectors,
+// which leaves dwords to be put in order. The vectors may be the same two by two;
+// all but the first are free then.
+func (q requantizer) pack(v [4]reg.VecPhysical, free *file) reg.VecPhysical {
+	for i := range v {
+		v[i] = as(v[i], q.bytes)
+	}
+	VPACKSSDW(v[1], v[0], v[0])
+	VPADDSW(q.word, v[0], v[0])
+	if v[2] != v[0] {
+		VPACKSSDW(v[3], v[2], v[2])
+		VPADDSW(q.word, v[2], v[2])
+	}
+	VPACKUSWB(v[2], v[0], v[0])
+	for i := 1; i < 4; i++ {
+		if v[i] != v[0] && (i < 3 || v[3] != v[2]) {
+			*free = append(*free, v[i])
+		}
+	}
+	return v[0]
+}

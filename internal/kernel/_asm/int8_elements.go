@@ -1,0 +1,164 @@
+package main
+
+import (
+	. "github.com/mmcloughlin/avo/build"
+	. "github.com/mmcloughlin/avo/gotypes"
+	. "github.com/mmcloughlin/avo/operand"
+	"github.com/mmcloughlin/avo/reg"
+)
+
+// A finisher makes bytes of vectors of products, all in registers.
+type finisher struct {
+	requantizer
+	order, min reg.VecPhysical
+}
+
+// finisher emits the limits' loading. They are a wide set's: the products are of
+// any size.
+func (s isa8) finisher(field func(name string) reg.Register, free *file) finisher {
+	s.wide = true
+	l := s.limits(field)
+	l.loadOrder()
+	f := finisher{s.requantizer(l), free.take(1, s.bytes)[0], free.take(1, s.bytes)[0]}
+	f.inRegisters(free)
+	VMOVUPS(l.order, f.order)
+	VMOVUPS(l.min, f.min)
+	return f
+}
+
+// bytes emits the packing of two or four vectors into one.
+func (f finisher) bytes(v []reg.VecPhysical) reg.VecPhysical {
+	for _, v := range v {
+		VMINPS(f.top, v, v)
+		VCVTPS2DQ(v, v)
+	}
+	n := len(v)
+	r := f.pack([4]reg.VecPhysical{v[0], v[1], v[n-2], v[n-1]}, new(file))
+	VPERMD(r, f.order, r)
+	VPMAXUB(f.min, r, r)
+	return r
+}
+
+// elements emits a loop over blocks of bytes from dst on, n of them in all: one
+// emits what makes the values of two or four vectors, of which the bytes are
+// stored.
+func (s isa8) elements(f finisher, free file, dst, n reg.Register, one func(v []reg.VecPhysical)) {
+	step := func(vectors int) {
+		free := free
+		v := free.take(vectors, s.bytes)
+		one(v)
+		r := f.bytes(v)
+		bytes := vectors * s.bytes / 4
+		VMOVUPS(as(r, bytes), Mem{Base: dst})
+		ADDQ(imm(bytes), dst)
+	}
+	Label("next")
+	SUBQ(imm(s.bytes), n)
+	JL(LabelRef("rest"))
+	step(4)
+	JMP(LabelRef("next"))
+	Label("rest")
+	if s.bytes > pixelBytes8 {
+		ADDQ(imm(s.bytes), n)
+		JZ(LabelRef("end"))
+		step(2)
+		Label("end")
+	}
+	VZEROUPPER()
+	RET()
+}
+
+// broadcast emits the loading of one float32 into a vector.
+func (s isa8) broadcast(c Component, free *file) reg.VecPhysical {
+	v := free.take(1, s.bytes)[0]
+	VBROADCASTSS(address(c), v)
+	return v
+}
+
+// add emits the residual sum, of whole blocks.
+func (s isa8) add() {
+	a := declare("addInt8"+s.name, "AddInt8", "is AddInt8.")
+	free := s.isa.file()
+	f := s.finisher(func(name string) reg.Register {
+		v := GP32()
+		MOVL(U32(map[string]uint32{"Max": 255}[name]), v)
+		return v
+	}, &free)
+	x, y := Load(a.Field("A").Base(), GP64()), Load(a.Field("B").Base(), GP64())
+	sx, sy := s.broadcast(a.Field("ScaleA"), &free), s.broadcast(a.Field("ScaleB"), &free)
+	offset := s.broadcast(a.Field("Offset"), &free)
+	t := free.take(1, s.bytes)[0]
+	s.elements(f, free, Load(a.Field("Dst").Base(), GP64()), Load(a.Field("Dst").Len(), GP64()), func(v []reg.VecPhysical) {
+		for i, v := range v {
+			at := i * s.bytes / 4
+			VPMOVZXBD(Mem{Base: y, Disp: at}, v)
+			VCVTDQ2PS(v, v)
+			VFMADD213PS(offset, sy, v)
+			VPMOVZXBD(Mem{Base: x, Disp: at}, t)
+			VCVTDQ2PS(t, t)
+			VFMADD231PS(t, sx, v)
+		}
+		ADDQ(imm(len(v)*s.bytes/4), x)
+		ADDQ(imm(len(v)*s.bytes/4), y)
+	})
+}
+
+// quantize emits the quantisation of floats, of whole blocks.
+func (s isa8) quantize() {
+	a := declare("quantizeInt8"+s.name, "QuantizeInt8", "is QuantizeInt8 for whole blocks.")
+	free := s.isa.file()
+	f := s.finisher(rangeOf(a), &free)
+	src := Load(a.Field("Src").Base(), GP64())
+	m := s.broadcast(a.Field("M"), &free)
+	s.elements(f, free, Load(a.Field("Dst").Base(), GP64()), Load(a.Field("Dst").Len(), GP64()), func(v []reg.VecPhysical) {
+		for i, v := range v {
+			VMULPS(Mem{Base: src, Disp: i * s.bytes}, m, v)
+		}
+		ADDQ(imm(len(v)*s.bytes), src)
+	})
+}
+
+// pool emits the global average pool.
+func (s isa8) pool() {
+	a := declare("poolInt8"+s.name, "PoolInt8", "is PoolInt8.")
+	free := s.isa.file()
+	f := s.finisher(rangeOf(a), &free)
+	m := s.broadcast(a.Field("M"), &free)
+	t := free.take(1, s.bytes)[0]
+	sums := free.take(pixelBytes/s.bytes, s.bytes)
+
+	src, n := Load(a.Field("Src").Base(), GP64()), Load(a.Field("Pixels"), GP64())
+	zero := Load(a.Field("Zero"), GP32())
+	IMULL(n.(reg.GPVirtual).As32(), zero)
+	NEGL(zero)
+	VMOVD(zero, as(t, 16))
+	for _, v := range sums {
+		VPBROADCASTD(as(t, 16), v)
+	}
+	Label("pixel")
+	for i, v := range sums {
+		VPMOVZXBD(Mem{Base: src, Disp: i * s.bytes / 4}, t)
+		VPADDD(t, v, v)
+	}
+	ADDQ(Imm(pixelBytes8), src)
+	DECQ(n)
+	JNZ(LabelRef("pixel"))
+
+	for _, v := range sums {
+		VCVTDQ2PS(v, v)
+		VMULPS(m, v, v)
+	}
+	out := Load(a.Field("Float").Base(), GP64())
+	TESTQ(out, out)
+	JZ(LabelRef("bytes"))
+	for i, v := range sums {
+		VMOVUPS(v, Mem{Base: out, Disp: i * s.bytes})
+	}
+	VZEROUPPER()
+	RET()
+	Label("bytes")
+	r := f.bytes(sums)
+	VMOVUPS(as(r, pixelBytes8), Mem{Base: Load(a.Field("Dst").Base(), GP64())})
+	VZEROUPPER()
+	RET()
+}
