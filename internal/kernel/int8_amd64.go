@@ -6,60 +6,192 @@ import "golang.org/x/sys/cpu"
 
 // nativeInt8 returns the 8-bit sets with assembly that this CPU can run.
 func nativeInt8() []*Int8 {
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
+		return nil
+	}
 	var sets []*Int8
 	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512VL && cpu.X86.HasAVX512VNNI {
-		sets = append(sets, &avx512vnni)
+		sets = append(sets, &avx512vnniInt8)
 	}
-	return sets
+	if cpu.X86.HasAVXVNNI {
+		sets = append(sets, &avxvnniInt8)
+	}
+	return append(sets, &avx2Int8)
 }
 
-// avx512vnni is the 8-bit set for AVX-512 F, BW, VL and VNNI.
-var avx512vnni = Int8{
+// avx2Int8 is the 8-bit set for AVX2 and FMA. It multiplies 16-bit integers: the
+// products of bytes that AVX2 has saturate. The others on amd64 leave filters of
+// 16 bits to it.
+var avx2Int8 = Int8{
+	Name: "avx2",
+	Pointwise: func(a PointwiseInt8) {
+		a.check()
+		pointwiseInt8AVX2(&a)
+	},
+	Depthwise: func(a DepthwiseInt8) {
+		a.check()
+		depthwiseInt8AVX2(&a)
+	},
+	First: func(a FirstInt8) {
+		a.check()
+		firstInt8AVX2(&a)
+	},
+	Add: func(a AddInt8) {
+		a.check()
+		addInt8AVX2(&a)
+	},
+	Pool: func(a PoolInt8) {
+		a.check()
+		poolInt8AVX2(&a)
+	},
+	Quantize: quantizeInt8AVX2Rest,
+	Peak: func(iterations int) int {
+		peakInt8AVX2(iterations)
+		return iterations * 12 * 16 * 2
+	},
+	layouts: layouts{narrow: layoutPairs, wide: layoutPairs},
+}
+
+// vectorPanel is how many output channels the kernels for vectors of 32 bytes take
+// at once.
+const vectorPanel = 16
+
+func pointwiseInt8AVX2(a *PointwiseInt8) {
+	for p, piece := a.pieces(vectorPanel), *a; p.next(&piece); {
+		if piece.Filter.NR == vectorPanel {
+			pointwise16Int8AVX2(&piece)
+		} else {
+			pointwise8Int8AVX2(&piece)
+		}
+	}
+}
+
+func firstInt8AVX2(a *FirstInt8) {
+	for p, piece := a.panels(vectorPanel), *a; p.next(&piece); {
+		if piece.Filter.NR == vectorPanel {
+			first16Int8AVX2(&piece)
+		} else {
+			first8Int8AVX2(&piece)
+		}
+	}
+}
+
+func depthwiseInt8AVX2(a *DepthwiseInt8) {
+	a.end()
+	switch a.Stride {
+	case 1:
+		depthwise1Int8AVX2(a)
+	case 2:
+		depthwise2Int8AVX2(a)
+	}
+}
+
+func quantizeInt8AVX2Rest(a QuantizeInt8) {
+	a.check()
+	whole, rest := a.split()
+	quantizeInt8AVX2(&whole)
+	quantizeInt8Generic(rest)
+}
+
+// avxvnniInt8 is the 8-bit set for AVX-VNNI.
+var avxvnniInt8 = Int8{
+	Name: "avxvnni",
+	Pointwise: func(a PointwiseInt8) {
+		a.check()
+		if a.Filter.W16 != nil {
+			pointwiseInt8AVX2(&a)
+			return
+		}
+		pointwiseInt8AVXVNNI(&a)
+	},
+	Depthwise: func(a DepthwiseInt8) {
+		a.check()
+		if a.Filter.W16 != nil {
+			depthwiseInt8AVX2(&a)
+			return
+		}
+		depthwiseInt8AVXVNNI(&a)
+	},
+	First: func(a FirstInt8) {
+		a.check()
+		if a.Filter.W16 != nil {
+			firstInt8AVX2(&a)
+			return
+		}
+		firstInt8AVXVNNI(&a)
+	},
+	Add:      avx2Int8.Add,
+	Pool:     avx2Int8.Pool,
+	Quantize: avx2Int8.Quantize,
+	Peak: func(iterations int) int {
+		peakInt8AVXVNNI(iterations)
+		return iterations * 12 * 32 * 2
+	},
+	layouts: layouts{narrow: layoutPanels, wide: layoutPairs},
+}
+
+func pointwiseInt8AVXVNNI(a *PointwiseInt8) {
+	for p, piece := a.pieces(vectorPanel), *a; p.next(&piece); {
+		if piece.Filter.NR == vectorPanel {
+			pointwise16Int8AVXVNNI(&piece)
+		} else {
+			pointwise8Int8AVXVNNI(&piece)
+		}
+	}
+}
+
+func firstInt8AVXVNNI(a *FirstInt8) {
+	for p, piece := a.panels(vectorPanel), *a; p.next(&piece); {
+		if piece.Filter.NR == vectorPanel {
+			first16Int8AVXVNNI(&piece)
+		} else {
+			first8Int8AVXVNNI(&piece)
+		}
+	}
+}
+
+func depthwiseInt8AVXVNNI(a *DepthwiseInt8) {
+	a.end()
+	switch a.Stride {
+	case 1:
+		depthwise1Int8AVXVNNI(a)
+	case 2:
+		depthwise2Int8AVXVNNI(a)
+	}
+}
+
+// avx512vnniInt8 is the 8-bit set for AVX-512 F, BW, VL and VNNI.
+var avx512vnniInt8 = Int8{
 	Name: "avx512vnni",
 	Pointwise: func(a PointwiseInt8) {
 		a.check()
 		if a.Filter.W16 != nil {
-			pointwiseInt8Generic(a)
+			pointwiseInt8AVX2(&a)
 			return
 		}
-		if a.short() {
-			pointwiseAVX512VNNI(&a)
+		if a.short(Block) {
+			pointwiseInt8AVX512VNNI(&a)
 			return
 		}
-		for r, run := a.runs(), a; r.next(&run); {
-			pointwiseAVX512VNNI(&run)
+		for p, piece := a.pieces(Block), a; p.next(&piece); {
+			pointwiseInt8AVX512VNNI(&piece)
 		}
 	},
 	Depthwise: func(a DepthwiseInt8) {
 		a.check()
 		if a.Filter.W16 != nil {
-			depthwiseInt8Generic(a)
+			depthwiseInt8AVX2(&a)
 			return
 		}
-		a.Dst = a.Dst[:a.OutWidth()*Block]
-		switch a.Stride {
-		case 1:
-			depthwise1Int8AVX512VNNI(&a)
-		case 2:
-			depthwise2Int8AVX512VNNI(&a)
-		}
+		depthwiseInt8AVX512VNNI(&a)
 	},
 	First: func(a FirstInt8) {
 		a.check()
 		if a.Filter.W16 != nil {
-			firstInt8Generic(a)
+			firstInt8AVX2(&a)
 			return
 		}
-		switch a.Filter.NR {
-		case 8:
-			first8Int8AVX512VNNI(&a)
-		case 16:
-			first16Int8AVX512VNNI(&a)
-		case 24:
-			first24Int8AVX512VNNI(&a)
-		case 32:
-			first32Int8AVX512VNNI(&a)
-		}
+		firstInt8AVX512VNNI(&a)
 	},
 	Add: func(a AddInt8) {
 		a.check()
@@ -79,10 +211,10 @@ var avx512vnni = Int8{
 		peakInt8AVX512VNNI(iterations)
 		return iterations * 12 * 64 * 2
 	},
-	layouts: layouts{narrow: layoutQuads, wide: layoutRows},
+	layouts: layouts{narrow: layoutQuads, wide: layoutPairs},
 }
 
-func pointwiseAVX512VNNI(a *PointwiseInt8) {
+func pointwiseInt8AVX512VNNI(a *PointwiseInt8) {
 	switch a.Filter.NR {
 	case 8:
 		pointwise8Int8AVX512VNNI(a)
@@ -92,5 +224,28 @@ func pointwiseAVX512VNNI(a *PointwiseInt8) {
 		pointwise24Int8AVX512VNNI(a)
 	case 32:
 		pointwise32Int8AVX512VNNI(a)
+	}
+}
+
+func firstInt8AVX512VNNI(a *FirstInt8) {
+	switch a.Filter.NR {
+	case 8:
+		first8Int8AVX512VNNI(a)
+	case 16:
+		first16Int8AVX512VNNI(a)
+	case 24:
+		first24Int8AVX512VNNI(a)
+	case 32:
+		first32Int8AVX512VNNI(a)
+	}
+}
+
+func depthwiseInt8AVX512VNNI(a *DepthwiseInt8) {
+	a.end()
+	switch a.Stride {
+	case 1:
+		depthwise1Int8AVX512VNNI(a)
+	case 2:
+		depthwise2Int8AVX512VNNI(a)
 	}
 }

@@ -68,7 +68,7 @@ func (f *Filter) check() {
 	need("Filter", f != nil)
 	need("K", f.K >= 1)
 	checkNR(f.NR)
-	weights := groups(f.K) * 4 * f.NR
+	weights := groups(f.K) * group * f.NR
 	need("W8 or W16", len(f.W8) >= weights && f.W16 == nil || len(f.W16) >= weights && f.W8 == nil)
 	need("Bias", len(f.Bias) >= f.NR)
 	need("M", len(f.M) >= f.NR)

@@ -23,12 +23,12 @@ type layouts struct {
 	signed       bool // the set multiplies signed bytes: it takes 128 off the inputs of narrow weights
 }
 
-// A layout is an order of weights, [panels][K/group][channels][group]. Four k are
+// A layout is an order of weights, [panels][K/side][channels][side]. Four k are
 // always whole: consecutive channels, a row of the first convolution's window, 9
 // inputs of 12, or a column of the depthwise one's, 3 taps of 4.
 type layout struct {
 	wide  bool            // 16-bit weights
-	group int             // k side by side
+	side  int             // k side by side
 	panel int             // channels side by side
 	order func(c int) int // of a depthwise convolution's channels
 }
@@ -37,7 +37,7 @@ var (
 	layoutRows   = layout{true, 1, Block, inOrder}
 	layoutPairs  = layout{true, 2, 16, unpackedWords}
 	layoutQuads  = layout{false, 4, Block, unpackedBytes}
-	layoutQuads2 = layout{false, 4, 16, unpackedBytes} // for vectors of 32 bytes
+	layoutPanels = layout{false, 4, 16, unpackedBytes}
 )
 
 func inOrder(c int) int { return c }
@@ -58,20 +58,23 @@ func unpackedWords(c int) int {
 	return vector*16 + c/4*8 + half*4 + c%4
 }
 
-// at is where a layout has weight k of channel c, of k4 groups of four.
-func (l layout) at(k, c, nr, k4 int) int {
+// at is where a layout has weight k of channel c, of size weights a channel.
+func (l layout) at(k, c, nr, size int) int {
 	panel := c / l.panel * l.panel
 	width := min(l.panel, nr-panel)
-	return panel*k4*4 + (k/l.group*width+c-panel)*l.group + k%l.group
+	return panel*size + (k/l.side*width+c-panel)*l.side + k%l.side
 }
 
-// groups is the number of groups of four that hold k.
-func groups(k int) int { return (k + 3) / 4 }
+// group is how many k are always whole.
+const group = 4
+
+// groups is the number of groups that hold k.
+func groups(k int) int { return (k + group - 1) / group }
 
 // The K of filters of the first and of depthwise convolutions, in groups.
 const (
-	firstK     = 3 * 12
-	depthwiseK = 3 * 4
+	firstK     = 3 * 3 * group
+	depthwiseK = 3 * group
 )
 
 // PackPointwise packs block b of the output channels of a 1x1 convolution.
@@ -107,11 +110,11 @@ func (l layouts) pack(w Weights, b int, f Filter, atK, atC func(int) int) *Filte
 	if atC == nil {
 		order.panel, atC = Block, order.order
 	}
-	k4 := groups(f.K)
+	size := groups(f.K) * group
 	if order.wide {
-		f.W16 = newNumbers[int16](4 * k4 * f.NR)
+		f.W16 = newNumbers[int16](size * f.NR)
 	} else {
-		f.W8 = newNumbers[int8](4 * k4 * f.NR)
+		f.W8 = newNumbers[int8](size * f.NR)
 		if l.signed {
 			offset = 128
 		}
@@ -120,7 +123,7 @@ func (l layouts) pack(w Weights, b int, f Filter, atK, atC func(int) int) *Filte
 	for c := range n {
 		sum := int32(0)
 		for k, v := range w.channel(first + c) {
-			at := order.at(atK(k), atC(c), f.NR, k4)
+			at := order.at(atK(k), atC(c), f.NR, size)
 			if order.wide {
 				f.W16[at] = v
 			} else {

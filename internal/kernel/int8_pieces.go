@@ -2,43 +2,95 @@
 
 package kernel
 
-// runs cuts an 8-bit pointwise convolution into runs of pixels short enough for a
-// call of assembly to be over soon: it can't be preempted.
-type runs struct {
-	whole *PointwiseInt8
-	pixel int // where the next run begins
-	run   int // pixels a run
+// pieces8 cuts an 8-bit pointwise convolution into calls of assembly: runs of
+// pixels short enough for a call to be over soon (it can't be preempted), and for
+// each the panels of output channels that the filter's layout has apart.
+type pieces8 struct {
+	whole  *PointwiseInt8
+	filter Filter // of the panel
+	panel  int    // channels a panel
+	pixel  int    // where the next piece begins
+	c      int    // likewise, its first channel
+	run    int    // pixels a piece
 }
 
 // short reports whether a needs no cutting.
-func (a *PointwiseInt8) short() bool { return a.Pixels*a.Filter.K*a.Filter.NR <= pieceMACs }
-
-func (a *PointwiseInt8) runs() runs {
-	const tiles = 56 // a multiple of the tallest tiles' pixels but for 6
-	return runs{whole: a, run: max(tiles, pieceMACs/(a.Filter.K*a.Filter.NR)/tiles*tiles)}
+func (a *PointwiseInt8) short(panel int) bool {
+	return a.Filter.NR <= panel && a.Pixels*a.Filter.K*a.Filter.NR <= pieceMACs
 }
 
-// next makes run, a copy of the whole at first, the next run. It reports whether
-// there is one.
-func (r *runs) next(run *PointwiseInt8) bool {
-	a := r.whole
-	if r.pixel >= a.Pixels {
+func (a *PointwiseInt8) pieces(panel int) pieces8 {
+	const tiles = 42 // a multiple of the tallest tiles' pixels
+	return pieces8{whole: a, panel: panel, run: max(tiles, pieceMACs/(a.Filter.K*panel)/tiles*tiles)}
+}
+
+// next makes piece, a copy of the whole at first, the next piece. It reports
+// whether there is one.
+func (p *pieces8) next(piece *PointwiseInt8) bool {
+	a := p.whole
+	if p.pixel >= a.Pixels {
 		return false
 	}
-	at := r.pixel * Block
-	run.Pixels = min(r.run, a.Pixels-r.pixel)
-	run.Src = a.Src[at:]
+	at := p.pixel * Block
+	piece.Pixels = min(p.run, a.Pixels-p.pixel)
+	piece.Src = a.Src[at:]
+	at += p.c
 	if a.Float == nil {
-		run.Dst = a.Dst[at:]
+		piece.Dst = a.Dst[at:]
 	} else {
-		run.Float = a.Float[at:]
+		piece.Float = a.Float[at:]
 		if a.Add != nil {
-			run.Add = a.Add[at:]
+			piece.Add = a.Add[at:]
 		}
 	}
-	r.pixel += run.Pixels
+	p.filter = a.Filter.from(p.c, p.panel)
+	piece.Filter = &p.filter
+	if p.c += p.panel; p.c >= a.Filter.NR {
+		p.c = 0
+		p.pixel += p.run
+	}
 	return true
 }
+
+// from returns the panel that begins with channel c.
+func (f *Filter) from(c, panel int) Filter {
+	g := *f
+	at := c * groups(f.K) * group
+	if f.W16 != nil {
+		g.W16 = f.W16[at:]
+	} else {
+		g.W8 = f.W8[at:]
+	}
+	g.Bias, g.M = f.Bias[c:], f.M[c:]
+	g.NR = min(panel, f.NR-c)
+	return g
+}
+
+// panels cuts the first convolution into panels.
+type panels struct {
+	whole  *FirstInt8
+	filter Filter
+	panel  int
+	c      int
+}
+
+func (a *FirstInt8) panels(panel int) panels { return panels{whole: a, panel: panel} }
+
+// next is that of pieces8.
+func (p *panels) next(piece *FirstInt8) bool {
+	a := p.whole
+	if p.c >= a.Filter.NR {
+		return false
+	}
+	piece.Dst = a.Dst[p.c:]
+	p.filter = a.Filter.from(p.c, p.panel)
+	piece.Filter = &p.filter
+	p.c += p.panel
+	return true
+}
+
+// end ends Dst where the row ends: what assembly goes by.
+func (a *DepthwiseInt8) end() { a.Dst = a.Dst[:a.OutWidth()*Block] }
 
 // split returns the part of a that is whole blocks, and the rest.
 func (a QuantizeInt8) split() (whole, rest QuantizeInt8) {

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/gotypes"
+	"github.com/mmcloughlin/avo/ir"
 	. "github.com/mmcloughlin/avo/operand"
 	"github.com/mmcloughlin/avo/reg"
 )
@@ -55,7 +58,29 @@ func (s isa8) dot(x, w, sum reg.VecPhysical, free file) {
 		VPADDD(t, sum, sum)
 		return
 	}
+	if s.isa.registers == 16 {
+		vexVPDPBUSD(w, x, sum)
+		return
+	}
 	VPDPBUSD(w, x, sum)
+}
+
+// vexVPDPBUSD emits the form of AVX-VNNI, which the assembler doesn't have:
+// VEX.256.66.0F38.W0 50 /r.
+func vexVPDPBUSD(w, x, sum reg.VecPhysical) {
+	number := func(v reg.VecPhysical) byte { return byte(v.PhysicalIndex()) }
+	high := func(v reg.VecPhysical) byte { return ^number(v) >> 3 & 1 }
+	code := []byte{
+		0xc4,
+		high(sum)<<7 | 1<<6 | high(w)<<5 | 2,
+		^number(x)&15<<3 | 1<<2 | 1,
+		0x50,
+		0xc0 | number(sum)&7<<3 | number(w)&7,
+	}
+	Comment(fmt.Sprintf("VPDPBUSD Y%d, Y%d, Y%d", number(w), number(x), number(sum)))
+	for _, b := range code {
+		Instruction(&ir.Instruction{Opcode: "BYTE", Operands: []Op{U8(b)}})
+	}
 }
 
 // A shape8 is the tallest tile for an NR: its pixels, and the bytes of each of
@@ -80,6 +105,16 @@ var int8Sets = map[string]isa8{
 		16: {14, []int{64}},
 		24: {14, []int{64, 32}},
 		32: {14, []int{64, 64}},
+	}},
+	// AVX-VNNI: channels by panels of 16, for which there are registers enough.
+	"int8_avxvnni": {"AVXVNNI", isa{registers: 16}, 32, false, map[int]shape8{
+		8:  {6, []int{32}},
+		16: {6, []int{32, 32}},
+	}},
+	// AVX2 and FMA: likewise, of 16-bit integers.
+	"int8_avx2": {"AVX2", isa{registers: 16}, 32, true, map[int]shape8{
+		8:  {6, []int{32}},
+		16: {6, []int{32, 32}},
 	}},
 }
 

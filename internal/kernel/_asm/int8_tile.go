@@ -227,7 +227,7 @@ func (t *tiler8) scratch(n int) Mem {
 	if !t.set.wide {
 		return Mem{}
 	}
-	return AllocLocal(2 * n)
+	return AllocLocal((2*n + 31) / 32 * 32)
 }
 
 // unroll8 is the number of groups in an iteration.
