@@ -66,11 +66,16 @@ var formats = []format{
 	{name: "Radiance HDR", match: prefix("#?RADIANCE", "#?RGBE"), hint: magick},
 	{name: "DDS", match: prefix("DDS "), hint: magick},
 	{name: "QOI", match: prefix("qoif"), hint: magick},
+	{name: "MPEG-4 video", match: isMPEG4, hint: ffmpeg},
+	{name: "AVI video", match: func(head []byte) bool { return prefix("RIFF")(head) && len(head) >= 12 && string(head[8:12]) == "AVI " }, hint: ffmpeg},
+	{name: "Matroska video", match: prefix("\x1a\x45\xdf\xa3"), hint: ffmpeg},
+	{name: "MPEG video", match: prefix("\x00\x00\x01\xba", "\x00\x00\x01\xb3"), hint: ffmpeg},
 	{name: "Git LFS pointer", match: prefix("version https://git-lfs.github.com/"), hint: "git lfs pull"},
 }
 
 const (
 	raw    = "dcraw -T photo, or the camera's own program"
+	ffmpeg = "ffmpeg -i video -vf fps=1 %04d.png"
 	magick = "magick photo photo.png (ImageMagick)"
 )
 

@@ -104,6 +104,12 @@ func brand(names ...string) func([]byte) bool {
 	}
 }
 
+// isMPEG4 matches what [brand] leaves of its files, and those of QuickTime, which
+// begin with other boxes.
+func isMPEG4(head []byte) bool {
+	return len(head) >= 12 && slices.Contains([]string{"ftyp", "moov", "wide"}, string(head[4:8]))
+}
+
 // Tags of a TIFF directory that tell a camera's raw file.
 const (
 	tagSubfileType = 0x00fe
