@@ -164,10 +164,30 @@ func Open(path string, o Options) (train, val *Set, err error) {
 		}
 	}
 	val.relabel(train.Classes, to)
+	if n := shared(train, val); n > 0 {
+		train.note("%s: %d images are both trained and validated with", path, n)
+	}
 	if l.test != nil {
 		train.note("%s", l.aboutTest())
 	}
 	return train, val, nil
+}
+
+// shared counts the images that are in both sets, as may be where tables list them.
+func shared(a, b *Set) (n int) {
+	if a.form != inTable {
+		return 0
+	}
+	in := make(map[string]bool, len(b.Items))
+	for _, it := range b.Items {
+		in[it.Name] = true
+	}
+	for _, it := range a.Items {
+		if in[it.Name] {
+			n++
+		}
+	}
+	return n
 }
 
 // aboutTest says what becomes of the test part.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -19,7 +20,7 @@ import (
 )
 
 // tree writes files: a PNG where the text is empty.
-func tree(t *testing.T, files map[string]string) string {
+func tree(t testing.TB, files map[string]string) string {
 	t.Helper()
 	var photo bytes.Buffer
 	if err := png.Encode(&photo, image.NewGray(image.Rect(0, 0, 3, 2))); err != nil {
@@ -42,8 +43,8 @@ func tree(t *testing.T, files map[string]string) string {
 	return dir
 }
 
-// list is a set's images as "class/file".
-func list(s *Set) []string {
+// listed are a set's images as "class/file".
+func listed(s *Set) []string {
 	var out []string
 	for _, it := range s.Items {
 		out = append(out, s.Classes[it.Label]+"/"+filepath.Base(it.Name))
@@ -131,14 +132,14 @@ func TestOpen(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(test.train, list(train)); d != "" {
+			if d := cmp.Diff(test.train, listed(train)); d != "" {
 				t.Error(d)
 			}
 			if test.val == nil {
 				if val != nil {
 					t.Error("there is a validation set")
 				}
-			} else if d := cmp.Diff(test.val, list(val)); d != "" {
+			} else if d := cmp.Diff(test.val, listed(val)); d != "" {
 				t.Error(d)
 			}
 		})
@@ -173,7 +174,7 @@ func TestSplit(t *testing.T) {
 			t.Fatal(err)
 		}
 		again, _, _ := s.Split(share, seed)
-		if d := cmp.Diff(list(train), list(again)); d != "" {
+		if d := cmp.Diff(listed(train), listed(again)); d != "" {
 			t.Fatal(d)
 		}
 		if len(train.Items)+len(val.Items) != len(s.Items) {
@@ -261,7 +262,7 @@ func TestOpenEval(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if d := cmp.Diff(test.want, list(s)); d != "" {
+			if d := cmp.Diff(test.want, listed(s)); d != "" {
 				t.Error(d)
 			}
 		})
@@ -315,19 +316,78 @@ func FuzzIDX(f *testing.F) {
 	})
 }
 
+// Tables that are understood have images with labels, and the sets made of them have
+// each image once.
 func FuzzCSV(f *testing.F) {
+	dir := tree(f, map[string]string{"cat/1.png": "", "cat/2.png": "", "dog/caf\u00e9.png": "", "list.csv": "x"})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		for _, parse := range []func([]byte) (*listing, error){parseTable, parseTruth} {
 			l, err := parse(slices.Clone(data))
 			if err != nil {
+				if text := err.Error(); len(text) > 2000 || strings.ContainsFunc(text, unicode.IsControl) {
+					t.Errorf("error %q", text)
+				}
 				continue
 			}
 			if len(l.rows) == 0 {
-				t.Error("no rows and no error")
+				t.Fatal("no rows and no error")
 			}
 			for _, r := range l.rows {
 				if l.labels[r.label] == "" || int(r.line) < 1 || int(r.line) > 1+bytes.Count(data, []byte("\n"))+bytes.Count(data, []byte("\r")) {
 					t.Errorf("%+v of %q", r, l.labels)
+				}
+			}
+			found, err := newFinder(dir, filepath.Join(dir, "list.csv"), l.rows)
+			if err != nil {
+				continue
+			}
+			s, err := l.set(l.rows, found)
+			if err != nil {
+				continue
+			}
+			once := map[string]bool{}
+			for _, it := range s.Items {
+				if once[it.Name] || s.Classes[it.Label] == "" {
+					t.Errorf("%+v of %q", it, s.Classes)
+				}
+				once[it.Name] = true
+			}
+		}
+	})
+}
+
+// Folders with files of any names give sets of these files, or an error that names
+// the folder.
+func FuzzFolders(f *testing.F) {
+	f.Fuzz(func(t *testing.T, names string) {
+		dir := t.TempDir()
+		n := 0
+		for name := range strings.Lines(names) {
+			name = strings.TrimSuffix(name, "\n")
+			if path := filepath.Join(dir, name); n < 20 && len(name) < 100 && filepath.IsLocal(name) {
+				if os.MkdirAll(filepath.Dir(path), 0o755) == nil && os.WriteFile(path, []byte("%PDF-"), 0o644) == nil {
+					n++
+				}
+			}
+		}
+		train, val, err := Open(dir, Options{})
+		if err != nil && !strings.Contains(err.Error(), dir) {
+			t.Errorf("error %v", err)
+		}
+		measured, err := OpenEval(dir, EvalOptions{Classes: 2})
+		if err != nil && !strings.Contains(err.Error(), dir) {
+			t.Errorf("error %v", err)
+		}
+		for _, s := range []*Set{train, val, measured} {
+			if s == nil {
+				continue
+			}
+			if len(s.Items) == 0 || len(s.Items) > n {
+				t.Errorf("%d images of %d files", len(s.Items), n)
+			}
+			for _, it := range s.Items {
+				if s.Classes[it.Label] == "" || !exists(it.Name) || Hidden(filepath.Base(it.Name)) {
+					t.Errorf("%+v of %q", it, s.Classes)
 				}
 			}
 		}

@@ -46,14 +46,11 @@ func newFinder(dir, list string, rows []row) (*finder, error) {
 	for _, r := range some {
 		deepest = max(deepest, len(parts(r.path)))
 	}
-	beside, err := look(dir)
-	if err != nil {
-		return nil, err
-	}
 	for f.strip = 0; f.strip < deepest; f.strip++ {
+		var err error
 		if f.found(dir, some) > 0 {
 			f.bases = []string{dir}
-		} else if f.bases, err = f.among(dir, beside.folders, some); err != nil {
+		} else if f.bases, err = f.among(dir, some); err != nil {
 			return nil, err
 		}
 		if f.bases != nil {
@@ -80,11 +77,15 @@ func (f *finder) found(base string, rows []row) int {
 
 // among returns those of the folders in dir that hold files of rows. The folder that
 // is called as the table (train.csv and train_images/) comes before others.
-func (f *finder) among(dir string, folders []string, rows []row) (bases []string, err error) {
+func (f *finder) among(dir string, rows []row) (bases []string, err error) {
+	beside, err := look(dir)
+	if err != nil {
+		return nil, err
+	}
 	list := filepath.Base(f.list)
 	part := partOf(strings.TrimSuffix(list, filepath.Ext(list)))
 	for _, own := range []bool{true, false} {
-		for _, name := range folders {
+		for _, name := range beside.folders {
 			base := filepath.Join(dir, name)
 			if is := part != "" && partOf(name) == part; is == own && f.found(base, rows) > 0 {
 				bases = append(bases, base)
@@ -173,6 +174,9 @@ func (f *finder) at(base, path string) (name string, ended bool) {
 		full := f.join(base, path)
 		if isFile(full) { // as nearly always, in the first form
 			return full, false
+		}
+		if looksLikeImage(path) {
+			continue
 		}
 		switch name := f.images(filepath.Dir(full))[filepath.Base(full)]; name {
 		case "":

@@ -245,7 +245,7 @@ func (l *layout) folders(c content) error {
 		}
 		switch {
 		case in.images > 0:
-			return fault.In(l.path, fault.Unsupportedf("%s/ holds images itself, but beside it %s has folders of classes, as parts of a data set do: move %s/ into a part, or away", name, l.there(), name))
+			return fault.In(l.path, fault.Unsupportedf("%s/ holds images itself, but lies beside parts of a data set (%s): move it into one, or away", name, l.there()))
 		case len(in.folders) > 0:
 			l.note("not used: %s/ beside %s", name, l.there())
 		}
@@ -298,7 +298,7 @@ func (l *layout) classes(c content) error {
 	words := !slices.ContainsFunc(parts, func(name string) bool { return name != "train/" && name != "valid/" })
 	switch {
 	case len(parts) > 0 && len(classes) == 0:
-		return fault.In(l.path, fault.Unsupportedf("only %s, which have no folder per class: move the images of each class into a folder with its name", strings.Join(parts, " and ")))
+		return fault.In(l.path, fault.Unsupportedf("only %s, without folders of classes: move the images of each class into a folder with its name", strings.Join(parts, " and ")))
 	case len(parts) > 0 && !words:
 		return fault.In(l.path, fault.Unsupportedf("%s is called as a part of a data set, but lies beside classes (%s): move these into train/, or rename a class that is called so", strings.Join(parts, " and "), some(classes)))
 	case len(parts) > 0:

@@ -205,9 +205,9 @@ func (n names) ordered(s *Set) (to []int, note string) {
 	}
 	what := "the classes are taken in the order of their names"
 	if indices {
-		what = "the folders are not taken for indices"
+		what = "the folders are not taken for indices but"
 	}
-	return to, fmt.Sprintf("the model has no names for its classes: %s, but as torchvision's ImageFolder numbers them (%s); a list of labels for the model settles it", what, some(order))
+	return to, fmt.Sprintf("the model has no names for its classes: %s as torchvision's ImageFolder numbers them (%s); a list of labels for the model settles it", what, some(order))
 }
 
 // number reads the index of a class.
