@@ -39,6 +39,8 @@ func (f *classifierFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--batch %d: want 0 to 1024", f.batch)
 	case f.maxPixels < 1:
 		return usagef(cmd, "--max-pixels %d: want at least 1", f.maxPixels)
+	case isPhoto(f.model):
+		return photoAsModel(cmd, f.model)
 	}
 	return nil
 }

@@ -65,6 +65,16 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 	if f.out == "" {
 		return usagef(cmd, "say what to write: -o FILE.onnx")
 	}
+	if ext := filepath.Ext(f.out); isModel(f.out) && !strings.EqualFold(ext, ".onnx") {
+		u := usagef(cmd, "-o %s: export writes ONNX", f.out)
+		switch strings.ToLower(ext) {
+		case ".pth", ".pt", ".safetensors":
+			u.hint = fmt.Sprintf("did you mean mobilenet convert %s %s?", f.model, f.out)
+		default:
+			u.hint = fmt.Sprintf("did you mean -o %s.onnx? Other programs convert that", strings.TrimSuffix(f.out, ext))
+		}
+		return u
+	}
 	if err := oneOf(cmd, "mode", f.mode, string(onnx.Eval), string(onnx.Train), string(onnx.Preserve)); err != nil {
 		return err
 	}

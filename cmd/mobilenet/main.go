@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -51,12 +52,21 @@ func run() int {
 	case errors.Is(err, errReported):
 		return exitFailed
 	}
-	fmt.Fprintln(os.Stderr, "error:", printable(err.Error()))
+	fmt.Fprintln(os.Stderr, "error:", printable(message(err)))
 	if errors.As(err, &usage) {
 		fmt.Fprintln(os.Stderr, "hint:", printable(usage.hint))
 		return exitUsage
 	}
 	return exitFailed
+}
+
+// message is an error's text, without the system call that failed on the way to a
+// file.
+func message(err error) string {
+	if e, ok := err.(*fs.PathError); ok && slices.Contains([]string{"stat", "lstat", "open"}, e.Op) {
+		return e.Path + ": " + e.Err.Error()
+	}
+	return err.Error()
 }
 
 // A usageError is a command line that makes no sense.
@@ -85,26 +95,27 @@ func newRoot() *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Help()
 			}
-			err := usagef(cmd, "unknown command %q", args[0])
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				err.hint = "did you mean mobilenet " + near[0] + "?"
-			} else if _, statErr := os.Stat(args[0]); statErr == nil {
-				err.hint = "did you mean mobilenet predict " + args[0] + "?"
-			}
-			return err
+			return unknownCommand(cmd, args)
 		},
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usagef(cmd, "%w", err) })
-	root.SuggestionsMinimumDistance = 2 // letters
+	root.SetFlagErrorFunc(flagError)
 	root.AddCommand(newPredict(), newSummary(), newBench(), newConvert(), newExport(), newCheck(), newGraph(), newWeights(), newTrain(), newVal(), newData())
+	const letters = 2
+	root.SuggestionsMinimumDistance = letters
+	for _, cmd := range root.Commands() {
+		cmd.SuggestFor, cmd.SuggestionsMinimumDistance = otherVerbs[cmd.Name()], letters
+	}
 	return root
 }
 
 // args checks the number of arguments and makes a wrong one a usageError.
 func args(check cobra.PositionalArgs) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
+		if err := misread(cmd, args); err != nil {
+			return err
+		}
 		if err := check(cmd, args); err != nil {
-			return usagef(cmd, "%w", err)
+			return strayArguments(cmd, args)
 		}
 		return nil
 	}

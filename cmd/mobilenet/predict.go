@@ -77,6 +77,9 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 	case f.offline && slices.ContainsFunc(args, isURL):
 		return usagef(cmd, "--offline: %s is not on this machine", args[slices.IndexFunc(args, isURL)])
 	}
+	if err := modelAsPhoto(cmd, args); err != nil {
+		return err
+	}
 	if err := f.classifierFlags.check(cmd); err != nil {
 		return err
 	}
