@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"image"
 	"image/color"
-	"reflect"
 
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -71,45 +70,14 @@ func (c *Classifier) prepare(img image.Image) (*Prepared, error) {
 		}
 		return p, nil
 	}
-	if err := checkImage(img); err != nil {
+	pixels, err := vision.FromImage(img)
+	if err != nil {
 		return nil, err
 	}
-	return &Prepared{pixels: vision.CropTo(vision.FromImage(img), want.Preprocess, want.h, want.w), recipe: want}, nil
+	return &Prepared{pixels: vision.CropTo(pixels, want.Preprocess, want.h, want.w), recipe: want}, nil
 }
 
 var errNoPixels = errors.New("an image without pixels")
-
-// checkImage refuses what has no pixels, or claims to have more than fit into
-// memory: an image.Image need not store them.
-func checkImage(img image.Image) error {
-	if v := reflect.ValueOf(img); img == nil || v.Kind() == reflect.Pointer && v.IsNil() {
-		return errNoPixels
-	}
-	if m, ok := img.(*vision.Image); ok {
-		return checkPixels(m)
-	}
-	w, h := img.Bounds().Dx(), img.Bounds().Dy()
-	if w < 1 || h < 1 { // also where the difference overflows
-		return errNoPixels
-	}
-	if w > vision.DefaultMaxPixels/h {
-		return fmt.Errorf("an image of %dx%d pixels, more than the limit of %d", w, h, vision.DefaultMaxPixels)
-	}
-	return nil
-}
-
-// checkPixels wants the pixels that m says it has. Those are in memory, so there is
-// no limit to them.
-func checkPixels(m *vision.Image) error {
-	if m.W < 1 || m.H < 1 {
-		return errNoPixels
-	}
-	// By division, because 3*W*H may overflow.
-	if n := len(m.Pix); n%3 != 0 || n/3%m.W != 0 || n/3/m.W != m.H {
-		return fmt.Errorf("an image of %dx%d pixels with %d bytes, want 3 for each", m.W, m.H, n)
-	}
-	return nil
-}
 
 // ColorModel, Bounds and At make a Prepared an image.Image.
 func (p *Prepared) ColorModel() color.Model { return color.NRGBAModel }

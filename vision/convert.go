@@ -1,35 +1,89 @@
 package vision
 
 import (
-	"bytes"
+	"encoding/binary"
+	"fmt"
 	"image"
 	"image/color"
-	"image/gif"
-	"io"
+	"reflect"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/jpeg"
 )
 
 // FromImage returns the pixels of src as Pillow's convert("RGB") does: alpha is
-// dropped, not blended; grey is repeated; of 16-bit channels the upper 8 bits
-// are kept (Pillow clips 16-bit grey at 255 instead, which turns it white); CMYK
+// dropped, not blended; grey is repeated; of 16-bit channels the upper 8 bits are
+// kept, but 16-bit grey is clipped at 255, which turns most of it white; CMYK
 // becomes (255-c)(255-k)/255. YCbCr is taken for JPEG's, upsampled and converted
-// as libjpeg does it.
+// as libjpeg does it, from whichever coordinate it begins at.
 //
-// An *Image is returned as it is.
-func FromImage(src image.Image) *Image {
+// An *Image is returned as it is. An image that is nil, has no pixels, or fewer
+// than its bounds say, is an error, and so is one of more than [DefaultMaxPixels]
+// that can be asked for its pixels one at a time only, such as image.Uniform.
+func FromImage(src image.Image) (*Image, error) {
+	if v := reflect.ValueOf(src); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
+		return nil, errNoPixels
+	}
 	if m, ok := src.(*Image); ok {
-		return m
+		if err := m.check(); err != nil {
+			return nil, err
+		}
+		return m, nil
 	}
 	b := src.Bounds()
+	if b.Empty() {
+		return nil, errNoPixels
+	}
 	if m, ok := src.(*image.YCbCr); ok {
-		return &Image{b.Dx(), b.Dy(), jpeg.FromYCbCr(m)}
+		pix, err := jpeg.FromYCbCr(m)
+		if err != nil {
+			return nil, err
+		}
+		return &Image{b.Dx(), b.Dy(), pix}, nil
+	}
+	if err := checkPlain(src, b); err != nil {
+		return nil, err
 	}
 	dst := NewImage(b.Dx(), b.Dy())
 	for y := range dst.H {
 		convertRow(dst.row(y), src, b, b.Min.Y+y)
 	}
-	return dst
+	return dst, nil
+}
+
+// checkPlain makes sure that the pixels of an image that [convertRow] knows are
+// there, and that any other is not beyond all bounds.
+func checkPlain(src image.Image, b image.Rectangle) error {
+	var pix []byte
+	stride, size := 0, 1
+	switch m := src.(type) {
+	case *image.Gray:
+		pix, stride = m.Pix, m.Stride
+	case *image.Gray16:
+		pix, stride, size = m.Pix, m.Stride, 2
+	case *image.NRGBA:
+		pix, stride, size = m.Pix, m.Stride, 4
+	case *image.RGBA:
+		pix, stride, size = m.Pix, m.Stride, 4
+	case *image.NRGBA64:
+		pix, stride, size = m.Pix, m.Stride, 8
+	case *image.CMYK:
+		pix, stride, size = m.Pix, m.Stride, 4
+	case *image.Paletted:
+		pix, stride = m.Pix, m.Stride
+	default:
+		// Of unsigned differences, as those of the largest bounds have no sign left.
+		w, h := uint64(b.Max.X)-uint64(b.Min.X), uint64(b.Max.Y)-uint64(b.Min.Y)
+		if w > DefaultMaxPixels || h > DefaultMaxPixels || w*h > DefaultMaxPixels {
+			return fault.TooLargef("an image of %dx%d pixels, more than the limit of %d", w, h, DefaultMaxPixels)
+		}
+		return nil
+	}
+	w, h := b.Dx(), b.Dy()
+	if w < 0 || h < 0 || w > len(pix)/size || stride < w*size || (len(pix)-w*size)/stride < h-1 {
+		return fmt.Errorf("an image of %v whose %d bytes of pixels are too few", b, len(pix))
+	}
+	return nil
 }
 
 // convertRow writes row y of src to dst.
@@ -42,7 +96,8 @@ func convertRow(dst []byte, src image.Image, b image.Rectangle, y int) {
 	case *image.Gray16:
 		s := m.Pix[m.PixOffset(b.Min.X, y):][:2*b.Dx()]
 		for x := range b.Dx() {
-			put(dst, x, s[2*x], s[2*x], s[2*x])
+			v := clip16(binary.BigEndian.Uint16(s[2*x:]))
+			put(dst, x, v, v, v)
 		}
 	case *image.NRGBA:
 		fourBytes(dst, m.Pix[m.PixOffset(b.Min.X, y):][:4*b.Dx()])
@@ -108,53 +163,4 @@ func straight(c color.Color) color.NRGBA {
 	}
 	n := color.NRGBA64Model.Convert(c).(color.NRGBA64)
 	return color.NRGBA{uint8(n.R >> 8), uint8(n.G >> 8), uint8(n.B >> 8), 255}
-}
-
-// decodeGIF returns the first frame on the file's canvas, which it need not
-// fill. Around it lies what Pillow puts there: the transparent colour, else the
-// first of the palette.
-func decodeGIF(r io.Reader) (image.Image, error) {
-	data, err := io.ReadAll(r)
-	if err != nil {
-		return nil, err
-	}
-	c, err := gif.DecodeConfig(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	first, err := gif.Decode(bytes.NewReader(data))
-	if err != nil {
-		return nil, err
-	}
-	frame := first.(*image.Paletted)
-	canvas := image.Rect(0, 0, c.Width, c.Height)
-	back := opaque(frame.Palette, c.ColorModel)
-	if frame.Rect == canvas {
-		return frame, nil
-	}
-	full := image.NewPaletted(canvas, frame.Palette)
-	for i := range full.Pix {
-		full.Pix[i] = back
-	}
-	for y := frame.Rect.Min.Y; y < frame.Rect.Max.Y; y++ {
-		copy(full.Pix[full.PixOffset(frame.Rect.Min.X, y):], frame.Pix[frame.PixOffset(frame.Rect.Min.X, y):][:frame.Rect.Dx()])
-	}
-	return full, nil
-}
-
-// opaque gives the transparent entry of a frame's palette, which image/gif makes
-// black, the colour that the file's palette has there, and returns its index, 0
-// if there is none.
-func opaque(frame color.Palette, file color.Model) uint8 {
-	global, _ := file.(color.Palette)
-	for i, c := range frame {
-		if _, _, _, a := c.RGBA(); a != 0 {
-			continue
-		}
-		if i < len(global) {
-			frame[i] = global[i]
-		}
-		return uint8(i)
-	}
-	return 0
 }

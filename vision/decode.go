@@ -1,52 +1,57 @@
 package vision
 
 import (
-	"bytes"
 	"context"
-	"image"
-	"image/gif"
-	"image/png"
-	"io"
-
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/tiff"
-	"golang.org/x/image/webp"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/jpeg"
 )
 
-// DefaultMaxPixels is how many pixels an image may have if DecodeOptions says
-// nothing: 100 megapixels, which take 300 MB once decoded.
-const DefaultMaxPixels = 100_000_000
+// DefaultMaxPixels is how many pixels an image may have if DecodeOptions say
+// nothing: 250 million, more than the cameras of phones take. They are 750 MB once
+// decoded.
+const DefaultMaxPixels = 250_000_000
+
+// maxSide is how long a side may be, as in libpng: a row of pixels has to be held
+// in memory several times over.
+const maxSide = 1 << 20
 
 // DecodeOptions are the choices of [Decode].
 type DecodeOptions struct {
-	MaxPixels         int  // 0 means DefaultMaxPixels
-	IgnoreOrientation bool // leave the pixels as stored, whatever EXIF says
+	MaxPixels         int     // 0 means DefaultMaxPixels
+	Budget            *Budget // memory of all decodes together; nil means one of DefaultBudget for the program
+	IgnoreOrientation bool    // leave the pixels as stored, whatever EXIF says
+}
+
+// A picture is an image file whose header has been read.
+type picture struct {
+	w, h   int
+	extra  int64 // bytes that decoding takes beside the pixels
+	turned int64 // the same if they are turned; 0 for no more than extra
+	decode func(ctx context.Context, c *canvas) error
 }
 
 // A format is a kind of image file, told by its first bytes.
 type format struct {
-	name   string
-	match  func(head []byte) bool
-	config func(data []byte) (image.Config, error)
-	decode func(data []byte) (image.Image, error) // nil if it is not read here
-	hint   string                                 // then: what converts it
+	name  string
+	match func(head []byte) bool
+	open  func(data []byte) (picture, error) // nil if it is not read here
+	hint  string                             // then: what converts it
 }
 
 // formats has the stricter match before the wider: raw files of cameras are TIFF
 // files too.
 var formats = []format{
-	{name: "JPEG", match: prefix("\xff\xd8"), config: jpeg.Config, decode: decodeJPEG},
-	{name: "PNG", match: prefix("\x89PNG\r\n\x1a\n"), config: read(png.DecodeConfig), decode: read(png.Decode)},
-	{name: "GIF", match: prefix("GIF8"), config: read(gif.DecodeConfig), decode: read(decodeGIF)},
-	{name: "WebP", match: isWebP, config: read(webp.DecodeConfig), decode: read(decodeWebP)},
-	{name: "BMP", match: isBMP, config: read(bmp.DecodeConfig), decode: read(bmp.Decode)},
+	{name: "JPEG", match: prefix("\xff\xd8"), open: openJPEG},
+	{name: "PNG", match: prefix("\x89PNG\r\n\x1a\n"), open: openPNG},
+	{name: "GIF", match: prefix("GIF8"), open: openGIF},
+	{name: "WebP", match: isWebP, open: openWebP},
+	{name: "BMP", match: isBMP, open: openBMP},
+	{name: "PNM", match: isPNM, open: openPNM},
 	{name: "CR2", match: prefix("II*\x00\x10\x00\x00\x00CR"), hint: raw},
 	{name: "DNG", match: isDNG, hint: raw},
 	{name: "camera raw", match: isRaw, hint: raw},
-	{name: "TIFF", match: prefix("II*\x00", "MM\x00*"), config: read(tiff.DecodeConfig), decode: read(tiff.Decode)},
+	{name: "TIFF", match: prefix("II*\x00", "MM\x00*", "II+\x00", "MM\x00+"), open: openTIFF},
 
 	{name: "HEIC", match: brand("heic", "heix", "heim", "heis", "hevc", "hevx"), hint: "heif-convert photo.heic photo.jpg"},
 	{name: "AVIF", match: brand("avif", "avis"), hint: "avifdec photo.avif photo.png"},
@@ -79,23 +84,22 @@ const (
 	magick = "magick photo photo.png (ImageMagick)"
 )
 
-// read lets f, which reads from a Reader, read from bytes.
-func read[T any](f func(io.Reader) (T, error)) func([]byte) (T, error) {
-	return func(data []byte) (T, error) { return f(bytes.NewReader(data)) }
-}
-
-func decodeJPEG(data []byte) (image.Image, error) {
-	pix, w, h, err := jpeg.Decode(data)
+func openJPEG(data []byte) (picture, error) {
+	c, err := jpeg.Config(data)
 	if err != nil {
-		return nil, err
+		return picture{}, err
 	}
-	return &Image{w, h, pix}, nil
+	// A row of blocks, with coefficients if it is progressive.
+	return picture{w: c.Width, h: c.Height, extra: 400 * int64(c.Width), decode: func(ctx context.Context, to *canvas) error {
+		return jpeg.Decode(ctx, data, jpeg.Rows{Row: to.row, Done: to.done})
+	}}, nil
 }
 
-// Decode returns the pixels of a JPEG, PNG, GIF (its first frame), WebP, BMP or
-// TIFF file, turned as its EXIF orientation says. The format is told by the
-// content. Nothing the size of the image is allocated before its header has been
-// held against the limit.
+// Decode returns the pixels of a JPEG, PNG, GIF, WebP (of both the first frame),
+// BMP, TIFF or Netpbm file, turned as its EXIF orientation says. The format is
+// told by the content. Nothing the size of the image is allocated before its
+// header has been held against the limits. Decoding takes 3 bytes a pixel, up to
+// 4.5 in WebP, and what little a row needs.
 //
 // Errors are *[fault.Error], but for that of ctx: broken bytes; what is intact but
 // not read, with how to convert it (errors.ErrUnsupported); more than a limit.
@@ -105,50 +109,56 @@ func Decode(ctx context.Context, data []byte, o DecodeOptions) (*Image, error) {
 		return nil, err
 	}
 	f := recognise(data)
-	if f.decode == nil {
+	if f.open == nil {
 		return nil, f.unread(len(data))
 	}
-	c, err := f.config(data)
+	p, err := f.open(data)
 	if err != nil {
 		return nil, f.fault(err)
 	}
-	if err := checkSize(c, o.MaxPixels); err != nil {
-		return nil, err
-	}
-	src, err := f.decode(data)
-	if err != nil {
+	if err := p.check(o.MaxPixels); err != nil {
 		return nil, f.fault(err)
 	}
-	img := FromImage(src)
-	if f.name == "TIFF" && invertedFax(data) {
-		for i, v := range img.Pix {
-			img.Pix[i] = 255 - v
-		}
-	}
+	to := newCanvas(p.w, p.h, 1)
 	if !o.IgnoreOrientation {
-		img = orient(img, orientation(f.name, data))
+		to.orientation = orientation(f.name, data)
 	}
-	return img, nil
+	budget := o.Budget
+	if budget == nil {
+		budget = shared
+	}
+	release, err := budget.acquire(ctx, p.memory(to.orientation != 1))
+	if err != nil {
+		return nil, f.fault(err)
+	}
+	defer release()
+	if err := p.decode(ctx, to); err != nil {
+		return nil, f.fault(err)
+	}
+	return to.image(), nil
 }
 
-// invertedFax reports whether a TIFF file holds fax data (CCITT, compression 2 to
-// 4) in which 0 is black: golang.org/x/image/tiff decodes these inverted.
-func invertedFax(data []byte) bool {
-	const compression, photometric, blackIsZero = 0x0103, 0x0106, 1
-	c, _ := tiffShort(data, compression)
-	p, ok := tiffShort(data, photometric)
-	return ok && p == blackIsZero && c >= 2 && c <= 4
+// memory returns how many bytes decoding takes, the pixels included.
+func (p *picture) memory(turned bool) int64 {
+	n := 3 * int64(p.w) * int64(p.h)
+	if turned {
+		return n + max(p.extra, p.turned) + 3*bandRows*int64(p.w)
+	}
+	return n + p.extra
 }
 
-func checkSize(c image.Config, limit int) error {
+// check holds the size against the limit.
+func (p *picture) check(limit int) error {
 	if limit == 0 {
 		limit = DefaultMaxPixels
 	}
-	if c.Width < 1 || c.Height < 1 {
-		return fault.Brokenf("image of %dx%d pixels", c.Width, c.Height)
-	}
-	if uint64(c.Width)*uint64(c.Height) > uint64(limit) {
-		return fault.TooLargef("image of %dx%d pixels, more than the limit of %d", c.Width, c.Height, limit)
+	switch {
+	case p.w < 1 || p.h < 1:
+		return fault.Brokenf("%dx%d pixels", p.w, p.h)
+	case uint64(p.w)*uint64(p.h) > uint64(max(limit, 0)):
+		return fault.TooLargef("%dx%d pixels, more than the limit of %d (DecodeOptions.MaxPixels)", p.w, p.h, limit)
+	case p.w > maxSide || p.h > maxSide:
+		return fault.TooLargef("%dx%d pixels, a side more than the limit of %d", p.w, p.h, maxSide)
 	}
 	return nil
 }

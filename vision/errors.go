@@ -7,11 +7,7 @@ import (
 	"image"
 	"io"
 
-	"golang.org/x/image/bmp"
-	"golang.org/x/image/tiff"
-
 	"github.com/mobilenet-go/mobilenet/fault"
-	"github.com/mobilenet-go/mobilenet/internal/jpeg"
 )
 
 // unread says why a file of size bytes, which is of format f, is not read.
@@ -28,26 +24,25 @@ func (f format) unread(size int) error {
 	return e
 }
 
-// fault turns the error of a decoder into ours. That of a context stays.
+// fault says of what format the file is that a decoder's error is about, and
+// makes errors of other packages ours. That of a context stays.
 func (f format) fault(err error) error {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return err
 	}
-	if e := (*fault.Error)(nil); errors.As(err, &e) {
-		return err
+	e := &fault.Error{Err: err, Reason: err.Error()}
+	if ours := (*fault.Error)(nil); errors.As(err, &ours) {
+		e = &fault.Error{Kind: ours.Kind, Place: ours.Place, Reason: ours.Reason, Err: ours.Err}
+	} else if errors.Is(err, io.ErrUnexpectedEOF) {
+		e.Reason = "it ends early"
 	}
-	if isUnsupported(err) {
-		return &fault.Error{Kind: fault.Unsupported, Reason: fmt.Sprintf("%s image of a kind that is not read here: %v", f.name, err), Err: err}
+	switch e.Kind {
+	case fault.Broken:
+		e.Reason = fmt.Sprintf("broken %s image: %s", f.name, e.Reason)
+	case fault.Unsupported:
+		e.Reason = fmt.Sprintf("%s image of a kind that is not read here: %s", f.name, e.Reason)
+	default:
+		e.Reason = fmt.Sprintf("%s image of %s", f.name, e.Reason)
 	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return &fault.Error{Reason: fmt.Sprintf("broken %s image: it ends early", f.name), Err: err}
-	}
-	return &fault.Error{Reason: fmt.Sprintf("broken %s image: %v", f.name, err), Err: err}
-}
-
-// isUnsupported knows the decoders' own ways to say so.
-func isUnsupported(err error) bool {
-	var j jpeg.UnsupportedError
-	var t tiff.UnsupportedError
-	return errors.As(err, &j) || errors.As(err, &t) || errors.Is(err, bmp.ErrUnsupported)
+	return e
 }

@@ -77,43 +77,9 @@ func chunk(data []byte, at int, name string, order binary.ByteOrder) []byte {
 // tiffOrientation returns the orientation in the first directory of a TIFF
 // structure.
 func tiffOrientation(data []byte) int {
-	const tag = 0x0112
-	if v, ok := tiffShort(data, tag); ok && v >= 1 && v <= 8 {
-		return v
+	d := directory(data)
+	if v, ok := d.value(tagOrientation, 0); ok && v >= 1 && v <= 8 && d.fields[tagOrientation].kind == tiffShort {
+		return int(v)
 	}
 	return 1
-}
-
-// tiffShort returns a 16-bit value of the first directory of a TIFF structure.
-func tiffShort(data []byte, tag uint16) (v int, ok bool) {
-	e, ok := directory(data)[tag]
-	return int(e.value), ok && e.kind == tiffShortKind
-}
-
-// orient turns an image that is stored with orientation o upright, as Pillow's
-// ImageOps.exif_transpose does.
-func orient(src *Image, o int) *Image {
-	if o == 1 {
-		return src
-	}
-	dst := NewImage(src.W, src.H)
-	if o >= 5 {
-		dst = NewImage(src.H, src.W)
-	}
-	for y := range dst.H {
-		for x := range dst.W {
-			sx, sy := x, y
-			if o >= 5 {
-				sx, sy = y, x
-			}
-			if o == 2 || o == 3 || o == 7 || o == 8 {
-				sx = src.W - 1 - sx
-			}
-			if o == 3 || o == 4 || o == 6 || o == 7 {
-				sy = src.H - 1 - sy
-			}
-			copy(dst.Pix[3*(y*dst.W+x):][:3], src.Pix[3*(sy*src.W+sx):][:3])
-		}
-	}
-	return dst
 }

@@ -12,7 +12,7 @@ import (
 
 // Extensions are those that files of the formats that [Decode] reads usually
 // have, in lower case.
-var Extensions = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff"}
+var Extensions = []string{".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pam"}
 
 // IsImage reports whether a file's name is that of an image, hidden files not
 // counted. What the file is, [RecogniseFile] says.

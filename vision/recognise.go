@@ -2,7 +2,6 @@ package vision
 
 import (
 	"bytes"
-	"encoding/binary"
 	"slices"
 	"strings"
 
@@ -19,7 +18,7 @@ const HeadSize = 4096
 // asked: cameras, browsers and data sets get them wrong.
 func Recognise(head []byte) (name string, read bool) {
 	f := recognise(head)
-	return f.name, f.decode != nil
+	return f.name, f.open != nil
 }
 
 // RecogniseFile is [Recognise] for the file at path. Folders, devices, pipes and
@@ -48,7 +47,7 @@ func recognise(head []byte) format {
 func readable() string {
 	var names []string
 	for _, f := range formats {
-		if f.decode != nil && !slices.Contains(names, f.name) {
+		if f.open != nil && !slices.Contains(names, f.name) {
 			names = append(names, f.name)
 		}
 	}
@@ -110,63 +109,15 @@ func isMPEG4(head []byte) bool {
 	return len(head) >= 12 && slices.Contains([]string{"ftyp", "moov", "wide"}, string(head[4:8]))
 }
 
-// Tags of a TIFF directory that tell a camera's raw file.
-const (
-	tagSubfileType = 0x00fe
-	tagMake        = 0x010f
-	tagSubIFDs     = 0x014a
-	tagDNGVersion  = 0xc612
-)
-
 func isDNG(head []byte) bool {
-	_, ok := directory(head)[tagDNGVersion]
-	return ok
+	d := directory(head)
+	return d.has(tagDNGVersion)
 }
 
 // isRaw reports whether a TIFF file begins with a small copy of a picture that
 // lies in a directory below it, as those of Nikon, Sony and Pentax do. A pyramid
 // of pictures begins with the largest.
 func isRaw(head []byte) bool {
-	tags := directory(head)
-	_, below := tags[tagSubIFDs]
-	return below && tags[tagSubfileType].value&1 == 1
-}
-
-const tiffShortKind = 3 // a 16-bit number
-
-// An entry of a TIFF directory. The value is that of a single number, or where
-// the numbers are.
-type tiffEntry struct {
-	kind         uint16
-	count, value uint32
-}
-
-// directory returns the entries, as many as there are in head, of the first
-// directory of a TIFF file; nil if it is none.
-func directory(head []byte) map[uint16]tiffEntry {
-	var order binary.ByteOrder = binary.LittleEndian
-	switch {
-	case len(head) < 8:
-		return nil
-	case string(head[:2]) == "MM":
-		order = binary.BigEndian
-	case string(head[:2]) != "II":
-		return nil
-	}
-	at := uint64(order.Uint32(head[4:]))
-	if at+2 > uint64(len(head)) {
-		return nil
-	}
-	tags := map[uint16]tiffEntry{}
-	n := int(order.Uint16(head[at:]))
-	for e := head[at+2:]; n > 0 && len(e) >= 12; n, e = n-1, e[12:] {
-		entry := tiffEntry{kind: order.Uint16(e[2:]), count: order.Uint32(e[4:]), value: order.Uint32(e[8:])}
-		if entry.kind == tiffShortKind {
-			entry.value = uint32(order.Uint16(e[8:]))
-		}
-		if _, twice := tags[order.Uint16(e)]; !twice {
-			tags[order.Uint16(e)] = entry
-		}
-	}
-	return tags
+	d := directory(head)
+	return d.has(tagSubIFDs) && d.first(tagSubfileType, 0)&1 == 1
 }

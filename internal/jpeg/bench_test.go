@@ -39,7 +39,9 @@ func BenchmarkDecode(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			FromYCbCr(m.(*image.YCbCr))
+			if _, err := FromYCbCr(m.(*image.YCbCr)); err != nil {
+				b.Fatal(err)
+			}
 		}
 	})
 	for _, k := range sets() {
@@ -47,7 +49,7 @@ func BenchmarkDecode(b *testing.B) {
 			b.SetBytes(int64(file.Len()))
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, _, _, err := decode(file.Bytes(), k); err != nil {
+				if _, _, _, err := decodeWith(b.Context(), file.Bytes(), k); err != nil {
 					b.Fatal(err)
 				}
 			}

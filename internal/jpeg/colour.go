@@ -1,27 +1,25 @@
 package jpeg
 
-// pixels upsamples the components and converts them to RGB.
-func (d *decoder) pixels() []byte {
-	pix := make([]byte, 3*d.width*d.height)
-	ups := make([]upsampler, len(d.comps))
-	for i := range d.comps {
-		ups[i] = d.upsampler(&d.comps[i])
-	}
-	convert := d.converter()
-	var rows [4][]byte
-	for y := range d.height {
-		for i := range ups {
-			rows[i] = ups[i].row(d.k, y)
-		}
-		convert(pix[3*d.width*y:][:3*d.width], &rows)
-	}
-	return pix
-}
+// A Colour says what the components of a file are.
+type Colour byte
+
+const (
+	Auto  Colour = iota // as the file's markers and the components' names say
+	YCbCr               // three components, whatever the file says
+	Plain               // no conversion: three components are RGB, four are inks, 255 is full
+)
 
 // converter returns what converts a row of samples, by the rules of libjpeg's
 // jdapimin.c for what the components are.
 func (d *decoder) converter() func(dst []byte, rows *[4][]byte) {
 	switch {
+	case d.colour == Plain && len(d.comps) == 4:
+		return func(dst []byte, rows *[4][]byte) {
+			for x := range len(dst) / 3 {
+				p, k := dst[3*x:][:3], 255-int(rows[3][x])
+				p[0], p[1], p[2] = ink(k, rows[0][x]), ink(k, rows[1][x]), ink(k, rows[2][x])
+			}
+		}
 	case len(d.comps) == 1:
 		return func(dst []byte, rows *[4][]byte) { interleave(dst, rows[0], rows[0], rows[0]) }
 	case len(d.comps) == 4 && d.adobe && d.adobeTransform != 0: // YCCK
@@ -47,6 +45,8 @@ func (d *decoder) converter() func(dst []byte, rows *[4][]byte) {
 
 func (d *decoder) isRGB() bool {
 	switch {
+	case d.colour != Auto:
+		return d.colour == Plain
 	case d.jfif:
 		return false
 	case d.adobe:

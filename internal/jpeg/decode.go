@@ -4,33 +4,29 @@
 // colour conversion.
 //
 // A file's way through the package is decode.go (segments), huffman.go (codes),
-// bits.go (entropy-coded bits), sequential.go or progressive.go (scans to
-// coefficients), idct.go (coefficients to samples), upsample.go and colour.go
-// (samples to RGB).
+// strip.go (a row of blocks at a time), scan.go and bits.go (entropy-coded bits),
+// sequential.go, progressive.go or arithmetic.go (to coefficients), idct.go
+// (coefficients to samples), upsample.go and colour.go (samples to RGB).
+//
+// All scans of a file are read side by side, each up to the row of blocks that is
+// due, so that beside the pixels a decoder holds no more than one row of blocks,
+// of progressive files too.
 //
 // Decoded are 8-bit baseline, extended sequential and progressive files of
-// one (grey), three (YCbCr, RGB) and four (CMYK, YCCK) components with Huffman
-// codes. Arithmetic codes, lossless and hierarchical files and 12-bit samples
-// are an [UnsupportedError].
+// one (grey), three (YCbCr, RGB) and four (CMYK, YCCK) components with Huffman or
+// arithmetic codes. Lossless and hierarchical files and 12-bit samples are not:
+// the error is of kind [fault.Unsupported].
 package jpeg
 
 import (
+	"context"
 	"encoding/binary"
 	"image"
 	"image/color"
-	"io"
 	"sync"
+
+	"github.com/mobilenet-go/mobilenet/fault"
 )
-
-// A FormatError says what is wrong with a file.
-type FormatError string
-
-func (e FormatError) Error() string { return "invalid JPEG format: " + string(e) }
-
-// An UnsupportedError names a feature that is valid but not decoded.
-type UnsupportedError string
-
-func (e UnsupportedError) Error() string { return "unsupported JPEG feature: " + string(e) }
 
 // Markers (T.81, table B.1).
 const (
@@ -38,6 +34,9 @@ const (
 	sof1  = 0xc1 // extended sequential
 	sof2  = 0xc2 // progressive
 	dht   = 0xc4
+	sof9  = 0xc9 // extended sequential, arithmetic codes
+	sof10 = 0xca // progressive, arithmetic codes
+	dac   = 0xcc
 	rst0  = 0xd0
 	rst7  = 0xd7
 	soi   = 0xd8
@@ -53,17 +52,20 @@ const (
 
 // A component is a colour channel.
 type component struct {
-	index      int // among the components
-	id         byte
-	h, v       int    // sampling factors
-	tq         byte   // which quantisation table
-	w, rows    int    // its samples, without those that fill the last blocks
-	bw, bh     int    // blocks that hold these samples
-	padW, padH int    // blocks with those that fill the last MCU
-	stride     int    // of plane
-	plane      []byte // samples; there is slack behind the last row, nil until they come
-	quant      *quantTable
-	blocks     []coefBlock // of a progressive file
+	index   int // among the components
+	id      byte
+	h, v    int  // sampling factors
+	tq      byte // which quantisation table
+	w, rows int  // its samples, without those that fill the last blocks
+	bw, bh  int  // blocks that hold these samples
+	padW    int  // blocks in a row with those that fill the last MCU
+	quant   *quantTable
+
+	// Of the row of MCUs that is being decoded: the samples, below the last row of
+	// those above, and behind them slack; and a progressive file's coefficients.
+	plane  []byte
+	stride int
+	blocks []coefBlock
 }
 
 // slack is how far behind a row the vector kernels read.
@@ -78,6 +80,7 @@ type quantTable [64 + 16]uint32
 type decoder struct {
 	data []byte
 	pos  int
+	at   int // where the segment began that is being read
 
 	width, height int
 	comps         []component
@@ -85,18 +88,24 @@ type decoder struct {
 	mcuX, mcuY    int // MCUs in a row and in a column
 	baseline      bool
 	progressive   bool
+	arithmetic    bool
 
 	jfif, adobe    bool
 	adobeTransform byte
 	restart        int // MCUs between restart markers, 0 for none
 
-	quant [4]*quantTable
-	huff  [2][4]*huffTable // DC, AC
+	quant        [4]*quantTable
+	huff         [2][4]*huffTable // DC, AC
+	conditioning conditioning
+	scans        []*scan
+	blocks       uint64 // that the scans visit
 
-	bits   bits
+	colour Colour
 	queue  queue
-	planes [4][]byte // memory for the components' planes
 	k      *kernels
+
+	planes [4][]byte // memory for the components' samples
+	window []byte    // and for the bits of the first scan
 }
 
 // decoders keeps memory that is not the result: a program decodes many photos of
@@ -105,7 +114,7 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 // reset leaves nothing but memory in d.
 func (d *decoder) reset() {
-	*d = decoder{bits: bits{buf: d.bits.buf}, planes: d.planes}
+	*d = decoder{planes: d.planes, window: d.window}
 }
 
 // Config returns the size and the colour model of a file. It reads as far as the
@@ -125,46 +134,74 @@ func Config(data []byte) (image.Config, error) {
 	return c, nil
 }
 
-// Decode returns the pixels of a file as RGB, [height][width][3]. A file that
-// ends early is an error. What is allocated is in proportion to the file's
-// pixels, whose number the caller has limited, see [Config], and nothing is
-// before the file has shown bits enough for them.
-func Decode(data []byte) (pix []byte, width, height int, err error) {
-	return decode(data, fastest())
+// Rows takes an image row by row, from the top down.
+type Rows struct {
+	Row  func(y int) []byte // where row y goes, [width][3]
+	Done func(y int)        // row y is there
 }
 
-func decode(data []byte, k *kernels) (pix []byte, width, height int, err error) {
+// Decode writes the pixels of a file, RGB, to rows. A file that ends before all its
+// pixels is an error; only the end marker behind a sequential file's scans may be
+// missing. What is allocated is in proportion to the file's width, whose number
+// of pixels the caller has limited, see [Config]; the first row comes after the
+// file has shown bits enough for all, which of arithmetic codes can't be told.
+// Errors are *[fault.Error], or that of ctx.
+func Decode(ctx context.Context, data []byte, rows Rows) error {
+	return decode(ctx, data, Auto, rows, fastest())
+}
+
+// DecodeAs is Decode for a file that somebody else says the colours of, as a TIFF
+// file around it does.
+func DecodeAs(ctx context.Context, data []byte, c Colour, rows Rows) error {
+	return decode(ctx, data, c, rows, fastest())
+}
+
+func decode(ctx context.Context, data []byte, colour Colour, rows Rows, k *kernels) error {
 	d := decoders.Get().(*decoder)
 	defer decoders.Put(d)
 	defer d.reset()
-	d.data, d.k = data, k
+	d.data, d.k, d.colour = data, k, colour
 	if err := d.segments(false); err != nil {
-		return nil, 0, 0, err
+		return err
 	}
-	if err := d.finish(); err != nil {
-		return nil, 0, 0, err
-	}
-	return d.pixels(), d.width, d.height, nil
+	return d.pixels(ctx, rows)
+}
+
+// broken returns an error about the segment that is being read.
+func (d *decoder) broken(format string, args ...any) error {
+	return fault.At(int64(d.at), format, args...)
+}
+
+// early is the error of a file that ends too soon.
+func (d *decoder) early() error { return fault.At(int64(len(d.data)), "it ends early") }
+
+func (d *decoder) unsupported(format string, args ...any) error {
+	err := fault.At(int64(d.at), format, args...)
+	err.Kind = fault.Unsupported
+	return err
 }
 
 // segments reads the file's segments up to its end, or only up to its first
 // frame header.
 func (d *decoder) segments(config bool) error {
 	if len(d.data) < 2 {
-		return io.ErrUnexpectedEOF
+		return d.early()
 	}
 	if d.data[0] != 0xff || d.data[1] != soi {
-		return FormatError("missing SOI marker")
+		return d.broken("missing SOI marker")
 	}
 	d.pos = 2
 	for {
-		marker, err := d.marker()
-		if err != nil {
-			return err
+		marker, ok := d.marker()
+		switch {
+		case !ok && !config && d.mayEnd():
+			return nil
+		case !ok:
+			return d.early()
 		}
 		if marker == eoi {
 			if len(d.comps) == 0 {
-				return FormatError("missing SOF marker")
+				return d.broken("missing SOF marker")
 			}
 			return nil
 		}
@@ -176,17 +213,19 @@ func (d *decoder) segments(config bool) error {
 			return err
 		}
 		switch marker {
-		case sof0, sof1, sof2:
+		case sof0, sof1, sof2, sof9, sof10:
 			if err := d.frame(marker, body); err != nil || config {
 				return err
 			}
 		case dht:
 			err = d.huffmanTables(body)
+		case dac:
+			err = d.arithmeticConditioning(body)
 		case dqt:
 			err = d.quantTables(body)
 		case dri:
 			if len(body) != 2 {
-				return FormatError("DRI has wrong length")
+				return d.broken("DRI has wrong length")
 			}
 			d.restart = int(binary.BigEndian.Uint16(body))
 		case sos:
@@ -201,9 +240,11 @@ func (d *decoder) segments(config bool) error {
 			switch {
 			case marker > app0 && marker <= app15 || marker == com:
 			case marker < sof0:
-				err = FormatError("unknown marker")
+				err = d.broken("unknown marker %#02x", marker)
+			case marker > sof2 && marker < rst0:
+				err = d.unsupported("lossless or hierarchical compression")
 			default:
-				err = UnsupportedError("unknown marker")
+				err = d.unsupported("marker %#02x", marker)
 			}
 		}
 		if err != nil {
@@ -212,30 +253,44 @@ func (d *decoder) segments(config bool) error {
 	}
 }
 
-// marker returns the next marker and skips what is before it.
-func (d *decoder) marker() (byte, error) {
-	for ; d.pos+1 < len(d.data); d.pos++ {
-		m := d.data[d.pos+1]
-		if d.data[d.pos] == 0xff && m != 0 && m != 0xff {
-			d.pos += 2
-			return m, nil
+// mayEnd reports whether a file may end without an end marker: if it is
+// sequential and a scan has begun for every component. That the scans are whole
+// turns out when they are read; arithmetic codes never show it.
+func (d *decoder) mayEnd() bool {
+	if d.progressive || d.arithmetic || len(d.comps) == 0 {
+		return false
+	}
+	for i := range d.comps {
+		if d.comps[i].quant == nil {
+			return false
 		}
 	}
-	return 0, io.ErrUnexpectedEOF
+	return true
+}
+
+// marker returns the next marker and skips what is before it. ok is false if
+// there is none.
+func (d *decoder) marker() (m byte, ok bool) {
+	d.at = d.pos + marker(d.data[d.pos:])
+	if d.at == len(d.data) {
+		return 0, false
+	}
+	d.pos = d.at + 2
+	return d.data[d.at+1], true
 }
 
 // body returns what is in the segment at pos.
 func (d *decoder) body() ([]byte, error) {
 	rest := d.data[d.pos:]
 	if len(rest) < 2 {
-		return nil, io.ErrUnexpectedEOF
+		return nil, d.early()
 	}
 	n := int(binary.BigEndian.Uint16(rest))
 	if n < 2 {
-		return nil, FormatError("short segment length")
+		return nil, d.broken("segment of length %d", n)
 	}
 	if n > len(rest) {
-		return nil, io.ErrUnexpectedEOF
+		return nil, d.early()
 	}
 	d.pos += n
 	return rest[2:n], nil
@@ -244,23 +299,23 @@ func (d *decoder) body() ([]byte, error) {
 // frame reads a frame header (B.2.2).
 func (d *decoder) frame(marker byte, body []byte) error {
 	if len(d.comps) != 0 {
-		return FormatError("multiple SOF markers")
+		return d.broken("multiple SOF markers")
 	}
-	d.baseline, d.progressive = marker == sof0, marker == sof2
+	d.baseline, d.progressive, d.arithmetic = marker == sof0, marker == sof2 || marker == sof10, marker >= sof9
 	n := (len(body) - 6) / 3
 	if n != 1 && n != 3 && n != 4 || len(body) != 6+3*n {
-		return UnsupportedError("number of components")
+		return d.unsupported("%d components", n)
 	}
 	if body[0] != 8 {
-		return UnsupportedError("precision")
+		return d.unsupported("samples of %d bits", body[0])
 	}
 	if int(body[5]) != n {
-		return FormatError("SOF has wrong length")
+		return d.broken("SOF has wrong length")
 	}
 	d.height = int(binary.BigEndian.Uint16(body[1:]))
 	d.width = int(binary.BigEndian.Uint16(body[3:]))
 	if d.width == 0 || d.height == 0 {
-		return UnsupportedError("image without pixels") // or with their number behind the scan
+		return d.unsupported("%dx%d pixels", d.width, d.height) // or with their number behind the scan
 	}
 	comps := make([]component, n)
 	for i := range comps {
@@ -268,14 +323,14 @@ func (d *decoder) frame(marker byte, body []byte) error {
 		c.index, c.id, c.h, c.v, c.tq = i, b[0], int(b[1]>>4), int(b[1]&15), b[2]
 		for _, other := range comps[:i] {
 			if other.id == c.id {
-				return FormatError("repeated component identifier")
+				return d.broken("repeated component identifier")
 			}
 		}
 		if c.tq > 3 {
-			return FormatError("bad Tq value")
+			return d.broken("bad Tq value")
 		}
 		if c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 {
-			return FormatError("luma/chroma subsampling ratio")
+			return d.broken("sampling factors %dx%d", c.h, c.v)
 		}
 		if n == 1 { // whatever the factors: a single component is never interleaved (A.2)
 			c.h, c.v = 1, 1
@@ -286,12 +341,11 @@ func (d *decoder) frame(marker byte, body []byte) error {
 	for i := range comps {
 		c := &comps[i]
 		if d.maxH%c.h != 0 || d.maxV%c.v != 0 {
-			return UnsupportedError("luma/chroma subsampling ratio")
+			return d.unsupported("sampling factors %dx%d and %dx%d", d.maxH, d.maxV, c.h, c.v)
 		}
 		c.w, c.rows = ceil(d.width, d.maxH/c.h), ceil(d.height, d.maxV/c.v)
 		c.bw, c.bh = ceil(c.w, 8), ceil(c.rows, 8)
-		c.padW, c.padH = d.mcuX*c.h, d.mcuY*c.v
-		c.stride = 8 * c.padW
+		c.padW = d.mcuX * c.h
 	}
 	d.comps = comps
 	return nil
@@ -316,14 +370,14 @@ func (d *decoder) quantTables(body []byte) error {
 	for len(body) > 0 {
 		wide, id := body[0]>>4, body[0]&15
 		if id > 3 {
-			return FormatError("bad Tq value")
+			return d.broken("bad Tq value")
 		}
 		if wide > 1 {
-			return FormatError("bad Pq value")
+			return d.broken("bad Pq value")
 		}
 		n := 64 << wide
 		if len(body) < 1+n {
-			return FormatError("DQT has wrong length")
+			return d.broken("DQT has wrong length")
 		}
 		t := new(quantTable)
 		for i := range t {

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"encoding/json"
 	"hash/crc32"
 	"io"
@@ -19,9 +20,12 @@ type golden struct {
 	data []byte
 }
 
-func readGolden(t testing.TB) []golden {
+// readGolden returns what testdata/golden.py has written.
+func readGolden(t testing.TB) []golden { return readGoldenSet(t, "golden") }
+
+func readGoldenSet(t testing.TB, set string) []golden {
 	t.Helper()
-	index, err := os.ReadFile("testdata/golden.json")
+	index, err := os.ReadFile("testdata/" + set + ".json")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -29,7 +33,7 @@ func readGolden(t testing.TB) []golden {
 	if err := json.Unmarshal(index, &g); err != nil {
 		t.Fatal(err)
 	}
-	packed, err := os.Open("testdata/golden.tar.gz")
+	packed, err := os.Open("testdata/" + set + ".tar.gz")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -51,11 +55,33 @@ func readGolden(t testing.TB) []golden {
 	return g.Files
 }
 
+// decodeAll returns the pixels of a file.
+func decodeAll(ctx context.Context, data []byte) (pix []byte, w, h int, err error) {
+	return decodeWith(ctx, data, fastest())
+}
+
+func decodeWith(ctx context.Context, data []byte, k *kernels) (pix []byte, w, h int, err error) {
+	c, err := Config(data)
+	if err != nil {
+		return nil, 0, 0, err
+	}
+	row := func(y int) []byte {
+		if pix == nil {
+			pix = make([]byte, 3*c.Width*c.Height)
+		}
+		return pix[3*c.Width*y:]
+	}
+	if err := decode(ctx, data, Auto, Rows{row, func(int) {}}, k); err != nil {
+		return nil, 0, 0, err
+	}
+	return pix, c.Width, c.Height, nil
+}
+
 // TestGolden compares with Pillow, to the byte, on every set of kernels.
 func TestGolden(t *testing.T) {
-	for _, g := range readGolden(t) {
+	for _, g := range append(readGolden(t), readGoldenSet(t, "arithmetic")...) {
 		for _, k := range sets() {
-			pix, w, h, err := decode(g.data, k)
+			pix, w, h, err := decodeWith(t.Context(), g.data, k)
 			if err != nil {
 				t.Errorf("%s: %v", g.File, err)
 				continue

@@ -26,14 +26,14 @@ type huffTable struct {
 func (d *decoder) huffmanTables(body []byte) error {
 	for len(body) > 0 {
 		if len(body) < 17 {
-			return FormatError("DHT has wrong length")
+			return d.broken("DHT has wrong length")
 		}
 		class, id := body[0]>>4, body[0]&15
 		if class > 1 {
-			return FormatError("bad Tc value")
+			return d.broken("bad Tc value")
 		}
 		if id > 3 || d.baseline && id > 1 {
-			return FormatError("bad Th value")
+			return d.broken("bad Th value")
 		}
 		counts := body[1:17]
 		n := 0
@@ -42,23 +42,23 @@ func (d *decoder) huffmanTables(body []byte) error {
 		}
 		switch {
 		case n == 0:
-			return FormatError("Huffman table has zero length")
+			return d.broken("Huffman table has zero length")
 		case n > 256:
-			return FormatError("Huffman table has excessive length")
+			return d.broken("Huffman table has excessive length")
 		case len(body) < 17+n:
-			return FormatError("DHT has wrong length")
+			return d.broken("DHT has wrong length")
 		}
 		vals := body[17 : 17+n]
 		if class == 0 {
 			for _, v := range vals {
 				if v > 15 {
-					return UnsupportedError("excessive DC component")
+					return d.unsupported("DC coefficients of %d bits", v)
 				}
 			}
 		}
-		t, err := newHuffTable(counts, vals)
-		if err != nil {
-			return err
+		t := newHuffTable(counts, vals)
+		if t == nil {
+			return d.broken("bad Huffman table")
 		}
 		d.huff[class][id] = t
 		body = body[17+n:]
@@ -67,8 +67,8 @@ func (d *decoder) huffmanTables(body []byte) error {
 }
 
 // newHuffTable makes the table of a canonical code: counts[n-1] symbols have
-// codes of n bits.
-func newHuffTable(counts, vals []byte) (*huffTable, error) {
+// codes of n bits. It is nil if there are not as many.
+func newHuffTable(counts, vals []byte) *huffTable {
 	t := new(huffTable)
 	copy(t.vals[:], vals)
 	code, next := uint32(0), 0
@@ -78,7 +78,7 @@ func newHuffTable(counts, vals []byte) (*huffTable, error) {
 		t.offset[n] = int32(next) - int32(code)
 		for range count {
 			if code >= 1<<n {
-				return nil, FormatError("bad Huffman table")
+				return nil
 			}
 			if n <= lutBits {
 				t.enter(code, n, vals[next])
@@ -88,7 +88,7 @@ func newHuffTable(counts, vals []byte) (*huffTable, error) {
 		}
 		t.limit[n] = code << (16 - n)
 	}
-	return t, nil
+	return t
 }
 
 // enter fills in the entries that begin with a code of n bits.

@@ -34,7 +34,7 @@ func TestPhotos(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pix, w, h, err := Decode(data)
+		pix, w, h, err := decodeAll(t.Context(), data)
 		if err != nil || [2]int{w, h} != g.Size || crc32.ChecksumIEEE(pix) != g.CRC {
 			t.Errorf("%s: %dx%d differs from Pillow's: %v", g.File, w, h, err)
 			continue

@@ -15,7 +15,7 @@ func (b *coefBlock) set(k int, v int16) {
 	b.nonzero |= 1 << (k & 63)
 }
 
-// block returns a block of a progressive file.
+// block returns a block of the row of MCUs of a progressive file.
 func (c *component) block(bx, by int) *coefBlock { return &c.blocks[by*c.padW+bx] }
 
 // dcFirst reads the upper bits of a DC coefficient (G.1.2.1).
@@ -110,29 +110,6 @@ func (s *scan) refine(r *bits, b *coefBlock, k, zeroes int) int {
 		}
 	}
 	return k
-}
-
-// finish turns the coefficients of a progressive file into samples and makes
-// sure that every component has some.
-func (d *decoder) finish() error {
-	for i := range d.comps {
-		c := &d.comps[i]
-		if c.blocks == nil {
-			if c.plane == nil {
-				return FormatError("missing SOS marker")
-			}
-			continue
-		}
-		d.newPlane(c)
-		for by := range c.bh {
-			for bx := range c.bw {
-				d.transform(c, bx, by)
-			}
-		}
-		c.blocks = nil
-	}
-	d.queue.flush(d.k)
-	return nil
 }
 
 // transform turns a block of a progressive file into samples.

@@ -1,68 +1,154 @@
 package jpeg
 
+import (
+	"fmt"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
 // A scanComponent is a component of a scan.
 type scanComponent struct {
 	*component
-	dc, ac *huffTable
-	pred   int32 // the DC coefficient of the block before
+	dcTable, acTable byte
+	dc, ac           *huffTable // nil for arithmetic codes
+	pred             int32      // the DC coefficient of the block before
+	context          int        // of arithmetic codes: what its difference was like
 }
 
 // A scan is what a scan header says (B.2.3) and the state of reading the scan.
 type scan struct {
+	number      int // from 1
 	comps       []scanComponent
 	first, last int  // coefficients, in zig-zag order
 	high, low   uint // bit positions of successive approximation: before, after
-	eobRun      int  // blocks to come that have nothing more (G.1.2.2)
+	interval    int  // MCUs between restart markers, 0 for none
+
+	block    blockDecoder
+	bits     bits
+	coder    *coder // of arithmetic codes
+	left     int    // MCUs before the next restart marker
+	restarts int
+	eobRun   int // blocks to come that have nothing more (G.1.2.2)
 }
 
-// scan reads a scan header and the scan behind it.
+// A file may have this many scans; libjpeg-turbo's fuzzers and its djpeg have the
+// same limit. Encoders write 10, or 64 at most.
+const maxScans = 500
+
+// maxVisits is how many blocks all scans may visit together: an empty one of a
+// few bits takes 5 ns. A photo of 200 megapixels in the usual ten scans has 44
+// million.
+const maxVisits = 1 << 28
+
+// scan reads a scan header and goes over the scan behind it.
 func (d *decoder) scan(body []byte) error {
 	s, err := d.scanHeader(body)
 	if err != nil {
 		return err
 	}
-	if err := d.prepare(s); err != nil {
+	data := d.data[d.pos:]
+	end := 0
+	for {
+		end += marker(data[end:])
+		if end == len(data) || data[end+1] < rst0 || data[end+1] > rst7 {
+			break
+		}
+		end += 2
+	}
+	d.pos += end
+	d.scans = append(d.scans, s)
+	s.number = len(d.scans)
+	if err := d.afford(s, end); err != nil {
 		return err
 	}
-	block := d.blockDecoder(s)
-	mcuX, mcuY := d.mcuX, d.mcuY
-	if len(s.comps) == 1 { // not interleaved: without the blocks that fill an MCU (A.2.2)
-		mcuX, mcuY = s.comps[0].bw, s.comps[0].bh
+	if d.arithmetic {
+		s.coder, s.bits = newCoder(data[:end]), bits{buf: make([]byte, padding), last: true}
+		s.block = d.arithmeticBlock(s)
+		return nil
 	}
-	d.segment()
-	left, restarts := d.restart, 0
-	for my := range mcuY {
-		for mx := range mcuX {
-			if left == 0 && d.restart > 0 {
-				if err := d.nextSegment(restarts); err != nil {
-					return err
-				}
-				s.reset()
-				left, restarts = d.restart, restarts+1
-			}
-			left--
-			if !s.mcu(mx, my, block) {
-				return FormatError("bad Huffman code")
-			}
-			if d.bits.overrun() {
-				return d.shortage()
-			}
-		}
-	}
-	d.queue.flush(d.k)
+	s.bits.src = data[:end]
+	s.block = d.huffmanBlock(s)
 	return nil
 }
 
-// mcu decodes the blocks of a minimum coded unit.
-func (s *scan) mcu(mx, my int, block blockDecoder) bool {
+// afford holds a scan of size bytes against the limits, and against its blocks:
+// in Huffman codes the DC coefficient of a block takes a bit at least, and so does
+// the end of a sequential block.
+func (d *decoder) afford(s *scan, size int) error {
+	var blocks uint64
+	for _, c := range s.comps {
+		blocks += uint64(c.bw) * uint64(c.bh)
+	}
+	if d.blocks += blocks; d.blocks > maxVisits || len(d.scans) > maxScans {
+		return fault.TooLargef("%d or more scans of %dx%d pixels, more than the limit of %d scans and %d blocks in all",
+			len(d.scans), d.width, d.height, maxScans, maxVisits)
+	}
+	if d.arithmetic {
+		return nil
+	}
+	if !d.progressive {
+		blocks *= 2
+	}
+	if s.first == 0 && blocks > 8*uint64(size) {
+		return d.shortage(s)
+	}
+	return nil
+}
+
+// shortage is the error when a scan's bits don't suffice.
+func (d *decoder) shortage(s *scan) error {
+	if len(d.scans) == s.number && d.pos == len(d.data) {
+		return d.early()
+	}
+	return d.broken("scan %d ends early", s.number)
+}
+
+// row reads a scan's blocks of row my of the frame's MCUs.
+func (s *scan) row(d *decoder, my int) error {
+	rows, columns := 1, d.mcuX
+	if len(s.comps) == 1 { // a block is an MCU, without those that fill the frame's (A.2.2)
+		c := &s.comps[0]
+		rows, columns = min(c.v, c.bh-my*c.v), c.bw
+	}
+	for y := range rows {
+		for x := range columns {
+			if s.left == 0 && s.interval > 0 {
+				if !s.restart() {
+					return s.broken(my, "no restart marker %d", s.restarts%8)
+				}
+			}
+			s.left--
+			if s.bits.low() {
+				s.bits.more()
+			}
+			if !s.mcu(x, y) {
+				return s.broken(my, "bad code")
+			}
+			if s.bits.overrun() {
+				return d.shortage(s)
+			}
+		}
+	}
+	return nil
+}
+
+func (s *scan) broken(my int, format string, args ...any) error {
+	err := fault.Brokenf(format, args...)
+	err.Place = fmt.Sprintf("scan %d, row %d of blocks", s.number, my)
+	return err
+}
+
+// mcu decodes the blocks of a minimum coded unit: block (x, y) of the row of a
+// single component, or the x-th blocks of several.
+func (s *scan) mcu(x, y int) bool {
 	if len(s.comps) == 1 {
-		return block(&s.comps[0], mx, my)
+		return s.block(&s.comps[0], x, y)
 	}
 	for i := range s.comps {
 		c := &s.comps[i]
-		for y := range c.v {
-			for x := range c.h {
-				if !block(c, mx*c.h+x, my*c.v+y) {
+		for by := range c.v {
+			for bx := range c.h {
+				if !s.block(c, x*c.h+bx, by) {
 					return false
 				}
 			}
@@ -71,34 +157,40 @@ func (s *scan) mcu(mx, my int, block blockDecoder) bool {
 	return true
 }
 
-// reset is what a restart marker does to predictions.
-func (s *scan) reset() {
+// restart goes over the restart marker that is due, which resets predictions. It
+// reports whether there is one.
+func (s *scan) restart() bool {
 	for i := range s.comps {
-		s.comps[i].pred = 0
+		s.comps[i].pred, s.comps[i].context = 0, 0
 	}
-	s.eobRun = 0
+	s.eobRun, s.left = 0, s.interval
+	s.restarts++
+	if s.coder != nil {
+		return s.coder.nextSegment(s.restarts - 1)
+	}
+	return s.bits.nextSegment(s.restarts - 1)
 }
 
 // scanHeader reads a scan header.
 func (d *decoder) scanHeader(body []byte) (*scan, error) {
 	if len(d.comps) == 0 {
-		return nil, FormatError("missing SOF marker")
+		return nil, d.broken("scan before a frame")
 	}
 	if len(body) < 6 || int(body[0]) > len(d.comps) || len(body) != 4+2*int(body[0]) {
-		return nil, FormatError("SOS has wrong length")
+		return nil, d.broken("SOS has wrong length")
 	}
 	n := int(body[0])
-	s := &scan{comps: make([]scanComponent, n), last: 63}
+	s := &scan{comps: make([]scanComponent, n), last: 63, interval: d.restart, left: d.restart}
 	if p := body[1+2*n:]; d.progressive {
 		s.first, s.last, s.high, s.low = int(p[0]), int(p[1]), uint(p[2]>>4), uint(p[2]&15)
 	}
 	switch {
 	case s.first > s.last || s.last > 63 || d.progressive && s.first == 0 && s.last != 0:
-		return nil, FormatError("bad spectral selection bounds")
+		return nil, d.broken("bad spectral selection bounds")
 	case s.first > 0 && n > 1:
-		return nil, FormatError("progressive AC coefficients for more than one component")
+		return nil, d.broken("progressive AC coefficients for more than one component")
 	case s.high > 0 && s.high != s.low+1 || s.low > 13:
-		return nil, FormatError("bad successive approximation values")
+		return nil, d.broken("bad successive approximation values")
 	}
 	blocks := 0
 	for i := range s.comps {
@@ -108,7 +200,7 @@ func (d *decoder) scanHeader(body []byte) (*scan, error) {
 		blocks += s.comps[i].h * s.comps[i].v
 	}
 	if n > 1 && blocks > 10 {
-		return nil, FormatError("total sampling factors too large")
+		return nil, d.broken("total sampling factors too large")
 	}
 	return s, nil
 }
@@ -123,83 +215,53 @@ func (d *decoder) selectComponent(s *scan, i int, id, tables byte) error {
 		}
 	}
 	if c.component == nil {
-		return FormatError("unknown component selector")
+		return d.broken("unknown component selector")
 	}
 	for _, other := range s.comps[:i] {
 		if other.component == c.component {
-			return FormatError("repeated component selector")
+			return d.broken("repeated component selector")
 		}
 	}
 	dc, ac := tables>>4, tables&15
 	if dc > 3 || d.baseline && dc > 1 {
-		return FormatError("bad Td value")
+		return d.broken("bad Td value")
 	}
 	if ac > 3 || d.baseline && ac > 1 {
-		return FormatError("bad Ta value")
+		return d.broken("bad Ta value")
+	}
+	if c.quant == nil { // the first scan's counts, like libjpeg's
+		if c.quant = d.quant[c.tq]; c.quant == nil {
+			return d.broken("missing quantization table")
+		}
+		if d.progressive && (s.first > 0 || s.high > 0) {
+			return d.broken("progressive scan before that of DC coefficients")
+		}
+	}
+	c.dcTable, c.acTable = dc, ac
+	if d.arithmetic {
+		return nil
 	}
 	c.dc, c.ac = d.huff[0][dc], d.huff[1][ac]
 	if s.first == 0 && s.high == 0 && c.dc == nil || s.last > 0 && c.ac == nil {
-		return FormatError("uninitialized Huffman table")
+		return d.broken("uninitialized Huffman table")
 	}
 	return nil
 }
 
-// prepare allocates what a scan's components are decoded to. Before, it makes
-// sure that the file goes on long enough: the DC coefficient of a block takes a
-// bit at least, and so does the end of a sequential block.
-func (d *decoder) prepare(s *scan) error {
-	var need uint64
-	for _, c := range s.comps {
-		need += uint64(c.bw) * uint64(c.bh)
-	}
-	if !d.progressive {
-		need *= 2
-	}
-	if s.first == 0 && need > 8*uint64(len(d.data)-d.pos) {
-		return FormatError("short Huffman data")
-	}
-	for _, c := range s.comps {
-		if c.quant == nil { // the first scan's counts, like libjpeg's
-			if c.quant = d.quant[c.tq]; c.quant == nil {
-				return FormatError("missing quantization table")
-			}
-		}
-		switch {
-		case !d.progressive && c.plane == nil:
-			d.newPlane(c.component)
-		case d.progressive && c.blocks == nil && (s.first > 0 || s.high > 0):
-			return FormatError("progressive scan before that of DC coefficients")
-		case d.progressive && c.blocks == nil:
-			c.blocks = make([]coefBlock, c.padW*c.padH)
-		}
-	}
-	return nil
-}
-
-// newPlane allocates the component's samples, with whatever values.
-func (d *decoder) newPlane(c *component) {
-	n := 8*c.padH*c.stride + slack
-	p := &d.planes[c.index]
-	if cap(*p) < n {
-		*p = make([]byte, n)
-	}
-	c.plane = (*p)[:n]
-}
-
-// A blockDecoder reads block (bx, by) of a component. It returns false if there
-// is no such code.
+// A blockDecoder reads block (bx, by) of a component in a row of MCUs. It returns
+// false if there is no such code.
 type blockDecoder func(c *scanComponent, bx, by int) bool
 
-func (d *decoder) blockDecoder(s *scan) blockDecoder {
+func (d *decoder) huffmanBlock(s *scan) blockDecoder {
 	switch {
 	case !d.progressive:
-		return d.sequential
+		return d.sequential(&s.bits)
 	case s.first == 0 && s.high == 0:
-		return func(c *scanComponent, bx, by int) bool { return s.dcFirst(&d.bits, c, c.block(bx, by)) }
+		return func(c *scanComponent, bx, by int) bool { return s.dcFirst(&s.bits, c, c.block(bx, by)) }
 	case s.first == 0:
-		return func(c *scanComponent, bx, by int) bool { return s.dcRefine(&d.bits, c.block(bx, by)) }
+		return func(c *scanComponent, bx, by int) bool { return s.dcRefine(&s.bits, c.block(bx, by)) }
 	case s.high == 0:
-		return func(c *scanComponent, bx, by int) bool { return s.acFirst(&d.bits, c.ac, c.block(bx, by)) }
+		return func(c *scanComponent, bx, by int) bool { return s.acFirst(&s.bits, c.ac, c.block(bx, by)) }
 	}
-	return func(c *scanComponent, bx, by int) bool { return s.acRefine(&d.bits, c.ac, c.block(bx, by)) }
+	return func(c *scanComponent, bx, by int) bool { return s.acRefine(&s.bits, c.ac, c.block(bx, by)) }
 }

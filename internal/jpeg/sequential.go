@@ -1,21 +1,20 @@
 package jpeg
 
-// sequential decodes a block of a sequential file to samples, by way of the
-// queue.
-func (d *decoder) sequential(c *scanComponent, bx, by int) bool {
-	coefs := d.queue.next()
-	ok, flat := d.bits.block(coefs, c)
-	if !ok {
-		return false
+// sequential decodes blocks of a sequential file to samples, by way of the queue.
+func (d *decoder) sequential(r *bits) blockDecoder {
+	return func(c *scanComponent, bx, by int) bool {
+		ok, flat := r.block(d.queue.next(), c)
+		if ok {
+			d.queue.put(d.k, c.samples(bx, by), c.stride, flat)
+		}
+		return ok
 	}
-	d.queue.put(d.k, c.samples(bx, by), c.stride, flat)
-	return true
 }
 
 // samples returns the part of the plane from the first to the last sample of a
-// block.
+// block in the row of MCUs.
 func (c *component) samples(bx, by int) []byte {
-	return c.plane[8*(by*c.stride+bx):][:7*c.stride+8]
+	return c.plane[(1+8*by)*c.stride+8*bx:][:7*c.stride+8]
 }
 
 // block decodes a block to b, which is all 0, in natural order and multiplied

@@ -25,11 +25,15 @@ func (d *decoder) upsampler(c *component) upsampler {
 	return u
 }
 
+// samplesOf returns row y of a component's samples and what is behind it.
+func (c *component) samplesOf(y, my int) []byte { return c.plane[(y-8*c.v*my+1)*c.stride:] }
+
 func roundUp(n int) int { return (n + chunk - 1) &^ (chunk - 1) }
 
-// row returns row y at full width, with slack behind it.
-func (u *upsampler) row(k *kernels, y int) []byte {
-	near := u.plane[y/u.dy*u.stride:]
+// row returns row y at full width, with slack behind it, while row my of MCUs is
+// in memory.
+func (u *upsampler) row(k *kernels, y, my int) []byte {
+	near := u.samplesOf(y/u.dy, my)
 	switch {
 	case u.dx == 1 && u.dy == 1:
 		return near
@@ -48,7 +52,7 @@ func (u *upsampler) row(k *kernels, y int) []byte {
 	far := near
 	if u.dy == 2 {
 		at := y/2 - 1 + y%2*2
-		far = u.plane[min(max(at, 0), u.rows-1)*u.stride:]
+		far = u.samplesOf(min(max(at, 0), u.rows-1), my)
 	}
 	n := roundUp(u.w)
 	sums := u.sums[1 : 1+n]

@@ -1,0 +1,365 @@
+package vision
+
+import (
+	"context"
+	"encoding/binary"
+	"hash"
+	"hash/crc32"
+	"io"
+
+	"github.com/klauspost/compress/zlib"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// A pngFile is a PNG file (ISO 15948). It is not image/png's because that needs 8
+// bytes a pixel of 16-bit channels, twice if they are interlaced, and refuses files
+// that end behind their last pixel.
+type pngFile struct {
+	data       []byte
+	at         int // of the next chunk
+	w, h       int
+	bits       int // a sample
+	kind       byte
+	interlaced bool
+	palette    [256][3]byte
+}
+
+// Colour types of a PNG file.
+const (
+	pngGrey      = 0
+	pngRGB       = 2
+	pngPalette   = 3
+	pngGreyAlpha = 4
+	pngRGBA      = 6
+)
+
+// channels returns how many samples a pixel has.
+func (p *pngFile) channels() int {
+	switch p.kind {
+	case pngRGB:
+		return 3
+	case pngGreyAlpha:
+		return 2
+	case pngRGBA:
+		return 4
+	}
+	return 1
+}
+
+func openPNG(data []byte) (picture, error) {
+	p := &pngFile{data: data, at: 8}
+	kind, head, err := p.chunk()
+	switch {
+	case err != nil:
+		return picture{}, err
+	case kind == "CgBI":
+		return picture{}, fault.Unsupportedf("compressed for iOS")
+	case kind != "IHDR" || len(head) != 13:
+		return picture{}, fault.At(8, "chunk %q of %d bytes in place of IHDR", kind, len(head))
+	}
+	w, h := binary.BigEndian.Uint32(head), binary.BigEndian.Uint32(head[4:])
+	p.bits, p.kind, p.interlaced = int(head[8]), head[9], head[12] == 1
+	switch {
+	case w > 1<<31-1 || h > 1<<31-1:
+		return picture{}, fault.At(16, "%dx%d pixels", w, h)
+	case !p.depthFits():
+		return picture{}, fault.At(24, "colour type %d with %d bits", p.kind, p.bits)
+	case head[10] != 0 || head[11] != 0 || head[12] > 1:
+		return picture{}, fault.At(26, "compression %d, filter %d, interlacing %d", head[10], head[11], head[12])
+	}
+	p.w, p.h = int(w), int(h)
+	for i := range p.palette { // what Pillow has where the file has nothing
+		p.palette[i] = [3]byte{byte(i), byte(i), byte(i)}
+	}
+	const inflate = 64 << 10 // its window and tables
+	return picture{w: p.w, h: p.h, extra: inflate + 4*int64(w)*8, decode: p.decode}, nil
+}
+
+func (p *pngFile) depthFits() bool {
+	switch p.bits {
+	case 1, 2, 4:
+		return p.kind == pngGrey || p.kind == pngPalette
+	case 8:
+		return p.kind == pngGrey || p.kind == pngRGB || p.kind == pngPalette || p.kind == pngGreyAlpha || p.kind == pngRGBA
+	case 16:
+		return p.kind == pngGrey || p.kind == pngRGB || p.kind == pngGreyAlpha || p.kind == pngRGBA
+	}
+	return false
+}
+
+// chunk returns the next chunk, whose checksum is right.
+func (p *pngFile) chunk() (kind string, body []byte, err error) {
+	rest := p.data[p.at:]
+	if len(rest) < 12 {
+		return "", nil, io.ErrUnexpectedEOF
+	}
+	n := uint64(binary.BigEndian.Uint32(rest))
+	if n > uint64(len(rest)-12) {
+		return "", nil, io.ErrUnexpectedEOF
+	}
+	body = rest[8 : 8+n]
+	if sum := binary.BigEndian.Uint32(rest[8+n:]); crc32.ChecksumIEEE(rest[4:8+n]) != sum {
+		return "", nil, fault.At(int64(p.at), "chunk %q with a wrong checksum", rest[4:8])
+	}
+	p.at += 12 + int(n)
+	return string(rest[4:8]), body, nil
+}
+
+// decode reads the chunks up to the pixels, and these as far as there are rows.
+// What is behind them, Pillow doesn't mind either.
+func (p *pngFile) decode(ctx context.Context, c *canvas) error {
+	palette := false
+	for {
+		at := p.at
+		if len(p.data)-at >= 8 && string(p.data[at+4:at+8]) == "IDAT" {
+			break
+		}
+		kind, body, err := p.chunk()
+		switch {
+		case err != nil:
+			return err
+		case kind == "IEND":
+			return fault.At(int64(at), "no pixels")
+		case kind != "PLTE":
+			continue
+		case len(body)%3 != 0 || len(body) > 3*256:
+			return fault.At(int64(at), "palette of %d bytes", len(body))
+		}
+		palette = true
+		for i := 0; i < len(body); i += 3 {
+			p.palette[i/3] = [3]byte(body[i:])
+		}
+	}
+	if p.kind == pngPalette && !palette {
+		return fault.At(int64(p.at), "no palette")
+	}
+	chunks := &idat{data: p.data, at: p.at, crc: crc32.NewIEEE()}
+	z, err := zlib.NewReader(chunks)
+	if err != nil {
+		return p.inflated(err)
+	}
+	passes := []pass{{0, 0, 1, 1}}
+	if p.interlaced {
+		passes = adam7
+	}
+	for _, ps := range passes {
+		if err := p.pass(ctx, z, ps, c); err != nil {
+			return p.inflated(err)
+		}
+	}
+	// What checksums there are must be right; Pillow takes files that lack them.
+	if _, err := z.Read(make([]byte, 1)); err == zlib.ErrChecksum {
+		return p.inflated(err)
+	}
+	return chunks.check()
+}
+
+// inflated gives an error of the pixels' stream a place.
+func (p *pngFile) inflated(err error) error {
+	switch err {
+	case zlib.ErrChecksum, zlib.ErrHeader, zlib.ErrDictionary:
+		return fault.At(int64(p.at), "compressed pixels: %v", err)
+	case io.EOF:
+		return fault.At(int64(p.at), "fewer pixels than %dx%d", p.w, p.h)
+	}
+	return err
+}
+
+// A pass is a part of an interlaced image: every dx-th column from x on of every
+// dy-th row from y on.
+type pass struct{ x, y, dx, dy int }
+
+var adam7 = []pass{{0, 0, 8, 8}, {4, 0, 8, 8}, {0, 4, 4, 8}, {2, 0, 4, 4}, {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}}
+
+// pass reads the rows of a pass.
+func (p *pngFile) pass(ctx context.Context, r io.Reader, ps pass, c *canvas) error {
+	w, h := (p.w-ps.x+ps.dx-1)/ps.dx, (p.h-ps.y+ps.dy-1)/ps.dy
+	if w <= 0 || h <= 0 {
+		return nil
+	}
+	back := (p.bits*p.channels() + 7) / 8 // bytes to the pixel on the left
+	n := (w*p.channels()*p.bits + 7) / 8
+	raw, before := make([]byte, 1+n), make([]byte, 1+n)
+	var pixels []byte
+	if p.interlaced {
+		pixels = make([]byte, 3*w)
+	}
+	for i := range h {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if _, err := io.ReadFull(r, raw); err != nil {
+			return err
+		}
+		if !unfilter(raw[0], raw[1:], before[1:], back) {
+			return fault.At(int64(p.at), "row %d with filter %d", i, raw[0])
+		}
+		y := ps.y + i*ps.dy
+		if p.interlaced {
+			p.convert(pixels, raw[1:])
+			for x := range w {
+				c.set(ps.x+x*ps.dx, y, pixels[3*x:3*x+3])
+			}
+		} else {
+			p.convert(c.row(y), raw[1:])
+			c.done(y)
+		}
+		raw, before = before, raw
+	}
+	return nil
+}
+
+// unfilter undoes a row's filter. back is how far the pixel on the left is.
+func unfilter(filter byte, row, above []byte, back int) bool {
+	above = above[:len(row)]
+	switch filter {
+	case 0:
+	case 1:
+		for i := back; i < len(row); i++ {
+			row[i] += row[i-back]
+		}
+	case 2:
+		for i, v := range above {
+			row[i] += v
+		}
+	case 3:
+		for i := range min(back, len(row)) {
+			row[i] += above[i] / 2
+		}
+		for i := back; i < len(row); i++ {
+			row[i] += byte((int(row[i-back]) + int(above[i])) / 2)
+		}
+	case 4:
+		for i := range back {
+			paeth(row, above, i, back)
+		}
+	default:
+		return false
+	}
+	return true
+}
+
+// paeth undoes the filter of every back-th byte from i on: the predictor is what
+// is nearest to left + up - corner.
+func paeth(row, above []byte, i, back int) {
+	left, corner := 0, 0
+	for ; i < len(row); i += back {
+		up := int(above[i])
+		a, b := up-corner, left-corner // the distances to left and up, with signs
+		c := abs(a + b)
+		a, b = abs(a), abs(b)
+		predicted := corner
+		if a <= b && a <= c {
+			predicted = left
+		} else if b <= c {
+			predicted = up
+		}
+		left = int(row[i]+byte(predicted)) & 255
+		row[i], corner = byte(left), up
+	}
+}
+
+func abs(v int) int { return max(v, -v) }
+
+// convert writes a row of pixels as RGB: alpha is dropped, of 16-bit channels the
+// upper 8 bits are kept, but 16-bit grey is clipped at 255, all as Pillow does it.
+func (p *pngFile) convert(dst, row []byte) {
+	n := len(dst) / 3
+	switch {
+	case p.kind == pngPalette:
+		for x := range n {
+			copy(dst[3*x:3*x+3], p.palette[sampleAt(row, x, p.bits)][:])
+		}
+	case p.kind == pngGrey && p.bits < 8:
+		full := 255 / (1<<p.bits - 1)
+		for x := range n {
+			v := byte(sampleAt(row, x, p.bits) * full)
+			put(dst, x, v, v, v)
+		}
+	case p.kind == pngGrey && p.bits == 16:
+		for x := range n {
+			v := clip16(binary.BigEndian.Uint16(row[2*x:]))
+			put(dst, x, v, v, v)
+		}
+	case p.kind == pngRGB && p.bits == 8:
+		copy(dst, row)
+	case p.kind == pngRGBA && p.bits == 8:
+		fourBytes(dst, row)
+	default:
+		size := p.bits / 8
+		step, more := size*p.channels(), 0
+		if p.kind == pngRGB || p.kind == pngRGBA {
+			more = size
+		}
+		for x := range n {
+			s := row[step*x:]
+			put(dst, x, s[0], s[more], s[2*more])
+		}
+	}
+}
+
+// clip16 makes a sample of 16-bit grey one of 8 bits as Pillow does, which keeps
+// its value: nearly all is white.
+func clip16(v uint16) byte { return byte(min(v, 255)) }
+
+// sampleAt returns sample x of a row of bits-wide ones, up to 8, the first in the
+// highest bits of a byte.
+func sampleAt(row []byte, x, bits int) int {
+	at := x * bits
+	return int(row[at/8]) >> (8 - bits - at%8) & (1<<bits - 1)
+}
+
+// An idat reads the bodies of the chunks called IDAT that follow one another.
+type idat struct {
+	data []byte
+	at   int
+	left int // of the chunk
+	crc  hash.Hash32
+	open bool
+}
+
+func (r *idat) Read(b []byte) (int, error) {
+	for r.left == 0 {
+		if err := r.check(); err != nil {
+			return 0, err
+		}
+		if r.open {
+			r.at += 4
+		}
+		rest := r.data[min(r.at, len(r.data)):]
+		if len(rest) < 8 || string(rest[4:8]) != "IDAT" {
+			return 0, io.EOF
+		}
+		r.left = int(binary.BigEndian.Uint32(rest))
+		r.open = true
+		r.crc.Reset()
+		r.crc.Write(rest[4:8])
+		r.at += 8
+	}
+	rest := r.data[r.at:]
+	n := copy(b, rest[:min(len(rest), r.left)])
+	if n == 0 {
+		return 0, io.ErrUnexpectedEOF
+	}
+	r.crc.Write(b[:n])
+	r.at += n
+	r.left -= n
+	return n, nil
+}
+
+// check reads what is left of the chunk and holds it against its checksum, if that
+// is there.
+func (r *idat) check() error {
+	rest := r.data[r.at:]
+	if !r.open || len(rest) < r.left+4 {
+		return nil
+	}
+	r.crc.Write(rest[:r.left])
+	r.at += r.left
+	r.left = 0
+	if binary.BigEndian.Uint32(r.data[r.at:]) != r.crc.Sum32() {
+		return fault.At(int64(r.at), "chunk \"IDAT\" with a wrong checksum")
+	}
+	return nil
+}
