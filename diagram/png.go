@@ -8,6 +8,8 @@ import (
 	"git.sr.ht/~sbinet/gg"
 	"golang.org/x/image/font/sfnt"
 	"golang.org/x/image/math/fixed"
+
+	"github.com/mobilenet-go/mobilenet/internal/fonts"
 )
 
 // maxPixels bounds the memory of a raster picture: 400 MB.
@@ -64,7 +66,7 @@ func (p path) png(r *raster) {
 // png fills the outlines of the characters: unhinted, so that a text is as wide
 // at every scale as it was laid out.
 func (t text) png(r *raster) {
-	f := fontOf(t.bold)
+	f := fonts.Sans(t.bold)
 	var buf sfnt.Buffer
 	ppem := fixed.Int26_6(64*t.size*r.scale + 0.5)
 	x, y := r.scale*t.box().x, r.scale*t.y

@@ -174,7 +174,7 @@ func (o *Options) tiles(b *batch) []report.Tile {
 		for p, v := range b.input[i*len(img.Pix):][:len(img.Pix)] {
 			img.Pix[p] = uint8(255*(v*c.Preprocess.Std[p%3]+c.Preprocess.Mean[p%3]) + 0.5)
 		}
-		tiles = append(tiles, report.Tile{Image: picture(img), Caption: o.Train.Classes[o.Train.Items[item].Label]})
+		tiles = append(tiles, report.Tile{Image: picture(img), Caption: report.ClassName(o.Train.Classes, o.Train.Items[item].Label)})
 	}
 	return tiles
 }

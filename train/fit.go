@@ -218,7 +218,7 @@ func (t *trainer) sheet(ctx context.Context, items []int) error {
 	if err != nil {
 		return err
 	}
-	return report.WriteSheet(filepath.Join(t.RunDir, "train_batch.jpg"), t.tiles(b))
+	return report.WriteSheet(filepath.Join(t.RunDir, "train_batch.jpg"), "", t.tiles(b))
 }
 
 // targets is a batch of images that are known.
@@ -302,9 +302,5 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 	if err := report.WriteConfusionPNG(filepath.Join(t.RunDir, "confusion_matrix.png"), r.Evaluation); err != nil {
 		return nil, err
 	}
-	tiles, err := t.validator.tiles()
-	if err != nil {
-		return nil, err
-	}
-	return r, report.WriteSheet(filepath.Join(t.RunDir, "val_predictions.jpg"), tiles)
+	return r, t.validator.predictions.WriteSheet(filepath.Join(t.RunDir, "val_predictions.jpg"), t.validator.picture)
 }

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"image"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/engine"
@@ -18,22 +19,20 @@ const validBatch = 32
 // A validator runs weights over the validation images.
 type validator struct {
 	Options
-	features []float32 // of a frozen backbone
-	outcomes []report.Outcome
+	features    []float32           // of a frozen backbone
+	predictions *report.Predictions // of the last run
 }
 
 // run evaluates weights m.
 func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation, error) {
-	tally := report.NewTally(v.Val.Classes)
-	v.outcomes = v.outcomes[:0]
+	v.predictions = report.NewPredictions(v.Val.Classes)
 	add := func(first int, logits []float32) error {
 		classes := m.Config.Classes
 		for i := range len(logits) / classes {
-			o, err := tally.Add(v.Val.Items[first+i].Label, logits[i*classes:][:classes])
-			if err != nil {
+			item := v.Val.Items[first+i]
+			if err := v.predictions.Add(item.Name, item.Label, logits[i*classes:][:classes]); err != nil {
 				return err
 			}
-			v.outcomes = append(v.outcomes, o)
 		}
 		return nil
 	}
@@ -41,7 +40,7 @@ func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation
 		if err := add(0, classify(m, v.features, len(v.Val.Items), v.Threads)); err != nil {
 			return nil, err
 		}
-		return tally.Evaluation(), nil
+		return v.predictions.Evaluation(), nil
 	}
 	err := infer(ctx, m, v.Val, v.Threads, func(e *engine.Engine, in engine.Input, first int) error {
 		logits := make([]float32, in.N*m.Config.Classes)
@@ -53,23 +52,17 @@ func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation
 	if err != nil {
 		return nil, err
 	}
-	return tally.Evaluation(), nil
+	return v.predictions.Evaluation(), nil
 }
 
-// tiles are the first images with what the last run said of them.
-func (v *validator) tiles() ([]report.Tile, error) {
-	var tiles []report.Tile
-	step := max(1, len(v.outcomes)/16)
-	for i := 0; i < len(v.outcomes) && len(tiles) < 16; i += step {
-		img, err := v.Val.Image(i)
-		if err != nil {
-			return nil, err
-		}
-		o, c := v.outcomes[i], v.Val.Classes
-		img = vision.Crop(img, v.Model.Config.Preprocess, v.Model.Config.Resolution)
-		tiles = append(tiles, report.Judged(picture(img), c[v.Val.Items[i].Label], c[o.Predicted], o.Confidence))
+// picture is a validation image as the network sees it.
+func (v *validator) picture(i int) (image.Image, error) {
+	img, err := v.Val.Image(i)
+	if err != nil {
+		return nil, err
 	}
-	return tiles, nil
+	c := v.Model.Config
+	return picture(vision.Crop(img, c.Preprocess, c.Resolution)), nil
 }
 
 // infer calls run with all images of a set, as m wants them, in batches. The next

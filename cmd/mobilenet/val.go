@@ -2,20 +2,16 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
 	"fmt"
 	"image"
 	"io"
 	"os"
-	"path/filepath"
-	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
-	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/train/report"
 )
 
@@ -93,19 +89,21 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	v := validator{c: c, set: set, tally: report.NewTally(c.Labels()), stderr: cmd.ErrOrStderr()}
+	v := validator{c: c, set: set, predictions: report.NewPredictions(c.Labels()), stderr: cmd.ErrOrStderr()}
+	start := time.Now()
 	if err := v.run(cmd.Context(), &f.classifierFlags); err != nil {
 		return err
 	}
-	if len(v.judged) == 0 {
+	if len(v.items) == 0 {
 		return fmt.Errorf("%s: none of the %d images could be read", f.data, v.failed)
 	}
-	e := v.evaluation()
+	e := v.predictions.Evaluation()
+	e.ImagesPerSecond = float64(e.Images) / time.Since(start).Seconds()
 	if err := writeEvaluation(cmd.OutOrStdout(), e, f.format); err != nil {
 		return err
 	}
 	if f.out != "" {
-		if err := v.save(f.out, e); err != nil {
+		if err := v.predictions.WriteFolder(f.out, e, v.picture); err != nil {
 			return err
 		}
 	}
@@ -118,26 +116,18 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// A validator runs a model over labelled images and counts what it says.
+// A validator runs a model over labelled images.
 type validator struct {
-	c       *mobilenet.Classifier
-	set     *dataset.Set
-	tally   *report.Tally
-	stderr  io.Writer
-	judged  []judged
-	elapsed time.Duration // decoding and running
-	failed  int           // images that could not be read
-}
-
-// A judged image is an item of the set with what the model says of it.
-type judged struct {
-	item int
-	report.Outcome
+	c           *mobilenet.Classifier
+	set         *dataset.Set
+	predictions *report.Predictions
+	items       []int // of the set, for each prediction
+	failed      int   // images that could not be read
+	stderr      io.Writer
 }
 
 // run judges the images.
 func (v *validator) run(ctx context.Context, f *classifierFlags) error {
-	start := time.Now()
 	bar := newPhotoBar(v.stderr, len(v.set.Items))
 	defer bar.finish()
 	p := pipeline{
@@ -152,67 +142,18 @@ func (v *validator) run(ctx context.Context, f *classifierFlags) error {
 				v.failed++
 				return nil
 			}
-			o, err := v.tally.Add(v.set.Items[i].Label, r.Logits)
-			if err != nil {
-				return fmt.Errorf("%s: %w", v.set.Items[i].Name, err)
-			}
-			v.judged = append(v.judged, judged{i, o})
-			return nil
+			v.items = append(v.items, i)
+			return v.predictions.Add(v.set.Items[i].Name, v.set.Items[i].Label, r.Logits)
 		},
 	}
-	err := p.run(ctx, f, 1)
-	v.elapsed = time.Since(start)
-	return err
+	return p.run(ctx, f, 1)
 }
 
-func (v *validator) evaluation() *report.Evaluation {
-	e := v.tally.Evaluation()
-	e.ImagesPerSecond = float64(e.Images) / v.elapsed.Seconds()
-	return e
-}
-
-// save writes the evaluation, every prediction, and pictures to a folder.
-func (v *validator) save(dir string, e *report.Evaluation) error {
-	if err := e.WriteFolder(dir); err != nil {
-		return err
+// picture is the image of a prediction as the network sees it.
+func (v *validator) picture(i int) (image.Image, error) {
+	img, err := v.set.Image(v.items[i])
+	if err != nil {
+		return nil, err // it could be read before
 	}
-	if err := atomicfile.Write(filepath.Join(dir, "predictions.csv"), v.writePredictions); err != nil {
-		return err
-	}
-	return v.writeSheet(filepath.Join(dir, "val_predictions.jpg"))
-}
-
-func (v *validator) writePredictions(w io.Writer) error {
-	labels := v.c.Labels()
-	out := csv.NewWriter(w)
-	out.Write([]string{"file", "true", "predicted", "probability", "rank", "loss"})
-	for _, j := range v.judged {
-		item := v.set.Items[j.item]
-		out.Write([]string{
-			shown(item.Name), shown(labels[item.Label]), shown(labels[j.Predicted]),
-			strconv.FormatFloat(j.Confidence, 'f', 6, 64), strconv.Itoa(j.Rank + 1), strconv.FormatFloat(j.Loss, 'g', 6, 64),
-		})
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// sheetImages fill a screen, and can still be told apart.
-const sheetImages = 32
-
-// writeSheet shows images from all over the set with what was said of them, as
-// the network sees them.
-func (v *validator) writeSheet(path string) error {
-	labels := v.c.Labels()
-	var tiles []report.Tile
-	n := min(sheetImages, len(v.judged))
-	for i := range n {
-		j := v.judged[i*len(v.judged)/n]
-		img, err := v.set.Image(j.item)
-		if err != nil {
-			return err // it could be read before
-		}
-		tiles = append(tiles, report.Judged(v.c.Prepare(img), labels[v.set.Items[j.item].Label], labels[j.Predicted], j.Confidence))
-	}
-	return report.WriteSheet(path, tiles)
+	return v.c.Prepare(img), nil
 }

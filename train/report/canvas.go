@@ -5,15 +5,12 @@ import (
 	"image/jpeg"
 	"image/png"
 	"io"
-	"sync"
 
 	"git.sr.ht/~sbinet/gg"
-	"github.com/go-fonts/liberation/liberationsansbold"
-	"github.com/go-fonts/liberation/liberationsansregular"
 	"golang.org/x/image/font"
-	"golang.org/x/image/font/opentype"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/fonts"
 )
 
 // Colours of all pictures.
@@ -48,30 +45,11 @@ func newCanvas(w, h int) *canvas {
 	return c
 }
 
-var fonts = sync.OnceValue(func() [2]*opentype.Font {
-	return [2]*opentype.Font{mustParse(liberationsansregular.TTF), mustParse(liberationsansbold.TTF)}
-})
-
-func mustParse(ttf []byte) *opentype.Font {
-	f, err := opentype.Parse(ttf)
-	if err != nil {
-		panic(err) // the bytes are compiled in
-	}
-	return f
-}
-
 // use makes s the style of what is written and measured next.
 func (c *canvas) use(s style) {
 	face, ok := c.faces[s]
 	if !ok {
-		f := fonts()[0]
-		if s.bold {
-			f = fonts()[1]
-		}
-		var err error
-		if face, err = opentype.NewFace(f, &opentype.FaceOptions{Size: s.size, DPI: 72}); err != nil {
-			panic(err) // only without options
-		}
+		face = fonts.Face(s.size, s.bold)
 		c.faces[s] = face
 	}
 	c.SetFontFace(face)
@@ -82,13 +60,13 @@ func (c *canvas) use(s style) {
 // the left end, 0.5 the middle, 1 the right end.
 func (c *canvas) text(s string, x, y, align float64, st style) {
 	c.use(st)
-	c.DrawStringAnchored(s, x, y, align, 0)
+	c.DrawStringAnchored(fonts.Visual(s), x, y, align, 0)
 }
 
 // width is how many pixels s takes.
 func (c *canvas) width(s string, st style) float64 {
 	c.use(st)
-	w, _ := c.MeasureString(s)
+	w, _ := c.MeasureString(fonts.Visual(s))
 	return w
 }
 

@@ -12,6 +12,8 @@ const (
 	matrixSide  = 1000 // about, of the matrix itself
 	namedSide   = 2000 // at most, so that rows have names
 	smallestRow = 13   // with a name beside it
+	namedRow    = 16   // with a name beside it and counts in it, where that is not too large
+	smallestNum = 9    // em of a count
 	largestName = 220
 )
 
@@ -37,7 +39,7 @@ func newMatrix(e *Evaluation) matrix {
 	m.block = max(1, (n+matrixSide-1)/matrixSide)
 	m.cell = math.Floor(min(110, max(1, matrixSide/float64(max(1, n)))))
 	if n*smallestRow <= namedSide {
-		m.cell = max(m.cell, smallestRow)
+		m.cell = max(m.cell, math.Floor(min(namedRow, namedSide/float64(max(1, n)))))
 	}
 	return m
 }
@@ -84,7 +86,7 @@ func (m matrix) names(c *canvas, st style) []string {
 	}
 	var names []string
 	for _, class := range m.classes {
-		names = append(names, c.fit(class.Name, largestName, st))
+		names = append(names, c.fit(shown(class.Name, class.Index), largestName, st))
 	}
 	return names
 }
@@ -119,14 +121,14 @@ func (m matrix) draw(c *canvas, x, y float64) {
 func (m matrix) counts(c *canvas, x, y float64) {
 	for _, cell := range m.cells {
 		s := strconv.Itoa(cell.Count)
-		st := style{min(26, 0.4*m.cell), ink, cell.True == cell.Predicted}
+		st := style{min(26, max(smallestNum, 0.4*m.cell)), ink, cell.True == cell.Predicted}
 		if share(cell.Count, m.classes[m.at[cell.True]].Support) > 0.45 {
 			st.color = white
 		}
-		for st.size >= 9 && c.width(s, st) > 0.86*m.cell {
+		for st.size >= smallestNum && c.width(s, st) > 0.86*m.cell {
 			st.size--
 		}
-		if st.size < 9 {
+		if st.size < smallestNum || m.cell < smallestRow {
 			continue
 		}
 		c.text(s, x+m.cell*(float64(m.at[cell.Predicted])+0.5), y+m.cell*(float64(m.at[cell.True])+0.5)+0.36*st.size, 0.5, st)

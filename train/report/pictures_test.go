@@ -145,10 +145,10 @@ func TestSheet(t *testing.T) {
 	}
 	photo := crop{plain, image.Rect(0, 0, 224, 224)}
 	tiles := []Tile{
-		Judged(photo, "dog", "dog", 0.97), Judged(photo, "dog", "cat", 0.5),
+		{Image: photo, Caption: "97 % dog", Verdict: Right}, {Image: photo, Caption: "50 % cat", Detail: "is dog", Verdict: Wrong},
 		{Image: tall, Caption: "a name that is much too long for the tile"}, {Image: image.NewGray(image.Rectangle{})},
 	}
-	m := drawn(t, func(path string) error { return WriteSheet(path, tiles) })
+	m := drawn(t, func(path string) error { return WriteSheet(path, "", tiles) })
 	for i, want := range []color.NRGBA{{21, 128, 61, 255}, {200, 30, 30, 255}, {0, 0, 0, 255}, {0, 0, 0, 255}} {
 		x := tileGap + i*(tileSide+tileGap)
 		near(t, m, x+2, tileGap+tileSide/2, want) // the frame, or what is beside the picture
@@ -157,7 +157,7 @@ func TestSheet(t *testing.T) {
 		}
 	}
 	near(t, m, tileGap+2*(tileSide+tileGap)+tileSide/2, tileGap+tileSide/2, color.NRGBA{255, 255, 255, 255})
-	if err := WriteSheet(filepath.Join(t.TempDir(), "x.jpg"), nil); err == nil {
+	if err := WriteSheet(filepath.Join(t.TempDir(), "x.jpg"), "title", nil); err == nil {
 		t.Error("no error for no tiles")
 	}
 }

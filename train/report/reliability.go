@@ -6,7 +6,7 @@ import "fmt"
 const (
 	reliabilitySide = 600
 	reliabilityLeft = 100
-	reliabilityTop  = 140
+	reliabilityTop  = 210
 )
 
 // WriteReliabilityPNG draws the reliability diagram: the accuracy of images by
@@ -17,6 +17,7 @@ func WriteReliabilityPNG(path string, e *Evaluation) error {
 	c := newCanvas(reliabilityLeft+reliabilitySide+50, reliabilityTop+reliabilitySide+80)
 	c.text("Reliability", reliabilityLeft, 46, 0, style{28, ink, true})
 	c.text(fmt.Sprintf("expected calibration error %.2f %%", 100*e.ECE), reliabilityLeft, 80, 0, style{19, faint, false})
+	c.reliabilityLegend(reliabilityLeft, 112)
 	label := style{18, faint, false}
 	const bottom = reliabilityTop + reliabilitySide
 	for i := range 6 {
@@ -45,4 +46,30 @@ func WriteReliabilityPNG(path string, e *Evaluation) error {
 	c.SetDash(8, 8)
 	c.line(reliabilityLeft, bottom, reliabilityLeft+reliabilitySide, reliabilityTop, 2, orange)
 	return writePNG(path, c.Image())
+}
+
+// reliabilityLegend says what the bars, marks and the line are, a line of text each.
+func (c *canvas) reliabilityLegend(x, y float64) {
+	const keyWidth, lineHeight = 30, 24
+	text := style{17, faint, false}
+	for i, what := range []string{
+		"how many images of this confidence are right; darker with more images",
+		"their mean confidence",
+		"as often right as confident",
+	} {
+		middle := y + float64(i)*lineHeight
+		switch i {
+		case 0:
+			c.SetColor(shadeOf(0.58))
+			c.DrawRectangle(x, middle-7, keyWidth, 14)
+			c.Fill()
+		case 1:
+			c.line(x+6, middle, x+24, middle, 4, ink)
+		case 2:
+			c.SetDash(8, 8)
+			c.line(x, middle, x+keyWidth, middle, 2, orange)
+			c.SetDash()
+		}
+		c.text(what, x+keyWidth+10, middle+6, 0, text)
+	}
 }

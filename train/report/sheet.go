@@ -2,7 +2,6 @@ package report
 
 import (
 	"errors"
-	"fmt"
 	"image"
 	"math"
 
@@ -15,6 +14,7 @@ const (
 	tileGap    = 16
 	tileText   = 48 // for two lines below the picture
 	maxColumns = 8
+	sheetTitle = 32
 )
 
 // A Tile is a picture of a sheet with what is to be said of it.
@@ -37,27 +37,23 @@ const (
 
 var verdictColor = map[Verdict]string{NotJudged: ink, Right: green, Wrong: red}
 
-// Judged is the tile of an image that a model takes for the class predicted, with
-// the given probability.
-func Judged(m image.Image, class, predicted string, confidence float64) Tile {
-	t := Tile{Image: m, Caption: fmt.Sprintf("%.0f %% %s", 100*confidence, predicted), Verdict: Right}
-	if predicted != class {
-		t.Verdict, t.Detail = Wrong, "is "+class
-	}
-	return t
-}
-
-// WriteSheet draws tiles in rows and writes them as JPEG. Pictures of any size are
-// scaled to fit, small ones without blurring their pixels.
-func WriteSheet(path string, tiles []Tile) error {
+// WriteSheet draws tiles in rows below a title, which may be empty, and writes them
+// as JPEG. Pictures of any size are scaled to fit, small ones without blurring their
+// pixels.
+func WriteSheet(path, title string, tiles []Tile) error {
 	if len(tiles) == 0 {
 		return errors.New("a sheet of no pictures")
 	}
 	columns := min(maxColumns, len(tiles), max(4, int(math.Ceil(math.Sqrt(2*float64(len(tiles)))))))
 	rows := (len(tiles) + columns - 1) / columns
-	c := newCanvas(tileGap+columns*(tileSide+tileGap), tileGap+rows*(tileSide+tileText+tileGap/2))
+	top := tileGap
+	if title != "" {
+		top += sheetTitle
+	}
+	c := newCanvas(tileGap+columns*(tileSide+tileGap), top+rows*(tileSide+tileText+tileGap/2))
+	c.text(title, tileGap, tileGap+18, 0, style{20, ink, true})
 	for i, t := range tiles {
-		t.draw(c, tileGap+i%columns*(tileSide+tileGap), tileGap+i/columns*(tileSide+tileText+tileGap/2))
+		t.draw(c, tileGap+i%columns*(tileSide+tileGap), top+i/columns*(tileSide+tileText+tileGap/2))
 	}
 	return writeJPEG(path, c.Image())
 }

@@ -6,6 +6,9 @@ import (
 	"io"
 	"path/filepath"
 	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 )
@@ -63,7 +66,7 @@ func (e *Evaluation) WriteCSV(w io.Writer) error {
 	out.Write([]string{"index", "class", "support", "predicted", "correct", "precision", "recall", "f1"})
 	for _, c := range e.PerClass {
 		out.Write([]string{
-			strconv.Itoa(c.Index), c.Name, strconv.Itoa(c.Support), strconv.Itoa(c.Predicted), strconv.Itoa(c.Correct),
+			strconv.Itoa(c.Index), printable(c.Name), strconv.Itoa(c.Support), strconv.Itoa(c.Predicted), strconv.Itoa(c.Correct),
 			decimal(c.Precision), decimal(c.Recall), decimal(c.F1),
 		})
 	}
@@ -79,12 +82,12 @@ func (e *Evaluation) WriteConfusionCSV(w io.Writer) error {
 	m := newMatrix(e)
 	row := []string{"true \\ predicted"}
 	for _, c := range m.classes {
-		row = append(row, c.Name)
+		row = append(row, printable(c.Name))
 	}
 	out.Write(row)
 	rest := m.cells
 	for _, of := range m.classes {
-		row[0] = of.Name
+		row[0] = printable(of.Name)
 		for k, c := range m.classes {
 			row[1+k] = "0"
 			if len(rest) > 0 && rest[0].True == of.Index && rest[0].Predicted == c.Index {
@@ -100,3 +103,12 @@ func (e *Evaluation) WriteConfusionCSV(w io.Writer) error {
 
 // decimal writes v with the digits that float32 arithmetic can vouch for.
 func decimal(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
+
+// printable returns a name as it is, or quoted with escapes as in Go if it has
+// control characters: people look at these files in terminals.
+func printable(name string) string {
+	if utf8.ValidString(name) && !strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsGraphic(r) }) {
+		return name
+	}
+	return strconv.QuoteToGraphic(name)
+}

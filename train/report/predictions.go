@@ -1,0 +1,134 @@
+package report
+
+import (
+	"cmp"
+	"encoding/csv"
+	"fmt"
+	"image"
+	"io"
+	"path/filepath"
+	"slices"
+	"strconv"
+
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/fonts"
+)
+
+// Predictions are what a model says of labelled images, one after another, and
+// together.
+type Predictions struct {
+	Classes []string // of the model
+	Images  []Prediction
+	tally   *Tally
+}
+
+// A Prediction is what a model says of a labelled image.
+type Prediction struct {
+	Name  string // of the image, such as its path
+	Label int    // its true class
+	Outcome
+}
+
+// NewPredictions are none so far, of a model with classes of these names.
+func NewPredictions(classes []string) *Predictions {
+	return &Predictions{Classes: slices.Clone(classes), tally: NewTally(classes)}
+}
+
+// Add adds an image of true class label, of which the model says logits. Errors
+// are those of [Tally.Add], with the image's name.
+func (p *Predictions) Add(name string, label int, logits []float32) error {
+	o, err := p.tally.Add(label, logits)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	p.Images = append(p.Images, Prediction{name, label, o})
+	return nil
+}
+
+// Evaluation returns the measures over the images added so far.
+func (p *Predictions) Evaluation() *Evaluation { return p.tally.Evaluation() }
+
+// Worst returns the places of n images in Images: mistakes before what is right,
+// and among either those first where the true class seemed least likely.
+func (p *Predictions) Worst(n int) []int {
+	order := make([]int, len(p.Images))
+	for i := range order {
+		order[i] = i
+	}
+	wrong := func(i int) int { return min(p.Images[i].Rank, 1) }
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(wrong(b), wrong(a)), cmp.Compare(p.Images[b].Loss, p.Images[a].Loss))
+	})
+	return order[:min(n, len(order))]
+}
+
+// WriteCSV writes a line per image, with a header. Ranks are from 1.
+func (p *Predictions) WriteCSV(w io.Writer) error {
+	out := csv.NewWriter(w)
+	out.Write([]string{"file", "true", "predicted", "probability", "rank", "loss"})
+	for _, i := range p.Images {
+		out.Write([]string{
+			printable(i.Name), printable(p.Classes[i.Label]), printable(p.Classes[i.Predicted]),
+			strconv.FormatFloat(i.Confidence, 'f', 6, 64), strconv.Itoa(i.Rank + 1), decimal(i.Loss),
+		})
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// sheetImages fill a screen, and can still be told apart.
+const sheetImages = 32
+
+// WriteSheet draws the worst images with what the model says of them, as JPEG.
+// picture returns the image in a place of Images.
+func (p *Predictions) WriteSheet(path string, picture func(i int) (image.Image, error)) error {
+	var tiles []Tile
+	for _, i := range p.Worst(sheetImages) {
+		m, err := picture(i)
+		if err != nil {
+			return err
+		}
+		at := p.Images[i]
+		t := Tile{Image: m, Caption: fmt.Sprintf("%.0f %% %s", 100*at.Confidence, ClassName(p.Classes, at.Predicted)), Verdict: Right}
+		if at.Rank > 0 {
+			t.Verdict, t.Detail = Wrong, "is "+ClassName(p.Classes, at.Label)
+		}
+		tiles = append(tiles, t)
+	}
+	return WriteSheet(path, p.title(), tiles)
+}
+
+func (p *Predictions) title() string {
+	wrong := 0
+	for _, i := range p.Images {
+		wrong += min(i.Rank, 1)
+	}
+	if wrong == 0 {
+		return fmt.Sprintf("all %d right, the least sure first", len(p.Images))
+	}
+	return fmt.Sprintf("%d of %d wrong, the worst first", wrong, len(p.Images))
+}
+
+// WriteFolder writes everything to a folder that exists: what
+// [Evaluation.WriteFolder] writes of e, predictions.csv and val_predictions.jpg.
+// picture is as for [Predictions.WriteSheet].
+func (p *Predictions) WriteFolder(dir string, e *Evaluation, picture func(i int) (image.Image, error)) error {
+	if err := e.WriteFolder(dir); err != nil {
+		return err
+	}
+	if err := atomicfile.Write(filepath.Join(dir, "predictions.csv"), p.WriteCSV); err != nil {
+		return err
+	}
+	return p.WriteSheet(filepath.Join(dir, "val_predictions.jpg"), picture)
+}
+
+// ClassName returns the name of a class for a picture, or its number if the name
+// has characters that can't be drawn.
+func ClassName(classes []string, class int) string { return shown(classes[class], class) }
+
+func shown(name string, class int) string {
+	if name != "" && fonts.Legible(name) {
+		return name
+	}
+	return fmt.Sprintf("class %d", class)
+}
