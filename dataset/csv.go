@@ -410,7 +410,7 @@ func (t *listing) set(rows []row, f *finder) (*Set, error) {
 		s.Items = append(s.Items, Item{Name: path, Label: place[r.label]})
 	}
 	if repeated > 0 {
-		s.note("%s: %d rows repeat an image, which counts once", f.list, repeated)
+		s.note("%s: rows that repeat an image, which counts once: %d", f.list, repeated)
 	}
 	return s, nil
 }

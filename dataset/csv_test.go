@@ -113,7 +113,7 @@ func TestTables(t *testing.T) {
 			text:  "path,label,is_train\ncat/1.png,cat,1\ncat/2.png,cat,0\ndog/3.png,dog,1\ndog/4.png,dog,0\n",
 			train: []string{"cat/1.png", "dog/3.png"}, val: []string{"cat/2.png", "dog/4.png"},
 		},
-		"a row twice": {text: plain + "cat/1.png,cat\n", note: "1 rows repeat an image, which counts once"},
+		"a row twice": {text: plain + "cat/1.png,cat\n", note: "rows that repeat an image, which counts once: 1"},
 		"a comma in a label": {
 			text: "path,label\ncat/1.png,\"tench, Tinca tinca\"\ndog/3.png,dog\n", train: []string{"tench, Tinca tinca/1.png", "dog/3.png"},
 		},

@@ -165,7 +165,7 @@ func Open(path string, o Options) (train, val *Set, err error) {
 	}
 	val.relabel(train.Classes, to)
 	if n := shared(train, val); n > 0 {
-		train.note("%s: %d images are both trained and validated with", path, n)
+		train.note("%s: trained and validated with: %s", path, images(n))
 	}
 	if l.test != nil {
 		train.note("%s", l.aboutTest())

@@ -230,7 +230,7 @@ func noImages(dir, class string, skipped []Skipped) error {
 		return fault.In(dir, fault.Unsupportedf("class %q has no images (%s)", class, strings.Join(vision.Extensions, " ")))
 	}
 	k := skipped[0]
-	return fault.In(dir, fault.Unsupportedf("class %q has no images that are read, but %d of a kind that isn't: %s (%s)", class, k.Count, k.First, k.Kind))
+	return fault.In(dir, fault.Unsupportedf("class %q has no images that are read, but others: %v", class, k))
 }
 
 // below looks at a class whose images are all in folders further down. These count
@@ -257,4 +257,12 @@ func (s *Set) below(dir, class string, paths []string) error {
 	}
 	s.note("%s: class %q has its images in folders of its own (%s)", dir, class, some(inner))
 	return nil
+}
+
+// images counts images for messages.
+func images(n int) string {
+	if n == 1 {
+		return "1 image"
+	}
+	return fmt.Sprint(n, " images")
 }

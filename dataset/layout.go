@@ -163,7 +163,7 @@ func surveyFolder(dir string) (*layout, error) {
 	case len(c.folders) == 0 && len(c.tables) > 1:
 		return nil, fault.In(dir, fault.Unsupportedf("several tables (%s): name the one that lists the images", some(c.tables)))
 	case len(c.folders) == 0 && c.images > 0:
-		return nil, fault.In(dir, fault.Unsupportedf("%d images, but no folders that say what is in them: %s", c.images, wanted))
+		return nil, fault.In(dir, fault.Unsupportedf("%s, but no folders that say what is in them: %s", images(c.images), wanted))
 	}
 	if err := l.classes(c); err != nil {
 		return nil, err
@@ -253,13 +253,13 @@ func (l *layout) folders(c content) error {
 	for _, name := range flat {
 		switch in := inner[name]; {
 		case in.images > 0 && partOf(name) == "train":
-			return fault.In(l.path, fault.Unsupportedf("%s/ has %d images, but no folder per class as %s has", name, in.images, l.there()))
+			return fault.In(l.path, fault.Unsupportedf("%s/ has %s, but no folder per class as %s has", name, images(in.images), l.there()))
 		case in.images > 0:
 			l.note("not used: %s/, whose images lie in no class's folder", name)
 		}
 	}
 	if c.images > 0 {
-		l.note("not used: %d images beside %s", c.images, l.there())
+		l.note("not used: %s beside %s", images(c.images), l.there())
 	}
 	if c.tables != nil {
 		l.note("not used: %s beside %s", some(c.tables), l.there())
@@ -305,7 +305,7 @@ func (l *layout) classes(c content) error {
 		l.note("taken for a class: %s, which has no folders in it", strings.Join(parts, " and "))
 	}
 	if c.images > 0 {
-		l.note("not used: %d images that lie in no class's folder", c.images)
+		l.note("not used: %s in no class's folder", images(c.images))
 	}
 	if len(c.tables) > 0 {
 		l.note("the classes are the folders; not read: %s", some(c.tables))

@@ -120,16 +120,16 @@ func TestLayouts(t *testing.T) {
 		},
 		"tables of parts": {
 			files: map[string]string{"1.png": "", "2.png": "", "Training.CSV": "path,label\n1.png,cat\n2.png,dog\n", "valid.csv": "path,label\n2.png,dog\n"},
-			train: both, val: []string{"dog/2.png"}, notes: []string{"1 images are both trained and validated with"},
+			train: both, val: []string{"dog/2.png"}, notes: []string{"trained and validated with: 1 image"},
 		},
 		"valid and invalid":  {files: map[string]string{"valid/1.png": "", "invalid/2.png": ""}, train: []string{"invalid/2.png", "valid/1.png"}, notes: []string{"taken for a class: valid/, which has no folders in it"}},
 		"a class of trains":  {files: map[string]string{"train/1.png": "", "car/2.png": ""}, train: []string{"car/2.png", "train/1.png"}, notes: []string{"taken for a class: train/, which has no folders in it"}},
-		"images in no class": {files: join(two("."), map[string]string{"3.png": "", "list.csv": "x"}), train: both, notes: []string{"not used: 1 images that lie in no class's folder", "the classes are the folders; not read: list.csv"}},
+		"images in no class": {files: join(two("."), map[string]string{"3.png": "", "list.csv": "x"}), train: both, notes: []string{"not used: 1 image in no class's folder", "the classes are the folders; not read: list.csv"}},
 		"folders in a class": {files: map[string]string{"cat/old/1.png": "", "cat/new/3.png": "", "dog/2.png": ""}, train: []string{"cat/3.png", "cat/1.png", "dog/2.png"}, notes: []string{`class "cat" has its images in folders of its own (new, old)`}},
 
 		"parts without classes":     {files: map[string]string{"train/1.png": "", "test/2.png": ""}, err: "only test/ and train/, without folders of classes"},
 		"one part without classes":  {files: map[string]string{"training/1.png": ""}, err: "only training/, without folders of classes"},
-		"train without classes":     {files: join(two("val"), map[string]string{"train/1.png": ""}), err: "train/ has 1 images, but no folder per class as val/ has"},
+		"train without classes":     {files: join(two("val"), map[string]string{"train/1.png": ""}), err: "train/ has 1 image, but no folder per class as val/ has"},
 		"a class beside parts":      {files: join(two("train"), two("val"), map[string]string{"dog/1.png": ""}), err: "dog/ holds images itself, but lies beside parts of a data set (train/ and val/): move it into one, or away"},
 		"a part beside classes":     {files: join(two("."), map[string]string{"test/1.png": ""}), err: "test/ is called as a part of a data set, but lies beside classes (cat/, dog/)"},
 		"two of a part":             {files: join(two("val"), two("valid"), two("train")), err: "val/ and valid/ are both the val part"},
@@ -143,7 +143,7 @@ func TestLayouts(t *testing.T) {
 		"images alone":              {files: map[string]string{"1.png": "", "2.png": ""}, err: "2 images, but no folders that say what is in them"},
 		"several tables":            {files: map[string]string{"1.png": "", "a.csv": "", "b.csv": ""}, err: "several tables (a.csv, b.csv): name the one that lists the images"},
 		"a name in two forms":       {files: map[string]string{"caf\u00e9/1.png": "", "cafe\u0301/2.png": ""}, err: `two folders are called "café"`},
-		"class of another kind":     {files: map[string]string{"cat/1.png": "", "dog/1.xyz": heic, "dog/2.xyz": heic}, err: `class "dog" has no images that are read, but 2 of a kind that isn't: `},
+		"class of another kind":     {files: map[string]string{"cat/1.png": "", "dog/1.xyz": heic, "dog/2.xyz": heic}, err: `class "dog" has no images that are read, but others: 2 files such as `},
 		"an unknown class in val":   {files: join(two("train"), map[string]string{"val/cow/1.png": ""}), err: `val: class "cow" is not among the 2 of the training images`},
 		"an unknown class in a csv": {files: map[string]string{"1.png": "", "train.csv": "path,label\n1.png,cat\n", "val.csv": "path,label\n1.png,0\n"}, err: `val.csv: line 2: class "0" is not among the 1`},
 	} {
