@@ -31,7 +31,7 @@ func TestImageFolder(t *testing.T) {
 	python := testenv.SystemPython(t, "torchvision")
 	root := t.TempDir()
 	names := rapid.SampledFrom(strings.Fields("0 1 2 9 10 11 100 02 a b B Z z ant Ant ant-1 ant_1 ant.1 ämter café 猫 n01440764 x" + "\u00a0" + "y Ω"))
-	files := rapid.SampledFrom(strings.Fields("1.jpg 2.JPG 10.png a.jpeg b.BMP c.webp d.tif e.tiff x.txt y.json z.csv noending"))
+	files := rapid.SampledFrom(strings.Fields("1.jpg 2.JPG 10.png a.jpeg b.BMP c.webp d.tif e.tiff x.txt y.json z.csv p.ppm q.PGM noending"))
 	var dirs []string
 	rapid.Check(t, func(t *rapid.T) {
 		if len(dirs) == 40 { // torchvision is not fast

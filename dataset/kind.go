@@ -11,7 +11,7 @@ import (
 // otherExtensions are those of images beside vision.Extensions, read or not: a name
 // that ends so is meant for an image's.
 var otherExtensions = []string{
-	".ppm", ".pgm", ".pbm", ".pnm", ".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".ico", ".svg", ".psd", ".tga", ".exr",
+	".heic", ".heif", ".avif", ".jp2", ".j2k", ".jxl", ".ico", ".svg", ".psd", ".tga", ".exr",
 	".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2", ".raf",
 }
 

@@ -5,9 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -48,8 +50,10 @@ func trainCommand() (*trainFlags, *cobra.Command) {
 		Use:   "train --data DIR",
 		Short: "Fine-tune on a folder of photos, or train from nothing",
 		Long: `Train on a folder with a folder of photos per class, on one with train/ and val/
-of such, on the MNIST family's IDX files, or on a CSV of path and label. What is one
-folder is split by --val and --seed.
+of such, on the MNIST family's IDX files, or on a CSV of path and label, read by
+its header. What comes in one part is split by --val and --seed. What had to be
+assumed about the data is said; files of it that are not read, such as HEIC, are
+named at the end, and the exit code is 1 then.
 
 Weights, curves, pictures and TensorBoard events go to the run folder. An
 interrupted run goes on with --resume --run-dir DIR and ends in the same weights;
@@ -155,7 +159,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	}
 	f.warn(cmd.ErrOrStderr())
 	if f.dryRun {
-		return f.describe(cmd.OutOrStdout())
+		return cmp.Or(f.describe(cmd.OutOrStdout()), f.leftOut(cmd.ErrOrStderr()))
 	}
 	if !f.o.Resume {
 		if f.o.RunDir == "" {
@@ -179,7 +183,20 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	case err != nil:
 		return err
 	}
-	return f.print(cmd.OutOrStdout(), r, time.Since(began))
+	return cmp.Or(f.print(cmd.OutOrStdout(), r, time.Since(began)), f.leftOut(cmd.ErrOrStderr()))
+}
+
+// leftOut names the photos that the data holds and that are not read. They are worth
+// an exit code: the model was trained without them.
+func (f *trainFlags) leftOut(w io.Writer) error {
+	skipped := f.o.Train.Skipped
+	if f.o.Val != nil {
+		skipped = append(slices.Clone(skipped), f.o.Val.Skipped...)
+	}
+	if tellSkipped(w, skipped) {
+		return errReported
+	}
+	return nil
 }
 
 // isPhoto reports whether err is about a photo of the data.

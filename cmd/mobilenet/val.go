@@ -31,12 +31,13 @@ precision, recall and F1 of every class, which classes are confused, and how far
 its probabilities can be trusted (ECE, the expected calibration error).
 
 DATA is a folder with a folder of images per class (or one with val/ in it),
-named as the model's labels or by WordNet ID; a flat folder of ImageNet's
-validation images with their ground truth in --truth; a CSV of path and label; or
-a folder of IDX files, as MNIST's.
+named as the model's labels, by WordNet ID or by index; a flat folder of
+ImageNet's validation images with their ground truth in --truth; a CSV of path and
+label, read by its header; or a folder of IDX files, as MNIST's. What had to be
+assumed about the data is said.
 
-An image that can't be read is reported on standard error and left out; the exit
-code is 1 then.`,
+An image that can't be read is reported on standard error and left out, as are
+files of kinds that are not read; the exit code is 1 then.`,
 		Example: `  mobilenet val --data photos/ --model best.safetensors
   mobilenet val --data ILSVRC2012_img_val/ --truth ILSVRC2012_validation_ground_truth.txt
   mobilenet val --data test.csv --model best.safetensors --format json --out report/`,
