@@ -102,9 +102,12 @@ func (c *Classifier) Named() bool { return c.named }
 // orientation says, with the pixels that Pillow gives. It is better input than
 // what image.Decode returns, which ignores the orientation.
 func Decode(ctx context.Context, r io.Reader) (*vision.Image, error) {
-	data, err := io.ReadAll(r)
+	data, err := io.ReadAll(io.LimitReader(r, vision.MaxFile+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(data) > vision.MaxFile {
+		return nil, fault.TooLargef("more than the limit of %d MiB", vision.MaxFile>>20)
 	}
 	return vision.Decode(ctx, data, vision.DecodeOptions{})
 }

@@ -6,9 +6,13 @@
 //	best, err := c.Classify(ctx, photo, 5)
 //	fmt.Println(best[0].Label, best[0].Probability)
 //
+// [Classifier.ClassifyAll] is for many photos: it takes them as they come, decodes
+// ahead, and gives a result or an error for each.
+//
 // The path of a photo from its bytes to the labels, by file:
 //
 //	vision/decode.go     bytes to RGB pixels, upright
+//	prepared.go          what the network sees of them,
 //	vision/crop.go       shorter side resized, centre cut out
 //	engine/engine.go     pixels normalised and run through the network
 //	softmax.go           logits to probabilities, the largest first

@@ -2,8 +2,13 @@ package mobilenet_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"image"
+	"image/draw"
+	"io/fs"
 	"log"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet"
 )
@@ -53,4 +58,53 @@ func ExampleClassifier_Embed() {
 	}
 	fmt.Println(len(features), "features")
 	// Output: 64 features
+}
+
+func ExampleClassifier_ClassifyAll() {
+	ctx := context.Background()
+	c, err := mobilenet.Open(ctx, weights, mobilenet.WithLabels([]string{"ant", "bee", "cat", "dog", "elk"}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	// One result or error for each, in order. Photos are decoded ahead on all cores,
+	// and a million of them take no more memory than a dozen.
+	paths := []string{photo, "absent.jpg", photo}
+	i := 0
+	for r, err := range c.ClassifyAll(ctx, mobilenet.DecodeFiles(ctx, slices.Values(paths)), 1) {
+		if err != nil {
+			fmt.Println(i, errors.Is(err, fs.ErrNotExist))
+		} else {
+			fmt.Println(i, r.Predictions[0].Label)
+		}
+		i++
+	}
+	// Output:
+	// 0 elk
+	// 1 true
+	// 2 elk
+}
+
+// The photos may come from anywhere: these are the frames of a small film.
+func ExampleClassifier_EmbedAll() {
+	ctx := context.Background()
+	c, err := mobilenet.Open(ctx, weights)
+	if err != nil {
+		log.Fatal(err)
+	}
+	frames := func(yield func(image.Image, error) bool) {
+		for i := range 3 {
+			frame := image.NewGray(image.Rect(0, 0, 320, 240))
+			draw.Draw(frame, image.Rect(40*i, 100, 40*i+40, 140), image.White, image.Point{}, draw.Src)
+			if !yield(frame, nil) {
+				return
+			}
+		}
+	}
+	for features, err := range c.EmbedAll(ctx, frames) {
+		fmt.Println(len(features), err)
+	}
+	// Output:
+	// 64 <nil>
+	// 64 <nil>
+	// 64 <nil>
 }
