@@ -70,3 +70,14 @@ func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilene
 	}
 	return mobilenet.Open(ctx, f.model, opts...)
 }
+
+// decoding is how photos are decoded. Who allows larger ones than usual has the
+// memory for one of them.
+func (f *classifierFlags) decoding() vision.DecodeOptions {
+	o := vision.DecodeOptions{MaxPixels: f.maxPixels}
+	if f.maxPixels > vision.DefaultMaxPixels {
+		const bytes = 5 // a pixel, at most
+		o.Budget = vision.NewBudget(max(vision.DefaultBudget, bytes*int64(f.maxPixels)))
+	}
+	return o
+}

@@ -23,15 +23,14 @@ import (
 // A keeper keeps photos by what a model says of them: copies in a folder per class,
 // or pictures with the classes written below.
 type keeper struct {
-	sortInto, annotated string // folders, "" for neither
-	threshold           float64
+	sortInto, annotated string   // folders, "" for neither
 	folders             []string // of the classes
 	held                sync.Map // of photos on their way: a held by its number
 }
 
 // held is what can't be had again when the result is there, or not cheaply.
 type held struct {
-	data  []byte        // of a photo that is not a file
+	data  []byte        // of a photo that is not a file: a URL, a pipe
 	small *vision.Image // to write on
 }
 
@@ -46,7 +45,7 @@ func (k *keeper) outputs() []string {
 // hold keeps what will be needed of photo i.
 func (k *keeper) hold(i int, name string, data []byte, img *vision.Image) {
 	var h held
-	if k.sortInto != "" && (name == "-" || isURL(name)) {
+	if info, err := os.Stat(name); k.sortInto != "" && (err != nil || !info.Mode().IsRegular()) {
 		h.data = data
 	}
 	if k.annotated != "" {

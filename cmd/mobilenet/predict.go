@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -94,52 +93,86 @@ var errReported = errors.New("some photos failed")
 
 func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	f.settle()
-	f.keeper.threshold = f.threshold
-	ctx, stdout, stderr := cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr()
+	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
 	photos, skipped := findPhotos(args, f.keeper.outputs()...)
-	r := reporter{stderr: stderr, out: newResults(f.format, stdout, f.errors == "inline"), inLine: f.errors == "inline"}
+	inLine := f.errors == "inline"
+	r := reporter{out: newResults(f.format, stdout, inLine), stderr: stderr, inLine: inLine}
 	if !isTerminal(stdout) { // where results scroll by, they say how far it is
 		r.bar = newPhotoBar(stderr, len(photos))
 		defer r.bar.finish()
 	}
-	p := pipeline{
-		photos: len(photos),
-		decode: func(ctx context.Context, i int) (image.Image, error) {
-			return f.decode(ctx, i, photos[i], cmd.InOrStdin())
-		},
-		open: func() (*mobilenet.Classifier, error) {
-			c, err := f.open(ctx, stderr)
-			if err == nil {
-				f.keeper.folders = classFolders(c.Labels())
-			}
-			return c, err
-		},
-		use: func(i int, result mobilenet.Result, err error) error {
-			if err != nil {
-				return r.fail(photos[i].name, err)
-			}
-			probable := f.probable(result.Predictions)
-			if err := f.keeper.keep(i, photos[i].name, result.Predictions, probable); err != nil {
-				return err
-			}
-			return r.add(photos[i].name, probable)
-		},
+	p := prediction{predictFlags: f, photos: photos, stdin: cmd.InOrStdin(), decoding: f.decoding(), reporter: &r}
+	p.decoding.IgnoreOrientation = f.asStored
+	if err := p.run(cmd.Context(), stderr); err != nil {
+		return err
 	}
-	var err error
-	if slices.ContainsFunc(photos, func(p input) bool { return p.err == nil }) {
-		err = p.run(ctx, &f.classifierFlags, f.top)
-	} else { // nothing to open a model for
-		for _, p := range photos {
-			err = cmp.Or(err, r.fail(p.name, p.err))
-		}
-	}
-	if err := cmp.Or(err, r.out.close()); err != nil {
+	if err := r.out.close(); err != nil {
 		return err
 	}
 	if tellSkipped(stderr, skipped) || r.failed {
 		return errReported
 	}
 	return nil
+}
+
+// A prediction is the photos of a command line on their way.
+type prediction struct {
+	*predictFlags
+	photos   []input
+	stdin    io.Reader
+	decoding vision.DecodeOptions
+	reporter *reporter
+}
+
+func (p *prediction) run(ctx context.Context, stderr io.Writer) error {
+	if !slices.ContainsFunc(p.photos, func(in input) bool { return in.err == nil }) { // nothing to open a model for
+		for _, in := range p.photos {
+			if err := p.reporter.fail(in.name, in.err); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	open := func() (*mobilenet.Classifier, error) {
+		c, err := p.open(ctx, stderr)
+		if err == nil {
+			p.keeper.folders = classFolders(c.Labels())
+		}
+		return c, err
+	}
+	line := pipeline{photos: len(p.photos), decode: p.decode, open: open, use: p.use}
+	return line.run(ctx, &p.classifierFlags, p.top)
+}
+
+// decode reads photo i.
+func (p *prediction) decode(ctx context.Context, i int) (image.Image, error) {
+	in := p.photos[i]
+	if in.err != nil {
+		return nil, in.err
+	}
+	data, err := readPhoto(ctx, in.name, p.stdin)
+	if err != nil {
+		return nil, err
+	}
+	img, err := vision.Decode(ctx, data, p.decoding)
+	if err != nil {
+		return nil, err
+	}
+	p.keeper.hold(i, in.name, data, img)
+	return img, nil
+}
+
+// use writes what became of photo i.
+func (p *prediction) use(i int, r mobilenet.Result, err error) error {
+	name := p.photos[i].name
+	if err != nil {
+		return p.reporter.fail(name, err)
+	}
+	shown := p.probable(r.Predictions)
+	if err := p.keeper.keep(i, name, r.Predictions, shown); err != nil {
+		return err
+	}
+	return p.reporter.add(name, shown)
 }
 
 // probable leaves out what is below the threshold.
@@ -150,23 +183,6 @@ func (f *predictFlags) probable(p []mobilenet.Prediction) []mobilenet.Prediction
 		}
 	}
 	return p
-}
-
-// decode reads a photo.
-func (f *predictFlags) decode(ctx context.Context, i int, p input, stdin io.Reader) (image.Image, error) {
-	if p.err != nil {
-		return nil, p.err
-	}
-	data, err := readPhoto(ctx, p.name, stdin)
-	if err != nil {
-		return nil, err
-	}
-	img, err := vision.Decode(ctx, data, vision.DecodeOptions{IgnoreOrientation: f.asStored, MaxPixels: f.maxPixels})
-	if err != nil {
-		return nil, err
-	}
-	f.keeper.hold(i, p.name, data, img)
-	return img, nil
 }
 
 // A reporter writes what became of each photo.
@@ -190,6 +206,6 @@ func (r *reporter) fail(name string, cause error) error {
 		return r.out.fail(name, cause)
 	}
 	r.bar.clear()
-	_, err := fmt.Fprintf(r.stderr, "mobilenet: %s: %s\n", shown(name), printable(cause.Error()))
+	_, err := fmt.Fprintf(r.stderr, "mobilenet: %s: %s\n", shown(name), printable(reason(cause)))
 	return err
 }

@@ -39,6 +39,11 @@ func printable(message string) string {
 	return b.String()
 }
 
+// reason is an error's text with the name of the flag in place of the library's.
+func reason(err error) string {
+	return strings.Replace(err.Error(), "DecodeOptions.MaxPixels", "--max-pixels", 1)
+}
+
 func isPrintable(s string) bool {
 	return utf8.ValidString(s) && !strings.ContainsFunc(s, isControl)
 }

@@ -48,7 +48,7 @@ func (r jsonResults) fail(file string, cause error) error {
 	return r.write(struct {
 		File  string `json:"file"`
 		Error string `json:"error"`
-	}{file, cause.Error()})
+	}{file, reason(cause)})
 }
 
 func (r jsonResults) write(object any) error {
@@ -85,7 +85,7 @@ func (r *csvResults) add(file string, p []mobilenet.Prediction) error {
 }
 
 func (r *csvResults) fail(file string, cause error) error {
-	return r.write(file, "", "", "", "", cause.Error())
+	return r.write(file, "", "", "", "", reason(cause))
 }
 
 // write writes a line whose last field is an error.
@@ -137,7 +137,7 @@ func (r tableResults) add(file string, p []mobilenet.Prediction) error {
 }
 
 func (r tableResults) fail(file string, cause error) error {
-	_, err := fmt.Fprintf(r.w, "%s\n  error: %s\n", shown(file), shown(cause.Error()))
+	_, err := fmt.Fprintf(r.w, "%s\n  error: %s\n", shown(file), shown(reason(cause)))
 	return err
 }
 

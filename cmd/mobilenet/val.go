@@ -83,7 +83,7 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	set.Decode.MaxPixels = f.maxPixels
+	set.Decode = f.decoding()
 	tellNotes(cmd.ErrOrStderr(), set)
 	if f.out != "" { // now rather than after an hour
 		if err := os.MkdirAll(f.out, 0o777); err != nil {
@@ -139,7 +139,7 @@ func (v *validator) run(ctx context.Context, f *classifierFlags) error {
 			bar.add()
 			if err != nil {
 				bar.clear()
-				fmt.Fprintln(v.stderr, "mobilenet:", printable(err.Error()))
+				fmt.Fprintln(v.stderr, "mobilenet:", printable(reason(err)))
 				v.failed++
 				return nil
 			}
