@@ -34,10 +34,11 @@ type layout struct {
 }
 
 var (
-	layoutRows   = layout{true, 1, Block, inOrder}
-	layoutPairs  = layout{true, 2, 16, unpackedWords}
-	layoutQuads  = layout{false, 4, Block, unpackedBytes}
-	layoutPanels = layout{false, 4, 16, unpackedBytes}
+	layoutRows    = layout{true, 1, Block, inOrder}
+	layoutPairs   = layout{true, 2, 16, unpackedWords}
+	layoutQuads   = layout{false, 4, Block, unpackedBytes}
+	layoutPanels  = layout{false, 4, 16, unpackedBytes}
+	layoutVectors = layout{false, 4, Block, inOrder} // of 16 bytes, which interleaving keeps in order
 )
 
 func inOrder(c int) int { return c }
