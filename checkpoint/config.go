@@ -20,6 +20,7 @@ var depths = []float64{1, 1.2, 1.4}
 type channels struct {
 	first, last, classes int
 	blocks               [][3]int // in, hidden, out
+	expands              []bool   // whether the blocks begin with a 1x1 convolution
 }
 
 // InferConfig returns the config of a network whose state dict, in torchvision's
@@ -37,7 +38,19 @@ func InferConfig(dict model.StateDict) (model.Config, error) {
 	if err != nil {
 		return model.Config{}, err
 	}
-	return ch.config(), nil
+	return ch.expanding(ch.config()), nil
+}
+
+// expanding is c with [model.Stage.Expand] where all blocks of a stage have a 1x1
+// convolution that a ratio of 1 does not explain.
+func (ch channels) expanding(c model.Config) model.Config {
+	at := 0
+	for i := range c.Table {
+		s := &c.Table[i]
+		s.Expand = s.T == 1 && !slices.Contains(ch.expands[at:at+s.N], false)
+		at += s.N
+	}
+	return c
 }
 
 func readChannels(dict model.StateDict) (channels, error) {
@@ -53,7 +66,8 @@ func readChannels(dict model.StateDict) (channels, error) {
 	for i := 1; ; i++ {
 		p := fmt.Sprintf("features.%d.conv.", i)
 		hidden, project := dim(p+"0.0.weight", 0), p+"1.weight"
-		if _, ok := dict[p+"2.weight"]; ok && len(dict[p+"2.weight"].Shape) == 4 {
+		expands := len(dict[p+"2.weight"].Shape) == 4
+		if expands {
 			project = p + "2.weight"
 		}
 		if hidden == 0 {
@@ -62,6 +76,7 @@ func readChannels(dict model.StateDict) (channels, error) {
 		}
 		out := dim(project, 0)
 		ch.blocks = append(ch.blocks, [3]int{in, hidden, out})
+		ch.expands = append(ch.expands, expands)
 		in = out
 	}
 	ch.classes = dim("classifier.1.weight", 0)

@@ -44,7 +44,7 @@ func (names Naming) paths(c model.Config) []path {
 	var out []path
 	for stage, s := range c.Table {
 		for place := range s.N {
-			out = append(out, path{names.prefix(len(out), stage, place), s.T != 1})
+			out = append(out, path{names.prefix(len(out), stage, place), s.T != 1 || s.Expand})
 		}
 	}
 	return out

@@ -17,6 +17,10 @@ type Stage struct {
 	C int     `json:"c"` // output channels at width 1
 	N int     `json:"n"` // blocks
 	S int     `json:"s"` // stride of the first block, 1 or 2
+
+	// Expand has blocks of expand ratio 1 expand all the same, by a 1x1 convolution
+	// to as many channels, as Gluon's and ncnn's networks do in the first block.
+	Expand bool `json:"expand,omitempty"`
 }
 
 // Table2 returns the body of the network (arXiv 1801.04381, Table 2), which is

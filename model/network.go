@@ -41,7 +41,7 @@ type InvertedResidual struct {
 	Name            string // torchvision module path, such as "features.3"
 	In, Hidden, Out int    // channels
 	Stride          int    // 1 or 2
-	Expand          *Conv  // nil when the expand ratio is 1
+	Expand          *Conv  // nil when the expand ratio is 1, unless [Stage.Expand] says otherwise
 	Depthwise       Conv
 	Project         Conv
 }
@@ -95,7 +95,7 @@ func (c Config) Network() Network {
 				stride = s.S
 			}
 			name := fmt.Sprintf("features.%d", len(n.Blocks)+1)
-			n.Blocks = append(n.Blocks, newBlock(name, in, out, stride, s.T))
+			n.Blocks = append(n.Blocks, newBlock(name, in, out, stride, s))
 			in = out
 		}
 	}
@@ -105,11 +105,11 @@ func (c Config) Network() Network {
 	return n
 }
 
-func newBlock(name string, in, out, stride int, t float64) InvertedResidual {
-	hidden := max(1, int(math.RoundToEven(float64(in)*t)))
+func newBlock(name string, in, out, stride int, s Stage) InvertedResidual {
+	hidden := max(1, int(math.RoundToEven(float64(in)*s.T)))
 	b := InvertedResidual{Name: name, In: in, Hidden: hidden, Out: out, Stride: stride}
 	at := 0 // index within torchvision's nn.Sequential "conv"
-	if t != 1 {
+	if s.T != 1 || s.Expand {
 		p := fmt.Sprintf("%s.conv.%d", name, at)
 		b.Expand = &Conv{Name: p + ".0", Norm: p + ".1", In: in, Out: hidden, Kernel: 1, Stride: 1, Groups: 1, ReLU6: true}
 		at++

@@ -17,8 +17,8 @@ func newCheck() *cobra.Command {
 		Short: "Check that an ONNX file is well-formed, and summarise it",
 		Long: `Check an ONNX file as onnx.checker does: versions, names, the order of the nodes,
 operators' inputs, outputs and attributes, tensors, types and shapes. Every mistake
-is reported with its node, and the exit code is 1 if there is one. Operators that
-MobileNetV2 graphs do not use are listed as not checked.`,
+is reported with its node, the first ten of them in full, and the exit code is 1 if
+there is one. Operators that MobileNetV2 graphs do not use are listed as not checked.`,
 		Example: `  mobilenet check mobilenet.onnx`,
 		Args:    args(cobra.ExactArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -32,7 +32,12 @@ MobileNetV2 graphs do not use are listed as not checked.`,
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s: %.2f MB\n%s", args[0], float64(info.Size())/1e6, onnx.Summary(p))
 			if names := onnx.Unchecked(p); len(names) > 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "not checked  %d nodes: %s\n", len(names), strings.Join(names, ", "))
+				const shown = 10
+				fmt.Fprintf(cmd.OutOrStdout(), "not checked  %d nodes: %s", len(names), strings.Join(names[:min(shown, len(names))], ", "))
+				if len(names) > shown {
+					fmt.Fprint(cmd.OutOrStdout(), ", ...")
+				}
+				fmt.Fprintln(cmd.OutOrStdout())
 			}
 			if err := onnx.Check(p); err != nil {
 				return fault.In(args[0], err)

@@ -40,7 +40,7 @@ func readColours(l *Layer) (colours, error) {
 
 // then takes in the next layer.
 func (c *colours) then(l *Layer) error {
-	scale, offset := l.Scale, l.Offset
+	next := affine{l.Scale, l.Offset}
 	switch l.Kind {
 	case Swap:
 		c.scale[0], c.scale[2] = c.scale[2], c.scale[0]
@@ -52,17 +52,19 @@ func (c *colours) then(l *Layer) error {
 		}
 		return nil
 	case Norm:
-		scale, offset = l.Norm.affine()
+		if !l.Norm.fit(3) {
+			return l.unfit("a batch normalisation of %d values for an input of 3 colours", len(l.Norm.Scale))
+		}
+		next = l.Norm.affine()
 	}
 	c.prepared = true
-	for _, list := range [][]float64{scale, offset} {
-		if n := len(list); n > 1 && n != 3 {
-			return l.unfit("%d constants for an input of 3 colours", n)
-		}
+	if !fits(next.scale, 3) || !fits(next.offset, 3) {
+		return l.unfit("%d constants for an input of 3 colours", max(len(next.scale), len(next.offset)))
 	}
 	for i := range 3 {
-		c.scale[i] = float32(float64(c.scale[i]) * at(scale, i, 1))
-		c.offset[i] = float32(float64(c.offset[i])*at(scale, i, 1) + at(offset, i, 0))
+		scale := at(next.scale, i, 1)
+		c.scale[i] = float32(float64(c.scale[i]) * scale)
+		c.offset[i] = float32(float64(float64(c.offset[i])*scale) + at(next.offset, i, 0))
 	}
 	return nil
 }
@@ -165,8 +167,9 @@ func (n *network) exactTable(c model.Config) model.Config {
 	in := n.first.Out
 	for _, b := range n.blocks {
 		s := model.Stage{T: float64(b.depthwise.Out) / float64(in), C: b.project.Out, N: 1, S: b.depthwise.Stride}
+		s.Expand = s.T == 1 && b.expand != nil
 		last := len(c.Table) - 1
-		if last >= 0 && s.S == 1 && in == s.C && c.Table[last].T == s.T {
+		if last >= 0 && s.S == 1 && in == s.C && c.Table[last].T == s.T && c.Table[last].Expand == s.Expand {
 			c.Table[last].N++
 		} else {
 			c.Table = append(c.Table, s)

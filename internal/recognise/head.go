@@ -83,43 +83,56 @@ func (h *head) complete(matrices []*unit, input *Layer) error {
 	switch c := h.classifier; {
 	case c.low || c.high:
 		return c.unsupported("the classes' numbers are clipped")
-	case len(c.weight) != c.Out*c.In || c.bias != nil && len(c.bias) != c.Out:
-		return c.unfit("%d weights and %d biases for %d classes and %d channels", len(c.weight), len(c.bias), c.Out, c.In)
+	case len(c.Weight) != c.Out*c.In || c.Bias != nil && len(c.Bias) != c.Out:
+		return c.unfit("%d weights and %d biases for %d classes and %d channels", len(c.Weight), len(c.Bias), c.Out, c.In)
 	}
+	h.classifier.settle()
+	return h.betweenPoolAndMatrix(input)
+}
+
+// betweenPoolAndMatrix takes norms and constants there into the matrix.
+func (h *head) betweenPoolAndMatrix(input *Layer) error {
+	var layers []*Layer // the last one first
 	for l := input; l != h.pool; l = l.From {
-		scale, offset := l.Scale, l.Offset
 		switch l.Kind {
 		case Reshape, Quantize:
-			continue
-		case Norm:
-			scale, offset = l.Norm.affine()
-		case Affine:
+		case Norm, Affine:
+			layers = append(layers, l)
 		default:
 			return l.unfit("want the classifier behind the pool")
 		}
-		for _, list := range [][]float64{scale, offset} {
-			if n := len(list); n > 1 && n != h.classifier.In {
-				return l.unfit("a constant of %d values for %d channels", n, h.classifier.In)
+	}
+	var before affine
+	for _, l := range slices.Backward(layers) {
+		next := affine{l.Scale, l.Offset}
+		if l.Kind == Norm {
+			if !l.Norm.fit(h.classifier.In) {
+				return l.unfit("a batch normalisation of %d values for %d channels", len(l.Norm.Scale), h.classifier.In)
 			}
+			next = l.Norm.affine()
 		}
-		h.classifier.affineInput(scale, offset)
+		if !fits(next.scale, h.classifier.In) || !fits(next.offset, h.classifier.In) {
+			return l.unfit("a constant of %d values for %d channels", max(len(next.scale), len(next.offset)), h.classifier.In)
+		}
+		before.then(next.scale, next.offset, h.classifier.In)
+	}
+	if layers != nil {
+		h.classifier.takeIn(before)
 	}
 	return nil
 }
 
-// affineInput takes in what is done to the input of a matrix: W(s*x+o)+b is
+// takeIn takes in what is done to the input of a matrix: W(s*x+o)+b is
 // (W*s)x + (W*o+b).
-func (u *unit) affineInput(scale, offset []float64) {
-	weight, bias := slices.Clone(u.weight), make([]float32, u.Out)
+func (u *unit) takeIn(a affine) {
+	weight, bias := make([]float32, len(u.weight)), make([]float32, u.Out)
+	copy(bias, u.bias)
 	for o := range u.Out {
-		var sum float64
-		if u.bias != nil {
-			sum = float64(u.bias[o])
-		}
+		sum := float64(bias[o])
 		for i := range u.In {
 			w := float64(u.weight[o*u.In+i])
-			sum += w * at(offset, i, 0)
-			weight[o*u.In+i] = float32(w * at(scale, i, 1))
+			sum += float64(w * a.offset[i])
+			weight[o*u.In+i] = float32(w * a.scale[i])
 		}
 		bias[o] = float32(sum)
 	}

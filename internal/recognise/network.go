@@ -141,11 +141,12 @@ func wantConv(end *Layer, what string, kernel int, relu6 bool) (*unit, error) {
 		return nil, u.unfit("a %dx%d convolution with stride %d and %d groups: want %s", u.Kernel, u.Kernel, u.Stride, u.Groups, what)
 	case u.low != relu6 || u.high != relu6:
 		return nil, u.unfit("clipped below %v, above %v: want %s", u.low, u.high, what)
-	case len(u.weight) != u.Out*u.In*kernel*kernel || u.Groups < 1:
-		return nil, u.unfit("%d weights for %d channels of %d", len(u.weight), u.Out, u.In)
-	case u.bias != nil && len(u.bias) != u.Out:
-		return nil, u.unfit("a bias of %d values for %d channels", len(u.bias), u.Out)
+	case u.Groups < 1 || len(u.Weight) != u.Out*u.In*kernel*kernel:
+		return nil, u.unfit("%d weights for %d channels of %d", len(u.Weight), u.Out, u.In)
+	case u.Bias != nil && len(u.Bias) != u.Out:
+		return nil, u.unfit("a bias of %d values for %d channels", len(u.Bias), u.Out)
 	}
+	u.settle()
 	return u, u.padding()
 }
 

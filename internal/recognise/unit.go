@@ -29,15 +29,39 @@ func (l *Layer) want(what string) error {
 
 // A unit is a convolution or matrix and the layers that fold into it.
 type unit struct {
-	*Layer    // the convolution or matrix
-	weight    []float32
-	bias      []float32   // nil for none
+	*Layer                // the convolution or matrix
+	weight    []float32   // after [unit.settle]
+	bias      []float32   // after settle; nil for none
+	behind    affine      // what is done to the output of weight and bias
 	norm      *Statistics // nil for none
 	low, high bool        // clipped at 0, at 6
 	same      bool        // padded as TensorFlow does
 	matrix    bool        // a Linear, or a Conv that sees one pixel
 	input     *Layer      // what it takes, padding taken off
 }
+
+// An affine is a factor and a summand for each channel; both are nil for 1 and 0.
+type affine struct{ scale, offset []float64 }
+
+// then makes a what it is followed by (scale, offset), which have one number for each of
+// n channels or one for all.
+func (a *affine) then(scale, offset []float64, n int) {
+	if a.scale == nil {
+		a.scale, a.offset = make([]float64, n), make([]float64, n)
+		for i := range a.scale {
+			a.scale[i] = 1
+		}
+	}
+	for i := range n {
+		s := at(scale, i, 1)
+		a.scale[i] *= s
+		a.offset[i] = float64(a.offset[i]*s) + at(offset, i, 0) // never fused, on no machine
+	}
+}
+
+// fits reports whether a list of constants has one for each of n channels, or one for
+// all.
+func fits(list []float64, n int) bool { return len(list) <= 1 || len(list) == n }
 
 // convAt returns the convolution that ends at a layer.
 func convAt(end *Layer, what string) (*unit, error) {
@@ -62,7 +86,7 @@ func unitAt(end *Layer, matrix bool) (*unit, error) {
 	for ; at.Kind != Conv && at.Kind != Linear; at = at.From {
 		behind = append(behind, at)
 	}
-	u := &unit{Layer: at, weight: at.Weight, bias: at.Bias, same: at.Same, matrix: matrix, input: at.From}
+	u := &unit{Layer: at, same: at.Same, matrix: matrix, input: at.From}
 	for _, l := range slices.Backward(behind) {
 		if err := u.fold(l); err != nil {
 			return nil, err
@@ -90,10 +114,8 @@ func (u *unit) fold(l *Layer) error {
 	if l.Kind == Norm {
 		return u.normalise(l)
 	}
-	for _, list := range [][]float64{l.Scale, l.Offset} {
-		if n := len(list); n > 1 && n != u.Out {
-			return l.unfit("a constant of %d values for %d channels", n, u.Out)
-		}
+	if !fits(l.Scale, u.Out) || !fits(l.Offset, u.Out) {
+		return l.unfit("a constant of %d values for %d channels", max(len(l.Scale), len(l.Offset)), u.Out)
 	}
 	u.affine(l.Scale, l.Offset)
 	return nil
@@ -120,56 +142,64 @@ func (u *unit) normalise(l *Layer) error {
 	if u.norm != nil {
 		return l.unfit("a second batch normalisation of one convolution")
 	}
-	for _, list := range [][]float32{s.Scale, s.Bias, s.Mean, s.Variance} {
-		if len(list) != u.Out {
-			return l.unfit("%d values for %d channels", len(list), u.Out)
-		}
+	if !s.fit(u.Out) {
+		return l.unfit("a batch normalisation of %d values for %d channels", len(s.Scale), u.Out)
 	}
 	if !u.matrix {
 		u.norm = &s
 		return nil
 	}
-	scale, offset := s.affine()
-	u.affine(scale, offset)
+	a := s.affine()
+	u.affine(a.scale, a.offset)
 	return nil
 }
 
-// affine is a norm as a factor and a summand for each channel.
-func (s Statistics) affine() (scale, offset []float64) {
-	scale, offset = make([]float64, len(s.Scale)), make([]float64, len(s.Scale))
-	for i := range scale {
-		scale[i] = float64(s.Scale[i]) / math.Sqrt(float64(s.Variance[i])+s.Eps)
-		offset[i] = float64(s.Bias[i]) - float64(s.Mean[i])*scale[i]
-	}
-	return scale, offset
+// fit reports whether s is of n channels.
+func (s Statistics) fit(n int) bool {
+	return len(s.Scale) == n && len(s.Bias) == n && len(s.Mean) == n && len(s.Variance) == n
 }
 
-// affine scales what u makes and adds to it, in float64, rounded once.
+// affine is a norm as a factor and a summand for each channel.
+func (s Statistics) affine() affine {
+	a := affine{make([]float64, len(s.Scale)), make([]float64, len(s.Scale))}
+	for i := range a.scale {
+		a.scale[i] = float64(s.Scale[i]) / math.Sqrt(float64(s.Variance[i])+s.Eps)
+		a.offset[i] = float64(s.Bias[i]) - float64(float64(s.Mean[i])*a.scale[i])
+	}
+	return a
+}
+
+// affine takes in a factor and a summand: a norm's own, behind a norm.
 func (u *unit) affine(scale, offset []float64) {
-	if u.norm != nil {
-		n := *u.norm
-		n.Scale, n.Bias = slices.Clone(n.Scale), slices.Clone(n.Bias)
-		for i := range n.Scale {
-			n.Scale[i] = float32(float64(n.Scale[i]) * at(scale, i, 1))
-			n.Bias[i] = float32(float64(n.Bias[i])*at(scale, i, 1) + at(offset, i, 0))
-		}
-		u.norm = &n
+	if u.norm == nil {
+		u.behind.then(scale, offset, u.Out)
 		return
 	}
-	bias := make([]float32, u.Out)
-	copy(bias, u.bias)
-	if scale != nil {
-		weight := make([]float32, len(u.weight))
-		per := max(1, len(weight)/max(1, u.Out))
-		for i, w := range u.weight {
-			weight[i] = float32(float64(w) * at(scale, i/per, 1))
-		}
-		u.weight = weight
+	n := *u.norm
+	n.Scale, n.Bias = slices.Clone(n.Scale), slices.Clone(n.Bias)
+	for i := range n.Scale {
+		n.Scale[i] = float32(float64(n.Scale[i]) * at(scale, i, 1))
+		n.Bias[i] = float32(float64(float64(n.Bias[i])*at(scale, i, 1)) + at(offset, i, 0))
 	}
-	for i := range bias {
-		bias[i] = float32(float64(bias[i])*at(scale, i, 1) + at(offset, i, 0))
+	u.norm = &n
+}
+
+// settle multiplies what is behind weight and bias into them, in float64, rounded once.
+// However many layers there were, the weights are copied once.
+func (u *unit) settle() {
+	u.weight, u.bias = u.Weight, u.Bias
+	if u.behind.scale == nil {
+		return
 	}
-	u.bias = bias
+	u.weight, u.bias = make([]float32, len(u.Weight)), make([]float32, u.Out)
+	copy(u.bias, u.Bias)
+	per := max(1, len(u.weight)/max(1, u.Out))
+	for i, w := range u.Weight {
+		u.weight[i] = float32(float64(w) * u.behind.scale[i/per])
+	}
+	for i := range u.bias {
+		u.bias[i] = float32(float64(float64(u.bias[i])*u.behind.scale[i]) + u.behind.offset[i])
+	}
 }
 
 // at is the value of channel i, where one stands for all and none for otherwise.

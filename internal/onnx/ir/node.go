@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 )
@@ -108,7 +109,7 @@ func IntsAttr(n *Node, name string) []int64 {
 // its first output where it has no name, as torch before 1.13 and TensorFlow leave
 // it.
 func Place(n *Node) string {
-	switch op := Printable(n.OpType); {
+	switch op := Text(n.OpType); {
 	case n.Name != "":
 		return fmt.Sprintf("node %s (%s)", Quote(n.Name), op)
 	case len(n.Output) > 0:
@@ -138,13 +139,23 @@ func About(place string, err error) error {
 // longest is how many bytes of a name from a file are printed.
 const longest = 100
 
-// Printable is a name from a file as a terminal may have it: quoted if it has
-// characters that do not print, and not much longer than 100 bytes.
-func Printable(name string) string {
-	if quoted := Quote(name); len(quoted) != len(name)+2 || strings.ContainsAny(name, " ") {
-		return quoted
+// Text is text from a file as a terminal may have it, its beginning if it is long: what
+// does not print is escaped, as in "\x1b".
+func Text(s string) string {
+	more := ""
+	if len(s) > longest {
+		s, more = s[:longest], "..."
 	}
-	return name
+	var b strings.Builder
+	for _, r := range s {
+		if unicode.IsPrint(r) {
+			b.WriteRune(r)
+		} else {
+			escaped := strconv.QuoteRune(r)
+			b.WriteString(escaped[1 : len(escaped)-1])
+		}
+	}
+	return b.String() + more
 }
 
 // Quote is a name from a file in quotes, cut if it is long.

@@ -5,30 +5,44 @@ import (
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 )
 
-// A Folder computes nodes whose inputs are constants. What it makes in all is bounded:
-// a file of a kilobyte can have a thousand nodes that each make a tensor of gigabytes.
+// A Folder computes nodes whose inputs are constants. What goes through it in all is
+// bounded: a file of a kilobyte can have a thousand nodes that each make a tensor of
+// gigabytes, or that each read a large one.
 type Folder struct {
 	opset int64
 	left  int // elements
 }
 
+// maxFolded is 256 MB of what a Folder makes, which reads as much.
+const maxFolded = 1 << 25
+
 // NewFolder returns a Folder for p's nodes. What honest files compute of their
 // constants, casts, transposes and the like, is about as large as these.
 func NewFolder(p *ir.Proto) *Folder {
 	f := &Folder{opset: ir.Opset(p), left: 1 << 20}
-	for _, t := range p.Graph.Initializer {
+	count := func(t *ir.Tensor) {
 		if n, err := ir.Elements(t); err == nil {
-			f.left += 3 * n
+			f.left = min(maxFolded, f.left+6*n)
 		}
+	}
+	for _, t := range p.Graph.Initializer {
+		count(t)
 	}
 	for _, n := range p.Graph.Node {
 		if t := ir.ConstantOf(n); t != nil {
-			if n, err := ir.Elements(t); err == nil {
-				f.left += 3 * n
-			}
+			count(t)
 		}
 	}
 	return f
+}
+
+// Take asks for so many elements to be read or made.
+func (f *Folder) Take(elements int) bool {
+	if elements > f.left {
+		return false
+	}
+	f.left -= elements
+	return true
 }
 
 // Fold returns the one output of n.

@@ -64,6 +64,9 @@ func (in *Inference) node(n *ir.Node) error {
 	}
 	for i, name := range n.Output {
 		if i < len(outputs) && name != "" {
+			if rank := len(outputs[i].Shape); rank > maxRank {
+				return fmt.Errorf("it makes a tensor of %d dimensions", rank)
+			}
 			in.Types[name] = outputs[i]
 		}
 	}
@@ -94,8 +97,10 @@ func (in *Inference) foldShape(c *call) {
 			return
 		}
 	}
-	if op, ok := find(c.node); ok && len(c.values) > 0 {
-		if v, err := op.run(c); err == nil && len(v[0].Data) <= maxKept {
+	// Its size is known before anything is computed, and where it isn't, nothing is.
+	shape, ok := in.Types[out].Fixed()
+	if op, known := find(c.node); ok && known && len(c.values) > 0 && ElementCount(shape) <= maxKept {
+		if v, err := op.run(c); err == nil {
 			in.Values[out] = v[0]
 		}
 	}

@@ -144,6 +144,9 @@ func axis(a int64, rank int) (int, error) {
 }
 
 func axesOf(list []int64, rank int) ([]int, error) {
+	if len(list) > rank {
+		return nil, fmt.Errorf("%d axes of %d dimensions", len(list), rank)
+	}
 	var axes []int
 	for _, a := range list {
 		i, err := axis(a, rank)
@@ -257,26 +260,26 @@ func shapeReshape(c *call) ([]Type, error) {
 // named ones that are in both cancel.
 func quotient(of, by []Dim) Dim {
 	of = slices.Clone(of)
-	n := int64(1)
+	var rest []Dim
 	for _, d := range by {
 		if i := slices.Index(of, d); i >= 0 {
 			of = slices.Delete(of, i, i+1)
-		} else if d.N > 0 {
-			n *= d.N
 		} else {
-			return Unknown
+			rest = append(rest, d)
 		}
 	}
-	p := product(of)
+	n, p := product(rest), product(of)
 	switch {
-	case len(of) == 0 && n == 1:
+	case len(rest) == 0 && len(of) == 0:
 		return Dim{N: 1}
-	case n == 1:
+	case len(rest) == 0:
 		return p
-	case !p.Known() || p.N%n != 0:
+	case n.N == 1:
+		return p
+	case n.N <= 0 || !p.Known() || p.N%n.N != 0: // also a product too large to be known
 		return Unknown
 	}
-	return Dim{N: p.N / n}
+	return Dim{N: p.N / n.N}
 }
 
 func shapeSqueeze(c *call) ([]Type, error) {

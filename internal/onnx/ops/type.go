@@ -65,8 +65,14 @@ func (t Type) Fixed() ([]int, bool) {
 // shaped is a type of which the number of dimensions is known.
 func shaped(elem ir.DataType, shape ...Dim) Type { return Type{elem, shape, true} }
 
+// maxRank is more dimensions than any tensor has whose shape means something.
+const maxRank = 64
+
 func tensorType(t *ir.Tensor) Type {
 	v := shaped(ir.DataType(t.DataType))
+	if len(t.Dims) > maxRank {
+		return Type{Elem: v.Elem}
+	}
 	for _, n := range t.Dims {
 		v.Shape = append(v.Shape, Dim{N: n})
 	}
@@ -80,6 +86,9 @@ func Declared(v *ir.ValueInfo) Type {
 		return Type{}
 	}
 	t := Type{Elem: ir.DataType(tensor.ElemType), Ranked: tensor.Shape != nil}
+	if len(tensor.Shape.GetDim()) > maxRank {
+		return Type{Elem: t.Elem}
+	}
 	for _, d := range tensor.Shape.GetDim() {
 		switch value := d.Value.(type) {
 		case *pb.TensorShapeProto_Dimension_DimValue:

@@ -18,26 +18,36 @@ func (s *simplifier) mergePads() bool {
 	g := ir.NewIndex(s.Proto)
 	changed := false
 	for _, conv := range s.Graph.Node {
-		pad := g.Producer[ir.Input(conv, 0)]
-		if conv.OpType != "Conv" || pad == nil || pad.OpType != "Pad" || len(g.Consumers[pad.Output[0]]) != 1 || s.isOutput(pad.Output[0]) {
+		if conv.OpType != "Conv" {
 			continue
 		}
-		by, ok := in.ZeroPads(pad)
-		auto := ir.StringAttr(conv, "auto_pad", "NOTSET")
-		if !ok || auto != "NOTSET" && auto != "VALID" {
-			continue
-		}
-		if own := ir.IntsAttr(conv, "pads"); auto == "NOTSET" && len(own) == 4 {
-			for i := range by {
-				by[i] += own[i]
+		for {
+			pad := g.Producer[ir.Input(conv, 0)]
+			if pad == nil || pad.OpType != "Pad" || len(g.Consumers[pad.Output[0]]) != 1 || s.outputs[pad.Output[0]] || !mergePad(conv, pad, in) {
+				break
 			}
+			changed = true
 		}
-		conv.Attribute = slices.DeleteFunc(conv.Attribute, func(a *ir.Attribute) bool { return a.Name == "pads" || a.Name == "auto_pad" })
-		conv.Attribute = append(conv.Attribute, ir.IntsOf("pads", by[:]...))
-		conv.Input[0] = pad.Input[0]
-		changed = true
 	}
 	return changed
+}
+
+// mergePad makes conv take what pad takes, if it can pad as much itself.
+func mergePad(conv, pad *ir.Node, in *ops.Inference) bool {
+	by, ok := in.ZeroPads(pad)
+	auto := ir.StringAttr(conv, "auto_pad", "NOTSET")
+	if !ok || auto != "NOTSET" && auto != "VALID" {
+		return false
+	}
+	if own := ir.IntsAttr(conv, "pads"); auto == "NOTSET" && len(own) == 4 {
+		for i := range by {
+			by[i] += own[i]
+		}
+	}
+	conv.Attribute = slices.DeleteFunc(conv.Attribute, func(a *ir.Attribute) bool { return a.Name == "pads" || a.Name == "auto_pad" })
+	conv.Attribute = append(conv.Attribute, ir.IntsOf("pads", by[:]...))
+	conv.Input[0] = pad.Input[0]
+	return true
 }
 
 // foldNorms multiplies batch normalisations into the convolutions before them, in
@@ -49,16 +59,17 @@ func (s *simplifier) foldNorms() bool {
 			return false
 		}
 		conv := g.Producer[n.Input[0]]
-		if conv == nil || conv.OpType != "Conv" || len(g.Consumers[n.Input[0]]) != 1 || s.isOutput(n.Input[0]) {
+		if conv == nil || conv.OpType != "Conv" || len(g.Consumers[n.Input[0]]) != 1 || s.outputs[n.Input[0]] {
 			return false
 		}
-		w, b, ok := foldNorm(conv, n, g)
+		w, b, ok := s.foldNorm(conv, n, g)
 		if !ok {
 			return false
 		}
 		weight, bias := s.freshName(conv.Input[1]+".folded"), s.freshName(conv.Input[1]+".bias")
 		s.addInitialiser(weight, w)
 		s.addInitialiser(bias, b)
+		g.Constants[weight], g.Constants[bias] = w, b // for a norm behind this one
 		conv.Input = []string{conv.Input[0], weight, bias}
 		conv.Output[0] = n.Output[0]
 		g.Producer[n.Output[0]] = conv
@@ -66,7 +77,7 @@ func (s *simplifier) foldNorms() bool {
 	})
 }
 
-func foldNorm(conv, norm *ir.Node, g *ir.Index) (weight, bias *ir.Tensor, ok bool) {
+func (s *simplifier) foldNorm(conv, norm *ir.Node, g *ir.Index) (weight, bias *ir.Tensor, ok bool) {
 	var data [6][]float32 // norm's four, the convolution's weight and bias
 	for i, name := range []string{norm.Input[1], norm.Input[2], norm.Input[3], norm.Input[4], conv.Input[1], ir.Input(conv, 2)} {
 		t := g.Constants[name]
@@ -75,6 +86,9 @@ func foldNorm(conv, norm *ir.Node, g *ir.Index) (weight, bias *ir.Tensor, ok boo
 			continue
 		}
 		if t == nil || ir.DataType(t.DataType) != pb.TensorProto_FLOAT {
+			return nil, nil, false
+		}
+		if size, err := ir.Elements(t); err != nil || !s.folder.Take(size) {
 			return nil, nil, false
 		}
 		var err error

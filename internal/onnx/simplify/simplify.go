@@ -20,9 +20,13 @@ import (
 // p is left as it is; tensors are shared with it. It should pass [Check]; nodes of
 // unknown operators are kept. [Difference] compares the two.
 func Graph(p *ir.Proto) (*ir.Proto, error) {
-	s := simplifier{Proto: shallow(p)}
+	s := simplifier{Proto: shallow(p), folder: ops.NewFolder(p), outputs: map[string]bool{}, names: map[string]int{}}
+	for _, o := range s.Graph.Output {
+		s.outputs[o.Name] = true
+	}
+	s.collectNames()
 	s.constantsToInitialisers()
-	for changed := true; changed; {
+	for pass, changed := 0, true; changed && pass < maxPasses; pass++ {
 		in, err := ops.InferShapes(s.Proto)
 		if err != nil {
 			return nil, err
@@ -39,20 +43,18 @@ func Graph(p *ir.Proto) (*ir.Proto, error) {
 	if err != nil {
 		return nil, err
 	}
-	s.Graph.ValueInfo = nil
-	outputs := map[string]bool{}
-	for _, o := range s.Graph.Output {
-		outputs[o.Name] = true
-	}
 	for _, n := range s.Graph.Node {
 		for _, name := range n.Output {
-			if t := in.Types[name]; t.Ranked && t.Elem != 0 && !outputs[name] {
+			if t := in.Types[name]; t.Ranked && t.Elem != 0 && !s.outputs[name] {
 				s.Graph.ValueInfo = append(s.Graph.ValueInfo, t.Info(name))
 			}
 		}
 	}
 	return s.Proto, nil
 }
+
+// maxPasses is many more than any exporter's graph takes, which is two or three.
+const maxPasses = 32
 
 // shallow copies p down to its nodes; tensors and attributes are shared. Initialisers
 // are no inputs any more, as files of IR version 3 have them.
@@ -79,7 +81,10 @@ func copyNode(n *ir.Node) *ir.Node {
 // A simplifier holds the graph while it shrinks.
 type simplifier struct {
 	*ir.Proto
-	types map[string]ops.Type
+	types   map[string]ops.Type
+	folder  *ops.Folder     // also for what is folded elsewhere
+	outputs map[string]bool // of the graph
+	names   map[string]int  // of values: how often one was made anew from each
 }
 
 // remove takes out the nodes for which f is true.
@@ -87,10 +92,6 @@ func (s *simplifier) remove(f func(*ir.Node) bool) bool {
 	before := len(s.Graph.Node)
 	s.Graph.Node = slices.DeleteFunc(s.Graph.Node, f)
 	return len(s.Graph.Node) < before
-}
-
-func (s *simplifier) isOutput(name string) bool {
-	return slices.ContainsFunc(s.Graph.Output, func(o *ir.ValueInfo) bool { return o.Name == name })
 }
 
 // addInitialiser makes t the value called name.
@@ -114,7 +115,7 @@ func (s *simplifier) constantsToInitialisers() {
 			}
 		}
 		t := ir.ConstantOf(n)
-		if t == nil || s.isOutput(n.Output[0]) {
+		if t == nil || s.outputs[n.Output[0]] {
 			return false
 		}
 		if t.RawData != nil {
@@ -130,10 +131,6 @@ func (s *simplifier) constantsToInitialisers() {
 	})
 }
 
-// maxFolded bounds the elements of a constant that is computed: those of the
-// largest matrix of the family, a classifier of 1792 channels and 21,000 classes.
-const maxFolded = 1 << 26
-
 // fold computes nodes whose inputs are all constants, and shapes that are known.
 func (s *simplifier) fold(in *ops.Inference) func() bool {
 	return func() bool {
@@ -142,7 +139,7 @@ func (s *simplifier) fold(in *ops.Inference) func() bool {
 			constants[t.Name] = t
 		}
 		return s.remove(func(n *ir.Node) bool {
-			if len(n.Output) != 1 || s.isOutput(n.Output[0]) {
+			if len(n.Output) != 1 || s.outputs[n.Output[0]] {
 				return false
 			}
 			t := s.computed(n, in, constants)
@@ -168,28 +165,34 @@ func (s *simplifier) computed(n *ir.Node, in *ops.Inference, constants map[strin
 	if n.OpType == "Identity" {
 		return constants[n.Input[0]] // nil if it is none
 	}
-	if shape, ok := in.Types[out].Fixed(); !ok || ops.ElementCount(shape) > maxFolded {
+	if _, ok := in.Types[out].Fixed(); !ok {
 		return nil
 	}
-	values := map[string]*ops.Value{}
+	var inputs []*ops.Value
 	for _, name := range n.Input {
 		t := constants[name]
 		if name == "" {
+			inputs = append(inputs, nil)
 			continue
 		}
 		if t == nil || ir.DataType(t.DataType) == pb.TensorProto_FLOAT16 {
+			return nil
+		}
+		size, err := ir.Elements(t)
+		if err != nil || !s.folder.Take(size) {
 			return nil
 		}
 		v, err := ops.ValueOf(t)
 		if err != nil {
 			return nil
 		}
-		values[name] = v
+		inputs = append(inputs, v)
 	}
-	if ops.Step(n, in.Opset, values) != nil {
+	v, err := s.folder.Fold(n, inputs)
+	if err != nil {
 		return nil
 	}
-	return values[out].Tensor()
+	return v.Tensor()
 }
 
 // dropIdentities takes out nodes that pass their input on. The input takes over
@@ -212,13 +215,13 @@ func (s *simplifier) dropIdentities() bool {
 			return false
 		}
 		in, out := n.Input[0], n.Output[0]
-		if !s.isOutput(out) {
+		if !s.outputs[out] {
 			renamed[out] = in
 			return true
 		}
 		// The producer takes the output's name, if nobody else sees its own.
 		maker := g.Producer[in]
-		if maker == nil || s.isOutput(in) || len(g.Consumers[in]) != 1 {
+		if maker == nil || s.outputs[in] || len(g.Consumers[in]) != 1 {
 			return false
 		}
 		maker.Output[slices.Index(maker.Output, in)] = out
@@ -233,7 +236,7 @@ func (s *simplifier) passes(n *ir.Node, g *ir.Index, trains bool) bool {
 		return false
 	}
 	for _, out := range n.Output[1:] {
-		if out != "" && (len(g.Consumers[out]) > 0 || s.isOutput(out)) {
+		if out != "" && (len(g.Consumers[out]) > 0 || s.outputs[out]) {
 			return false
 		}
 	}
@@ -271,16 +274,29 @@ func normTrains(n *ir.Node, opset int64) bool {
 	return ir.IntAttr(n, "training_mode", 0) != 0
 }
 
+// collectNames notes the names of all values.
+func (s *simplifier) collectNames() {
+	for _, v := range s.Graph.Input {
+		s.names[v.Name] = 1
+	}
+	for _, t := range s.Graph.Initializer {
+		s.names[t.Name] = 1
+	}
+	for _, n := range s.Graph.Node {
+		for _, out := range n.Output {
+			s.names[out] = 1
+		}
+	}
+}
+
 // freshName is name, or name with a number behind it, such that no value has it.
 func (s *simplifier) freshName(name string) string {
-	used := func(name string) bool {
-		_, known := s.types[name]
-		return known || slices.ContainsFunc(s.Graph.Initializer, func(t *ir.Tensor) bool { return t.Name == name })
-	}
 	fresh := name
-	for i := 2; used(fresh); i++ {
-		fresh = fmt.Sprintf("%s.%d", name, i)
+	for s.names[fresh] > 0 {
+		s.names[name]++
+		fresh = fmt.Sprintf("%s.%d", name, s.names[name])
 	}
+	s.names[fresh] = 1
 	return fresh
 }
 

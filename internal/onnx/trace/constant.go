@@ -55,8 +55,12 @@ func (c *constant) floats() []float32 {
 	return c.list
 }
 
-// ints are the constant's elements as integers, nil if they cannot be read.
+// ints are the constant's elements as integers, nil if they cannot be read. They are
+// axes, sizes and the like: of more than 64 nobody asks for them.
 func (c *constant) ints() []int64 {
+	if c == nil || ops.ElementCount(c.dims()) > 64 {
+		return nil
+	}
 	v := c.computed()
 	if v == nil {
 		return nil
@@ -91,7 +95,11 @@ func (t *tracer) constant(n *ir.Node, i int) *constant { return t.values[ir.Inpu
 func (t *tracer) folded(n *ir.Node) value {
 	var inputs []*ops.Value
 	for i, name := range n.Input {
-		v := t.constant(n, i).computed()
+		c := t.constant(n, i)
+		if c == nil && name != "" || c != nil && !t.folder.Take(ops.ElementCount(c.dims())) {
+			return value{}
+		}
+		v := c.computed()
 		if v == nil && name != "" {
 			return value{}
 		}
@@ -102,6 +110,15 @@ func (t *tracer) folded(n *ir.Node) value {
 		return value{}
 	}
 	return value{constant: &constant{value: v}}
+}
+
+// copies returns why list is not to be copied, "" if it may be: a thousand nodes can each
+// want their own copy of a large constant.
+func (t *tracer) copies(list []float32) (reason string) {
+	if t.folder.Take(len(list)) {
+		return ""
+	}
+	return "the graph needs many more copies of constants than are in the file"
 }
 
 // scalar is the one number that input i of n holds; ok is false where it is not known.

@@ -26,12 +26,12 @@ func (t *tracer) dequantised(n *ir.Node, c *constant, s int, axis int) (list []f
 	if len(scale) == 0 {
 		return nil, "its scale is not a constant"
 	}
-	return spread(c, scale, t.constant(n, s+1).floats(), axis)
+	return t.spread(c, scale, t.constant(n, s+1).floats(), axis)
 }
 
 // spread is (c - zero) * scale, with one scale for all or one for each index of an
 // axis; zero may be nil.
-func spread(c *constant, scale, zero []float32, axis int) (list []float32, reason string) {
+func (t *tracer) spread(c *constant, scale, zero []float32, axis int) (list []float32, reason string) {
 	dims := c.dims()
 	inner, count := 1, max(len(scale), len(zero))
 	if count > 1 {
@@ -41,6 +41,9 @@ func spread(c *constant, scale, zero []float32, axis int) (list []float32, reaso
 		for _, d := range dims[axis+1:] {
 			inner *= d
 		}
+	}
+	if reason = t.copies(c.floats()); reason != "" {
+		return nil, reason
 	}
 	list = make([]float32, len(c.floats()))
 	for i, v := range c.floats() {
@@ -130,7 +133,9 @@ func (t *tracer) quantisedLinear(n *ir.Node) value {
 		return t.other(n, "%s", reason)
 	}
 	if n.OpType == "QGemm" {
-		l.Weight = times(l.Weight, ir.FloatAttr(n, "alpha", 1))
+		if l.Weight, reason = t.times(l.Weight, ir.FloatAttr(n, "alpha", 1)); reason != "" {
+			return t.other(n, "%s", reason)
+		}
 		if l.Bias, reason = t.bias(n, 6, 3, l.Out); reason != "" {
 			return t.other(n, "%s", reason)
 		}
@@ -181,7 +186,7 @@ func (t *tracer) convInteger(n *ir.Node) value {
 		reason = "want an input of pixels, channels first"
 	}
 	if reason == "" {
-		l.Weight, reason = spread(c, []float32{1}, t.constant(n, 3).floats(), 0)
+		l.Weight, reason = t.spread(c, []float32{1}, t.constant(n, 3).floats(), 0)
 	}
 	if reason != "" {
 		return t.other(n, "%s", reason)
@@ -198,7 +203,7 @@ func (t *tracer) matMulInteger(n *ir.Node) value {
 	if c == nil || len(c.dims()) != 2 {
 		return t.other(n, "its weights are not a constant matrix")
 	}
-	weight, reason := spread(c, []float32{1}, t.constant(n, 3).floats(), 1)
+	weight, reason := t.spread(c, []float32{1}, t.constant(n, 3).floats(), 1)
 	if reason != "" {
 		return t.other(n, "%s", reason)
 	}

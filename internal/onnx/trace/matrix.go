@@ -141,7 +141,9 @@ func (t *tracer) linear(n *ir.Node) value {
 	}
 	if n.OpType == "Gemm" {
 		alpha, beta := ir.FloatAttr(n, "alpha", 1), ir.FloatAttr(n, "beta", 1)
-		l.Weight = times(l.Weight, alpha)
+		if l.Weight, reason = t.times(l.Weight, alpha); reason != "" {
+			return t.other(n, "%s", reason)
+		}
 		if ir.Input(n, 2) != "" {
 			bias := t.constant(n, 2).floats()
 			if len(bias) != l.Out && len(bias) != 1 {
@@ -171,6 +173,9 @@ func (t *tracer) matrix(n *ir.Node, c *constant, weight []float32, transposed bo
 	if transposed {
 		return l, ""
 	}
+	if reason = t.copies(weight); reason != "" {
+		return l, reason
+	}
 	l.Out, l.In, l.Weight = columns, rows, make([]float32, len(weight))
 	for i, w := range weight {
 		l.Weight[i%columns*rows+i/columns] = w
@@ -179,13 +184,16 @@ func (t *tracer) matrix(n *ir.Node, c *constant, weight []float32, transposed bo
 }
 
 // times is list with every number multiplied, or list itself.
-func times(list []float32, by float32) []float32 {
+func (t *tracer) times(list []float32, by float32) (_ []float32, reason string) {
 	if by == 1 {
-		return list
+		return list, ""
+	}
+	if reason = t.copies(list); reason != "" {
+		return nil, reason
 	}
 	scaled := make([]float32, len(list))
 	for i, v := range list {
 		scaled[i] = v * by
 	}
-	return scaled
+	return scaled, ""
 }
