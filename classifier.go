@@ -18,11 +18,12 @@ import (
 
 // A Classifier is a model ready to run. It is safe for concurrent use.
 type Classifier struct {
-	config model.Config
-	labels []string // one per class
-	named  bool     // these are names, and not indices
-	engine *engine.Engine
-	atOnce int // photos that a stream runs at a time
+	config  model.Config
+	assumed model.Assumed
+	labels  []string // one per class
+	named   bool     // these are names, and not indices
+	engine  *engine.Engine
+	atOnce  int // photos that a stream runs at a time
 }
 
 // maxBatch bounds the memory that a wrong option could take.
@@ -41,15 +42,30 @@ func Open(ctx context.Context, name string, opts ...Option) (*Classifier, error)
 	}
 	key := ""
 	if o.cache != "" {
-		key = s.key()
+		key = o.keyOf(s.key())
 	}
-	load := func() (*model.Model, string, error) { return s.load(ctx) }
+	load := func() (*model.Model, string, error) {
+		m, key, err := s.load(ctx)
+		if err != nil {
+			return nil, "", err
+		}
+		return m, o.keyOf(key), fault.In(s.name, m.SetInput(o.input))
+	}
 	e, m, err := engine.Cached(o.cache, key, engine.Options{Threads: o.threads}, load)
 	if err != nil {
 		return nil, err
 	}
 	c, err := o.classifier(m, e)
 	return c, fault.In(s.name, err)
+}
+
+// keyOf adds to the key of a model's files what else its engine depends on. The empty
+// key stays empty: nothing is kept under it.
+func (o options) keyOf(key string) string {
+	if key == "" || o.input.IsZero() {
+		return key
+	}
+	return fmt.Sprintf("%s,%+v", key, o.input)
 }
 
 // New prepares a model in memory for running. Later changes to m don't reach the
@@ -59,11 +75,15 @@ func New(m *model.Model, opts ...Option) (*Classifier, error) {
 		return nil, errors.New("no model")
 	}
 	o := collect(opts)
-	e, err := engine.Compile(m, engine.Options{Threads: o.threads})
+	own := *m
+	if err := own.SetInput(o.input); err != nil {
+		return nil, err
+	}
+	e, err := engine.Compile(&own, engine.Options{Threads: o.threads})
 	if err != nil {
 		return nil, err
 	}
-	return o.classifier(m, e)
+	return o.classifier(&own, e)
 }
 
 // classifier names the classes of m, which e runs.
@@ -83,13 +103,18 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 		return nil, fmt.Errorf("a batch of %d photos: want 1 to %d, or 0 for as many as threads", o.batch, maxBatch)
 	}
 	return &Classifier{
-		config: m.Config, labels: slices.Clone(labels), named: named, engine: e,
+		config: m.Config, assumed: m.Assumed, labels: slices.Clone(labels), named: named, engine: e,
 		atOnce: cmp.Or(o.batch, e.Threads()),
 	}, nil
 }
 
 // Config is the model's config.
 func (c *Classifier) Config() model.Config { return c.config }
+
+// Assumed lists what the model's file leaves open of its input and what was taken
+// for it, each as the command's flag that says it: "--resize 256". [WithInput] says it
+// here. Where an assumption is wrong so are the answers: show them to somebody.
+func (c *Classifier) Assumed() []string { return c.assumed.List(c.config) }
 
 // Labels names the classes by index. Where the model has no names they are the
 // indices.

@@ -22,6 +22,7 @@ type options struct {
 	threads  int
 	batch    int
 	labels   []string
+	input    model.Input
 	offline  bool
 	progress func(name string, done, total int64)
 }
@@ -60,6 +61,10 @@ func WithBatch(n int) Option { return func(o *options) { o.batch = n } }
 // WithLabels names the classes, one each, in place of the model's own names.
 func WithLabels(labels []string) Option { return func(o *options) { o.labels = labels } }
 
+// WithInput says how photos become the input of the network, where the model does not
+// say it or says it wrongly: resolution, resize, crop, normalisation.
+func WithInput(in model.Input) Option { return func(o *options) { o.input = in } }
+
 // WithOffline uses published weights from the cache only.
 func WithOffline(offline bool) Option { return func(o *options) { o.offline = offline } }
 
@@ -73,7 +78,7 @@ func WithProgress(f func(name string, done, total int64)) Option {
 // published weights ("imagenet1k_v1", "imagenet1k_v2"), which are downloaded once and
 // cached, or that in the file of this name. The formats are those of [Formats]; which
 // one it is shows in the content. The model has a label for each class where they are
-// known.
+// known, and Assumed lists what its file leaves open.
 //
 // Errors about the content are *[fault.Error] and name the file. What is intact but
 // not read is errors.ErrUnsupported, a file that isn't there fs.ErrNotExist.
@@ -104,6 +109,9 @@ func (o options) load(ctx context.Context, s source) (*model.Model, error) {
 	m, _, err := s.load(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if err := m.SetInput(o.input); err != nil {
+		return nil, fault.In(s.name, err)
 	}
 	if m.Labels, err = o.labelsOf(m); err != nil {
 		return nil, fault.In(s.name, err)

@@ -81,7 +81,7 @@ func (s source) load(ctx context.Context) (m *model.Model, key string, err error
 		return nil, "", fault.In(s.name, err)
 	}
 	if s.published != nil {
-		m.Config.Preprocess = s.published.Preprocess
+		m.Config.Preprocess, m.Assumed = s.published.Preprocess, model.Assumed{}
 	}
 	return m, key, ctx.Err()
 }

@@ -83,6 +83,9 @@ func (f *contents) model() (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	if !own {
+		m.Assumed = model.AllAssumed
+	}
 	m.Labels, err = model.MetadataLabels(f.metadata, c.Classes)
 	return m, err
 }

@@ -45,8 +45,8 @@ type Assumed struct {
 // AllAssumed is for a file that says nothing of its input.
 var AllAssumed = Assumed{true, true, true, true}
 
-// List returns what c has for the parts that were assumed, each with the flag of
-// the command that changes it, as in "resize 256 (--resize)".
+// List returns what c has for the parts that were assumed, each as the flag of the
+// command that says it: "--resize 256".
 func (a Assumed) List(c Config) []string {
 	var list []string
 	add := func(assumed bool, format string, args ...any) {
@@ -56,10 +56,12 @@ func (a Assumed) List(c Config) []string {
 	}
 	p := c.Preprocess
 	h, w := c.InputSize()
-	add(a.Resolution, "input %dx%d (--resolution)", h, w)
-	add(a.Resize && !p.Squash, "resize %d and centre crop (--resize, --crop, --squash)", p.Resize)
-	add(a.Interpolation, "%s (--interpolation)", p.Interpolation)
-	add(a.Norm, "mean %v, std %v (--mean, --std)", p.Mean, p.Std)
+	add(a.Resolution && h == w, "--resolution %d", h)
+	add(a.Resolution && h != w, "--resolution %dx%d", h, w)
+	add(a.Resize && !p.Squash, "--resize %d", p.Resize)
+	add(a.Interpolation, "--interpolation %s", p.Interpolation)
+	add(a.Norm, "--mean %v,%v,%v", p.Mean[0], p.Mean[1], p.Mean[2])
+	add(a.Norm, "--std %v,%v,%v", p.Std[0], p.Std[1], p.Std[2])
 	return list
 }
 

@@ -110,15 +110,15 @@ func TestAssumed(t *testing.T) {
 		in   Input
 		want string
 	}{
-		{Input{}, "input 224x224 (--resolution); resize 256 and centre crop (--resize, --crop, --squash); bilinear (--interpolation); mean [0.485 0.456 0.406], std [0.229 0.224 0.225] (--mean, --std)"},
-		{Input{Height: 96}, "resize 110 and centre crop (--resize, --crop, --squash); bilinear (--interpolation); mean [0.485 0.456 0.406], std [0.229 0.224 0.225] (--mean, --std)"},
-		{Input{Interpolation: Bilinear, Squash: true}, "mean [0.485 0.456 0.406], std [0.229 0.224 0.225] (--mean, --std)"},
+		{Input{}, "--resolution 224 --resize 256 --interpolation bilinear --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"},
+		{Input{Height: 96}, "--resize 110 --interpolation bilinear --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"},
+		{Input{Interpolation: Bilinear, Squash: true}, "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"},
 		{Input{Mean: []float32{0.5}, Std: []float32{0.5}}, ""},
 	} {
 		if err := m.SetInput(step.in); err != nil {
 			t.Fatal(err)
 		}
-		if got := strings.Join(m.Assumed.List(m.Config), "; "); got != step.want {
+		if got := strings.Join(m.Assumed.List(m.Config), " "); got != step.want {
 			t.Errorf("after %+v: %s, want %s", step.in, got, step.want)
 		}
 	}

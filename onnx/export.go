@@ -47,7 +47,7 @@ type ExportOptions struct {
 	Opset      int     // version of the standard operators; 0 is DefaultOpset
 	Mode       Mode    // "" is Eval
 	Dynamic    Dynamic // axes without a fixed size
-	Resolution int     // height and width, pixels; 0 is the model's
+	Resolution int     // height and width, pixels; 0 is the model's. The preprocessing in the metadata follows it
 	Batch      int     // images; 0 is 1
 	Input      string  // name of the input; "" is "images"
 	Output     string  // name of the output; "" is "output"
@@ -60,11 +60,9 @@ type ExportOptions struct {
 func (o ExportOptions) complete(c model.Config) (ExportOptions, error) {
 	o.Opset = cmp.Or(o.Opset, DefaultOpset)
 	o.Mode = cmp.Or(o.Mode, Eval)
-	o.Resolution = cmp.Or(o.Resolution, c.Resolution)
 	o.Batch = cmp.Or(o.Batch, 1)
 	o.Input = cmp.Or(o.Input, "images")
 	o.Output = cmp.Or(o.Output, "output")
-	c.Resolution = o.Resolution
 	switch {
 	case o.Opset < MinOpset || o.Opset > MaxOpset:
 		return o, fmt.Errorf("opset %d: want %d to %d", o.Opset, MinOpset, MaxOpset)
@@ -88,17 +86,20 @@ func Export(m *model.Model, o ExportOptions) (*Graph, error) {
 	if m == nil {
 		return nil, errors.New("export: no model")
 	}
-	o, err := o.complete(m.Config)
+	own := *m
+	if o.Resolution != 0 {
+		own.Config.SetInput(o.Resolution, o.Resolution)
+	}
+	o, err := o.complete(own.Config)
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	p, err := export.Graph(m, export.Options{
+	p, err := export.Graph(&own, export.Options{
 		Opset:      o.Opset,
 		Fold:       o.Mode == Eval,
 		Train:      o.Mode == Train,
 		FreeBatch:  o.Dynamic != Fixed,
 		FreeSize:   o.Dynamic == DynamicAll,
-		Resolution: o.Resolution,
 		Batch:      o.Batch,
 		Input:      o.Input,
 		Output:     o.Output,

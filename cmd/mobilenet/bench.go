@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -72,7 +73,8 @@ type timing struct {
 	MACs       int         `json:"macs_per_image"`
 	Peak       float64     `json:"peak_gflops"` // of one core
 	Share      float64     `json:"share_of_peak"`
-	Memory     int         `json:"activation_bytes"` // of one image in flight
+	Memory     int         `json:"activation_bytes"`      // of one image in flight
+	InputWidth int         `json:"input_width,omitempty"` // where it is not the resolution
 	Layers     []layerTime `json:"layers,omitempty"`
 }
 
@@ -133,7 +135,7 @@ func (f *benchFlags) load(cmd *cobra.Command) (*model.Model, error) {
 func (f *benchFlags) measure(ctx context.Context, m *model.Model) (timing, error) {
 	c := m.Config
 	if f.resolution != 0 {
-		c.Resolution = f.resolution
+		c.SetInput(f.resolution, f.resolution)
 	}
 	if err := c.Validate(); err != nil {
 		return timing{}, err
@@ -144,18 +146,19 @@ func (f *benchFlags) measure(ctx context.Context, m *model.Model) (timing, error
 	}
 	defer e.Close()
 	peak := e.Peak()
-	in := engine.Input{Pixels: noise(f.batch * c.Resolution * c.Resolution * 3), N: f.batch, H: c.Resolution, W: c.Resolution}
+	h, w := c.InputSize()
+	in := engine.Input{Pixels: noise(f.batch * h * w * 3), N: f.batch, H: h, W: w}
 	l, err := e.Measure(ctx, in, f.runs)
 	if err != nil {
 		return timing{}, err
 	}
 	r := timing{
-		CPU: e.CPU(), Threads: e.Threads(), Batch: f.batch, Resolution: c.Resolution, Width: c.Width, Runs: f.runs,
+		CPU: e.CPU(), Threads: e.Threads(), Batch: f.batch, Resolution: h, InputWidth: c.InputWidth, Width: c.Width, Runs: f.runs,
 		Min: ms(l.Min), Median: ms(l.Median), P99: ms(l.P99),
 		Images: float64(f.batch) / l.Median.Seconds(), MACs: c.Summarize().MACs, Peak: peak / 1e9,
 	}
 	r.Share = 2 * float64(r.MACs) * float64(f.batch) / l.Min.Seconds() / (peak * float64(r.Threads))
-	in.N, in.Pixels = 1, in.Pixels[:c.Resolution*c.Resolution*3]
+	in.N, in.Pixels = 1, in.Pixels[:h*w*3]
 	profiled := 1
 	if f.layers {
 		profiled = min(f.runs, 50)
@@ -197,7 +200,7 @@ func noise(n int) []byte {
 func ms(d time.Duration) float64 { return 1000 * d.Seconds() }
 
 func (r timing) write(w io.Writer) error {
-	fmt.Fprintf(w, "MobileNetV2 width %v at %dx%d, batch %d, %d threads, %s kernels\n\n", r.Width, r.Resolution, r.Resolution, r.Batch, r.Threads, r.CPU)
+	fmt.Fprintf(w, "MobileNetV2 width %v at %dx%d, batch %d, %d threads, %s kernels\n\n", r.Width, r.Resolution, cmp.Or(r.InputWidth, r.Resolution), r.Batch, r.Threads, r.CPU)
 	t := newTable()
 	t.AppendRows([]table.Row{
 		{"latency of a batch", fmt.Sprintf("min %.2f ms, median %.2f ms, 99 %% %.2f ms (%d runs)", r.Min, r.Median, r.P99, r.Runs)},
@@ -231,7 +234,7 @@ func renderLayerTimes(layers []layerTime) string {
 
 // writePlan lists the steps of a network with random weights, which take as long
 // as trained ones, with the time that the peak allows and the measured one.
-func writePlan(w io.Writer, c model.Config) error {
+func writePlan(out io.Writer, c model.Config) error {
 	m, err := model.New(c, 1)
 	if err != nil {
 		return err
@@ -242,12 +245,12 @@ func writePlan(w io.Writer, c model.Config) error {
 	}
 	defer e.Close()
 	const runs = 20
-	side := c.Resolution
-	steps, memory, err := e.Profile(context.Background(), engine.Input{Pixels: noise(side * side * 3), N: 1, H: side, W: side}, runs)
+	h, w := c.InputSize()
+	steps, memory, err := e.Profile(context.Background(), engine.Input{Pixels: noise(h * w * 3), N: 1, H: h, W: w}, runs)
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, `%s
+	_, err = fmt.Fprintf(out, `%s
 
 kernels                 %s, %d threads
 activations             %.2f MB, and %.2f MB a thread to work in

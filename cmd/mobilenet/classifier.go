@@ -18,6 +18,7 @@ type classifierFlags struct {
 	threads, batch int
 	maxPixels      int
 	offline        bool
+	photos         photoFlags
 }
 
 func (f *classifierFlags) register(cmd *cobra.Command) {
@@ -28,6 +29,7 @@ func (f *classifierFlags) register(cmd *cobra.Command) {
 	fs.IntVar(&f.batch, "batch", 0, "photos to run at once; 0 means as many as threads")
 	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
+	f.photos.register(cmd, true)
 	completeModel(cmd)
 }
 
@@ -42,7 +44,7 @@ func (f *classifierFlags) check(cmd *cobra.Command) error {
 	case isPhoto(f.model):
 		return photoAsModel(cmd, f.model)
 	}
-	return nil
+	return f.photos.check(cmd)
 }
 
 // settle replaces the zeros of threads and batch by what they stand for.
@@ -59,7 +61,7 @@ func (f *classifierFlags) settle() {
 func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilenet.Classifier, error) {
 	opts := []mobilenet.Option{
 		mobilenet.WithThreads(f.threads), mobilenet.WithBatch(f.batch), mobilenet.WithOffline(f.offline),
-		mobilenet.WithProgress(downloadBar(stderr)), cacheWeights(),
+		mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.photos.in), cacheWeights(),
 	}
 	if f.labels != "" {
 		labels, err := dataset.ReadLabels(f.labels)
@@ -68,7 +70,11 @@ func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilene
 		}
 		opts = append(opts, mobilenet.WithLabels(labels))
 	}
-	return mobilenet.Open(ctx, f.model, opts...)
+	c, err := mobilenet.Open(ctx, f.model, opts...)
+	if err == nil {
+		sayAssumed(stderr, f.model, c.Assumed())
+	}
+	return c, err
 }
 
 // decoding is how photos are decoded. Who allows larger ones than usual has the

@@ -71,7 +71,7 @@ func TestPredictPhotos(t *testing.T) {
 	}
 	var out bytes.Buffer
 	stderr, err := mobilenetCommand(context.Background(), t, &out, "predict", "--format", "json", "--model", weights, dir)
-	if err != nil || stderr != "" {
+	if err != nil || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "assumed: --resolution 224 --resize 256") {
 		t.Fatalf("%v, %q on standard error", err, stderr)
 	}
 	top1, top5 := 0, 0
@@ -154,7 +154,7 @@ func TestPredictCanceled(t *testing.T) {
 		<-r.Context().Done()
 	}))
 	defer server.Close()
-	stderr, err := mobilenetCommand(ctx, t, &out, "predict", "-f", "json", "-m", smallModel, "--batch", "1",
+	stderr, err := mobilenetCommand(ctx, t, &out, "predict", "-f", "json", "-m", saidModel(t), "--batch", "1",
 		drawing, drawing, server.URL+"/stalls", drawing)
 	if !errors.Is(err, context.Canceled) || stderr != "" || out.lines != 2 {
 		t.Errorf("error %v, %q on standard error, %d results", err, stderr, out.lines)

@@ -14,6 +14,7 @@ import (
 func newConvert() *cobra.Command {
 	var names, labels string
 	var half bool
+	var photos photoFlags
 	cmd := &cobra.Command{
 		Use:   "convert [flags] IN OUT",
 		Short: "Convert weights between formats and naming schemes",
@@ -26,7 +27,8 @@ What a file is shows in its content. OUT's ending says what is written:
                 the file, where torch passes over them
   .onnx         an inference graph, as mobilenet export writes it by default
 
-All of them can be had with half the bytes: --half.`,
+All of them can be had with half the bytes: --half. What is known of the input is
+written too, with what flags here say of it.`,
 		Example: `  mobilenet convert mobilenet_v2-7ebf99e0.pth v2.safetensors
   mobilenet convert hf/model.safetensors tv.pth
   mobilenet convert --names timm v2.safetensors timm.safetensors
@@ -40,7 +42,10 @@ All of them can be had with half the bytes: --half.`,
 			if !writable(args[1]) {
 				return usagef(cmd, "%s: write what? the name ends in none of %s", args[1], modelEndings())
 			}
-			opts := []mobilenet.Option{mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr()))}
+			if err := photos.check(cmd); err != nil {
+				return err
+			}
+			opts := []mobilenet.Option{mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(photos.in)}
 			if labels != "" {
 				l, err := dataset.ReadLabels(labels)
 				if err != nil {
@@ -52,6 +57,7 @@ All of them can be had with half the bytes: --half.`,
 			if err != nil {
 				return err
 			}
+			sayAssumed(cmd.ErrOrStderr(), args[0], m.Assumed.List(m.Config))
 			if err := mobilenet.SaveModel(args[1], m, mobilenet.SaveOptions{Naming: checkpoint.Naming(names), Half: half}); err != nil {
 				return err
 			}
@@ -67,6 +73,7 @@ All of them can be had with half the bytes: --half.`,
 	cmd.Flags().StringVar(&names, "names", string(checkpoint.Torchvision), "names of the tensors: torchvision, timm or huggingface")
 	cmd.Flags().StringVar(&labels, "labels", "", "file with the names of the classes to put in OUT")
 	cmd.Flags().BoolVar(&half, "half", false, "store convolutions and classifier as float16, which rounds them")
+	photos.register(cmd, true)
 	complete(cmd, "names", string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace))
 	return cmd
 }

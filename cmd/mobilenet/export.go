@@ -16,6 +16,7 @@ import (
 type exportFlags struct {
 	model, out, mode, dynamic string
 	simplify                  bool
+	photos                    photoFlags
 	options                   onnx.ExportOptions
 }
 
@@ -48,13 +49,13 @@ other change asked for, that file's own graph is simplified.`,
 	fs.StringVar(&f.mode, "mode", string(onnx.Eval), "eval, train or preserve")
 	fs.StringVar(&f.dynamic, "dynamic", "none", "axes without a fixed size: none, batch or all")
 	fs.BoolVar(&f.simplify, "simplify", false, "simplify the graph, and prove it")
-	fs.IntVarP(&f.options.Resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
 	fs.IntVar(&f.options.Batch, "batch", 1, "images in the input")
 	fs.StringVar(&f.options.Input, "input-name", "images", "name of the input")
 	fs.StringVar(&f.options.Output, "output-name", "output", "name of the output")
 	fs.BoolVar(&f.options.Softmax, "softmax", false, "put out probabilities, not logits")
 	fs.BoolVar(&f.options.Preprocess, "preprocess", false, "take 8-bit pixels [N,H,W,3] and normalise them in the graph")
 	fs.BoolVar(&f.options.Half, "half", false, "store weights as float16")
+	f.photos.register(cmd, true)
 	completeModel(cmd)
 	complete(cmd, "mode", string(onnx.Eval), string(onnx.Train), string(onnx.Preserve))
 	complete(cmd, "dynamic", "none", string(onnx.DynamicBatch), string(onnx.DynamicAll))
@@ -79,6 +80,9 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if err := oneOf(cmd, "dynamic", f.dynamic, "none", string(onnx.DynamicBatch), string(onnx.DynamicAll)); err != nil {
+		return err
+	}
+	if err := f.photos.check(cmd); err != nil {
 		return err
 	}
 	p, err := f.graph(cmd)
@@ -113,10 +117,11 @@ func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Graph, error) {
 		}
 		return p, nil
 	}
-	m, err := mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())))
+	m, err := mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.photos.in))
 	if err != nil {
 		return nil, err
 	}
+	sayAssumed(cmd.ErrOrStderr(), f.model, m.Assumed.List(m.Config))
 	f.options.Mode = onnx.Mode(f.mode)
 	if f.dynamic != "none" {
 		f.options.Dynamic = onnx.Dynamic(f.dynamic)
@@ -130,12 +135,12 @@ func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Graph, error) {
 
 // changes reports whether a flag asks for a graph other than the file's own.
 func (f *exportFlags) changes(cmd *cobra.Command) bool {
-	for _, name := range []string{"opset", "mode", "dynamic", "resolution", "batch", "input-name", "output-name", "softmax", "preprocess", "half"} {
+	for _, name := range []string{"opset", "mode", "dynamic", "batch", "input-name", "output-name", "softmax", "preprocess", "half"} {
 		if cmd.Flags().Changed(name) {
 			return true
 		}
 	}
-	return false
+	return !f.photos.in.IsZero()
 }
 
 // simplified simplifies p and prints how far the result's outputs are from p's.

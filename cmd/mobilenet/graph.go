@@ -57,7 +57,7 @@ of a network of the given width. OUT's ending says what is written: .svg, .png,
 	fs.Float64Var(&f.scale, "scale", 2, "pixels of a PNG for each unit of the SVG")
 	fs.StringVarP(&f.model, "model", "m", "", "published weights or a file; the same as MODEL")
 	fs.Float64VarP(&f.width, "width", "w", 1, "width multiplier")
-	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
+	fs.VarP(sizeFlag{&f.input}, "resolution", "r", "input of the network: pixels; the default is the model's")
 	complete(cmd, "kind", "architecture", "block", "onnx")
 	complete(cmd, "format", "svg", "png", "dot", "mermaid")
 	complete(cmd, "model", mobilenet.Names()...)
@@ -129,9 +129,13 @@ func (f *graphFlags) drawing(cmd *cobra.Command) (*diagram.Drawing, error) {
 	if f.kind == "onnx" {
 		return f.onnx(cmd)
 	}
-	c, err := f.config(cmd)
+	m, err := f.network(cmd)
 	if err != nil {
 		return nil, err
+	}
+	c := m.Config
+	if h, w := c.InputSize(); h != w {
+		return nil, fmt.Errorf("its input is %dx%d, and the picture is of square inputs: say one with --resolution", h, w)
 	}
 	if f.kind == "block" {
 		d, err := diagram.Block(c)

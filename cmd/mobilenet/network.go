@@ -10,37 +10,34 @@ import (
 // networkFlags say what network a command is about: a model's, or one of a width
 // without weights.
 type networkFlags struct {
-	model      string
-	width      float64
-	resolution int // 0: the model's
-	classes    int // 0: ImageNet's
+	model   string
+	width   float64
+	input   model.Input // its size
+	classes int         // 0: ImageNet's
 }
 
-// config is the model's, or one of the flags.
-func (f *networkFlags) config(cmd *cobra.Command) (model.Config, error) {
+// network is the model, without its weights, or one of the flags.
+func (f *networkFlags) network(cmd *cobra.Command) (*model.Model, error) {
 	c := model.Default()
 	c.Width = f.width
 	if f.classes != 0 || cmd.Flags().Changed("classes") {
 		c.Classes = f.classes
 	}
-	if f.model != "" {
-		for _, flag := range []string{"width", "classes"} {
-			if cmd.Flags().Changed(flag) {
-				return c, usagef(cmd, "--%s is for a network without weights; %s has its own", flag, f.model)
-			}
+	if f.model == "" {
+		if err := f.input.Apply(&c); err != nil {
+			return nil, usagef(cmd, "%w", err)
 		}
-		m, err := mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())))
-		if err != nil {
-			return c, err
+		return &model.Model{Config: c}, nil
+	}
+	for _, flag := range []string{"width", "classes"} {
+		if cmd.Flags().Changed(flag) {
+			return nil, usagef(cmd, "--%s is for a network without weights; %s has its own", flag, f.model)
 		}
-		c = m.Config
 	}
-	if f.resolution != 0 {
-		c.Resolution = f.resolution
+	m, err := mobilenet.LoadModel(cmd.Context(), f.model,
+		mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.input))
+	if err != nil {
+		return nil, err
 	}
-	err := c.Validate()
-	if err != nil && f.model == "" {
-		err = usagef(cmd, "%w", err)
-	}
-	return c, err
+	return &model.Model{Config: m.Config, Labels: m.Labels, Assumed: m.Assumed}, nil
 }

@@ -45,24 +45,24 @@ Without MODEL it is a network with random weights of the given width.`,
 			if err := oneOf(cmd, "format", f.format, "table", "json"); err != nil {
 				return err
 			}
-			c, err := f.config(cmd)
+			m, err := f.network(cmd)
 			if err != nil {
 				return err
 			}
 			if f.plan {
-				return writePlan(cmd.OutOrStdout(), c)
+				return writePlan(cmd.OutOrStdout(), m.Config)
 			}
 			if f.format == "json" {
-				return writeSummaryJSON(cmd, c)
+				return writeSummaryJSON(cmd, m)
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), renderSummary(c))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), renderSummary(m))
 			return err
 		},
 	}
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "published weights or a file; the same as MODEL")
 	fs.Float64VarP(&f.width, "width", "w", 1, "width multiplier")
-	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
+	fs.VarP(sizeFlag{&f.input}, "resolution", "r", "input of the network: pixels, or HEIGHTxWIDTH; the default is the model's")
 	fs.IntVar(&f.classes, "classes", 1000, "outputs of the classifier")
 	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
 	fs.BoolVar(&f.plan, "plan", false, "list the steps that the engine makes of the layers, and time them here")
@@ -72,7 +72,8 @@ Without MODEL it is a network with random weights of the given width.`,
 }
 
 // renderSummary fits a terminal of 80 columns.
-func renderSummary(c model.Config) string {
+func renderSummary(m *model.Model) string {
+	c := m.Config
 	s := c.Summarize()
 	t := newTable()
 	t.Style().Box.PaddingLeft = " "
@@ -98,19 +99,44 @@ func renderSummary(c model.Config) string {
 		}
 		t.AppendRow(row)
 	}
+	h, w := c.InputSize()
 	return t.Render() + fmt.Sprintf(`
 
 input                   [3 %d %d], %s padding
+photos                  %s
+normalised by           %s
 parameters              %s
 multiply-adds           %s
 weights, float32        %.2f MB
-largest activations     %.2f MB, layer by layer`,
-		c.Resolution, c.Resolution, c.Padding, grouped(s.Params), grouped(s.MACs),
-		float64(s.Bytes)/1e6, float64(s.PeakAct)/1e6)
+largest activations     %.2f MB, layer by layer%s`,
+		h, w, c.Padding, resized(c.Preprocess), normalised(c.Preprocess), grouped(s.Params), grouped(s.MACs),
+		float64(s.Bytes)/1e6, float64(s.PeakAct)/1e6, assumedRow(m))
 }
 
-func writeSummaryJSON(cmd *cobra.Command, c model.Config) error {
-	s := c.Summarize()
+// resized says how photos become as large as the input.
+func resized(p model.Preprocess) string {
+	how := fmt.Sprintf("resize %d, centre crop", p.Resize)
+	if p.Squash {
+		how = "squashed to the input"
+	}
+	return how + ", " + string(p.Interpolation)
+}
+
+func normalised(p model.Preprocess) string {
+	return fmt.Sprintf("mean %.4g %.4g %.4g, std %.4g %.4g %.4g", p.Mean[0], p.Mean[1], p.Mean[2], p.Std[0], p.Std[1], p.Std[2])
+}
+
+// assumedRow is what the file leaves open, as a row behind the others.
+func assumedRow(m *model.Model) string {
+	list := m.Assumed.List(m.Config)
+	if len(list) == 0 {
+		return ""
+	}
+	return "\nassumed, not in the file " + strings.Join(list, "\n                        ")
+}
+
+func writeSummaryJSON(cmd *cobra.Command, m *model.Model) error {
+	s := m.Config.Summarize()
 	type layer struct {
 		Name   string `json:"name"`
 		Op     string `json:"op"`
@@ -129,12 +155,13 @@ func writeSummaryJSON(cmd *cobra.Command, c model.Config) error {
 	e.SetIndent("", "  ")
 	return e.Encode(struct {
 		Config  model.Config `json:"config"`
+		Assumed []string     `json:"assumed,omitempty"`
 		Params  int          `json:"params"`
 		MACs    int          `json:"macs"`
 		Bytes   int          `json:"weight_bytes"`
 		PeakAct int          `json:"peak_activation_bytes"`
 		Layers  []layer      `json:"layers"`
-	}{c, s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
+	}{m.Config, m.Assumed.List(m.Config), s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
 }
 
 // shape prints [C H W] as CxHxW.

@@ -8,6 +8,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
@@ -23,7 +24,7 @@ func TestValPhotos(t *testing.T) {
 	var stdout bytes.Buffer
 	stderr, err := mobilenetCommand(context.Background(), t, &stdout,
 		"val", "--data", filepath.Join(dir, "images.csv"), "--model", weights, "--format", "json", "--out", out)
-	if err != nil || stderr != "" {
+	if err != nil || strings.Count(stderr, "\n") != 1 || !strings.Contains(stderr, "assumed: ") {
 		t.Fatalf("%v, %q on standard error", err, stderr)
 	}
 	var e report.Evaluation

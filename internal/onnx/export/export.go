@@ -16,7 +16,6 @@ type Options struct {
 	Train      bool // batch normalisation and dropout as in training
 	FreeBatch  bool // the number of images is not fixed
 	FreeSize   bool // nor are height and width
-	Resolution int
 	Batch      int
 	Input      string
 	Output     string

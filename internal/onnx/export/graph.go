@@ -15,12 +15,12 @@ type exporter struct {
 	m     *model.Model
 	o     Options
 	g     *pb.GraphProto
-	size  int // height and width of the current feature map
+	h, w  int // of the current feature map
 	value int // number that torch's tracer gives to the next folded tensor
 }
 
 func (e *exporter) network(n model.Network) {
-	e.size = e.o.Resolution
+	e.h, e.w = e.m.Config.InputSize()
 	e.value = e.firstFolded(n)
 	e.declare(n)
 	if e.o.Fold {
@@ -58,7 +58,7 @@ func (e *exporter) network(n model.Network) {
 
 // declare names the input and output and says their shapes.
 func (e *exporter) declare(n model.Network) {
-	batch, height, width := ir.Fixed(e.o.Batch), ir.Fixed(e.o.Resolution), ir.Fixed(e.o.Resolution)
+	batch, height, width := ir.Fixed(e.o.Batch), ir.Fixed(e.h), ir.Fixed(e.w)
 	if e.o.FreeBatch {
 		batch = ir.Free("batch")
 	}
@@ -110,7 +110,7 @@ func (e *exporter) conv(c model.Conv, x string) string {
 		inputs = []string{x, weight, bias}
 	}
 	x = e.node("Conv", c.Name, inputs, e.convAttributes(c)...)
-	e.size = c.OutSize(e.size)
+	e.h, e.w = c.OutSize(e.h), c.OutSize(e.w)
 	if !e.o.Fold {
 		x = e.norm(c, x)
 	}
@@ -127,16 +127,22 @@ func (e *exporter) convAttributes(c model.Conv) []*ir.Attribute {
 		// How much padding there is at either end depends on the size.
 		return append([]*ir.Attribute{ir.StringOf("auto_pad", "SAME_UPPER")}, append(attrs, strides)...)
 	}
-	before, after := 0, 0
-	if c.Kernel == 3 {
-		before = e.m.Config.Padding.Before(e.size, c.Stride)
-		after = 1
-		if e.m.Config.Padding == model.PadSame {
-			after = (c.OutSize(e.size)-1)*c.Stride + c.Kernel - e.size - before
-		}
+	top, bottom := e.pads(c, e.h)
+	left, right := e.pads(c, e.w)
+	return append(attrs, ir.IntsOf("pads", top, left, bottom, right), strides)
+}
+
+// pads returns how much c pads n rows, or columns, at either end.
+func (e *exporter) pads(c model.Conv, n int) (before, after int64) {
+	if c.Kernel != 3 {
+		return 0, 0
 	}
-	b, a := int64(before), int64(after)
-	return append(attrs, ir.IntsOf("pads", b, b, a, a), strides)
+	p := e.m.Config.Padding
+	first := p.Before(n, c.Stride)
+	if p != model.PadSame {
+		return int64(first), 1
+	}
+	return int64(first), int64((c.OutSize(n)-1)*c.Stride + c.Kernel - n - first)
 }
 
 // norm appends a BatchNormalization. In training it has more outputs: running
