@@ -156,8 +156,8 @@ type Output struct {
 // [model.MinResolution] to 8192, whatever the model's resolution. The memory it
 // takes depends on them and on the threads, not on the number of images.
 //
-// When ctx ends, the run stops after the images that its threads are at, four each
-// at most, and returns the context's error; what is in out means nothing then.
+// When ctx ends, the run stops after the images that its threads are at, and
+// returns the context's error; what is in out means nothing then.
 func (e *Engine) Run(ctx context.Context, in Input, out Output) error {
 	if err := e.enter(); err != nil {
 		return err

@@ -187,16 +187,16 @@ func (p *plan) runGroups(t *team, j job, at, groups int) {
 	ws.groups.start(t)
 }
 
-// group runs all steps of the images from image at on, on one participant. It
-// does nothing once the job's context has ended.
+// group runs all steps of the images from image at on, on one participant. Once
+// the job's context has ended it begins with no other image.
 func (p *plan) group(ws *workspace, slot, at int) {
-	if ws.job.ctx.Err() != nil {
-		return
-	}
 	x := &ws.execs[slot]
 	x.act = p.own(ws, slot)
 	ws.job.output(x, at, p.images)
 	for x.image = range p.images {
+		if ws.job.ctx.Err() != nil {
+			return
+		}
 		ws.job.input(x, at+x.image)
 		x.run(p.steps[:p.tail])
 	}

@@ -28,8 +28,12 @@ func tapsFor(t testing.TB, e *Engine, in Input, names ...string) []Tap {
 
 // TestTapsAgainstNaive asks for every module at once, and for each alone.
 func TestTapsAgainstNaive(t *testing.T) {
+	sizes := []size{{32, 33}, {47, 90}}
+	if testing.Short() {
+		sizes = sizes[:1]
+	}
 	for _, padding := range []model.Padding{model.PadTorch, model.PadSame} {
-		for _, s := range []size{{32, 33}, {47, 90}} {
+		for _, s := range sizes {
 			for _, width := range []float64{0.35, 1} {
 				t.Run(fmt.Sprintf("%s/%dx%d/width%v", padding, s.h, s.w, width), func(t *testing.T) {
 					t.Parallel()
