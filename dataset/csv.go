@@ -382,7 +382,7 @@ func (t *listing) wholeNumbers() {
 // order of their names, or of their numbers if all are numbers.
 func (t *listing) set(rows []row, f *finder) (*Set, error) {
 	order, lines := t.classes(rows)
-	s := &Set{form: inTable, lines: lines, Items: make([]Item, 0, len(rows))}
+	s := &Set{form: inTable, file: f.list, lines: lines, Items: make([]Item, 0, len(rows))}
 	place := make([]int, len(t.labels)) // of each label among the classes
 	for i, l := range order {
 		place[l] = i

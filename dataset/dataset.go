@@ -26,7 +26,8 @@ type Set struct {
 	Decode vision.DecodeOptions
 
 	form  form
-	lines []int // of a table: where each class comes first, for errors
+	file  string // of a table
+	lines []int  // of a table: where each class comes first, for errors
 }
 
 // A form is what the classes of a set are named by.
@@ -111,12 +112,12 @@ func (s *Set) relabel(classes []string, to []int) {
 	s.Classes, s.lines = classes, nil
 }
 
-// place says where class i of the set was found.
-func (s *Set) place(i int) string {
-	if i >= len(s.lines) {
-		return ""
+// at says where class i of the set, which was opened at path, was found.
+func (s *Set) at(path string, i int, e *fault.Error) error {
+	if i < len(s.lines) {
+		path, e.Place = s.file, fmt.Sprintf("line %d", s.lines[i])
 	}
-	return fmt.Sprintf("line %d", s.lines[i])
+	return fault.In(path, e)
 }
 
 // Options say how Open divides images that come without a division.
@@ -159,8 +160,8 @@ func Open(path string, o Options) (train, val *Set, err error) {
 	known, to := newIndex(train.Classes), make([]int, len(val.Classes))
 	for i, c := range val.Classes {
 		if to[i] = known.find(c); to[i] < 0 {
-			err := &fault.Error{Place: val.place(i), Reason: fmt.Sprintf("class %q is not among the %d of the training images", c, len(train.Classes))}
-			return nil, nil, fault.In(held.path, err)
+			err := fault.Brokenf("class %q is not among the %d of the training images", c, len(train.Classes))
+			return nil, nil, val.at(held.path, i, err)
 		}
 	}
 	val.relabel(train.Classes, to)

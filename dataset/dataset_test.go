@@ -206,7 +206,7 @@ func TestOpenEval(t *testing.T) {
 		"wrong.csv": "names/bee/1.png,2\n", "odd/cow/1.png": "", "own/n00000002/b.png": "", "own/synsets.txt": "n00000001 x\nn00000002 y\n",
 		"many/n00000002/b.png": "", "many/synsets.txt": "n00000001\nn00000002\nn00000003\nn00000004\n",
 		"ILSVRC2012_validation_ground_truth.txt": "490\n361\n", "numbers.txt": "1000\n361\n", "indices.txt": "999\n0\n", "beyond.txt": "1000\n0\n",
-		"caffe.txt": "1.png 65\n", "one.txt": "\ufeffbee\n", "val_ids.txt": "n01751748\nn09193705\n", "mnist/" + testImages: idx(1, 4, 3), "mnist/" + testLabels: idx(1),
+		"caffe.txt": "1.png 65\n", "one.txt": "\ufeffbee\n", "val_ids.txt": "n01751748\nn09193705\n", "LOC_val_solution.csv": "ImageId,PredictionString\n2 b,n09193705 85 1 499 272 n09193705 1 2 3 4 \n1,n01751748 1 2 3 4 \n", "mnist/" + testImages: idx(1, 4, 3), "mnist/" + testLabels: idx(1),
 		"learned/" + trainImages: idx(1, 4, 3), "learned/" + trainLabels: idx(1),
 	})
 	few := []string{"ant", "bee"}
@@ -245,6 +245,7 @@ func TestOpenEval(t *testing.T) {
 		{path: "flat", truth: "indices.txt", labels: ImageNetLabels(), want: []string{"toilet tissue/1.png", "tench/2 b.png"}},
 		{path: "flat", truth: "beyond.txt", labels: ImageNetLabels(), err: `class "1000"`},
 		{path: "flat", truth: "caffe.txt", labels: ImageNetLabels(), want: []string{"sea snake/1.png"}},
+		{path: "flat", truth: "LOC_val_solution.csv", labels: ImageNetLabels(), want: []string{"alp/2 b.png", "sea snake/1.png"}},
 		{path: "flat", truth: "val_ids.txt", labels: ImageNetLabels(), want: []string{"sea snake/1.png", "alp/2 b.png"}},
 	} {
 		t.Run(fmt.Sprint(test.path, test.truth, len(test.labels)), func(t *testing.T) {

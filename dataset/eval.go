@@ -53,9 +53,9 @@ func OpenEval(path string, o EvalOptions) (*Set, error) {
 	if err != nil {
 		return nil, err
 	}
-	to, note, err := n.assign(s)
+	to, note, err := n.assign(path, s)
 	if err != nil {
-		return nil, fault.In(path, err)
+		return nil, err
 	}
 	if note != "" {
 		s.note("%s: %s", path, note)

@@ -121,11 +121,11 @@ func (n names) shown() []string {
 	return shown
 }
 
-// assign says which class of the model each class of the data is. All are read in
+// assign says which class of the model each class of the data at path is. All are read in
 // one way: as names, or as WordNet ids, or as indices, or, where the model has no
 // names, in the order in which training numbered them. note says what had to be
 // assumed.
-func (n names) assign(s *Set) (to []int, note string, err error) {
+func (n names) assign(path string, s *Set) (to []int, note string, err error) {
 	readings := []func(string) int{n.byName.find, n.wordNet}
 	if n.labels == nil {
 		if to, note := n.ordered(s); to != nil {
@@ -149,8 +149,7 @@ func (n names) assign(s *Set) (to []int, note string, err error) {
 			wrong = fault.Unsupportedf("class %q is the model's, but %q is not of the same kind; want all names, or all WordNet ids, or all indices", s.Classes[furthest], s.Classes[0])
 		}
 	}
-	wrong.Place = s.place(furthest)
-	return nil, "", wrong
+	return nil, "", s.at(path, furthest, wrong)
 }
 
 // asIndices says that folders called 0, 1, 10 are taken for indices, where this is

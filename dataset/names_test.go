@@ -70,7 +70,7 @@ func TestAssign(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			to, note, err := n.assign(&Set{Classes: test.data, form: test.form})
+			to, note, err := n.assign("data", &Set{Classes: test.data, form: test.form})
 			if test.err != "" {
 				if err == nil || !strings.Contains(err.Error(), test.err) {
 					t.Fatalf("error %v, want %q", err, test.err)
