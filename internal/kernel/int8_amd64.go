@@ -19,6 +19,28 @@ func nativeInt8() []*Int8 {
 	return append(sets, &avx2Int8)
 }
 
+var (
+	layoutPairs  = layout{true, 2, vectorPanel, unpackedWords}
+	layoutPanels = layout{false, 4, vectorPanel, unpackedBytes}
+	layoutQuads  = layout{false, 4, Block, unpackedBytes}
+)
+
+// unpackedBytes is the place of channel c after the bytes of four rows have been
+// interleaved within the 16-byte halves of vectors of 32 bytes: vector q of four
+// has the channels from 4q on of each half.
+func unpackedBytes(c int) int {
+	half, c := c/16, c%16
+	return c/4*8 + half*4 + c%4
+}
+
+// unpackedWords is unpackedBytes for 16-bit numbers, of which a vector has half as
+// many.
+func unpackedWords(c int) int {
+	vector, c := c/16, c%16
+	half, c := c/8, c%8
+	return vector*16 + c/4*8 + half*4 + c%4
+}
+
 // avx2Int8 is the 8-bit set for AVX2 and FMA. It multiplies 16-bit integers: the
 // products of bytes that AVX2 has saturate. The others on amd64 leave filters of
 // 16 bits to it.

@@ -16,6 +16,9 @@ func nativeInt8() []*Int8 {
 	return append(sets, &neonInt8)
 }
 
+// layoutVectors is for vectors of 16 bytes, which interleaving keeps in order.
+var layoutVectors = layout{false, 4, Block, inOrder}
+
 // neonInt8 is the 8-bit set for arm64's Advanced SIMD.
 var neonInt8 = Int8{
 	Name: "neon",

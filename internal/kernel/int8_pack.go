@@ -33,31 +33,10 @@ type layout struct {
 	order func(c int) int // of a depthwise convolution's channels
 }
 
-var (
-	layoutRows    = layout{true, 1, Block, inOrder}
-	layoutPairs   = layout{true, 2, 16, unpackedWords}
-	layoutQuads   = layout{false, 4, Block, unpackedBytes}
-	layoutPanels  = layout{false, 4, 16, unpackedBytes}
-	layoutVectors = layout{false, 4, Block, inOrder} // of 16 bytes, which interleaving keeps in order
-)
+// layoutRows are the rows of NR that plain Go goes over.
+var layoutRows = layout{true, 1, Block, inOrder}
 
 func inOrder(c int) int { return c }
-
-// unpackedBytes is the place of channel c after the bytes of four rows have been
-// interleaved within the 16-byte halves of vectors of 32 bytes: vector q of four
-// has the channels from 4q on of each half.
-func unpackedBytes(c int) int {
-	half, c := c/16, c%16
-	return c/4*8 + half*4 + c%4
-}
-
-// unpackedWords is unpackedBytes for 16-bit numbers, of which a vector has half as
-// many.
-func unpackedWords(c int) int {
-	vector, c := c/16, c%16
-	half, c := c/8, c%8
-	return vector*16 + c/4*8 + half*4 + c%4
-}
 
 // at is where a layout has weight k of channel c, of size weights a channel.
 func (l layout) at(k, c, nr, size int) int {
