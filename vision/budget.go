@@ -2,6 +2,7 @@ package vision
 
 import (
 	"context"
+	"runtime"
 
 	"golang.org/x/sync/semaphore"
 
@@ -28,13 +29,25 @@ func NewBudget(bytes int64) *Budget {
 // shared is the budget of who brings none.
 var shared = NewBudget(DefaultBudget)
 
-// acquire waits for room for n bytes until ctx is done.
-func (b *Budget) acquire(ctx context.Context, n int64) (release func(), err error) {
+// collectFrom is how much a decode takes before which garbage is collected: 20
+// megapixels, whose decoding takes a hundred times as long as a collection. The
+// photo before, which was as large, would stay until the heap has doubled.
+const collectFrom = 64 << 20
+
+// acquire waits for room for n bytes until ctx is done. Where alone says so, more
+// than there is are what there is.
+func (b *Budget) acquire(ctx context.Context, n int64, alone bool) (release func(), err error) {
+	if alone {
+		n = min(n, b.limit)
+	}
 	if n > b.limit {
 		return nil, fault.TooLargef("a size that takes %d MB of memory to decode, more than the %d MB of all photos together (DecodeOptions.Budget)", n/1e6, b.limit/1e6)
 	}
 	if err := b.free.Acquire(ctx, n); err != nil {
 		return nil, err
+	}
+	if n >= collectFrom {
+		runtime.GC()
 	}
 	return func() { b.free.Release(n) }, nil
 }

@@ -18,9 +18,13 @@ const maxSide = 1 << 20
 
 // DecodeOptions are the choices of [Decode].
 type DecodeOptions struct {
-	MaxPixels         int     // 0 means DefaultMaxPixels
-	Budget            *Budget // memory of all decodes together; nil means one of DefaultBudget for the program
-	IgnoreOrientation bool    // leave the pixels as stored, whatever EXIF says
+	MaxPixels         int  // 0 means DefaultMaxPixels
+	IgnoreOrientation bool // leave the pixels as stored, whatever EXIF says
+
+	// Budget bounds the memory of all decodes together. nil means one of
+	// DefaultBudget for the program, in which a photo that MaxPixels was raised for
+	// may take more if it is decoded alone.
+	Budget *Budget
 }
 
 // A picture is an image file whose header has been read.
@@ -123,11 +127,11 @@ func Decode(ctx context.Context, data []byte, o DecodeOptions) (*Image, error) {
 	if !o.IgnoreOrientation {
 		to.orientation = orientation(f.name, data)
 	}
-	budget := o.Budget
+	budget, alone := o.Budget, false
 	if budget == nil {
-		budget = shared
+		budget, alone = shared, o.MaxPixels > DefaultMaxPixels
 	}
-	release, err := budget.acquire(ctx, p.memory(to.orientation != 1))
+	release, err := budget.acquire(ctx, p.memory(to.orientation != 1), alone)
 	if err != nil {
 		return nil, f.fault(err)
 	}

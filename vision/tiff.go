@@ -75,8 +75,15 @@ type tiffFile struct {
 	tiled       bool
 	cw, ch      int // pixels of a strip or tile
 	palette     [256][3]byte
-	inflater    io.Reader // of deflated strips
-	jpegBytes   int       // read of JPEG strips
+	plane       []tiffPlane
+	planar, row []byte // a row of samples as it is stored, and with planes put together
+	spent       int    // see spend
+}
+
+// A tiffPlane is what the strips or tiles of a plane use one after the other.
+type tiffPlane struct {
+	inflater io.Reader
+	mirrored []byte // a strip whose bits are stored the other way round
 }
 
 func openTIFF(data []byte) (picture, error) {
@@ -104,6 +111,7 @@ func openTIFF(data []byte) (picture, error) {
 	if t.first(tagPlanar, 1) == 2 {
 		t.planes = t.samples
 	}
+	t.plane = make([]tiffPlane, t.planes)
 	t.premultiply = t.first(tagExtraSamples, 0) == 1
 	if err := t.known(); err != nil {
 		return picture{}, err
@@ -126,7 +134,7 @@ func openTIFF(data []byte) (picture, error) {
 
 // known reports what kinds of samples are not read.
 func (t *tiffFile) known() error {
-	least, ok := map[uint64]int{whiteIsZero: 1, blackIsZero: 1, photoRGB: 3, photoIndex: 1, photoCMYK: 4, photoYCbCr: 3}[t.photometric]
+	least, ok := map[uint64]int{whiteIsZero: 1, blackIsZero: 1, photoRGB: 3, photoIndex: 1, photoCMYK: 4, photoYCbCr: 3, photoLab: 3}[t.photometric]
 	switch {
 	case !ok:
 		return fault.Unsupportedf("photometric interpretation %d", t.photometric)
@@ -232,10 +240,11 @@ func (t *tiffFile) convert(dst, row []byte) {
 			put(dst, x, ink(k, s[0]), ink(k, s[size]), ink(k, s[2*size]))
 		}
 	case photoLab:
+		grid := labGrid()
 		for x := range len(dst) / 3 {
 			s := row[x*t.samples:][:3]
-			r, g, b := labToRGB(s[0], s[1], s[2])
-			put(dst, x, r, g, b)
+			rgb := labToRGB(grid, s[0], s[1], s[2])
+			copy(dst[3*x:], rgb[:])
 		}
 	}
 }

@@ -12,7 +12,6 @@ import (
 	"github.com/klauspost/compress/zlib"
 	"github.com/klauspost/compress/zstd"
 	"golang.org/x/image/ccitt"
-	"golang.org/x/image/tiff/lzw"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/jpeg"
@@ -72,19 +71,19 @@ func (t *tiffFile) chunk(ctx context.Context, i, n, rows int, emit func(y int, r
 		if err != nil {
 			return err
 		}
-		if streams[p], err = t.stream(data, rows); err != nil {
+		if streams[p], err = t.stream(&t.plane[p], i+p*n, data, rows); err != nil {
 			return broken(i, err)
-		}
-		if z, ok := streams[p].(*zstdStream); ok {
-			defer z.Close()
 		}
 	}
 	perPlane := t.samples / t.planes
-	planar := make([]byte, (t.cw*perPlane*t.bits+7)/8)
-	row := planar
-	if t.planes > 1 && t.bits >= 8 {
-		row = make([]byte, len(planar)*t.planes)
+	if t.planar == nil {
+		t.planar = make([]byte, (t.cw*perPlane*t.bits+7)/8)
+		t.row = t.planar
+		if t.planes > 1 && t.bits >= 8 {
+			t.row = make([]byte, len(t.planar)*t.planes)
+		}
 	}
+	planar, row := t.planar, t.row
 	for y := range rows {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -108,11 +107,13 @@ func (t *tiffFile) chunk(ctx context.Context, i, n, rows int, emit func(y int, r
 
 // broken is the error about strip or tile i.
 func broken(i int, err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = errors.New("it ends early")
+	e := &fault.Error{Reason: err.Error(), Err: err}
+	if ours, ok := errors.AsType[*fault.Error](err); ok {
+		e = &fault.Error{Kind: ours.Kind, Reason: ours.Error(), Err: ours.Err}
+	} else if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		e.Reason = "it ends early"
 	}
-	e := fault.Brokenf("strip or tile %d: %v", i, err)
-	e.Err = err
+	e.Place = fmt.Sprintf("strip or tile %d", i)
 	return e
 }
 
@@ -144,12 +145,28 @@ func (t *tiffFile) bytes(i int) ([]byte, error) {
 	return rest, nil
 }
 
-// stream decompresses a strip or tile of so many rows.
-func (t *tiffFile) stream(data []byte, rows int) (io.Reader, error) {
-	var src io.Reader = bytes.NewReader(data)
-	if t.first(tagFillOrder, 1) == 2 {
-		src = &mirrored{src}
+// spend counts the bytes of strip or tile i that are looked at whatever its rows
+// need. Strips may lie on one another.
+func (t *tiffFile) spend(i, n int) error {
+	if t.spent += n; t.spent > 2*len(t.data) {
+		return fault.Brokenf("strips or tiles up to %d, which overlap, are twice as long as the file", i)
 	}
+	return nil
+}
+
+// stream decompresses strip or tile i, of so many rows of a plane.
+func (t *tiffFile) stream(p *tiffPlane, i int, data []byte, rows int) (io.Reader, error) {
+	if t.first(tagFillOrder, 1) == 2 {
+		if err := t.spend(i, len(data)); err != nil {
+			return nil, err
+		}
+		p.mirrored = append(p.mirrored[:0], data...)
+		for j, b := range p.mirrored {
+			p.mirrored[j] = bits.Reverse8(b)
+		}
+		data = p.mirrored
+	}
+	src := bytes.NewReader(data)
 	switch t.compression {
 	case compressionGroup3, compressionGroup4:
 		kind := ccitt.Group3
@@ -161,29 +178,34 @@ func (t *tiffFile) stream(data []byte, rows int) (io.Reader, error) {
 		if len(data) > 1 && data[0] == 0 && data[1]&1 == 1 {
 			return nil, fault.Unsupportedf("old-style LZW")
 		}
-		return lzw.NewReader(src, lzw.MSB, 8), nil
+		r, ok := p.inflater.(*lzwReader)
+		if !ok {
+			r = new(lzwReader)
+			p.inflater = r
+		}
+		r.reset(data)
+		return r, nil
 	case compressionDeflate, compressionDeflateOld:
-		if z, ok := t.inflater.(zlib.Resetter); ok && t.planes == 1 {
-			return t.inflater, z.Reset(src, nil)
+		if z, ok := p.inflater.(zlib.Resetter); ok {
+			return p.inflater, z.Reset(src, nil)
 		}
 		z, err := zlib.NewReader(src)
-		t.inflater = z
+		p.inflater = z
 		return z, err
 	case compressionPackBits:
 		return &packBits{data: data}, nil
 	case compressionZstd:
-		z, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-			zstd.WithDecoderMaxWindow(zstdWindow), zstd.WithDecoderMaxMemory(1<<40))
-		if err != nil {
-			return nil, err
+		if z, ok := p.inflater.(*zstd.Decoder); ok {
+			return z, z.Reset(src)
 		}
-		return &zstdStream{z}, nil
+		// Without goroutines there is nothing to close.
+		z, err := zstd.NewReader(src, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
+			zstd.WithDecoderMaxWindow(zstdWindow))
+		p.inflater = z
+		return z, err
 	}
 	return src, nil
 }
-
-// A zstdStream has goroutines to end.
-type zstdStream struct{ *zstd.Decoder }
 
 // unpredict undoes the predictor on a row.
 func (t *tiffFile) unpredict(row []byte, samples int) {
@@ -232,8 +254,8 @@ func (t *tiffFile) jpegChunk(ctx context.Context, i, rows int, emit func(y int, 
 	if err != nil {
 		return err
 	}
-	if t.jpegBytes += len(data); t.jpegBytes > 2*len(t.data) {
-		return fault.Brokenf("strips or tiles up to %d, which overlap, are twice as long as the file", i)
+	if err := t.spend(i, len(data)); err != nil {
+		return err
 	}
 	if tables := t.fields[tagJPEGTables].values; len(tables) > 4 && len(data) > 2 {
 		data = slices.Concat(tables[:len(tables)-2], data[2:]) // without the markers of an end and a start
@@ -259,17 +281,6 @@ func (t *tiffFile) jpegChunk(ctx context.Context, i, rows int, emit func(y int, 
 		return broken(i, err)
 	}
 	return err
-}
-
-// mirrored reads bytes whose first bit is the lowest.
-type mirrored struct{ r io.Reader }
-
-func (m *mirrored) Read(b []byte) (int, error) {
-	n, err := m.r.Read(b)
-	for i, v := range b[:n] {
-		b[i] = bits.Reverse8(v)
-	}
-	return n, err
 }
 
 // packBits decompresses Apple's run lengths: n from 0 to 127 is followed by n+1

@@ -123,6 +123,7 @@ func TestBroken(t *testing.T) {
 		{"501 scans", "more than the limit of 500 scans", file(progressive, steps, bothDHT, bytes.Repeat(slices.Concat(segment(sos, 1, 1, 0, 0, 0, 0), []byte{0}), 501))},
 		{"scans of many blocks", "or more scans of 65535x65535 pixels, more than the limit", file(segment(sof2, grey(65535, 65535)...), steps, bothDHT,
 			segment(sos, 1, 1, 0, 0, 0, 0), make([]byte, 8192*8192/8), bytes.Repeat(segment(sos, 1, 1, 0, 1, 63, 0), 4))},
+		{"tables again and again", "at byte 46002: it ends early", file(bytes.Repeat(bothDHT, 1000))},
 		{"two bits refined", "bad successive approximation values", file(progressive, steps, bothDHT, segment(sos, 1, 1, 0, 0, 0, 0x20))},
 	} {
 		t.Run(c.name, func(t *testing.T) {

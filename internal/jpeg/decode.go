@@ -104,8 +104,10 @@ type decoder struct {
 	queue  queue
 	k      *kernels
 
-	planes [4][]byte // memory for the components' samples
-	window []byte    // and for the bits of the first scan
+	planes [4][]byte    // memory for the components' samples
+	window []byte       // for the bits of the first scan
+	tables []*huffTable // and for tables, of which some are used
+	used   int
 }
 
 // decoders keeps memory that is not the result: a program decodes many photos of
@@ -114,7 +116,7 @@ var decoders = sync.Pool{New: func() any { return new(decoder) }}
 
 // reset leaves nothing but memory in d.
 func (d *decoder) reset() {
-	*d = decoder{planes: d.planes, window: d.window}
+	*d = decoder{planes: d.planes, window: d.window, tables: d.tables[:min(len(d.tables), 8)]}
 }
 
 // Config returns the size and the colour model of a file. It reads as far as the

@@ -20,6 +20,7 @@ type huffTable struct {
 	limit  [17]uint32 // codes of n bits are below limit[n]>>(16-n)
 	offset [17]int32  // from a code of n bits to its place in vals
 	vals   [256]byte
+	used   bool // by a scan
 }
 
 // huffmanTables reads Huffman tables (B.2.4.2).
@@ -56,8 +57,8 @@ func (d *decoder) huffmanTables(body []byte) error {
 				}
 			}
 		}
-		t := newHuffTable(counts, vals)
-		if t == nil {
+		t := d.newTable(d.huff[class][id])
+		if !t.fill(counts, vals) {
 			return d.broken("bad Huffman table")
 		}
 		d.huff[class][id] = t
@@ -66,10 +67,25 @@ func (d *decoder) huffmanTables(body []byte) error {
 	return nil
 }
 
-// newHuffTable makes the table of a canonical code: counts[n-1] symbols have
-// codes of n bits. It is nil if there are not as many.
-func newHuffTable(counts, vals []byte) *huffTable {
-	t := new(huffTable)
+// newTable returns a table of zeroes in place of another: that one where no scan
+// uses it, else one from an earlier file if there is one. A file may have any
+// number of them.
+func (d *decoder) newTable(old *huffTable) *huffTable {
+	t := old
+	if t == nil || t.used {
+		if d.used == len(d.tables) {
+			d.tables = append(d.tables, new(huffTable))
+		}
+		t = d.tables[d.used]
+		d.used++
+	}
+	*t = huffTable{}
+	return t
+}
+
+// fill makes the table of a canonical code: counts[n-1] symbols have codes of n
+// bits. It returns false if there are not as many.
+func (t *huffTable) fill(counts, vals []byte) bool {
 	copy(t.vals[:], vals)
 	code, next := uint32(0), 0
 	for i, count := range counts {
@@ -78,7 +94,7 @@ func newHuffTable(counts, vals []byte) *huffTable {
 		t.offset[n] = int32(next) - int32(code)
 		for range count {
 			if code >= 1<<n {
-				return nil
+				return false
 			}
 			if n <= lutBits {
 				t.enter(code, n, vals[next])
@@ -88,7 +104,7 @@ func newHuffTable(counts, vals []byte) *huffTable {
 		}
 		t.limit[n] = code << (16 - n)
 	}
-	return t
+	return true
 }
 
 // enter fills in the entries that begin with a code of n bits.

@@ -245,6 +245,11 @@ func (d *decoder) selectComponent(s *scan, i int, id, tables byte) error {
 	if s.first == 0 && s.high == 0 && c.dc == nil || s.last > 0 && c.ac == nil {
 		return d.broken("uninitialized Huffman table")
 	}
+	for _, t := range []*huffTable{c.dc, c.ac} {
+		if t != nil {
+			t.used = true
+		}
+	}
 	return nil
 }
 

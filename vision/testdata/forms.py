@@ -284,6 +284,11 @@ def tiffs():
         ("zstd_predictor", rgb, "-c zstd:2"),
     ):
         yield f"{name}.tif", tiffcp(data, *args.split())
+    noise = Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 48, 3), dtype=np.uint8))
+    yield "noise_lzw.tif", saved(noise, "TIFF", compression="tiff_lzw")  # codes of 12 bits, and the table full
+    yield "strips_lzw.tif", tiffcp(rgb, "-c", "lzw", "-r", "3")
+    yield "lzw_lsb.tif", tiffcp(rgb, "-c", "lzw", "-r", "6", "-f", "lsb2msb")
+    yield "strips_zstd.tif", tiffcp(rgb, "-c", "zstd", "-r", "3")
     yield "white_is_zero.tif", tiff(grey, 0, 8)
     yield "white_is_zero16.tif", tiff(grey * 2, 0, 16)
     for order, name in (("<", ""), (">", "_big")):
