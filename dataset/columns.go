@@ -16,10 +16,10 @@ var (
 	pathKeys = []string{
 		"path", "paths", "filepath", "filepaths", "imagepath", "imagepaths", "imgpath", "imagefilepath", "fullpath", "relativepath", "relpath",
 		"file", "files", "filename", "filenames", "fname", "imagefile", "imagefilename", "imagename", "imgname",
-		"image", "images", "img", "photo", "picture", "imageid", "imgid", "id", "name",
+		"image", "images", "img", "photo", "picture", "imageid", "imgid", "photoid", "fileid", "id", "name",
 	}
 	labelKeys = []string{
-		"label", "labels", "class", "classes", "classname", "labelname", "category", "categoryname", "target", "targets", "breed", "species",
+		"label", "labels", "class", "classes", "classname", "labelname", "classlabel", "imagelabel", "truelabel", "category", "categoryname", "target", "targets", "breed", "species",
 		"diagnosis", "dx", "disease", "emotion", "tag", "groundtruth", "truth", "gt", "y", "classid", "classindex", "labelid", "categoryid", "predictionstring",
 	}
 	partKeys = []string{"split", "subset", "set", "partition", "dataset", "phase", "usage"}
@@ -86,7 +86,9 @@ func understand(records [][]string) (columns, error) {
 	if err := c.findPath(t); err != nil {
 		return c, err
 	}
-	c.findPart(t)
+	if err := c.findPart(t); err != nil {
+		return c, err
+	}
 	return c, c.findLabel(t)
 }
 
@@ -170,24 +172,27 @@ func (c *columns) findPath(t sample) error {
 }
 
 // findPart finds a column that says train, val or test, or is_valid.
-func (c *columns) findPart(t sample) {
+func (c *columns) findPart(t sample) error {
 	isPart := func(s string) bool { return partOf(s) != "" }
 	for _, i := range t.called(partKeys) {
-		if i != c.path && c.part < 0 && t.all(i, isPart) {
+		switch {
+		case i == c.path || c.part >= 0:
+		case t.all(i, isPart):
 			c.part = i
+		case t.keys[i] == "split" && t.all(i, func(string) bool { return true }): // nothing else is called so
+			return fault.Unsupportedf("the column %q should have train, val or test", c.names[i])
 		}
-	}
-	if c.part >= 0 {
-		return
 	}
 	for i, k := range t.keys {
-		if part := flagKeys[k]; part != "" && i != c.path && t.all(i, isBool) {
-			c.flags[part] = i
-		}
-		if !c.header && i != c.path && c.width > 2 && t.all(i, isPart) {
+		switch {
+		case c.part >= 0 || i == c.path:
+		case c.header && flagKeys[k] != "" && t.all(i, isBool):
+			c.flags[flagKeys[k]] = i
+		case !c.header && c.width > 2 && t.all(i, isPart):
 			c.part = i
 		}
 	}
+	return nil
 }
 
 // findLabel finds the column of the classes: that with the name of one, words rather

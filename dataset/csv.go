@@ -137,6 +137,9 @@ func parseTable(data []byte) (*listing, error) {
 	if i := bytes.IndexByte(data, 0); i >= 0 {
 		return nil, onLine(lineAt(data, i), "a zero byte: neither UTF-8 text nor UTF-16 with a byte order mark")
 	}
+	if first, _, _ := bytes.Cut(data, []byte("\n")); len(first) == len("sep=;") && bytes.HasPrefix(first, []byte("sep=")) {
+		copy(data, "     ") // Excel's word for the separator, which shows all the same
+	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, fault.Brokenf("blank: %s", wanted)
 	}

@@ -48,6 +48,7 @@ func TestTables(t *testing.T) {
 		"without header":    {text: strings.TrimPrefix(plain, "path,label\n")},
 		"without last end":  {text: strings.TrimSpace(plain)},
 		"semicolons":        {text: replaced(",", ";")},
+		"Excel":             {text: "sep=;\r\n" + replaced(",", ";")},
 		"tabs":              {text: replaced(",", "\t")},
 		"spaces":            {text: strings.TrimPrefix(replaced(",", " "), "path label\n")},
 		"Windows":           {text: "\ufeff" + replaced("\n", "\r\n")},
@@ -139,6 +140,7 @@ func TestTables(t *testing.T) {
 		"Latin-1":                 {text: "path,label\ncat/1.png,B\xe4r\n", err: "line 2: not UTF-8 text"},
 		"UTF-16 without mark":     {text: toUTF16(plain, binary.LittleEndian)[2:], err: "line 1: a zero byte: neither UTF-8 text nor UTF-16 with a byte order mark"},
 		"zip":                     {text: "PK\x03\x04", err: "a zip archive: unpack it"},
+		"unknown parts":           {text: "path,label,split\ncat/1.png,cat,1\n", err: `the column "split" should have train, val or test`},
 		"an unknown part":         {text: "path,label,split\n" + strings.Repeat("cat/1.png,cat,train\n", sampled) + "dog/3.png,dog,fold1\n", err: `line 102: "fold1" in the column of parts: want train, val or test`},
 	} {
 		t.Run(name, func(t *testing.T) {

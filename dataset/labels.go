@@ -64,8 +64,12 @@ func parseLabels(data []byte) ([]string, error) {
 	switch trimmed := bytes.TrimSpace(data); {
 	case len(trimmed) > 0 && bytes.IndexByte([]byte("[{("), trimmed[0]) >= 0:
 		parse = parseLiteral
-	case isNumbered(trimmed):
-		parse = parseNumbered
+	case numbered(numberFirst).matches(trimmed):
+		parse = numbered(numberFirst).parse
+	case numbered(numberLast).matches(trimmed):
+		parse = numbered(numberLast).parse
+	case isYAML(trimmed):
+		return nil, fault.Unsupportedf("YAML: %s", labelForms)
 	default:
 		if t, ok := labelTable(data); ok {
 			parse = t.parse
@@ -106,6 +110,16 @@ func checkLabel(label string, class int) error {
 	return nil
 }
 
+// isYAML recognises the description of a data set, as Ultralytics has it, by its names.
+func isYAML(data []byte) bool {
+	for line := range bytes.Lines(data) {
+		if line = bytes.TrimSpace(line); bytes.Equal(line, []byte("names:")) || bytes.HasPrefix(line, []byte("names: [")) {
+			return true
+		}
+	}
+	return false
+}
+
 // A numbering collects the names of classes by their indices.
 type numbering map[int]string
 
@@ -134,9 +148,12 @@ func (n numbering) labels() ([]string, error) {
 	return labels, nil
 }
 
-// splitNumber splits a line of an index and a name. Behind a space alone that may be
-// a name with a number in front.
-func splitNumber(line string) (class int, name string, sure, ok bool) {
+// A numbered line has an index in front of its name or behind it.
+type numbered func(line string) (class int, name string, sure, ok bool)
+
+// numberFirst splits "0,tench". Behind a space alone it may be a name with a number in
+// front: then the line isn't sure.
+func numberFirst(line string) (class int, name string, sure, ok bool) {
 	digits := len(line) - len(strings.TrimLeft(line, "0123456789"))
 	class, err := strconv.Atoi(line[:digits])
 	rest := line[digits:]
@@ -147,34 +164,42 @@ func splitNumber(line string) (class int, name string, sure, ok bool) {
 	return class, name, strings.ContainsAny(rest[:len(rest)-len(name)], "\t,;:"), true
 }
 
-// isNumbered reports whether all lines have an index and a name.
-func isNumbered(data []byte) bool {
+// numberLast splits "tench,0". It may be a name with a number in it.
+func numberLast(line string) (class int, name string, sure, ok bool) {
+	at := strings.LastIndexAny(line, "\t,;:")
+	if at <= 0 {
+		return 0, "", false, false
+	}
+	class, err := strconv.Atoi(strings.TrimSpace(line[at+1:]))
+	return class, strings.TrimSpace(line[:at]), false, err == nil && class >= 0
+}
+
+// matches reports whether all lines are numbered so, and if that may be by chance,
+// with every number from 0 on.
+func (split numbered) matches(data []byte) bool {
 	n, sure := 0, true
 	seen := map[int]bool{}
 	for line := range bytes.Lines(data) {
-		class, _, s, ok := splitNumber(strings.TrimSpace(string(line)))
+		class, _, s, ok := split(strings.TrimSpace(string(line)))
 		if !ok {
 			return false
 		}
 		n, sure, seen[class] = n+1, sure && s, true
 	}
-	if sure && n > 0 {
-		return true
-	}
-	for class := range n { // spaces alone: if it is every number from 0 on
-		if !seen[class] {
+	for class := range n {
+		if !sure && !seen[class] {
 			return false
 		}
 	}
 	return n > 0
 }
 
-func parseNumbered(data []byte) ([]string, error) {
+func (split numbered) parse(data []byte) ([]string, error) {
 	n := numbering{}
 	number := 0
 	for line := range bytes.Lines(bytes.TrimRightFunc(data, unicode.IsSpace)) {
 		number++
-		class, name, _, ok := splitNumber(strings.TrimSpace(string(line)))
+		class, name, _, ok := split(strings.TrimSpace(string(line)))
 		if !ok {
 			return nil, onLine(number, "no index and name")
 		}

@@ -53,6 +53,8 @@ func TestReadLabels(t *testing.T) {
 		{"numbered lines", "0: cat\n1: tabby, tabby cat\n2: chat échaudé\n", cats, ""},
 		{"numbered with commas", "1,\"tabby, tabby cat\"\n0,cat\n2,chat échaudé", cats, ""},
 		{"numbered with spaces", "0  cat\n1  tabby, tabby cat\n2  chat échaudé\n", cats, ""},
+		{"numbers behind", "tabby, tabby cat,1\ncat,0\nchat échaudé,2\n", cats, ""},
+		{"names with numbers behind", "boeing,737\nboeing,747\n", []string{"boeing,737", "boeing,747"}, ""},
 		{"numbers that belong to names", "2 doors\n4 doors\n", []string{"2 doors", "4 doors"}, ""},
 		{"as many as allowed", long, nil, ""},
 
@@ -72,6 +74,7 @@ func TestReadLabels(t *testing.T) {
 		{"web page", "<!DOCTYPE html>\n<html>", nil, "a web page: download the file itself, not the page about it; " + labelForms},
 		{"Git LFS pointer", "version https://git-lfs.github.com/spec/v1\noid sha256:4665\nsize 31675\n", nil,
 			"a Git LFS pointer: fetch the file itself with git lfs pull; " + labelForms},
+		{"YAML", "nc: 2\nnames:\n  0: cat\n  1: dog\n", nil, "YAML: " + labelForms},
 		{"numbered from 1", "1,cat\n2,dog\n", nil, "line 2: no name for class 0, but 2 names"},
 		{"numbered twice", "0,cat\n0,dog\n", nil, "line 2: class 0 has two names"},
 		{"table with a gap", "index,name\n0,cat\n2,dog\n", nil, "line 3: no name for class 1, but 2 names"},

@@ -17,8 +17,8 @@ import (
 // é as two characters, others as one.
 func compose(name string) string { return norm.NFC.String(name) }
 
-// An index finds classes by their names. Upper and lower case are alike unless that
-// leaves a choice.
+// An index finds classes by their names. Upper and lower case are alike, and spaces
+// and underscores, which Keras writes, unless that leaves a choice.
 type index struct{ exact, folded map[string]int }
 
 // What index.find returns for names that it can't place.
@@ -38,10 +38,12 @@ func newIndex(classes []string) index {
 	for i, c := range classes {
 		c = compose(c)
 		put(x.exact, c, i)
-		put(x.folded, strings.ToLower(c), i)
+		put(x.folded, fold(c), i)
 	}
 	return x
 }
+
+func fold(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", " ") }
 
 // find returns the index of the class called name, unknown or ambiguous.
 func (x index) find(name string) int {
@@ -49,7 +51,7 @@ func (x index) find(name string) int {
 	if i, ok := x.exact[name]; ok {
 		return i
 	}
-	if i, ok := x.folded[strings.ToLower(name)]; ok {
+	if i, ok := x.folded[fold(name)]; ok {
 		return i
 	}
 	return unknown

@@ -30,6 +30,9 @@ func TestAssign(t *testing.T) {
 		err    string
 	}{
 		{name: "names", labels: words, data: []string{"Bee", "ant"}, want: []int{1, 0}},
+		{name: "underscores", labels: []string{"tench", "great white shark"}, data: []string{"Great_White_Shark"}, want: []int{1}},
+		{name: "a choice", labels: []string{"a b", "a_b"}, data: []string{"a_b", "a b"}, want: []int{1, 0}},
+		{name: "a choice left", labels: []string{"a b", "a_b"}, data: []string{"A_b"}, err: "several classes of the model are called so"},
 		{name: "names that are numbers", labels: inOrder, data: twelve, want: []int{0, 1, 4, 5, 6, 7, 8, 9, 10, 11, 2, 3}},
 		{name: "some of these", labels: inOrder, data: []string{"10", "2"}, want: []int{2, 4}},
 		{name: "none of these", labels: []string{"1", "2"}, data: []string{"0"}, err: `class "0" is none of the 2 classes (1, 2)`},
