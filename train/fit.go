@@ -41,6 +41,9 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer t.close()
+	if err := t.divide(ctx); err != nil {
+		return nil, err
+	}
 	if err := t.freeze(ctx); err != nil {
 		return nil, err
 	}

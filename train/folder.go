@@ -1,12 +1,14 @@
 package train
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
 
+	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 )
 
@@ -16,11 +18,12 @@ const (
 	LastFile  = "last.safetensors"
 	StateFile = "state.safetensors" // all that Run.Resume needs
 	ArgsFile  = "args.yaml"         // Run.Args
+	SplitFile = "split.csv"         // which images are trained with, and which held out: a dataset.Division
 )
 
 // written are the files of a run that a killed process may have been writing.
 var written = []string{
-	StateFile, LastFile, BestFile, ArgsFile, "results.csv", "results.png",
+	StateFile, LastFile, BestFile, ArgsFile, SplitFile, "results.csv", "results.png",
 	"train_batch.jpg", "val_predictions.jpg", "confusion_matrix.png",
 }
 
@@ -64,6 +67,20 @@ func (o *Options) begin() error {
 		_, err := w.Write(o.Args)
 		return err
 	})
+}
+
+// divide writes which images the run trains with, unless it is known.
+func (o *Options) divide(ctx context.Context) (err error) {
+	path := filepath.Join(o.RunDir, SplitFile)
+	if _, err := os.Stat(path); err == nil && o.Resume {
+		return nil // the same ones: see fingerprint
+	}
+	if o.Division == nil {
+		if o.Division, err = dataset.Divide(ctx, o.Train, o.Val); err != nil {
+			return err
+		}
+	}
+	return atomicfile.Write(path, o.Division.Write)
 }
 
 // errLocked is what a lock's error wraps when another training has it.

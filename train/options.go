@@ -32,6 +32,9 @@ type Data struct {
 	Model *model.Model // with the classes of Train, see [Prepare]; Fit changes it
 	Train *dataset.Set
 	Val   *dataset.Set // may be nil
+
+	// Division is that of Train and Val, for SplitFile; of nil Fit makes it.
+	Division *dataset.Division
 }
 
 // Hyperparameters say how a network is trained. A [Recipe] has all of them. In JSON

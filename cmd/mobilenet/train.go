@@ -157,7 +157,9 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	if err := f.o.Validate(); err != nil { // again, now with the model
 		return usagef(cmd, "%w", err)
 	}
-	f.warn(cmd.ErrOrStderr())
+	if err := f.warn(cmd.Context(), cmd.ErrOrStderr()); err != nil {
+		return err
+	}
 	if f.dryRun {
 		return cmp.Or(f.describe(cmd.OutOrStdout()), f.leftOut(cmd.ErrOrStderr()))
 	}

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,26 +16,46 @@ import (
 	"github.com/mobilenet-go/mobilenet/train"
 )
 
-// warn says which classes there is nothing to validate with of.
-func (f *trainFlags) warn(w io.Writer) {
+// warn says what makes the validation say less than it seems to: classes of which
+// there is nothing to validate with, and photos that are trained with, too.
+func (f *trainFlags) warn(ctx context.Context, w io.Writer) (err error) {
 	if f.o.Val == nil {
 		if f.val > 0 {
 			fmt.Fprintln(w, "warning: no photos to validate with: that takes a class of at least 2, or --data with a val folder")
 		}
-		return
+		return nil
+	}
+	if f.o.Resume {
+		return nil // it was said at the beginning
+	}
+	if f.o.Division, err = dataset.Divide(ctx, f.o.Train, f.o.Val); err != nil {
+		return err
+	}
+	if shared := f.o.Division.Shared(); len(shared) > 0 {
+		fmt.Fprintf(w, "warning: %d of the %d photos to validate with are trained with, too, by their content: %s\n", len(shared), len(f.o.Val.Items), few(shared))
 	}
 	var without []string
 	for i, n := range f.o.Val.Counts() {
 		if n == 0 {
-			without = append(without, fmt.Sprintf("%q", f.o.Val.Classes[i]))
+			without = append(without, strconv.Quote(f.o.Val.Classes[i]))
 		}
 	}
-	if n := len(without); n > 5 {
-		without = append(without[:5], fmt.Sprintf("and %d more", n-5))
-	}
 	if len(without) > 0 {
-		fmt.Fprintln(w, "warning: no photos to validate with of", strings.Join(without, ", "))
+		fmt.Fprintln(w, "warning: no photos to validate with of", few(without))
 	}
+	return nil
+}
+
+// few lists some names and counts the rest.
+func few(names []string) string {
+	const most = 5
+	for i, name := range names {
+		names[i] = shown(name)
+	}
+	if n := len(names) - most; n > 0 {
+		names = append(names[:most:most], fmt.Sprintf("and %d more", n))
+	}
+	return strings.Join(names, ", ")
 }
 
 // describe is the dry run.

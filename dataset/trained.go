@@ -1,0 +1,245 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/csv"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
+	"github.com/mobilenet-go/mobilenet/internal/prefetch"
+)
+
+// A Division remembers what a model was trained with and what was held out. It
+// knows images by their content: copies and what was moved or renamed, too.
+//
+// As a file it is a CSV of path, label, split ("train" or "val") and content, which
+// [Open] also takes as data that comes divided.
+type Division struct {
+	rows  []divided
+	parts map[digest]string
+}
+
+// divided is an image of a Division.
+type divided struct {
+	path, label, part string
+	content           digest
+}
+
+// A digest tells images apart by their content, see Item.digest.
+type digest [16]byte
+
+// divisionHeader is the first line of a Division's file.
+var divisionHeader = []string{"path", "label", "split", "content"}
+
+// Divide looks at all images of a training set and of one that was held out, which
+// may be nil. An image of both counts as trained with.
+func Divide(ctx context.Context, train, val *Set) (*Division, error) {
+	d := &Division{parts: map[digest]string{}}
+	for _, part := range []struct {
+		name string
+		set  *Set
+	}{{"train", train}, {"val", val}} {
+		if part.set == nil {
+			continue
+		}
+		i := 0
+		for content, err := range part.set.digests(ctx) {
+			if err != nil {
+				return nil, err
+			}
+			item := part.set.Items[i]
+			i++
+			path := item.Name
+			if item.gray == nil {
+				if path, err = filepath.Abs(path); err != nil {
+					return nil, err
+				}
+			}
+			d.rows = append(d.rows, divided{path, part.set.Classes[item.Label], part.name, content})
+			if d.parts[content] == "" {
+				d.parts[content] = part.name
+			}
+		}
+	}
+	return d, nil
+}
+
+// Shared returns the paths of images that were held out, though images of the same
+// content were trained with: they flatter a model.
+func (d *Division) Shared() []string {
+	var paths []string
+	for _, r := range d.rows {
+		if r.part == "val" && d.parts[r.content] == "train" {
+			paths = append(paths, r.path)
+		}
+	}
+	return paths
+}
+
+// Write writes the CSV.
+func (d *Division) Write(w io.Writer) error {
+	out := csv.NewWriter(w)
+	out.Write(divisionHeader)
+	for _, r := range d.rows {
+		out.Write([]string{r.path, r.label, r.part, hex.EncodeToString(r.content[:])})
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// ReadDivision reads what [Division.Write] wrote. It returns nil for a file that is
+// not there or is another kind of table. Errors are those of reading the file, or
+// *[fault.Error] with its line.
+func ReadDivision(path string) (*Division, error) {
+	if _, err := os.Stat(path); os.IsNotExist(err) {
+		return nil, nil
+	}
+	data, err := boundedfile.Read(path, maxList)
+	if err != nil {
+		return nil, err
+	}
+	d, err := parseDivision(data)
+	return d, fault.In(path, err)
+}
+
+func parseDivision(data []byte) (*Division, error) {
+	r := csv.NewReader(bytes.NewReader(data))
+	r.ReuseRecord = true
+	header, err := r.Read()
+	if err != nil || !slices.Equal(header, divisionHeader) {
+		return nil, nil
+	}
+	d := &Division{parts: map[digest]string{}}
+	for {
+		fields, err := r.Read()
+		if err == io.EOF {
+			return d, nil
+		}
+		if err != nil {
+			return nil, fault.Brokenf("%v", err)
+		}
+		line, _ := r.FieldPos(0)
+		row := divided{path: fields[0], label: fields[1]}
+		if row.part = map[string]string{"train": "train", "val": "val"}[fields[2]]; row.part == "" {
+			return nil, onLine(line, "%.40q in the column of parts: want train or val", fields[2])
+		}
+		if n, err := hex.Decode(row.content[:], []byte(fields[3][:min(len(fields[3]), 2*len(row.content))])); err != nil || n < len(row.content) || len(fields[3]) != 2*n {
+			return nil, onLine(line, "%.40q: want a digest of %d digits", fields[3], 2*len(row.content))
+		}
+		d.rows = append(d.rows, row)
+		if d.parts[row.content] != "train" {
+			d.parts[row.content] = row.part
+		}
+	}
+}
+
+// Part returns the images of a set that were trained with ("train"), or those that
+// were not ("val"): held out, or not there at the time. rest is how many others the
+// set has. Images that can't be read were not trained with; they stay what they are.
+func (d *Division) Part(ctx context.Context, s *Set, part string) (of *Set, rest int, err error) {
+	if part != "train" && part != "val" {
+		return nil, 0, fmt.Errorf("part %q: want train or val", part)
+	}
+	only := *s
+	only.Items = nil
+	i := 0
+	for content, err := range s.digests(ctx) {
+		if ctx.Err() != nil {
+			return nil, 0, context.Cause(ctx)
+		}
+		trained := err == nil && d.parts[content] == "train"
+		if trained == (part == "train") {
+			only.Items = append(only.Items, s.Items[i])
+		} else {
+			rest++
+		}
+		i++
+	}
+	return &only, rest, nil
+}
+
+// readers is how many files are looked at ahead: the time goes into waiting.
+const readers = 8
+
+// digests are those of all images, in order.
+func (s *Set) digests(ctx context.Context) iter.Seq2[digest, error] {
+	numbers := func(yield func(int) bool) {
+		for i := range s.Items {
+			if !yield(i) {
+				return
+			}
+		}
+	}
+	return prefetch.Map(ctx, prefetch.Options{Workers: readers, Ahead: 4 * readers}, numbers, func(_ context.Context, i int) (digest, error) {
+		return s.Items[i].digest()
+	})
+}
+
+// How much of a compressed image tells it apart: two that differ have another size,
+// or differ at once where their pixels begin, or in the checksum at the end. Of others
+// all is looked at. So a list of a million photos takes minutes, not hours.
+const (
+	digestHead = 64 << 10
+	digestTail = 4 << 10
+	digestAll  = 256 << 20 // and no more, whatever it is
+)
+
+// digest is of the image's size in bytes and its content.
+func (it Item) digest() (digest, error) {
+	if it.gray != nil {
+		return digestOf(bytes.NewReader(it.gray.pix), int64(len(it.gray.pix)))
+	}
+	info, err := os.Stat(it.Name)
+	if err != nil {
+		return digest{}, err
+	}
+	if !info.Mode().IsRegular() { // a pipe may never open
+		return digest{}, fmt.Errorf("%s: not a file", it.Name)
+	}
+	f, err := os.Open(it.Name)
+	if err != nil {
+		return digest{}, err
+	}
+	defer f.Close()
+	return digestOf(f, info.Size())
+}
+
+func digestOf(r io.ReaderAt, size int64) (d digest, err error) {
+	head := make([]byte, min(size, digestHead))
+	if _, err := r.ReadAt(head, 0); err != nil && err != io.EOF {
+		return d, err
+	}
+	rest := io.NewSectionReader(r, int64(len(head)), digestAll)
+	if isCompressed(head) {
+		rest = io.NewSectionReader(r, max(int64(len(head)), size-digestTail), digestTail)
+	}
+	h := sha256.New()
+	h.Write(binary.LittleEndian.AppendUint64(nil, uint64(size)))
+	h.Write(head)
+	if _, err := io.Copy(h, rest); err != nil {
+		return d, err
+	}
+	copy(d[:], h.Sum(nil))
+	return d, nil
+}
+
+// isCompressed reports whether an image's bytes are compressed and end in a checksum
+// or more of them: JPEG, PNG, GIF or WebP.
+func isCompressed(head []byte) bool {
+	for _, magic := range []string{"\xff\xd8\xff", "\x89PNG\r\n\x1a\n", "GIF8", "RIFF"} {
+		if bytes.HasPrefix(head, []byte(magic)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,198 @@
+package dataset
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// photosOf writes files with content of their own and opens them as a folder of
+// classes.
+func photosOf(t *testing.T, names ...string) (dir string, s *Set) {
+	t.Helper()
+	dir = t.TempDir()
+	for _, name := range names {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("P5\n1 1\n255\n"+name), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, _, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir, s
+}
+
+func TestDivision(t *testing.T) {
+	dir, all := photosOf(t, "ant/1.pgm", "ant/2.pgm", "ant/3.pgm", "bee/1.pgm", "bee/2.pgm")
+	train, val, err := all.Split(0.4, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Divide(t.Context(), train, val)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s := d.Shared(); s != nil {
+		t.Errorf("in both parts: %q", s)
+	}
+	if twice, err := Divide(t.Context(), all, val); err != nil || len(twice.Shared()) != len(val.Items) {
+		t.Errorf("in both parts: %q, error %v", twice.Shared(), err)
+	}
+	file := filepath.Join(t.TempDir(), "split.csv")
+	var text bytes.Buffer
+	if err := d.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if d, err = ReadDivision(file); err != nil {
+		t.Fatal(err)
+	}
+
+	// The file is data that comes divided.
+	train2, val2, err := Open(file, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([][]string{listed(train), listed(val)}, [][]string{listed(train2), listed(val2)}); diff != "" {
+		t.Errorf("-divided +opened:\n%s", diff)
+	}
+
+	// Moved, renamed and among new ones the images are still known.
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	was := strings.Replace(train.Items[0].Name, dir, moved, 1)
+	if err := os.Rename(was, filepath.Join(filepath.Dir(was), "renamed.pgm")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(moved, "bee", "new.pgm"), []byte("P5\n1 1\n255\nnew"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := Open(moved, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	trained, rest, err := d.Part(t.Context(), again, "train")
+	if err != nil || len(trained.Items) != len(train.Items) || rest != len(val.Items)+1 {
+		t.Errorf("%v were trained with, %d not; error %v", listed(trained), rest, err)
+	}
+	held, rest, err := d.Part(t.Context(), again, "val")
+	if err != nil || rest != len(train.Items) {
+		t.Errorf("%v were held out, %d not; error %v", listed(held), rest, err)
+	}
+	if diff := cmp.Diff(append(listed(val), "bee/new.pgm"), listed(held)); diff != "" {
+		t.Errorf("-held out +found:\n%s", diff)
+	}
+	if _, _, err := d.Part(t.Context(), again, "test"); err == nil {
+		t.Error("no error for another part")
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, _, err := d.Part(ctx, again, "val"); !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := Divide(t.Context(), train, nil); err == nil || !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("error %v for images that are gone", err)
+	}
+}
+
+// TestDigest checks that one byte more or less of an image is noticed, wherever it
+// matters.
+func TestDigest(t *testing.T) {
+	digest := func(data []byte) digest {
+		d, err := digestOf(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	for _, magic := range []string{"P6", "BM", "\xff\xd8\xff", "\x89PNG\r\n\x1a\n"} {
+		data := append([]byte(magic), make([]byte, 3*digestHead)...)
+		first := digest(data)
+		changes := []int{len(magic), digestHead - 1, len(data) - digestTail, len(data) - 1}
+		if !isCompressed(data) {
+			changes = append(changes, digestHead, 2*digestHead)
+		}
+		for _, at := range changes {
+			data[at] = 1
+			if digest(data) == first {
+				t.Errorf("%q: byte %d is not noticed", magic, at)
+			}
+			data[at] = 0
+		}
+		if digest(data[:len(data)-1]) == first || digest(data) != first {
+			t.Errorf("%q: the size is not noticed", magic)
+		}
+	}
+}
+
+func TestReadDivisionRejects(t *testing.T) {
+	dir := t.TempDir()
+	for text, want := range map[string]string{
+		"path,label,split,content\na,b,test,00\n":                                    `line 2: "test" in the column of parts`,
+		"path,label,split,content\na,b,val,00\n":                                     `line 2: "00": want a digest`,
+		"path,label,split,content\na,b,val,0123456789abcdef0123456789abcdef00\n":     "want a digest",
+		"path,label,split,content\na,b,val,0123456789abcdef0123456789abcdeg\n":       "want a digest",
+		"path,label,split,content\na,b,val\n":                                        "line 2",
+		"path,label,split,content\na,b,val,0123456789abcdef0123456789abcdef,extra\n": "line 2",
+	} {
+		path := filepath.Join(dir, "split.csv")
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		_, err := ReadDivision(path)
+		if f, ok := errors.AsType[*fault.Error](err); !ok || f.File != path || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: error %v, want %q", text, err, want)
+		}
+	}
+	other := filepath.Join(dir, "other.csv")
+	if err := os.WriteFile(other, []byte("id,split\n1,train\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{other, filepath.Join(dir, "absent.csv")} {
+		if d, err := ReadDivision(path); d != nil || err != nil {
+			t.Errorf("%s: %v, %v", path, d, err)
+		}
+	}
+}
+
+// FuzzDivision reads any bytes; what it accepts it writes so that the same is read.
+func FuzzDivision(f *testing.F) {
+	f.Add([]byte("path,label,split,content\n/a/1.png,ant,train,0123456789abcdef0123456789abcdef\n\"/a\n2\",\"a\"\"b\",val,ffffffffffffffffffffffffffffffff\n"))
+	f.Add([]byte("path,label,split,content\n"))
+	f.Add([]byte("path,label,split,content\na,b,train,00\n"))
+	f.Add([]byte("path,label\na,b\n"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		d, err := parseDivision(data)
+		if err != nil || d == nil {
+			return
+		}
+		var text bytes.Buffer
+		if err := d.Write(&text); err != nil {
+			t.Fatal(err)
+		}
+		again, err := parseDivision(text.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(d, again, cmp.AllowUnexported(Division{}, divided{})); diff != "" {
+			t.Errorf("-read +read again:\n%s", diff)
+		}
+	})
+}
