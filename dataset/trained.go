@@ -26,8 +26,11 @@ import (
 // [Open] also takes as data that comes divided.
 type Division struct {
 	rows  []divided
-	parts map[digest]string
+	parts map[digest]side
 }
+
+// A side of the division, or both: copies of an image may be on either.
+type side struct{ train, val bool }
 
 // divided is an image of a Division.
 type divided struct {
@@ -42,9 +45,9 @@ type digest [16]byte
 var divisionHeader = []string{"path", "label", "split", "content"}
 
 // Divide looks at all images of a training set and of one that was held out, which
-// may be nil. An image of both counts as trained with.
+// may be nil.
 func Divide(ctx context.Context, train, val *Set) (*Division, error) {
-	d := &Division{parts: map[digest]string{}}
+	d := &Division{parts: map[digest]side{}}
 	for _, part := range []struct {
 		name string
 		set  *Set
@@ -65,13 +68,17 @@ func Divide(ctx context.Context, train, val *Set) (*Division, error) {
 					return nil, err
 				}
 			}
-			d.rows = append(d.rows, divided{path, part.set.Classes[item.Label], part.name, content})
-			if d.parts[content] == "" {
-				d.parts[content] = part.name
-			}
+			d.add(divided{path, part.set.Classes[item.Label], part.name, content})
 		}
 	}
 	return d, nil
+}
+
+func (d *Division) add(r divided) {
+	d.rows = append(d.rows, r)
+	p := d.parts[r.content]
+	p.train, p.val = p.train || r.part == "train", p.val || r.part == "val"
+	d.parts[r.content] = p
 }
 
 // Shared returns the paths of images that were held out, though images of the same
@@ -79,7 +86,7 @@ func Divide(ctx context.Context, train, val *Set) (*Division, error) {
 func (d *Division) Shared() []string {
 	var paths []string
 	for _, r := range d.rows {
-		if r.part == "val" && d.parts[r.content] == "train" {
+		if r.part == "val" && d.parts[r.content].train {
 			paths = append(paths, r.path)
 		}
 	}
@@ -119,7 +126,7 @@ func parseDivision(data []byte) (*Division, error) {
 	if err != nil || !slices.Equal(header, divisionHeader) {
 		return nil, nil
 	}
-	d := &Division{parts: map[digest]string{}}
+	d := &Division{parts: map[digest]side{}}
 	for {
 		fields, err := r.Read()
 		if err == io.EOF {
@@ -136,16 +143,13 @@ func parseDivision(data []byte) (*Division, error) {
 		if n, err := hex.Decode(row.content[:], []byte(fields[3][:min(len(fields[3]), 2*len(row.content))])); err != nil || n < len(row.content) || len(fields[3]) != 2*n {
 			return nil, onLine(line, "%.40q: want a digest of %d digits", fields[3], 2*len(row.content))
 		}
-		d.rows = append(d.rows, row)
-		if d.parts[row.content] != "train" {
-			d.parts[row.content] = row.part
-		}
+		d.add(row)
 	}
 }
 
 // Part returns the images of a set that were trained with ("train"), or those that
-// were not ("val"): held out, or not there at the time. rest is how many others the
-// set has. Images that can't be read were not trained with; they stay what they are.
+// were held out or not there at the time ("val"); copies may be both. rest is how many
+// others the set has. Images that can't be read count as not there.
 func (d *Division) Part(ctx context.Context, s *Set, part string) (of *Set, rest int, err error) {
 	if part != "train" && part != "val" {
 		return nil, 0, fmt.Errorf("part %q: want train or val", part)
@@ -157,8 +161,11 @@ func (d *Division) Part(ctx context.Context, s *Set, part string) (of *Set, rest
 		if ctx.Err() != nil {
 			return nil, 0, context.Cause(ctx)
 		}
-		trained := err == nil && d.parts[content] == "train"
-		if trained == (part == "train") {
+		var was side
+		if err == nil {
+			was = d.parts[content]
+		}
+		if part == "train" && was.train || part == "val" && (was.val || !was.train) {
 			only.Items = append(only.Items, s.Items[i])
 		} else {
 			rest++

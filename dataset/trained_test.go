@@ -48,6 +48,11 @@ func TestDivision(t *testing.T) {
 	if s := d.Shared(); s != nil {
 		t.Errorf("in both parts: %q", s)
 	}
+	if twice, err := Divide(t.Context(), all, val); err == nil {
+		if held, _, err := twice.Part(t.Context(), all, "val"); err != nil || len(held.Items) != len(val.Items) {
+			t.Errorf("%v were held out, though trained with, too; error %v", listed(held), err)
+		}
+	}
 	if twice, err := Divide(t.Context(), all, val); err != nil || len(twice.Shared()) != len(val.Items) {
 		t.Errorf("in both parts: %q, error %v", twice.Shared(), err)
 	}
@@ -191,7 +196,7 @@ func FuzzDivision(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if diff := cmp.Diff(d, again, cmp.AllowUnexported(Division{}, divided{})); diff != "" {
+		if diff := cmp.Diff(d, again, cmp.AllowUnexported(Division{}, divided{}, side{})); diff != "" {
 			t.Errorf("-read +read again:\n%s", diff)
 		}
 	})

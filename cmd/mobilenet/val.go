@@ -1,24 +1,27 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"image"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/train"
 	"github.com/mobilenet-go/mobilenet/train/report"
 )
 
 // valFlags are those of mobilenet val.
 type valFlags struct {
 	classifierFlags
-	data, truth, format, out string
+	data, truth, split, format, out string
 }
 
 func newVal() *cobra.Command {
@@ -36,9 +39,14 @@ ImageNet's validation images with their ground truth in --truth; a CSV of path a
 label, read by its header; or a folder of IDX files, as MNIST's. What had to be
 assumed about the data is said.
 
+Of a model in its run folder it is known which photos it was trained with: they are
+left out, unless --split asks for them, also where DATA has copies. Without --data
+it is measured on those that were held out.
+
 An image that can't be read is reported on standard error and left out, as are
 files of kinds that are not read; the exit code is 1 then.`,
-		Example: `  mobilenet val --data photos/ --model best.safetensors
+		Example: `  mobilenet val --model runs/train/best.safetensors
+  mobilenet val --data photos/ --model best.safetensors
   mobilenet val --data ILSVRC2012_img_val/ --truth ILSVRC2012_validation_ground_truth.txt
   mobilenet val --data test.csv --model best.safetensors --format json --out report/`,
 		Args: args(cobra.NoArgs),
@@ -53,15 +61,20 @@ files of kinds that are not read; the exit code is 1 then.`,
 	fs := cmd.Flags()
 	fs.StringVarP(&f.data, "data", "d", "", "labelled images: a folder or a CSV file")
 	fs.StringVar(&f.truth, "truth", "", "file with the true classes of a flat folder of images")
+	fs.StringVar(&f.split, "split", "val", "of a model in its run folder: val (what it was not trained with), train or all")
 	fs.StringVarP(&f.format, "format", "f", "table", "table, json, or csv (the overall measures in a line)")
 	fs.StringVarP(&f.out, "out", "o", "", "folder for the confusion matrix, the classes, every prediction, and pictures")
 	complete(cmd, "format", "table", "json", "csv")
+	complete(cmd, "split", "val", "train", "all")
 	return cmd
 }
 
 func (f *valFlags) check(cmd *cobra.Command) error {
-	if f.data == "" {
+	if f.data == "" && !isThere(f.runSplit()) {
 		return usagef(cmd, "--data says which images to use, and is missing")
+	}
+	if err := oneOf(cmd, "split", f.split, "val", "train", "all"); err != nil {
+		return err
 	}
 	if err := f.classifierFlags.check(cmd); err != nil {
 		return err
@@ -75,16 +88,10 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	o := dataset.EvalOptions{Truth: f.truth, Classes: c.Config().Classes}
-	if c.Named() {
-		o.Labels = c.Labels()
-	}
-	set, err := dataset.OpenEval(f.data, o)
+	set, err := f.images(cmd, c)
 	if err != nil {
 		return err
 	}
-	set.Decode = f.decoding()
-	tellNotes(cmd.ErrOrStderr(), set)
 	if f.out != "" { // now rather than after an hour
 		if err := os.MkdirAll(f.out, 0o777); err != nil {
 			return err
@@ -115,6 +122,65 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 		return errReported
 	}
 	return nil
+}
+
+// runSplit is where a run folder says what its model was trained with.
+func (f *valFlags) runSplit() string { return filepath.Join(filepath.Dir(f.model), train.SplitFile) }
+
+// images opens what is to be measured with.
+func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset.Set, error) {
+	var division *dataset.Division // nil but for a model in its run folder
+	var err error
+	if isThere(f.model) {
+		if division, err = dataset.ReadDivision(f.runSplit()); err != nil {
+			return nil, err
+		}
+	}
+	o := dataset.EvalOptions{Truth: f.truth, Classes: c.Config().Classes}
+	if c.Named() {
+		o.Labels = c.Labels()
+	}
+	if f.split == "train" {
+		if division == nil {
+			return nil, usagef(cmd, "--split train: no %s beside the model says what it was trained with", train.SplitFile)
+		}
+		o.Part = "train"
+	}
+	data := cmp.Or(f.data, f.runSplit())
+	set, err := dataset.OpenEval(data, o)
+	if err != nil {
+		return nil, err
+	}
+	if f.split == "all" && f.data == "" {
+		o.Part = "train"
+		trained, err := dataset.OpenEval(data, o)
+		if err != nil {
+			return nil, err
+		}
+		set.Items = append(trained.Items, set.Items...)
+	}
+	stderr := cmd.ErrOrStderr()
+	tellNotes(stderr, set)
+	set.Decode = f.decoding()
+	if f.split == "all" || division == nil {
+		return set, nil
+	}
+	part, others, err := division.Part(cmd.Context(), set, f.split)
+	switch {
+	case err != nil:
+		return nil, err
+	case len(part.Items) == 0 && f.split == "train":
+		return nil, fmt.Errorf("%s: the model was trained with none of the %d images", data, others)
+	case len(part.Items) == 0:
+		return nil, fmt.Errorf("%s: the model was trained with all of the %d images; --split train measures on them all the same", data, others)
+	case f.split == "train":
+		fmt.Fprintf(stderr, "note: measured on the %d photos that the model was trained with\n", len(part.Items))
+	case others > 0:
+		fmt.Fprintf(stderr, "note: measured on %d photos; the other %d are left out, for the model was trained with them (--split all)\n", len(part.Items), others)
+	case f.data == "":
+		fmt.Fprintf(stderr, "note: measured on the %d photos that were held out\n", len(part.Items))
+	}
+	return part, nil
 }
 
 // A validator runs a model over labelled images.
