@@ -2,18 +2,22 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/diagram"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/foreign"
+	"github.com/mobilenet-go/mobilenet/internal/wholefile"
 	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
@@ -34,14 +38,16 @@ func newGraph() *cobra.Command {
   block         the inverted residual, stride 1 and 2, beside the classical one
   onnx          every operator of any ONNX file, with shapes and attributes
 
+Of an ONNX file it is the operators that are drawn, unless --kind says otherwise.
 Architecture and block are those of MODEL (published weights or a file), or else
 of a network of the given width. OUT's ending says what is written: .svg, .png,
-.dot (or .gv) or .mmd.`,
+.dot (or .gv) or .mmd. Without -o a picture goes to standard output, or, if that is
+a terminal, to a file whose name is said.`,
 		Example: `  mobilenet graph -o architecture.svg
   mobilenet graph --width 0.35 --resolution 96 -o small.png --scale 3
   mobilenet graph --kind block -o block.png
-  mobilenet graph --kind onnx mobilenet.onnx -o operators.svg
-  mobilenet graph --kind onnx mobilenet.onnx --format dot | dot -Tpdf -o operators.pdf`,
+  mobilenet graph mobilenet.onnx -o operators.svg
+  mobilenet graph mobilenet.onnx --format dot | dot -Tpdf -o operators.pdf`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -51,8 +57,8 @@ of a network of the given width. OUT's ending says what is written: .svg, .png,
 		},
 	}
 	fs := cmd.Flags()
-	fs.StringVarP(&f.kind, "kind", "k", "architecture", "architecture, block or onnx")
-	fs.StringVarP(&f.out, "output", "o", "-", "file to write; - is standard output")
+	fs.StringVarP(&f.kind, "kind", "k", "", "architecture, block or onnx; by default what MODEL is")
+	fs.StringVarP(&f.out, "output", "o", "", "file to write; - is standard output")
 	fs.StringVarP(&f.format, "format", "f", "", "svg, png, dot or mermaid; by default what the output's ending says, or svg")
 	fs.Float64Var(&f.scale, "scale", 2, "pixels of a PNG for each unit of the SVG")
 	fs.StringVarP(&f.model, "model", "m", "", "published weights or a file; the same as MODEL")
@@ -65,7 +71,13 @@ of a network of the given width. OUT's ending says what is written: .svg, .png,
 }
 
 func (f *graphFlags) run(cmd *cobra.Command) error {
-	if err := f.chooseFormat(cmd); err != nil {
+	if f.kind == "" {
+		f.kind = "architecture"
+		if f.isONNX() {
+			f.kind = "onnx"
+		}
+	}
+	if err := f.chooseOutput(cmd); err != nil {
 		return err
 	}
 	d, err := f.drawing(cmd)
@@ -84,10 +96,27 @@ func (f *graphFlags) run(cmd *cobra.Command) error {
 		_, err = picture.WriteTo(cmd.OutOrStdout())
 		return err
 	}
-	return atomicfile.Write(f.out, func(w io.Writer) error {
+	err = atomicfile.Write(f.out, func(w io.Writer) error {
 		_, err := picture.WriteTo(w)
 		return err
 	})
+	if err == nil && !cmd.Flags().Changed("output") {
+		fmt.Fprintln(cmd.OutOrStdout(), "written to", f.out)
+	}
+	return err
+}
+
+// isONNX reports whether the model is an ONNX file, whatever its name.
+func (f *graphFlags) isONNX() bool {
+	folder, name := wholefile.Folder(f.model)
+	file, err := wholefile.Open(folder, name, math.MaxInt64)
+	if err != nil {
+		return strings.EqualFold(filepath.Ext(f.model), ".onnx") // reading it says what is wrong
+	}
+	defer file.Close()
+	head := make([]byte, foreign.Head)
+	n, _ := io.ReadFull(file, head)
+	return onnx.Match(head[:n])
 }
 
 // named says which file an error is about, if one was given.
@@ -95,25 +124,40 @@ func (f *graphFlags) named(err error) error {
 	if f.model == "" {
 		return err
 	}
-	return fmt.Errorf("%s: %w", f.model, err)
+	return fault.In(f.model, err)
 }
 
-// chooseFormat completes the format from the output's ending.
-func (f *graphFlags) chooseFormat(cmd *cobra.Command) error {
-	endings := map[string]string{".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
-	if f.format == "" && f.out == "-" {
+var (
+	formatOfEnding = map[string]string{".svg": "svg", ".png": "png", ".dot": "dot", ".gv": "dot", ".mmd": "mermaid", ".mermaid": "mermaid"}
+	endingOfFormat = map[string]string{"svg": ".svg", "png": ".png", "dot": ".dot", "mermaid": ".mmd"}
+)
+
+// chooseOutput completes the format from the output's ending, and the output from
+// where standard output leads.
+func (f *graphFlags) chooseOutput(cmd *cobra.Command) error {
+	terminal := isTerminal(cmd.OutOrStdout())
+	if f.format == "" && (f.out == "" || f.out == "-") {
 		f.format = "svg"
 	}
 	if f.format == "" {
 		ending := strings.ToLower(filepath.Ext(f.out))
-		if f.format = endings[ending]; f.format == "" {
+		if f.format = formatOfEnding[ending]; f.format == "" {
 			return usagef(cmd, "%s: the ending %q is none of .svg, .png, .dot, .gv, .mmd; --format says what to write", f.out, ending)
 		}
 	}
 	if err := oneOf(cmd, "format", f.format, "svg", "png", "dot", "mermaid"); err != nil {
 		return err
 	}
-	if f.format == "png" && f.out == "-" && term.IsTerminal(int(os.Stdout.Fd())) {
+	switch {
+	case f.out == "" && terminal:
+		base := filepath.Base(cmp.Or(f.model, f.kind))
+		f.out = strings.TrimSuffix(base, filepath.Ext(base)) + endingOfFormat[f.format]
+		if _, err := os.Lstat(f.out); err == nil {
+			return usagef(cmd, "%s exists: name a file with -o", f.out)
+		}
+	case f.out == "":
+		f.out = "-"
+	case f.out == "-" && f.format == "png" && terminal:
 		return usagef(cmd, "a PNG does not go to a terminal: name a file with -o")
 	}
 	if !(f.scale > 0) {
