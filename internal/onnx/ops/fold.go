@@ -10,7 +10,7 @@ import (
 // gigabytes, or that each read a large one.
 type Folder struct {
 	opset int64
-	left  int // elements
+	meter
 }
 
 // maxFolded is 256 MB of what a Folder makes, which reads as much.
@@ -19,10 +19,10 @@ const maxFolded = 1 << 25
 // NewFolder returns a Folder for p's nodes. What honest files compute of their
 // constants, casts, transposes and the like, is about as large as these.
 func NewFolder(p *ir.Proto) *Folder {
-	f := &Folder{opset: ir.Opset(p), left: 1 << 20}
+	f := &Folder{ir.Opset(p), meter{elements: 1 << 20}}
 	count := func(t *ir.Tensor) {
 		if n, err := ir.Elements(t); err == nil {
-			f.left = min(maxFolded, f.left+6*n)
+			f.elements = min(maxFolded, f.elements+6*n)
 		}
 	}
 	for _, t := range p.Graph.Initializer {
@@ -33,15 +33,16 @@ func NewFolder(p *ir.Proto) *Folder {
 			count(t)
 		}
 	}
+	f.products = 64 * f.elements
 	return f
 }
 
 // Take asks for so many elements to be read or made.
 func (f *Folder) Take(elements int) bool {
-	if elements > f.left {
+	if elements > f.elements {
 		return false
 	}
-	f.left -= elements
+	f.elements -= elements
 	return true
 }
 
@@ -50,10 +51,9 @@ func (f *Folder) Fold(n *ir.Node, inputs []*Value) (*Value, error) {
 	if len(n.Output) != 1 {
 		return nil, fault.Unsupportedf("it has %d outputs", len(n.Output))
 	}
-	outputs, err := compute(n, f.opset, inputs, f.left)
+	outputs, err := compute(n, f.opset, inputs, &f.meter)
 	if err != nil {
 		return nil, err
 	}
-	f.left -= len(outputs[0].Data)
 	return outputs[0], nil
 }

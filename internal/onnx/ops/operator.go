@@ -31,6 +31,7 @@ const Many = 1 << 30
 
 const (
 	convAttributes  = "auto_pad:s dilations:is group:i kernel_shape:is pads:is strides:is"
+	poolAttributes  = "auto_pad:s kernel_shape:is! pads:is strides:is"
 	constAttributes = "sparse_value:x value:t value_float:f value_floats:fs value_int:i value_ints:is value_string:s value_strings:ss"
 )
 
@@ -47,6 +48,7 @@ func init() { // not a literal: the functions in it look operators up
 		"Div":   {arithmetic, shapeBroadcast, elementwise(func(a, b float64) float64 { return a / b })},
 		"Min":   {extremum, shapeBroadcast, elementwise(lesser)},
 		"Max":   {extremum, shapeBroadcast, elementwise(greater)},
+		"Sum":   {extremum, shapeBroadcast, elementwise(func(a, b float64) float64 { return a + b })},
 		"Clip":  {[]Version{{6, 1, 1, 1, "max:f min:f"}, {11, 1, 3, 1, ""}}, shapeSame, runClip},
 		"Relu":  {[]Version{{6, 1, 1, 1, ""}}, shapeSame, runRelu},
 		"Conv":  {[]Version{{1, 2, 3, 1, convAttributes}}, shapeConv, runConv},
@@ -56,12 +58,21 @@ func init() { // not a literal: the functions in it look operators up
 
 		"BatchNormalization": {[]Version{{7, 5, 5, 5, "epsilon:f momentum:f spatial:i"}, {9, 5, 5, 5, "epsilon:f momentum:f"}, {14, 5, 5, 3, "epsilon:f momentum:f training_mode:i"}}, shapeNorm, runNorm},
 		"Dropout":            {[]Version{{7, 1, 1, 2, "ratio:f"}, {12, 1, 3, 2, "seed:i"}}, shapeDropout, runDropout},
+		"Sigmoid":            {[]Version{{6, 1, 1, 1, ""}}, shapeSame, runSigmoid},
+		"LogSoftmax":         {[]Version{{1, 1, 1, 1, "axis:i"}}, shapeSame, runLogSoftmax},
 		"Softmax":            {[]Version{{1, 1, 1, 1, "axis:i"}}, shapeSame, runSoftmax},
 		"Identity":           {[]Version{{1, 1, 1, 1, ""}}, shapeSame, runIdentity},
 		"Constant":           {[]Version{{1, 0, 0, 1, "value:t!"}, {11, 0, 0, 1, "sparse_value:x value:t"}, {12, 0, 0, 1, constAttributes}}, shapeConstant, runConstant},
 
 		"GlobalAveragePool": {[]Version{{1, 1, 1, 1, ""}}, shapePool, runPool},
-		"ReduceMean":        {[]Version{{1, 1, 1, 1, "axes:is keepdims:i"}, {18, 1, 2, 1, "keepdims:i noop_with_empty_axes:i"}}, shapeReduce, runReduce},
+		"AveragePool": {[]Version{
+			{1, 1, 1, 1, poolAttributes}, {7, 1, 1, 1, poolAttributes + " count_include_pad:i"},
+			{10, 1, 1, 1, poolAttributes + " ceil_mode:i count_include_pad:i"},
+			{19, 1, 1, 1, poolAttributes + " ceil_mode:i count_include_pad:i dilations:is"},
+		}, shapeAverage, runAverage},
+		"ArgMax":     {[]Version{{1, 1, 1, 1, "axis:i keepdims:i"}, {12, 1, 1, 1, "axis:i keepdims:i select_last_index:i"}}, shapeArgMax, runArgMax},
+		"TopK":       {[]Version{{10, 2, 2, 2, "axis:i"}, {11, 2, 2, 2, "axis:i largest:i sorted:i"}}, shapeTopK, runTopK},
+		"ReduceMean": {[]Version{{1, 1, 1, 1, "axes:is keepdims:i"}, {18, 1, 2, 1, "keepdims:i noop_with_empty_axes:i"}}, shapeReduce, runReduce},
 
 		"Flatten":   {[]Version{{1, 1, 1, 1, "axis:i"}}, shapeFlatten, runReshaped},
 		"Reshape":   {[]Version{{5, 2, 2, 1, ""}, {14, 2, 2, 1, "allowzero:i"}}, shapeReshape, runReshaped},
@@ -70,6 +81,7 @@ func init() { // not a literal: the functions in it look operators up
 		"Transpose": {[]Version{{1, 1, 1, 1, "perm:is"}}, shapeTranspose, runTranspose},
 		"Concat":    {[]Version{{4, 1, Many, 1, "axis:i!"}}, shapeConcat, runConcat},
 		"Gather":    {[]Version{{1, 2, 2, 1, "axis:i"}}, shapeGather, runGather},
+		"Slice":     {[]Version{{1, 1, 1, 1, "axes:is ends:is! starts:is!"}, {10, 3, 5, 1, ""}}, shapeSlices, runSlices},
 		"Pad":       {[]Version{{2, 1, 1, 1, "mode:s pads:is! value:f"}, {11, 2, 3, 1, "mode:s"}, {18, 2, 4, 1, "mode:s"}}, shapePad, runPad},
 		"MatMul":    {[]Version{{1, 2, 2, 1, ""}}, shapeMatMul, runMatMul},
 
@@ -78,6 +90,11 @@ func init() { // not a literal: the functions in it look operators up
 		"QLinearConv":      {[]Version{{10, 8, 9, 1, convAttributes}}, shapeQConv, runQConv},
 		"QLinearMatMul":    {[]Version{{10, 8, 8, 1, ""}}, shapeQMatMul, runQMatMul},
 
+		"DynamicQuantizeLinear": {[]Version{{11, 1, 1, 3, ""}}, shapeDynamicQuantize, runDynamicQuantize},
+		"ConvInteger":           {[]Version{{10, 2, 4, 1, convAttributes}}, shapeConvInteger, runConvInteger},
+		"MatMulInteger":         {[]Version{{10, 2, 4, 1, ""}}, shapeMatMulInteger, runMatMulInteger},
+
+		"com.microsoft.FusedConv":                {[]Version{{1, 2, 4, 1, convAttributes + " activation:s activation_params:fs"}}, shapeFusedConv, runFusedConv},
 		"com.microsoft.QGemm":                    {[]Version{{1, 6, 9, 1, "alpha:f transA:i transB:i"}}, shapeQGemm, runQGemm},
 		"com.microsoft.QLinearAdd":               {[]Version{{1, 7, 8, 1, ""}}, shapeQAdd, runQAdd},
 		"com.microsoft.QLinearGlobalAveragePool": {[]Version{{1, 5, 5, 1, "channels_last:i"}}, shapeQPool, runQPool},

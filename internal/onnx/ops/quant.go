@@ -283,3 +283,84 @@ func runQPool(c *call) ([]*Value, error) {
 	}
 	return c.requantised(out[0], 3), nil
 }
+
+func shapeDynamicQuantize(c *call) ([]Type, error) {
+	if err := c.floats(0); err != nil {
+		return nil, err
+	}
+	out := c.types[0]
+	out.Elem = pb.TensorProto_UINT8
+	return []Type{out, shaped(pb.TensorProto_FLOAT), shaped(pb.TensorProto_UINT8)}, nil
+}
+
+// runDynamicQuantize quantises to the 8 bits that hold the range of x, widened to hold 0.
+func runDynamicQuantize(c *call) ([]*Value, error) {
+	x := c.values[0]
+	low, high := 0.0, 0.0
+	for _, v := range x.Data {
+		low, high = math.Min(low, v), math.Max(high, v)
+	}
+	scale := float64(float32(float32(high)-float32(low)) / 255)
+	zero := 0.0
+	if scale > 0 {
+		zero = math.Min(math.Max(math.RoundToEven(float64(float32(-low)/float32(scale))), 0), 255)
+	}
+	out := mapped(x, func(v float64) float64 {
+		if scale == 0 {
+			return zero
+		}
+		return quantised(v, scale, zero, pb.TensorProto_UINT8)
+	})
+	return []*Value{out, {pb.TensorProto_FLOAT, nil, []float64{scale}}, {pb.TensorProto_UINT8, nil, []float64{zero}}}, nil
+}
+
+func shapeConvInteger(c *call) ([]Type, error) {
+	out, err := convShape(c, c.types[0], c.types[1], 4)
+	if err == nil {
+		out[0].Elem = pb.TensorProto_INT32
+	}
+	return out, err
+}
+
+// runConvInteger is a convolution of (x - its zero point) and (w - its zero points).
+func runConvInteger(c *call) ([]*Value, error) {
+	x, w, err := c.withoutZeros(0)
+	if err != nil {
+		return nil, err
+	}
+	out, err := convolve(c, x, w, nil)
+	return one(out), err
+}
+
+func shapeMatMulInteger(c *call) ([]Type, error) {
+	return matMulShape(c.types[0], c.types[1], pb.TensorProto_INT32)
+}
+
+// runMatMulInteger is a product of (a - its zero point) and (b - its zero points).
+func runMatMulInteger(c *call) ([]*Value, error) {
+	a, b, err := c.withoutZeros(1)
+	if err != nil {
+		return nil, err
+	}
+	out, err := matMul(c, a, b)
+	return one(out), err
+}
+
+// withoutZeros are the first two inputs less their zero points, inputs 2 and 3, of
+// which the second may have one for each index of an axis.
+func (c *call) withoutZeros(axis int) (a, b *Value, err error) {
+	scale := func(zero *Value) *Value {
+		s := &Value{elemFloat, nil, []float64{1}}
+		if zero != nil && len(zero.Data) > 1 {
+			s = &Value{elemFloat, zero.Shape, slices.Repeat([]float64{1}, len(zero.Data))}
+		}
+		return s
+	}
+	if a, err = dequantised(c.values[0], scale(nil), c.optional(2), 0); err != nil {
+		return nil, nil, err
+	}
+	b, err = dequantised(c.values[1], scale(c.optional(3)), c.optional(3), axis)
+	return a, b, err
+}
+
+const elemFloat = pb.TensorProto_FLOAT

@@ -34,13 +34,15 @@ func Run(p *ir.Proto, shape []int, data []float32) ([][]float32, error) {
 			return nil, err
 		}
 	}
+	m := meter{elements: maxLive - len(x.Data), products: maxProducts}
 	uses := lastUses(p)
 	for i, n := range p.Graph.Node {
-		if err := Step(n, ir.Opset(p), values); err != nil {
+		if err := m.step(n, ir.Opset(p), values); err != nil {
 			return nil, ir.At(n, err)
 		}
 		for _, name := range n.Input {
-			if uses[name] == i {
+			if v := values[name]; v != nil && uses[name] == i {
+				m.elements += len(v.Data)
 				delete(values, name)
 			}
 		}
@@ -74,8 +76,18 @@ func lastUses(p *ir.Proto) map[string]int {
 	return uses
 }
 
-// Step runs n and puts its outputs into values.
-func Step(n *ir.Node, opset int64, values map[string]*Value) error {
+// Bounds on a graph that is run: shapes come from files. An image of 224x224 takes 300
+// million products and, at once, 2.4 million elements of activations.
+const (
+	maxLive     = 1 << 25 // elements of values, 256 MB
+	maxProducts = 1 << 32 // a few seconds
+)
+
+// A meter is what a graph that runs may still take.
+type meter struct{ elements, products int }
+
+// step runs n and puts its outputs into values.
+func (m *meter) step(n *ir.Node, opset int64, values map[string]*Value) error {
 	var inputs []*Value
 	for i, name := range n.Input {
 		v := values[name]
@@ -84,7 +96,7 @@ func Step(n *ir.Node, opset int64, values map[string]*Value) error {
 		}
 		inputs = append(inputs, v)
 	}
-	outputs, err := compute(n, opset, inputs, maxValue)
+	outputs, err := compute(n, opset, inputs, m)
 	for i, v := range outputs {
 		if i < len(n.Output) && n.Output[i] != "" {
 			values[n.Output[i]] = v
@@ -93,9 +105,73 @@ func Step(n *ir.Node, opset int64, values map[string]*Value) error {
 	return err
 }
 
-// compute returns what n makes of its inputs, nil where one is absent. An output of
-// more than limit elements is an error.
-func compute(n *ir.Node, opset int64, inputs []*Value, limit int) ([]*Value, error) {
+// take counts what an operator makes of its inputs before it does.
+func (m *meter) take(n *ir.Node, inputs []*Value, types []Type) error {
+	made := 0
+	for _, t := range types[:min(len(types), len(n.Output))] {
+		if shape, ok := t.Fixed(); ok {
+			made = add(made, ElementCount(shape))
+		}
+	}
+	read := 0
+	for _, v := range inputs {
+		if v != nil {
+			read += len(v.Data)
+		}
+	}
+	products := add(read, multiplied(made, factors(n, inputs)))
+	if made > m.elements || products > m.products {
+		return fault.TooLargef("it makes %d elements by %d products: more than is run", made, products)
+	}
+	m.elements -= made
+	m.products -= products
+	return nil
+}
+
+// factors is how many products one element that n makes is the sum of.
+func factors(n *ir.Node, inputs []*Value) int {
+	weights := 1
+	switch n.OpType {
+	case "QLinearConv", "QLinearMatMul", "QGemm":
+		weights = 3
+	case "Conv", "FusedConv", "ConvInteger", "Gemm", "MatMul", "MatMulInteger":
+	case "AveragePool":
+		k := 1
+		for _, v := range ir.IntsAttr(n, "kernel_shape") {
+			k = multiplied(k, int(max(1, v)))
+		}
+		return k
+	default:
+		return 1
+	}
+	if weights >= len(inputs) || inputs[weights] == nil || len(inputs[weights].Shape) < 2 {
+		return 1
+	}
+	// A convolution's row of weights, and at most the whole of a matrix' longer side.
+	shape := inputs[weights].Shape
+	if len(shape) == 2 {
+		return max(shape[0], shape[1])
+	}
+	return ElementCount(shape[1:])
+}
+
+// add and multiplied have the largest int for what is larger.
+func add(a, b int) int {
+	if a > math.MaxInt-b {
+		return math.MaxInt
+	}
+	return a + b
+}
+
+func multiplied(a, b int) int {
+	if a > 0 && b > math.MaxInt/a {
+		return math.MaxInt
+	}
+	return a * b
+}
+
+// compute returns what n makes of its inputs, nil where one is absent.
+func compute(n *ir.Node, opset int64, inputs []*Value, m *meter) ([]*Value, error) {
 	op, ok := find(n)
 	if !ok {
 		return nil, fault.Unsupportedf("the operator cannot be run")
@@ -122,10 +198,8 @@ func compute(n *ir.Node, opset int64, inputs []*Value, limit int) ([]*Value, err
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range types {
-		if shape, ok := t.Fixed(); ok && ElementCount(shape) > limit {
-			return nil, fault.TooLargef("it makes %v: at most %d elements are computed", t, limit)
-		}
+	if err := m.take(n, inputs, types); err != nil {
+		return nil, err
 	}
 	outputs, err := op.run(c)
 	if err != nil {

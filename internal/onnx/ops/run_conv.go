@@ -1,6 +1,11 @@
 package ops
 
-import "github.com/mobilenet-go/mobilenet/internal/onnx/ir"
+import (
+	"math"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
+)
 
 func runConv(c *call) ([]*Value, error) {
 	var bias []float64
@@ -9,6 +14,37 @@ func runConv(c *call) ([]*Value, error) {
 	}
 	out, err := convolve(c, c.values[0], c.values[1], bias)
 	return one(out), err
+}
+
+// runFusedConv is Conv, perhaps an addition of a fourth input, and an activation.
+func runFusedConv(c *call) ([]*Value, error) {
+	out, err := runConv(c)
+	if err != nil {
+		return nil, err
+	}
+	v := out[0]
+	if z := c.optional(3); z != nil {
+		if z, err = stretch(z, v.Shape); err != nil {
+			return nil, err
+		}
+		for i := range v.Data {
+			v.Data[i] += z.Data[i]
+		}
+	}
+	low, high := math.Inf(-1), math.Inf(1)
+	switch name, params := ir.StringAttr(c.node, "activation", ""), ir.FloatsAttr(c.node, "activation_params"); {
+	case name == "":
+	case name == "Relu":
+		low = 0
+	case name == "Clip" && len(params) == 2:
+		low, high = float64(params[0]), float64(params[1])
+	default:
+		return nil, fault.Unsupportedf("activation %s cannot be run", ir.Quote(name))
+	}
+	for i, x := range v.Data {
+		v.Data[i] = math.Min(math.Max(x, low), high)
+	}
+	return out, nil
 }
 
 // convolve is the convolution of x [N,C,H,W] with w [O,C/group,kh,kw] under the

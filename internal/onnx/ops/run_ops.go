@@ -68,15 +68,14 @@ func stretch(v *Value, shape []int) (*Value, error) {
 		}
 		step *= v.Shape[at]
 	}
-	gather(out, v.Data, strides)
+	gather(out, v.Data, 0, strides)
 	return out, nil
 }
 
 // gather fills out with the elements of src that strides, one per axis of out, lead
-// to.
-func gather(out *Value, src []float64, strides []int) {
+// to from an element on.
+func gather(out *Value, src []float64, from int, strides []int) {
 	index := make([]int, len(out.Shape))
-	from := 0
 	for i := range out.Data {
 		out.Data[i] = src[from]
 		for a := len(index) - 1; a >= 0; a-- { // to the next element
@@ -106,6 +105,10 @@ func runShape(c *call) ([]*Value, error) {
 		v.Data = append(v.Data, float64(n))
 	}
 	return one(v), nil
+}
+
+func runSigmoid(c *call) ([]*Value, error) {
+	return one(mapped(c.values[0], func(x float64) float64 { return 1 / (1 + math.Exp(-x)) })), nil
 }
 
 func runRelu(c *call) ([]*Value, error) {
@@ -177,7 +180,7 @@ func runTranspose(c *call) ([]*Value, error) {
 			strides[i] *= d
 		}
 	}
-	gather(out, x.Data, strides)
+	gather(out, x.Data, 0, strides)
 	return one(out), nil
 }
 
@@ -269,28 +272,6 @@ func runPad(c *call) ([]*Value, error) {
 	return one(out), nil
 }
 
-// runPool averages each channel's plane.
-func runPool(c *call) ([]*Value, error) {
-	x := c.values[0]
-	out, err := c.output()
-	if err != nil {
-		return nil, err
-	}
-	plane := elementCount(x.Shape[2:])
-	for i := range out.Data {
-		out.Data[i] = mean(x.Data[i*plane : (i+1)*plane])
-	}
-	return one(out), nil
-}
-
-func mean(values []float64) float64 {
-	var sum float64
-	for _, v := range values {
-		sum += v
-	}
-	return sum / float64(len(values))
-}
-
 func runReduce(c *call) ([]*Value, error) {
 	x := c.values[0]
 	out, err := c.output()
@@ -328,8 +309,20 @@ func runReduce(c *call) ([]*Value, error) {
 	return one(out), nil
 }
 
-// runSoftmax normalises over axis; before opset 13 over all axes from it on.
+// runSoftmax is exp(x) / sum over exp(x) along axis; before opset 13 over all axes from
+// it on.
 func runSoftmax(c *call) ([]*Value, error) {
+	return softmax(c, func(v, sum float64) float64 { return math.Exp(v) / sum })
+}
+
+// runLogSoftmax is the logarithm of that, also where that rounds to 0.
+func runLogSoftmax(c *call) ([]*Value, error) {
+	return softmax(c, func(v, sum float64) float64 { return v - math.Log(sum) })
+}
+
+// softmax computes f of every x, less the largest along the axis, and of the sum over
+// the exponentials of these.
+func softmax(c *call, f func(v, sum float64) float64) ([]*Value, error) {
 	x := c.values[0]
 	otherwise := int64(-1)
 	if c.opset < 13 {
@@ -339,18 +332,22 @@ func runSoftmax(c *call) ([]*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.opset >= 13 && a != x.rank()-1 {
-		return nil, fault.Unsupportedf("axis %d of %d dimensions cannot be run", a, x.rank())
+	n, inner := x.Shape[a], elementCount(x.Shape[a+1:])
+	if c.opset < 13 {
+		n, inner = n*inner, 1
 	}
-	out := mapped(x, func(v float64) float64 { return v })
-	for row := range slices.Chunk(out.Data, max(1, elementCount(x.Shape[a:]))) {
-		largest, sum := slices.Max(row), 0.0
-		for i, v := range row {
-			row[i] = math.Exp(v - largest)
-			sum += row[i]
+	out := &Value{x.Elem, x.Shape, make([]float64, len(x.Data))}
+	for i := range len(x.Data) / max(1, n) {
+		from := i/inner*n*inner + i%inner
+		largest, sum := math.Inf(-1), 0.0
+		for j := range n {
+			largest = math.Max(largest, x.Data[from+j*inner])
 		}
-		for i := range row {
-			row[i] /= sum
+		for j := range n {
+			sum += math.Exp(x.Data[from+j*inner] - largest)
+		}
+		for j := range n {
+			out.Data[from+j*inner] = f(x.Data[from+j*inner]-largest, sum)
 		}
 	}
 	return one(out), nil

@@ -73,8 +73,9 @@ func runOperatorTest(t *testing.T, p *ir.Proto, dir string) (done bool, err erro
 		}
 		values[in.Name] = v
 	}
+	m := meter{maxLive, maxProducts}
 	for _, n := range p.Graph.Node {
-		if err := Step(n, ir.Opset(p), values); err != nil {
+		if err := m.step(n, ir.Opset(p), values); err != nil {
 			t.Log(err)
 			return false, nil
 		}

@@ -120,21 +120,6 @@ func shapeNorm(c *call) ([]Type, error) {
 	return []Type{c.types[0], c.types[3], c.types[4], c.types[3], c.types[4]}, nil
 }
 
-func shapePool(c *call) ([]Type, error) {
-	x := c.types[0]
-	if !x.Ranked {
-		return []Type{x}, nil
-	}
-	if len(x.Shape) < 3 {
-		return nil, fmt.Errorf("input is %v: want channels and pixels", x)
-	}
-	out := shaped(x.Elem, x.Shape[0], x.Shape[1])
-	for range x.Shape[2:] {
-		out.Shape = append(out.Shape, Dim{N: 1})
-	}
-	return []Type{out}, nil
-}
-
 // axis makes a negative axis count from the end, and checks it.
 func axis(a int64, rank int) (int, error) {
 	if a < int64(-rank) || a >= int64(rank) {

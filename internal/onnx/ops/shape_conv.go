@@ -15,6 +15,15 @@ func shapeConv(c *call) ([]Type, error) {
 	return convShape(c, c.types[0], c.types[1], 2)
 }
 
+func shapeFusedConv(c *call) ([]Type, error) {
+	out, err := shapeConv(c)
+	if err != nil || !c.has(3) {
+		return out, err
+	}
+	sum, err := broadcast(out[0], c.types[3])
+	return []Type{sum}, err
+}
+
 // convShape is the output of a convolution of x with w, whose bias is the input at
 // place bias.
 func convShape(c *call, x, w Type, bias int) ([]Type, error) {

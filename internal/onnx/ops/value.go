@@ -13,10 +13,7 @@ import (
 func ElementCount(shape []int) int {
 	n := 1
 	for _, d := range shape {
-		if d > 0 && n > math.MaxInt/d {
-			return math.MaxInt
-		}
-		n *= d
+		n = multiplied(n, d)
 	}
 	return n
 }
@@ -49,16 +46,12 @@ type Value struct {
 	Data  []float64
 }
 
-// maxValue bounds the elements of one value, 512 MB: shapes come from files. The
-// largest of the family takes 10 MB an image.
-const maxValue = 1 << 26
-
 // NewValue returns zeros.
 func NewValue(elem ir.DataType, shape ...int) (*Value, error) {
 	n := 1
 	for _, d := range shape {
-		if d < 0 || d > 0 && n > maxValue/d {
-			return nil, fault.Unsupportedf("a tensor of shape %v is larger than what is run", shape)
+		if d < 0 || d > 0 && n > maxLive/d {
+			return nil, fault.TooLargef("a tensor of shape %v is larger than what is run", shape)
 		}
 		n *= d
 	}
