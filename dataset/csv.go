@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
@@ -316,7 +317,7 @@ func (c columns) image(fields []string) (path, label string, part byte, err erro
 		return "", "", 0, errors.New("the path or the label is empty")
 	}
 	for _, s := range []string{path, label} {
-		if strings.ContainsFunc(s, func(r rune) bool { return r < ' ' }) {
+		if strings.ContainsFunc(s, unicode.IsControl) {
 			return "", "", 0, fmt.Errorf("%.60q has a control character", s)
 		}
 	}

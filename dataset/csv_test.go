@@ -320,6 +320,38 @@ func TestHostileTables(t *testing.T) {
 	}
 }
 
+// TestMemory bounds what is allocated for each image while a set is opened, which is
+// more than is held at once: a million must not take gigabytes.
+func TestMemory(t *testing.T) {
+	const n = 2000
+	dir := t.TempDir()
+	rows := []byte("path,label\n")
+	for i := range n {
+		name := fmt.Sprintf("class%d/photo_%08d.jpg", i%10, i)
+		os.Mkdir(filepath.Join(dir, filepath.Dir(name)), 0o755)
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		rows = fmt.Appendf(rows, "%s,class%d\n", name, i%10)
+	}
+	list := filepath.Join(t.TempDir(), "list.csv")
+	if err := os.WriteFile(list, bytes.ReplaceAll(rows, []byte("class"), []byte(dir+"/class")), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, list} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		s, _, err := Open(path, Options{})
+		runtime.ReadMemStats(&after)
+		if err != nil || len(s.Items) != n {
+			t.Fatal(s, err)
+		}
+		if each := (after.TotalAlloc - before.TotalAlloc) / n; each > 1000 {
+			t.Errorf("%s: %d bytes an image", path, each)
+		}
+	}
+}
+
 // TestErrorKinds tells a broken table from one that isn't read.
 func TestErrorKinds(t *testing.T) {
 	for text, want := range map[string]fault.Kind{

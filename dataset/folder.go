@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -184,6 +186,9 @@ func openClasses(dir string, folders []string, training bool) (*Set, error) {
 	slices.SortFunc(folders, func(a, b string) int { return cmp.Compare(compose(a), compose(b)) })
 	for _, name := range folders {
 		class := compose(name)
+		if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
+			return nil, fault.In(dir, fault.Unsupportedf("the folder %q would be a class whose name can't be shown: rename it", name))
+		}
 		if n := len(s.Classes); n > 0 && s.Classes[n-1] == class {
 			return nil, fault.In(dir, fault.Brokenf("two folders are called %q, with the accents composed in one and not in the other: move their images together", class))
 		}

@@ -142,6 +142,8 @@ func TestLayouts(t *testing.T) {
 		"boxes above":               {files: map[string]string{"images/train/1.png": "", "labels/train/1.txt": "x"}, err: "images/ and labels/ are data for finding objects"},
 		"images alone":              {files: map[string]string{"1.png": "", "2.png": ""}, err: "2 images, but no folders that say what is in them"},
 		"several tables":            {files: map[string]string{"1.png": "", "a.csv": "", "b.csv": ""}, err: "several tables (a.csv, b.csv): name the one that lists the images"},
+		"escape sequences":          {files: map[string]string{"\x1b[31mcat/1.png": "", "dog/1.png": ""}, err: `the folder "\x1b[31mcat" would be a class whose name can't be shown`},
+		"Latin-1":                   {files: map[string]string{"B\xe4r/1.png": "", "dog/1.png": ""}, err: `the folder "B\xe4r" would be a class whose name can't be shown`},
 		"a name in two forms":       {files: map[string]string{"caf\u00e9/1.png": "", "cafe\u0301/2.png": ""}, err: `two folders are called "café"`},
 		"class of another kind":     {files: map[string]string{"cat/1.png": "", "dog/1.xyz": heic, "dog/2.xyz": heic}, err: `class "dog" has no images that are read, but others: 2 files such as `},
 		"an unknown class in val":   {files: join(two("train"), map[string]string{"val/cow/1.png": ""}), err: `val: class "cow" is not among the 2 of the training images`},

@@ -68,7 +68,7 @@ func (f *trainFlags) describe(w io.Writer) error {
 		}
 		for i := range set.Items {
 			if _, err := set.Image(i); err != nil {
-				fmt.Fprintln(w, "broken:", err)
+				fmt.Fprintln(w, "broken:", printable(err.Error()))
 				broken++
 			}
 		}
