@@ -1,10 +1,6 @@
 package kernel
 
-import (
-	"fmt"
-	"math"
-	"strings"
-)
+import "math"
 
 // An Int8 is the kernels of one instruction set for networks of 8-bit integers.
 // Activations are bytes in the blocked layout [C/32][H][W][32], so that a pixel
@@ -196,19 +192,3 @@ type QuantizeInt8 struct {
 // AvailableInt8 returns the 8-bit sets that this CPU can run, the fastest first.
 // The last one is the plain Go set.
 func AvailableInt8() []*Int8 { return append(nativeInt8(), &GenericInt8) }
-
-// ChooseInt8 returns the fastest set, or the named one.
-func ChooseInt8(name string) (*Int8, error) {
-	sets := AvailableInt8()
-	if name == "" {
-		return sets[0], nil
-	}
-	var names []string
-	for _, s := range sets {
-		if s.Name == name {
-			return s, nil
-		}
-		names = append(names, s.Name)
-	}
-	return nil, fmt.Errorf("%s: this machine and build have %s for 8-bit networks", name, strings.Join(names, ", "))
-}

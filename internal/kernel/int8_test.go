@@ -5,6 +5,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
@@ -23,6 +24,39 @@ func TestSetsInt8(t *testing.T) {
 				testenv.Skip(t, name, "not in this machine or build")
 			}
 		})
+	}
+}
+
+// TestChoose has every set's name mean the fastest sets up to it.
+func TestChoose(t *testing.T) {
+	for _, s := range Available() {
+		if got, err := Choose(s.Name); err != nil || got != s {
+			t.Errorf("%s is %v, %v", s.Name, got, err)
+		}
+	}
+	for _, s := range AvailableInt8() {
+		if got, err := ChooseInt8(s.Name); err != nil || got != s {
+			t.Errorf("%s is %v, %v", s.Name, got, err)
+		}
+		if _, err := Choose(s.Name); err != nil {
+			t.Error(err)
+		}
+		t.Setenv("MOBILENET_CPU", s.Name)
+		if got, err := ChooseInt8(""); err != nil || got != s {
+			t.Errorf("%s is %v, %v", s.Name, got, err)
+		}
+	}
+	if s, err := ChooseInt8("generic"); err != nil || s != &GenericInt8 {
+		t.Errorf("generic is %v, %v", s, err)
+	}
+	if s, err := Choose("mmx"); err == nil || !strings.Contains(err.Error(), "generic") {
+		t.Errorf("mmx is %v, %v", s, err)
+	}
+	if slices.Contains(Available(), &Generic) && len(Available()) > 1 {
+		name := Available()[0].Name // avx512 has no 8-bit set of its own
+		if s, err := ChooseInt8(name); err != nil || slices.Index(levels, s.Name) > slices.Index(levels, name) {
+			t.Errorf("%s is %v, %v", name, s, err)
+		}
 	}
 }
 

@@ -17,6 +17,7 @@ package kernel
 import (
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -125,22 +126,60 @@ func Available() []*Set { return append(native(), &Generic) }
 
 // Choose returns the set called name: avx512, avx2, neon or generic. Without a
 // name it is the one that the environment variable MOBILENET_CPU names, or else
-// the fastest.
+// the fastest. The names of 8-bit sets are allowed as well: see levels.
 func Choose(name string) (*Set, error) {
+	sets := Available()
+	i, err := choose(name, len(sets), func(i int) string { return sets[i].Name })
+	if err != nil {
+		return nil, err
+	}
+	return sets[i], nil
+}
+
+// ChooseInt8 is Choose for 8-bit networks, of which the sets are avx512vnni,
+// avxvnni, avx2, dotprod, neon and generic.
+func ChooseInt8(name string) (*Int8, error) {
+	sets := AvailableInt8()
+	i, err := choose(name, len(sets), func(i int) string { return sets[i].Name })
+	if err != nil {
+		return nil, err
+	}
+	return sets[i], nil
+}
+
+// levels are the names of all sets, each the instructions of those before it and
+// some more. Networks of float32 and of 8 bits have sets for different ones: a
+// name means the fastest set without any instructions beyond it.
+var levels = []string{"generic", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod"}
+
+// choose returns which of n sets the name means. They are in falling order.
+func choose(name string, n int, set func(int) string) (int, error) {
 	asked := "kernels for "
 	if name == "" {
 		name, asked = os.Getenv("MOBILENET_CPU"), "MOBILENET_CPU="
 	}
-	sets := Available()
 	if name == "" {
-		return sets[0], nil
+		return 0, nil
 	}
-	var names []string
-	for _, s := range sets {
-		if s.Name == name {
-			return s, nil
+	have := map[string]bool{}
+	for _, s := range Available() {
+		have[s.Name] = true
+	}
+	for _, s := range AvailableInt8() {
+		have[s.Name] = true
+	}
+	if !have[name] {
+		var names []string
+		for _, l := range slices.Backward(levels) {
+			if have[l] {
+				names = append(names, l)
+			}
 		}
-		names = append(names, s.Name)
+		return 0, fmt.Errorf("%s%s: this machine and build have %s", asked, name, strings.Join(names, ", "))
 	}
-	return nil, fmt.Errorf("%s%s: this machine and build have %s", asked, name, strings.Join(names, ", "))
+	i := 0
+	for slices.Index(levels, set(i)) > slices.Index(levels, name) {
+		i++
+	}
+	return i, nil
 }
