@@ -31,12 +31,7 @@ func TestAVX512Emulated(t *testing.T) {
 	if !slices.Contains(Available(), &avx2) {
 		testenv.Skip(t, "avx2", "not in this machine")
 	}
-	for _, tool := range []string{"bochs", "gcc", "ld"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			testenv.Skip(t, "bochs", err.Error())
-		}
-	}
-	g := newGuest(t)
+	g := newGuest(t, "avx512_amd64.s")
 	for nr := 8; nr <= Block; nr += 8 {
 		for pixels := 1; pixels <= 30; pixels++ {
 			for _, k := range []int{1, 35, 64} {
@@ -114,7 +109,12 @@ const (
 	guestBytes = 0xa00000 // of data
 )
 
-func newGuest(t *testing.T) *guest {
+func newGuest(t *testing.T, file string) *guest {
+	for _, tool := range []string{"bochs", "gcc", "ld"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			testenv.Skip(t, "bochs", err.Error())
+		}
+	}
 	g := &guest{
 		m:     &memory{rng: rand.New(rand.NewPCG(1, 3))},
 		arena: slices.Repeat([]float32{canary}, guestBytes/4),
@@ -126,7 +126,7 @@ func newGuest(t *testing.T) *guest {
 		return g.take(n)
 	}
 	at := uint64(guestCode)
-	for name, code := range machineCode(t, "avx512_amd64.s") {
+	for name, code := range machineCode(t, file) {
 		g.code[name] = at
 		at += uint64(copy(g.image[at-guestImage:], code))
 	}
@@ -142,10 +142,19 @@ func (g *guest) take(n int) []float32 {
 // call adds a call of a kernel with an argument of size bytes, and what does the
 // same on the host.
 func (g *guest) call(name string, arg unsafe.Pointer, size uintptr, want func()) {
+	if g.code[name] == 0 {
+		panic("there is no " + name)
+	}
+	g.calls = append(g.calls, g.code[name], g.put(arg, size))
+	g.want = append(g.want, want)
+}
+
+// put copies a struct of size bytes to the guest, its pointers to what the guest
+// has, and returns where.
+func (g *guest) put(arg unsafe.Pointer, size uintptr) uint64 {
 	g.used += g.used % 2
 	dst := g.take(int(size / 4))
 	host := uint64(uintptr(unsafe.Pointer(&g.arena[0])))
-	at := uint64(uintptr(unsafe.Pointer(&dst[0]))) - host + guestData
 	words := unsafe.Slice((*uint64)(unsafe.Pointer(&dst[0])), size/8)
 	for i, w := range unsafe.Slice((*uint64)(arg), size/8) {
 		if w-host < guestBytes {
@@ -153,8 +162,7 @@ func (g *guest) call(name string, arg unsafe.Pointer, size uintptr, want func())
 		}
 		words[i] = w
 	}
-	g.calls = append(g.calls, g.code[name], at)
-	g.want = append(g.want, want)
+	return uint64(uintptr(unsafe.Pointer(&dst[0]))) - host + guestData
 }
 
 // run runs the guest and fails unless it finds the memory that it should.
@@ -183,7 +191,7 @@ func (g *guest) run(t *testing.T) {
 	command(t, "gcc", "-c", "-o", rom+".o", filepath.Join("testdata", "bochs", "start.S"))
 	command(t, "ld", "-Ttext=0", "-e", "0", "--oformat=binary", "-o", rom, rom+".o")
 	config := write("config", fmt.Appendf(nil, `display_library: rfb, options="timeout=0"
-cpu: model=corei7_skylake_x, ips=200000000, reset_on_triple_fault=0
+cpu: model=tigerlake, ips=200000000, reset_on_triple_fault=0
 megs: 64
 romimage: file=%s, address=0xffff0000
 optramimage1: file=%s, address=%#x
