@@ -94,7 +94,7 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 	}
 	named := labels != nil
 	if !named {
-		labels = make([]string, m.Config.Classes)
+		labels = make([]string, m.Config.Outcomes())
 		for i := range labels {
 			labels[i] = strconv.Itoa(i)
 		}
@@ -116,8 +116,8 @@ func (c *Classifier) Config() model.Config { return c.config }
 // here. Where an assumption is wrong so are the answers: show them to somebody.
 func (c *Classifier) Assumed() []string { return c.assumed.List(c.config) }
 
-// Labels names the classes by index. Where the model has no names they are the
-// indices.
+// Labels names the classes by index, those of a single output as not and yes. Where
+// the model has no names they are the indices.
 func (c *Classifier) Labels() []string { return slices.Clone(c.labels) }
 
 // Named reports whether the classes have names.
@@ -178,7 +178,8 @@ func (c *Classifier) ClassifyBatch(ctx context.Context, imgs []image.Image, k in
 }
 
 // Logits returns the classifier's outputs, [classes] for each photo, before the
-// softmax. It works as [Classifier.ClassifyBatch] does.
+// softmax, or the sigmoid if the model's head has one. A single output z is returned
+// as [0, z]: the softmax of these two is 1-sigmoid(z) and sigmoid(z). It works as [Classifier.ClassifyBatch] does.
 func (c *Classifier) Logits(ctx context.Context, imgs []image.Image) ([][]float32, error) {
 	var all [][]float32
 	err := c.batch(ctx, imgs, logits, func(v []float32) error {
@@ -207,7 +208,7 @@ func logits(c *Classifier, photos int) ([]float32, engine.Output) {
 }
 
 func features(c *Classifier, photos int) ([]float32, engine.Output) {
-	v := make([]float32, photos*c.config.Network().Classifier.In)
+	v := make([]float32, photos*c.config.Network().Features())
 	return v, engine.Output{Features: v}
 }
 
@@ -234,8 +235,20 @@ func (c *Classifier) run(ctx context.Context, photos []*Prepared, want output) (
 		pixels = append(pixels, p.pixels.Pix...)
 	}
 	v, out := want(c, len(photos))
-	return v, c.engine.Run(ctx, engine.Input{Pixels: pixels, N: len(photos), H: h, W: w}, out)
+	if out.Logits != nil && c.config.Classes == 0 {
+		return nil, ErrNoClasses
+	}
+	if err := c.engine.Run(ctx, engine.Input{Pixels: pixels, N: len(photos), H: h, W: w}, out); err != nil {
+		return nil, err
+	}
+	if out.Logits != nil && c.config.Outcomes() != c.config.Classes {
+		return notAndYes(v), nil
+	}
+	return v, nil
 }
+
+// ErrNoClasses is about a model without a classifier, which is for embeddings.
+var ErrNoClasses error = fault.Unsupportedf("the model has no classifier: it gives embeddings, and no classes")
 
 // inMemory is how many photos of a slice run at once. The engine is at its fastest
 // from about 16 on, and so many prepared ones have 5 MB at 224x224.
@@ -288,7 +301,11 @@ func (c *Classifier) best(logits []float32, k int) ([]Prediction, error) {
 	if !finite(logits) {
 		return nil, ErrNotFinite
 	}
-	return top(logits, c.labels, k), nil
+	p := softmax
+	if c.config.Head.Sigmoid && c.config.Classes > 1 {
+		p = sigmoid
+	}
+	return top(logits, p(logits), c.labels, k), nil
 }
 
 // ErrNotFinite is about the model, not about a photo: whatever the pixels are, sound

@@ -148,8 +148,8 @@ func (o options) labelsOf(m *model.Model) ([]string, error) {
 			labels = dataset.ImageNet1001Labels()
 		}
 	}
-	if labels != nil && len(labels) != m.Config.Classes {
-		return nil, fmt.Errorf("%d labels for a model of %d classes", len(labels), m.Config.Classes)
+	if n := m.Config.Outcomes(); labels != nil && len(labels) != n {
+		return nil, fmt.Errorf("%d labels for a model of %d classes", len(labels), n)
 	}
 	return labels, nil
 }

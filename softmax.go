@@ -12,8 +12,9 @@ type Prediction struct {
 	Probability float32 `json:"probability"`
 }
 
-// top returns the k most probable classes, the lower index first among equals.
-func top(logits []float32, labels []string, k int) []Prediction {
+// top returns the k classes with the largest logits, the lower index first among
+// equals, and their probabilities p.
+func top(logits []float32, p []float64, labels []string, k int) []Prediction {
 	best := make([]int, 0, min(k, len(logits))+1)
 	for class, v := range logits {
 		if len(best) == k && v <= logits[best[k-1]] {
@@ -29,7 +30,6 @@ func top(logits []float32, labels []string, k int) []Prediction {
 		best = slices.Insert(best, at, class)
 		best = best[:min(k, len(best))]
 	}
-	p := softmax(logits)
 	out := make([]Prediction, len(best))
 	for i, class := range best {
 		out[i] = Prediction{Index: class, Label: labels[class], Probability: float32(p[class])}
@@ -51,6 +51,25 @@ func softmax(logits []float32) []float64 {
 		p[i] /= sum
 	}
 	return p
+}
+
+// sigmoid returns the probability of each class on its own.
+func sigmoid(logits []float32) []float64 {
+	p := make([]float64, len(logits))
+	for i, v := range logits {
+		p[i] = 1 / (1 + math.Exp(-float64(v)))
+	}
+	return p
+}
+
+// notAndYes makes two outcomes of each single output z: 0 and z, whose softmax is
+// 1-sigmoid(z) and sigmoid(z).
+func notAndYes(z []float32) []float32 {
+	out := make([]float32, 2*len(z))
+	for i, v := range z {
+		out[2*i+1] = v
+	}
+	return out
 }
 
 // finite reports whether v has neither NaN nor infinities.

@@ -27,7 +27,7 @@ func TestTop(t *testing.T) {
 		}},
 		{"exp underflows", []float32{-2000, -2000}, 1, []Prediction{{0, "a", 0.5}}},
 	} {
-		got := top(test.logits, []string{"a", "b", "c", "d"}, test.k)
+		got := top(test.logits, softmax(test.logits), []string{"a", "b", "c", "d"}, test.k)
 		if diff := cmp.Diff(test.want, got, cmpopts.EquateApprox(0, 1e-7)); diff != "" {
 			t.Errorf("%s: %s", test.name, diff)
 		}

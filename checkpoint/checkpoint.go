@@ -86,7 +86,7 @@ func (f *contents) model() (*model.Model, error) {
 	if !own {
 		m.Assumed = model.AllAssumed
 	}
-	m.Labels, err = model.MetadataLabels(f.metadata, c.Classes)
+	m.Labels, err = model.MetadataLabels(f.metadata, c.Outcomes())
 	return m, err
 }
 

@@ -95,7 +95,7 @@ func start(p program, o Options) (*Engine, error) {
 	}
 	n := p.config.Network()
 	e := &Engine{
-		program: p, modules: modulesOf(n), features: n.Classifier.In,
+		program: p, modules: modulesOf(n), features: n.Features(),
 		threads: threads, team: newTeam(threads), opened: true, plans: map[planKey]*plan{},
 	}
 	// The helpers know the team only, so that they don't keep e alive.

@@ -100,7 +100,17 @@ func (l *f32Layout) head() {
 	}
 	features := f32Tensor(l.images, size{1, 1}, l.net.last.blocks())
 	l.hidden = append(l.hidden, features)
-	l.steps = append(l.steps, &lastPool{net: l.net, src: l.src, dst: features}, &classifier{net: l.net, src: features})
+	l.steps = append(l.steps, &lastPool{net: l.net, src: l.src, dst: features})
+	l.src = features
+	for i := range l.net.linears {
+		s := &linear{net: l.net, w: &l.net.linears[i], src: l.src}
+		if i == len(l.net.linears)-1 {
+			l.steps = append(l.steps, s)
+			break
+		}
+		s.dst = f32Tensor(l.images, size{1, 1}, s.w.blocks())
+		l.add(s, s.dst)
+	}
 }
 
 // tap adds t if the output of module is asked for.

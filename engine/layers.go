@@ -172,26 +172,38 @@ func (s *lastPool) run(x *exec, task int) {
 	}
 }
 
-// classifier is the linear layer, one block of classes a task.
-type classifier struct {
+// linear is a layer of the head, one block of outputs a task: the classifier, or one
+// before it, with ReLU behind it.
+type linear struct {
 	net *network
+	w   *weights
 	src *tensor // 1x1
+	dst *tensor // 1x1; nil for the classifier, whose outputs are the logits
 }
 
-func (s *classifier) tasks() int   { return s.net.classifier.blocks() }
-func (s *classifier) scratch() int { return s.src.images * kernel.Block * f32Bytes }
+func (s *linear) tasks() int   { return s.w.blocks() }
+func (s *linear) scratch() int { return s.src.images * kernel.Block * f32Bytes }
 
-func (s *classifier) run(x *exec, task int) {
+func (s *linear) run(x *exec, task int) {
 	if x.logits == nil {
 		return
 	}
-	w := &s.net.classifier
+	w := s.w
 	dst := x.scratch.f32()[:s.src.images*kernel.Block]
+	if s.dst != nil {
+		dst = s.dst.block(x, task, 0)[:len(dst)]
+	}
 	s.net.set.Pointwise(kernel.Pointwise{
 		Dst: dst, Src: s.src.from(x, 0),
 		W: w.w[task], Bias: w.bias[task], NR: w.nr(task), K: w.k,
 		Pixels: s.src.images, SrcStride: s.src.stride(),
 	})
+	if s.dst != nil {
+		for i, v := range dst {
+			dst[i] = max(v, 0) // NaN stays
+		}
+		return
+	}
 	for i := range s.src.images {
 		copy(x.logits[i*w.n : (i+1)*w.n][task*kernel.Block:], dst[i*kernel.Block:][:kernel.Block])
 	}

@@ -48,13 +48,23 @@ func naive(m *model.Model, img []float32, h, w int) (logits, features []float64,
 		}
 		features = append(features, sum/float64(x.h*x.w))
 	}
-	weight, bias := m.Dict[n.Classifier.Name+".weight"].Data, m.Dict[n.Classifier.Name+".bias"].Data
-	for o := range n.Classifier.Out {
-		sum := float64(bias[o])
-		for i, f := range features {
-			sum += f * float64(weight[o*len(features)+i])
+	if n.Classifier.Out == 0 {
+		return nil, features, maps
+	}
+	logits = features
+	for i, l := range n.Linears() {
+		weight, bias := m.Dict[l.Name+".weight"].Data, m.Dict[l.Name+".bias"].Data
+		in, out := logits, make([]float64, l.Out)
+		for o := range out {
+			out[o] = float64(bias[o])
+			for j, v := range in {
+				if i > 0 {
+					v = max(v, 0) // ReLU
+				}
+				out[o] += v * float64(weight[o*len(in)+j])
+			}
 		}
-		logits = append(logits, sum)
+		logits = out
 	}
 	return logits, features, maps
 }

@@ -17,8 +17,8 @@ type network struct {
 	first       weights          // k is 27
 	bottlenecks []bottleneck
 	last        weights
-	classifier  weights
-	stripWidth  int // input columns from which on a bottleneck runs in strips
+	linears     []weights // the head's: hidden ones and the classifier, or none
+	stripWidth  int       // input columns from which on a bottleneck runs in strips
 
 	arena arena // where all weights are, in the order of each
 }
@@ -60,7 +60,9 @@ func newNetwork(c model.Config, set *kernel.Set) *network {
 	net := &network{
 		set: set, config: c, levels: c.Preprocess.Levels(), stripWidth: stripWidth,
 		first: conv(n.First), last: conv(n.Last),
-		classifier: weights{n: n.Classifier.Out, k: n.Classifier.In},
+	}
+	for _, l := range n.Linears() {
+		net.linears = append(net.linears, weights{n: l.Out, k: l.In})
 	}
 	for _, b := range n.Blocks {
 		p := bottleneck{InvertedResidual: b, depthwise: conv(b.Depthwise), project: conv(b.Project)}
@@ -87,10 +89,9 @@ func (net *network) pack(m *model.Model) {
 			dst.pack(w, bias)
 		})
 	}
-	wg.Go(func() {
-		l := n.Classifier
-		net.classifier.pack(m.Dict[l.Name+".weight"].Data, m.Dict[l.Name+".bias"].Data)
-	})
+	for i, l := range n.Linears() {
+		wg.Go(func() { net.linears[i].pack(m.Dict[l.Name+".weight"].Data, m.Dict[l.Name+".bias"].Data) })
+	}
 	conv(&net.last, n.Last)
 	for i, b := range n.Blocks {
 		p := &net.bottlenecks[i]
@@ -135,7 +136,9 @@ func (net *network) each(do func(*weights)) {
 		do(&b.project)
 	}
 	do(&net.last)
-	do(&net.classifier)
+	for i := range net.linears {
+		do(&net.linears[i])
+	}
 }
 
 // bytes is the length of the arena. It counts in 64 bits because a config from a

@@ -114,7 +114,10 @@ func (s *lastPool) describe() Step {
 	}
 }
 
-func (s *classifier) describe() Step {
-	w := s.net.classifier
-	return Step{Name: "classifier", Out: [3]int{w.n, 1, 1}, MACs: w.macs(1)}
+func (s *linear) describe() Step {
+	name := "classifier"
+	if s.dst != nil {
+		name = "hidden layer"
+	}
+	return Step{Name: name, Out: [3]int{s.w.n, 1, 1}, MACs: s.w.macs(1)}
 }

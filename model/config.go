@@ -130,11 +130,39 @@ type Config struct {
 	FirstChannels int `json:"first_channels,omitempty"`
 	LastChannels  int `json:"last_channels,omitempty"`
 
+	// NoStemResidual has no residual around the first block, even where it has as many
+	// channels in as out (at width 0.25): Hugging Face's MobileNetV2Stem.
+	NoStemResidual bool `json:"no_stem_residual,omitempty"`
+
+	Head       Head       `json:"head,omitzero"`
 	Dropout    float64    `json:"dropout"` // before the classifier, in training
 	BNEps      float64    `json:"bn_eps"`
 	BNMomentum float64    `json:"bn_momentum"`
 	Padding    Padding    `json:"padding"`
 	Preprocess Preprocess `json:"preprocess"`
+}
+
+// A Head is what differs behind the global average pool from torchvision's one linear
+// layer with a softmax.
+type Head struct {
+	// Hidden are the outputs of linear layers before the classifier, each with ReLU
+	// behind it.
+	Hidden []int `json:"hidden,omitempty"`
+	// Sigmoid has a probability for each class on its own, for photos of several
+	// classes or of none. A single class has two outcomes: it and not it.
+	Sigmoid bool `json:"sigmoid,omitempty"`
+}
+
+// Plain reports whether the head is torchvision's.
+func (h Head) Plain() bool { return len(h.Hidden) == 0 && !h.Sigmoid }
+
+// Outcomes is how many answers the network gives, each with a name: the classes, or
+// not and yes for a single one.
+func (c Config) Outcomes() int {
+	if c.Classes == 1 && c.Head.Sigmoid {
+		return 2
+	}
+	return c.Classes
 }
 
 // Default is torchvision's mobilenet_v2 with IMAGENET1K_V1's preprocessing:
@@ -173,6 +201,7 @@ const (
 	maxResolution = 1 << 13
 	maxChannels   = 1 << 15
 	maxBlocks     = 256
+	maxHidden     = 8
 )
 
 // Validate returns an error that says which fields of c cannot be built, and why.
@@ -184,7 +213,12 @@ func (c Config) Validate() error {
 		}
 	}
 	check(c.Width > 0 && c.Width <= maxWidth, "width multiplier %v: want more than 0 and at most %d", c.Width, maxWidth)
-	check(c.Classes > 0 && c.Classes <= maxClasses, "%d classes: want 1 to %d", c.Classes, maxClasses)
+	check(c.Classes >= 0 && c.Classes <= maxClasses, "%d classes: want 0 (for embeddings) to %d", c.Classes, maxClasses)
+	check(c.Classes > 0 || c.Head.Plain(), "a head of no classes")
+	check(len(c.Head.Hidden) <= maxHidden, "%d hidden layers in the head: want at most %d", len(c.Head.Hidden), maxHidden)
+	for _, n := range c.Head.Hidden {
+		check(n > 0 && n <= maxChannels, "a hidden layer of %d outputs in the head: want 1 to %d", n, maxChannels)
+	}
 	check(c.Resolution >= MinResolution && c.Resolution <= maxResolution, "resolution %d: want %d to %d pixels", c.Resolution, MinResolution, maxResolution)
 	check(c.InputWidth == 0 || c.InputWidth >= MinResolution && c.InputWidth <= maxResolution, "input width %d: want %d to %d pixels", c.InputWidth, MinResolution, maxResolution)
 	check(c.RoundTo > 0 && c.RoundTo <= 1024, "channels rounded to multiples of %d: want 1 to 1024", c.RoundTo)

@@ -45,7 +45,7 @@ func MetadataConfig(entries map[string]string) (c Config, ok bool, err error) {
 }
 
 // MetadataLabels returns the labels among a file's metadata, which must be as many
-// as the model has classes, or nil where there are none. Errors are
+// as the model has outcomes, or nil where there are none. Errors are
 // *[fault.Error].
 func MetadataLabels(entries map[string]string, classes int) ([]string, error) {
 	text, ok := entries[LabelsKey]

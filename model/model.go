@@ -38,7 +38,9 @@ func New(c Config, seed uint64) (*Model, error) {
 		fill(m.Dict[conv.Norm+".weight"].Data, 1)
 		fill(m.Dict[conv.Norm+".running_var"].Data, 1)
 	}
-	fillNormal(m.Dict[n.Classifier.Name+".weight"].Data, 0.01, rng)
+	for _, l := range n.Linears() {
+		fillNormal(m.Dict[l.Name+".weight"].Data, 0.01, rng)
+	}
 	return m, nil
 }
 

@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 )
 
 // MinResolution is the smallest input side, in pixels: the network halves it
@@ -42,12 +43,15 @@ type InvertedResidual struct {
 	In, Hidden, Out int    // channels
 	Stride          int    // 1 or 2
 	Expand          *Conv  // nil when the expand ratio is 1, unless [Stage.Expand] says otherwise
+	NoResidual      bool   // even where the shapes agree
 	Depthwise       Conv
 	Project         Conv
 }
 
 // Residual reports whether the block adds its input to its output.
-func (b InvertedResidual) Residual() bool { return b.Stride == 1 && b.In == b.Out }
+func (b InvertedResidual) Residual() bool {
+	return b.Stride == 1 && b.In == b.Out && !b.NoResidual
+}
 
 // Convs returns the convolutions of b in the order they run.
 func (b InvertedResidual) Convs() []Conv {
@@ -64,13 +68,16 @@ type Linear struct {
 }
 
 // A Network is a Config spelled out: the layers in the order they run, with
-// torchvision's module paths. Between Last and Classifier stand the global
-// average pool and, in training, dropout.
+// torchvision's module paths. Behind Last stands the global average pool and, in
+// training, dropout. The names behind it are those of
+//
+//	nn.Sequential(Dropout, Linear, ReLU, Linear, ...)
 type Network struct {
 	First      Conv // 3x3, stride 2, from 3 channels
 	Blocks     []InvertedResidual
-	Last       Conv // 1x1
-	Classifier Linear
+	Last       Conv     // 1x1
+	Hidden     []Linear // each with ReLU behind it; none in torchvision's network
+	Classifier Linear   // Out is 0 where there is none
 }
 
 // Network returns the layers of c, which must be valid.
@@ -101,7 +108,16 @@ func (c Config) Network() Network {
 	}
 	name := fmt.Sprintf("features.%d", len(n.Blocks)+1)
 	n.Last = Conv{Name: name + ".0", Norm: name + ".1", In: in, Out: last, Kernel: 1, Stride: 1, Groups: 1, ReLU6: true}
-	n.Classifier = Linear{Name: "classifier.1", In: last, Out: c.Classes}
+	if len(n.Blocks) > 0 {
+		n.Blocks[0].NoResidual = c.NoStemResidual
+	}
+	at := 1
+	for _, out := range c.Head.Hidden {
+		n.Hidden = append(n.Hidden, Linear{Name: fmt.Sprintf("classifier.%d", at), In: last, Out: out})
+		last = out
+		at += 2 // past the ReLU
+	}
+	n.Classifier = Linear{Name: fmt.Sprintf("classifier.%d", at), In: last, Out: c.Classes}
 	return n
 }
 
@@ -121,6 +137,18 @@ func newBlock(name string, in, out, stride int, s Stage) InvertedResidual {
 		In: hidden, Out: out, Kernel: 1, Stride: 1, Groups: 1,
 	}
 	return b
+}
+
+// Features is how many values the global average pool puts out.
+func (n Network) Features() int { return n.Last.Out }
+
+// Linears returns the linear layers behind the pool in the order they run: none, the
+// classifier, or hidden ones and the classifier.
+func (n Network) Linears() []Linear {
+	if n.Classifier.Out == 0 {
+		return nil
+	}
+	return append(slices.Clone(n.Hidden), n.Classifier)
 }
 
 // Convs returns every convolution of the network in the order they run.

@@ -63,6 +63,9 @@ func (q *Quantized) Validate() error {
 	if err := q.Config.Validate(); err != nil {
 		return err
 	}
+	if !q.Config.Head.Plain() || q.Config.Classes == 0 {
+		return fault.Unsupportedf("a quantised network with another head than one linear layer")
+	}
 	n := q.Config.Network()
 	convs := n.Convs()
 	if len(q.Convs) != len(convs) {

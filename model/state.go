@@ -45,10 +45,12 @@ func (n Network) Specs() []Spec {
 		}
 		specs = append(specs, Spec{Name: c.Norm + ".num_batches_tracked", Shape: []int{}, Counter: true})
 	}
-	l := n.Classifier
-	return append(specs,
-		Spec{Name: l.Name + ".weight", Shape: []int{l.Out, l.In}},
-		Spec{Name: l.Name + ".bias", Shape: []int{l.Out}})
+	for _, l := range n.Linears() {
+		specs = append(specs,
+			Spec{Name: l.Name + ".weight", Shape: []int{l.Out, l.In}},
+			Spec{Name: l.Name + ".bias", Shape: []int{l.Out}})
+	}
+	return specs
 }
 
 // A MismatchError says how a state dict differs from what a network needs. The

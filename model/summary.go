@@ -64,8 +64,9 @@ func (c Config) Summarize() Summary {
 		pool.Kernel = h // of a square; it averages everything in any case
 	}
 	s.add(pool, 0)
-	l := n.Classifier
-	s.add(Layer{Name: l.Name, Op: "linear", In: []int{l.In}, Out: []int{l.Out}, Params: l.In*l.Out + l.Out, MACs: l.In * l.Out}, 0)
+	for _, l := range n.Linears() {
+		s.add(Layer{Name: l.Name, Op: "linear", In: []int{l.In}, Out: []int{l.Out}, Params: l.In*l.Out + l.Out, MACs: l.In * l.Out}, 0)
+	}
 	for _, spec := range n.Specs() {
 		if !spec.Counter {
 			s.Bytes += 4 * elements(spec.Shape)

@@ -51,7 +51,7 @@ type ExportOptions struct {
 	Batch      int     // images; 0 is 1
 	Input      string  // name of the input; "" is "images"
 	Output     string  // name of the output; "" is "output"
-	Softmax    bool    // the output is probabilities, not logits
+	Softmax    bool    // the output is probabilities, not logits: their softmax, or sigmoid if the model's head has that
 	Preprocess bool    // the input is [N,H,W,3] of 8-bit pixels, normalised in the graph
 	Half       bool    // matrices and kernels are stored as float16 and cast when the graph is loaded
 }
@@ -70,6 +70,8 @@ func (o ExportOptions) complete(c model.Config) (ExportOptions, error) {
 		return o, fmt.Errorf("mode %q: want %q, %q or %q", o.Mode, Eval, Train, Preserve)
 	case !slices.Contains([]Dynamic{Fixed, DynamicBatch, DynamicAll}, o.Dynamic):
 		return o, fmt.Errorf("dynamic axes %q: want %q or %q", o.Dynamic, DynamicBatch, DynamicAll)
+	case o.Softmax && c.Classes == 0:
+		return o, errors.New("probabilities of a network without classes")
 	case o.Batch < 0:
 		return o, fmt.Errorf("batch of %d images", o.Batch)
 	case o.Input == o.Output:

@@ -9,6 +9,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -194,12 +195,12 @@ func picture(img *vision.Image) image.Image {
 const maxWeights = 1 << 26
 
 // New returns a network of config c for the classes of a set, with random weights
-// from the seed.
+// from the seed. Its head is one linear layer with a softmax, whatever c's is.
 func New(c model.Config, set *dataset.Set, seed uint64) (*model.Model, error) {
 	if set == nil {
 		return nil, errors.New("the set of images is nil")
 	}
-	c.Classes = len(set.Classes)
+	c.Classes, c.Head = len(set.Classes), model.Head{}
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
@@ -232,10 +233,9 @@ func Prepare(m *model.Model, set *dataset.Set, seed uint64) (*model.Model, error
 	if err != nil {
 		return nil, err
 	}
-	same := slices.Equal(m.Labels, set.Classes)
-	head := fresh.Config.Network().Classifier.Name
+	same := slices.Equal(m.Labels, set.Classes) && m.Config.Head.Plain()
 	for name, t := range m.Dict {
-		if !same && (name == head+".weight" || name == head+".bias") {
+		if !same && strings.HasPrefix(name, "classifier.") {
 			continue
 		}
 		if have, want := len(t.Data), len(fresh.Dict[name].Data); have != want {

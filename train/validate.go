@@ -102,7 +102,7 @@ func infer(ctx context.Context, m *model.Model, set *dataset.Set, threads int, r
 
 // features computes what the classifier sees of every image, [images][features].
 func features(ctx context.Context, m *model.Model, set *dataset.Set, threads int) ([]float32, error) {
-	width := m.Config.Network().Classifier.In
+	width := m.Config.Network().Features()
 	all := make([]float32, len(set.Items)*width)
 	err := infer(ctx, m, set, threads, func(e *engine.Engine, in engine.Input, first int) error {
 		return e.Run(ctx, in, engine.Output{Features: all[first*width:][:in.N*width]})

@@ -9,6 +9,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -71,10 +72,14 @@ func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilene
 		opts = append(opts, mobilenet.WithLabels(labels))
 	}
 	c, err := mobilenet.Open(ctx, f.model, opts...)
-	if err == nil {
-		sayAssumed(stderr, f.model, c.Assumed())
+	if err != nil {
+		return nil, err
 	}
-	return c, err
+	if c.Config().Classes == 0 {
+		return nil, fault.In(f.model, mobilenet.ErrNoClasses)
+	}
+	sayAssumed(stderr, f.model, c.Assumed())
+	return c, nil
 }
 
 // decoding is how photos are decoded. Who allows larger ones than usual has the

@@ -24,8 +24,10 @@ func (e *exporter) network(n model.Network) {
 	e.value = e.firstFolded(n)
 	e.declare(n)
 	if e.o.Fold {
-		e.parameter(n.Classifier.Name + ".weight")
-		e.parameter(n.Classifier.Name + ".bias")
+		for _, l := range n.Linears() {
+			e.parameter(l.Name + ".weight")
+			e.parameter(l.Name + ".bias")
+		}
 	} else {
 		for _, s := range n.Specs() {
 			if !s.Counter {
@@ -44,12 +46,20 @@ func (e *exporter) network(n model.Network) {
 	x = e.conv(n.Last, x)
 	x = e.node("GlobalAveragePool", "", []string{x})
 	x = e.node("Flatten", "", []string{x}, ir.IntOf("axis", 1))
-	if e.o.Train {
+	if e.o.Train && n.Classifier.Out > 0 {
 		x = e.dropout(x)
 	}
-	l := n.Classifier.Name
-	x = e.node("Gemm", l, []string{x, l + ".weight", l + ".bias"}, ir.FloatOf("alpha", 1), ir.FloatOf("beta", 1), ir.IntOf("transB", 1))
-	if e.o.Softmax {
+	for i, l := range n.Linears() {
+		if i > 0 {
+			x = e.node("Relu", sibling(l.Name, -1), []string{x})
+		}
+		x = e.node("Gemm", l.Name, []string{x, l.Name + ".weight", l.Name + ".bias"}, ir.FloatOf("alpha", 1), ir.FloatOf("beta", 1), ir.IntOf("transB", 1))
+	}
+	switch {
+	case !e.o.Softmax:
+	case e.m.Config.Head.Sigmoid:
+		e.node("Sigmoid", "", []string{x})
+	default:
 		e.node("Softmax", "", []string{x}, ir.IntOf("axis", 1))
 	}
 	last := e.g.Node[len(e.g.Node)-1]
@@ -71,7 +81,11 @@ func (e *exporter) declare(n model.Network) {
 	} else {
 		e.g.Input = []*ir.ValueInfo{ir.NewValueInfo(e.o.Input, pb.TensorProto_FLOAT, batch, channels, height, width)}
 	}
-	e.g.Output = []*ir.ValueInfo{ir.NewValueInfo(e.o.Output, pb.TensorProto_FLOAT, batch, ir.Fixed(n.Classifier.Out))}
+	outputs := n.Features()
+	if linears := n.Linears(); len(linears) > 0 {
+		outputs = linears[len(linears)-1].Out
+	}
+	e.g.Output = []*ir.ValueInfo{ir.NewValueInfo(e.o.Output, pb.TensorProto_FLOAT, batch, ir.Fixed(outputs))}
 }
 
 // preprocess computes (v/255 - mean) / std, in torchvision's order of
@@ -176,7 +190,7 @@ func (e *exporter) relu6(path, x string) string {
 // dropout appends the Dropout before the classifier; from opset 12 the ratio is an
 // input, and so is whether it trains.
 func (e *exporter) dropout(x string) string {
-	path := sibling(e.m.Config.Network().Classifier.Name, -1)
+	path := sibling(e.m.Config.Network().Linears()[0].Name, -1)
 	ratio := float32(e.m.Config.Dropout)
 	if e.o.Opset < 12 {
 		x = e.node("Dropout", path, []string{x}, ir.FloatOf("ratio", ratio))

@@ -40,7 +40,7 @@ func Model(p *ir.Proto) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.Labels, err = model.MetadataLabels(metadata, m.Config.Classes)
+	m.Labels, err = model.MetadataLabels(metadata, m.Config.Outcomes())
 	return m, err
 }
 
