@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"os"
+	"time"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -13,6 +14,10 @@ func isTerminal(w io.Writer) bool {
 	f, ok := w.(*os.File)
 	return ok && term.IsTerminal(int(f.Fd()))
 }
+
+// barInterval is often enough to look alive; every photo would be up to thousands of
+// lines a second for the terminal.
+const barInterval = 100 * time.Millisecond
 
 // fewPhotos need no progress bar: they are done before anybody looks.
 const fewPhotos = 20
@@ -26,7 +31,8 @@ func newPhotoBar(w io.Writer, photos int) photoBar {
 	}
 	return photoBar{progressbar.NewOptions(photos,
 		progressbar.OptionSetWriter(w), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-		progressbar.OptionSetItsString("photos"), progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish())}
+		progressbar.OptionSetItsString("photos"), progressbar.OptionSetWidth(30), progressbar.OptionClearOnFinish(),
+		progressbar.OptionThrottle(barInterval))}
 }
 
 func (b photoBar) add() {
