@@ -23,17 +23,19 @@ type Result struct {
 //   - What ends everything is the last pair: ctx is done (its error), k is below 1,
 //     or the weights of the model are damaged.
 //
-// photos runs on a goroutine of its own, while photos that came before are
-// prepared, on as many goroutines as the classifier has threads, and run, some at a
-// time ([WithBatch]). So none of them may wait for the result of one before it. In
-// memory are at most two batches of prepared photos, and one photo for each thread
+// photos runs on a goroutine of its own. Meanwhile the photos that it gave before are
+// prepared, on as many goroutines as the classifier has threads, and run, a few at a
+// time ([WithBatch]); so a photo must not wait for the result of an earlier one. At
+// most two batches of prepared photos are in memory, and one photo for each thread
 // and the next one, however many there are.
 //
-// When the loop ends, early or not, nothing goes on behind it: photos has returned.
-// If it may wait for something, it has to stop when ctx is done.
+// When the loop ends, even early, nothing goes on behind it: photos has returned. If
+// it may have to wait for a photo, it must stop when ctx is done, and whoever leaves
+// the loop early cancels ctx first. A panic in photos, or of an image's own methods,
+// is raised again in the loop.
 //
-// What takes long in photos, such as decoding, takes one core only. [DecodeFiles]
-// uses all.
+// Whatever takes long in photos, such as decoding, is done on one core.
+// [DecodeFiles] uses all.
 func (c *Classifier) ClassifyAll(ctx context.Context, photos iter.Seq2[image.Image, error], k int) iter.Seq2[Result, error] {
 	return func(yield func(Result, error) bool) {
 		if k < 1 {

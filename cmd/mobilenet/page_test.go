@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestClassifyPage runs the command lines of docs/classify.md, one after the other in
+// one folder, and compares what they print.
+func TestClassifyPage(t *testing.T) {
+	page, err := os.ReadFile("../../docs/classify.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"ankle-boot.png", "shapes.png"} {
+		data, err := os.ReadFile(filepath.Join("../../testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+	lines := 0
+	for i, block := range strings.Split(string(page), "```") {
+		if i%2 == 0 || !strings.HasPrefix(block, "\n$ ") {
+			continue
+		}
+		for _, command := range strings.Split(block, "\n$ ")[1:] {
+			lines++
+			line, want, _ := strings.Cut(strings.TrimRight(command, "\n"), "\n")
+			if got := printed(t, strings.Fields(line)); rounded(got) != rounded(want) {
+				t.Errorf("$ %s\n%s\n\nwant:\n%s", line, got, want)
+			}
+		}
+	}
+	if lines < 5 {
+		t.Errorf("only %d command lines", lines)
+	}
+}
+
+// printed runs a command line of words without spaces.
+func printed(t *testing.T, words []string) string {
+	t.Helper()
+	if words[0] == "ls" { // of a folder, a name a line
+		entries, err := os.ReadDir(words[len(words)-1])
+		if err != nil {
+			t.Error(err)
+		}
+		var names []string
+		for _, e := range entries {
+			names = append(names, e.Name())
+		}
+		return strings.Join(names, "\n")
+	}
+	var out bytes.Buffer
+	if stderr, err := mobilenetCommand(t.Context(), t, &out, words[1:]...); stderr != "" && err == nil {
+		t.Errorf("%v: %s", words, stderr)
+	}
+	return strings.TrimRight(out.String(), "\n")
+}
+
+var digits = regexp.MustCompile(`(0\.\d{4})\d+`)
+
+// rounded leaves out digits that differ from one kind of CPU to another.
+func rounded(text string) string { return digits.ReplaceAllString(text, "$1") }
