@@ -178,7 +178,7 @@ func TestTables(t *testing.T) {
 				t.Errorf("notes %q, want none", got)
 			}
 			for i := range train.Items {
-				if img, err := train.Image(i); err != nil || img.W != 3 {
+				if img, err := train.Image(t.Context(), i); err != nil || img.W != 3 {
 					t.Error(err)
 				}
 			}
@@ -194,7 +194,7 @@ func TestMissingFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Image(1); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join(dir, "9.png")) {
+	if _, err := s.Image(t.Context(), 1); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), filepath.Join(dir, "9.png")) {
 		t.Errorf("error %v", err)
 	}
 }

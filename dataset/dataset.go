@@ -49,11 +49,11 @@ type Item struct {
 
 // Image decodes image i. It may be called at the same time for several images.
 // Errors name the file.
-func (s *Set) Image(i int) (*vision.Image, error) {
+func (s *Set) Image(ctx context.Context, i int) (*vision.Image, error) {
 	if it := s.Items[i]; it.gray != nil {
 		return it.gray.image(), nil
 	}
-	return vision.DecodeFile(context.Background(), s.Items[i].Name, s.Decode)
+	return vision.DecodeFile(ctx, s.Items[i].Name, s.Decode)
 }
 
 // Counts returns the number of images of each class.

@@ -152,10 +152,10 @@ func TestImage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if img, err := s.Image(0); err != nil || img.W != 3 || img.H != 2 {
+	if img, err := s.Image(t.Context(), 0); err != nil || img.W != 3 || img.H != 2 {
 		t.Errorf("%v, %v", img, err)
 	}
-	if _, err := s.Image(1); err == nil || !strings.Contains(err.Error(), "2.png") {
+	if _, err := s.Image(t.Context(), 1); err == nil || !strings.Contains(err.Error(), "2.png") {
 		t.Errorf("error %v, want one that names the file", err)
 	}
 }
@@ -295,7 +295,7 @@ func TestFashionMNIST(t *testing.T) {
 			}
 		}
 	}
-	if img, err := test.Image(0); err != nil || img.W != 28 || img.H != 28 || train.Classes[test.Items[0].Label] != "Ankle boot" {
+	if img, err := test.Image(t.Context(), 0); err != nil || img.W != 28 || img.H != 28 || train.Classes[test.Items[0].Label] != "Ankle boot" {
 		t.Errorf("%v, %v", img, err)
 	}
 }

@@ -1,6 +1,7 @@
 package dataset_test
 
 import (
+	"context"
 	"fmt"
 	"log"
 
@@ -31,7 +32,7 @@ func ExampleOpen() {
 		fmt.Println("note:", note)
 	}
 	fmt.Println(train.Classes, train.Counts(), val.Counts())
-	img, err := train.Image(0)
+	img, err := train.Image(context.Background(), 0)
 	if err != nil {
 		log.Fatal(err)
 	}

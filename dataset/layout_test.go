@@ -195,7 +195,7 @@ func TestComposed(t *testing.T) {
 	if d := cmp.Diff([]string{"caf\u00e9/1.png"}, listed(train)); d != "" {
 		t.Error(d)
 	}
-	if img, err := train.Image(0); err != nil || img.W != 3 {
+	if img, err := train.Image(t.Context(), 0); err != nil || img.W != 3 {
 		t.Error(err)
 	}
 	for _, labels := range [][]string{{"cafe\u0301"}, {"CAF\u00c9"}} {

@@ -84,7 +84,7 @@ func (o *Options) prepare(ctx context.Context, epoch, number int, items []int, l
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		img, err := o.Train.Image(item)
+		img, err := o.Train.Image(ctx, item)
 		if err != nil {
 			return nil, err
 		}

@@ -57,7 +57,7 @@ func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation
 
 // picture is a validation image as the network sees it.
 func (v *validator) picture(i int) (image.Image, error) {
-	img, err := v.Val.Image(i)
+	img, err := v.Val.Image(context.Background(), i)
 	if err != nil {
 		return nil, err
 	}
@@ -74,8 +74,8 @@ func infer(ctx context.Context, m *model.Model, set *dataset.Set, threads int, r
 	}
 	defer e.Close()
 	side := m.Config.Resolution
-	photos := prefetch.Map(ctx, prefetch.Options{Workers: threads, Ahead: threads + validBatch}, upTo(len(set.Items)), func(_ context.Context, i int) (*vision.Image, error) {
-		img, err := set.Image(i)
+	photos := prefetch.Map(ctx, prefetch.Options{Workers: threads, Ahead: threads + validBatch}, upTo(len(set.Items)), func(ctx context.Context, i int) (*vision.Image, error) {
+		img, err := set.Image(ctx, i)
 		if err != nil {
 			return nil, err
 		}

@@ -161,7 +161,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if f.dryRun {
-		return cmp.Or(f.describe(cmd.OutOrStdout()), f.leftOut(cmd.ErrOrStderr()))
+		return cmp.Or(f.describe(cmd.Context(), cmd.OutOrStdout()), f.leftOut(cmd.ErrOrStderr()))
 	}
 	if !f.o.Resume {
 		if f.o.RunDir == "" {

@@ -59,7 +59,7 @@ func few(names []string) string {
 }
 
 // describe is the dry run.
-func (f *trainFlags) describe(w io.Writer) error {
+func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 	c := f.o.Model.Config
 	broken := 0
 	for _, set := range []*dataset.Set{f.o.Train, f.o.Val} {
@@ -67,7 +67,9 @@ func (f *trainFlags) describe(w io.Writer) error {
 			continue
 		}
 		for i := range set.Items {
-			if _, err := set.Image(i); err != nil {
+			if _, err := set.Image(ctx, i); ctx.Err() != nil {
+				return ctx.Err()
+			} else if err != nil {
 				fmt.Fprintln(w, "broken:", printable(err.Error()))
 				broken++
 			}

@@ -61,11 +61,11 @@ files of kinds that are not read; the exit code is 1 then.`,
 	fs := cmd.Flags()
 	fs.StringVarP(&f.data, "data", "d", "", "labelled images: a folder or a CSV file")
 	fs.StringVar(&f.truth, "truth", "", "file with the true classes of a flat folder of images")
-	fs.StringVar(&f.split, "split", "val", "of a model in its run folder: val (what it was not trained with), train or all")
+	fs.StringVar(&f.split, "split", "val", "of a model in its run folder: val (what it was not trained with), train or all; test is the test part of the data")
 	fs.StringVarP(&f.format, "format", "f", "table", "table, json, or csv (the overall measures in a line)")
 	fs.StringVarP(&f.out, "out", "o", "", "folder for the confusion matrix, the classes, every prediction, and pictures")
 	complete(cmd, "format", "table", "json", "csv")
-	complete(cmd, "split", "val", "train", "all")
+	complete(cmd, "split", "val", "train", "test", "all")
 	return cmd
 }
 
@@ -73,7 +73,7 @@ func (f *valFlags) check(cmd *cobra.Command) error {
 	if f.data == "" && !isThere(f.runSplit()) {
 		return usagef(cmd, "--data says which images to use, and is missing")
 	}
-	if err := oneOf(cmd, "split", f.split, "val", "train", "all"); err != nil {
+	if err := oneOf(cmd, "split", f.split, "val", "train", "test", "all"); err != nil {
 		return err
 	}
 	if err := f.classifierFlags.check(cmd); err != nil {
@@ -140,7 +140,12 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 	if c.Named() {
 		o.Labels = c.Labels()
 	}
-	if f.split == "train" {
+	known := "val" // what the model knows of the photos: val is none of them
+	switch f.split {
+	case "test":
+		o.Part = "test"
+	case "train":
+		known = "train"
 		if division == nil {
 			return nil, usagef(cmd, "--split train: no %s beside the model says what it was trained with", train.SplitFile)
 		}
@@ -165,7 +170,7 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 	if f.split == "all" || division == nil {
 		return set, nil
 	}
-	part, others, err := division.Part(cmd.Context(), set, f.split)
+	part, others, err := division.Part(cmd.Context(), set, known)
 	switch {
 	case err != nil:
 		return nil, err
@@ -199,7 +204,7 @@ func (v *validator) run(ctx context.Context, f *classifierFlags) error {
 	defer bar.finish()
 	p := pipeline{
 		photos: len(v.set.Items),
-		decode: func(ctx context.Context, i int) (image.Image, error) { return v.set.Image(i) },
+		decode: func(ctx context.Context, i int) (image.Image, error) { return v.set.Image(ctx, i) },
 		open:   func() (*mobilenet.Classifier, error) { return v.c, nil },
 		use: func(i int, r mobilenet.Result, err error) error {
 			bar.add()
@@ -218,7 +223,7 @@ func (v *validator) run(ctx context.Context, f *classifierFlags) error {
 
 // picture is the image of a prediction as the network sees it.
 func (v *validator) picture(i int) (image.Image, error) {
-	img, err := v.set.Image(v.items[i])
+	img, err := v.set.Image(context.Background(), v.items[i])
 	if err != nil {
 		return nil, err // it could be read before
 	}
