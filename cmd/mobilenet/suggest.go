@@ -51,7 +51,10 @@ var otherVerbs = map[string][]string{
 // flagError explains a flag that can't be parsed.
 func flagError(cmd *cobra.Command, err error) error {
 	if e, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
-		return usagef(cmd, "--%s %s: want %s", e.GetFlag().Name, e.GetValue(), kindOf(e.GetFlag()))
+		if want := kindOf(e.GetFlag()); want != "" {
+			return usagef(cmd, "--%s %s: want %s", e.GetFlag().Name, e.GetValue(), want)
+		}
+		return usagef(cmd, "--%s %s: %w", e.GetFlag().Name, e.GetValue(), e.Unwrap())
 	}
 	e, ok := errors.AsType[*pflag.NotExistError](err)
 	if !ok {
@@ -72,7 +75,7 @@ func flagError(cmd *cobra.Command, err error) error {
 	return u
 }
 
-// kindOf says what values a flag takes.
+// kindOf says what values a flag of a plain type takes; others say it themselves.
 func kindOf(f *pflag.Flag) string {
 	switch f.Value.Type() {
 	case "int", "int64":
@@ -84,7 +87,7 @@ func kindOf(f *pflag.Flag) string {
 	case "bool":
 		return "true or false"
 	}
-	return "a " + f.Value.Type()
+	return ""
 }
 
 // meantFlag returns a hint for a flag that cmd has not, or "".
