@@ -57,17 +57,23 @@ func (c *canvas) done(y int) {
 	}
 	// A column of the band is a part of a row of the image, in one direction or the
 	// other.
+	u, v := c.place(0, y)
+	up, step := 1, 3
+	if c.orientation >= 7 {
+		up = -1
+	}
+	if c.orientation == 6 || c.orientation == 7 {
+		step = -3
+	}
+	img := c.image()
 	for x := range c.w {
-		u, v := c.place(x, y)
-		step := 3
-		if _, next := c.place(x, y+1); next < v {
-			step = -3
-		}
-		dst, at := c.image().row(u), 3*v
-		for i := range n {
-			copy(dst[at:at+3], c.band[3*(c.w*i+x):])
+		at := 3 * (u*img.W + v)
+		for i := 3 * x; i < 3*c.w*n; i += 3 * c.w {
+			d, s := img.Pix[at:at+3:at+3], c.band[i:i+3:i+3]
+			d[0], d[1], d[2] = s[0], s[1], s[2]
 			at += step
 		}
+		u += up
 	}
 }
 

@@ -28,8 +28,11 @@ type webpFile struct {
 func openWebP(data []byte) (picture, error) {
 	f := &webpFile{}
 	size := uint64(binary.LittleEndian.Uint32(data[4:])) + 8
-	if size > uint64(len(data)) {
+	switch {
+	case size > uint64(len(data)):
 		return picture{}, io.ErrUnexpectedEOF
+	case size < 12:
+		return picture{}, fault.At(4, "%d bytes", size)
 	}
 	if err := f.find(data[12:size], 12, false); err != nil {
 		return picture{}, err
