@@ -1,6 +1,7 @@
 package mobilenet_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -8,6 +9,8 @@ import (
 	"image/draw"
 	"io/fs"
 	"log"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet"
@@ -107,4 +110,70 @@ func ExampleClassifier_EmbedAll() {
 	// 64 <nil>
 	// 64 <nil>
 	// 64 <nil>
+}
+
+// Weights in the program's own files, such as an embed.FS.
+func ExampleWithFS() {
+	files := os.DirFS("checkpoint/testdata")
+	c, err := mobilenet.Open(context.Background(), "timm.safetensors", mobilenet.WithFS(files))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(c.Config().Classes, "classes")
+	// Output: 5 classes
+}
+
+// A model that comes over the network, or out of a database.
+func ExampleReadModel() {
+	data, err := os.ReadFile(weights)
+	if err != nil {
+		log.Fatal(err)
+	}
+	m, err := mobilenet.ReadModel(bytes.NewReader(data))
+	if err != nil {
+		log.Fatal(err)
+	}
+	c, err := mobilenet.New(m)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(c.Config().Classes, "classes")
+	// Output: 5 classes
+}
+
+// From torch's format to ONNX.
+func ExampleSaveModel() {
+	m, err := mobilenet.LoadModel(context.Background(), weights)
+	if err != nil {
+		log.Fatal(err)
+	}
+	dir, err := os.MkdirTemp("", "")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "model.onnx")
+	if err := mobilenet.SaveModel(path, m, mobilenet.SaveOptions{Half: true}); err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range mobilenet.Formats() {
+		fmt.Println(f.Name, f.Endings)
+	}
+	// Output:
+	// torch [.pth .pt]
+	// safetensors [.safetensors]
+	// ONNX [.onnx]
+}
+
+// What a file is that can't be opened.
+func ExampleLoadModel_errors() {
+	_, err := mobilenet.LoadModel(context.Background(), photo)
+	fmt.Println(err)
+	fmt.Println("intact, but not read here:", errors.Is(err, errors.ErrUnsupported))
+	_, err = mobilenet.LoadModel(context.Background(), "absent.pth")
+	fmt.Println("not there:", errors.Is(err, fs.ErrNotExist))
+	// Output:
+	// testdata/shapes.png: an image (PNG), not a model
+	// intact, but not read here: true
+	// not there: true
 }

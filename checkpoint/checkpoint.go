@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"cmp"
 	"fmt"
 	"io/fs"
 	"math"
@@ -47,7 +48,7 @@ func Parse(data []byte) (*model.Model, error) {
 	case IsSafetensors(head):
 		f, err = parseSafetensors(data)
 	case IsTorch(head):
-		f, err = parseTorch(data)
+		f, err = parseTorch(data, true)
 	default:
 		if err := foreign.Check(head, "a checkpoint"); err != nil {
 			return nil, err
@@ -57,54 +58,7 @@ func Parse(data []byte) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f.model()
-}
-
-// contents are what a file holds.
-type contents struct {
-	dict     model.StateDict
-	metadata map[string]string // may be nil
-}
-
-// model makes a model of the file: with the config of our metadata, or an
-// inferred one.
-func (f *contents) model() (*model.Model, error) {
-	c, own, err := model.MetadataConfig(f.metadata)
-	if err != nil {
-		return nil, err
-	}
-	dict, naming := toTorchvision(f.dict)
-	if !own {
-		if c, err = inferConfig(dict, naming); err != nil {
-			return nil, err
-		}
-	}
-	m, err := model.FromDict(c, dict)
-	if err != nil {
-		return nil, err
-	}
-	if !own {
-		m.Assumed = model.AllAssumed
-	}
-	m.Labels, err = model.MetadataLabels(f.metadata, c.Outcomes())
-	return m, err
-}
-
-// inferConfig infers a config from the shapes of dict, in torchvision's names, and
-// from the naming that it had in the file.
-func inferConfig(dict model.StateDict, naming Naming) (model.Config, error) {
-	c, err := InferConfig(dict)
-	if err != nil {
-		return c, err
-	}
-	switch naming {
-	case TIMM: // timm's default_cfg of mobilenetv2_*: crop_pct 0.875, bicubic
-		c.Preprocess.Interpolation = model.Bicubic
-	case HuggingFace: // MobileNetV2Config and MobileNetV2ImageProcessor
-		c.Padding, c.BNEps, c.Dropout = model.PadSame, 1e-3, 0.8
-		c.Preprocess = model.TFPreprocess(256)
-	}
-	return c, nil
+	return f.model(len(data))
 }
 
 // SaveOptions are the choices of [Save].
@@ -157,30 +111,25 @@ type namedTensor struct {
 }
 
 // named lists the tensors of m in torchvision's order under the given names.
-func named(m *model.Model, names Naming) ([]namedTensor, error) {
+func named(m *model.Model, naming Naming) ([]namedTensor, error) {
 	n := m.Config.Network()
 	if err := n.Check(m.Dict); err != nil {
 		return nil, err
 	}
-	if names == "" {
-		names = Torchvision
+	scheme, err := schemeOf(cmp.Or(naming, Torchvision))
+	if err != nil {
+		return nil, err
 	}
-	if names != Torchvision && names != TIMM && names != HuggingFace {
-		return nil, fmt.Errorf("names %q: want %s, %s or %s", names, Torchvision, TIMM, HuggingFace)
-	}
-	ours, theirs := Torchvision.modules(Torchvision.paths(m.Config)), names.modules(names.paths(m.Config))
-	modules := map[string]string{}
-	for i, module := range ours {
-		modules[module] = theirs[i]
-	}
+	ours, _ := schemeOf(Torchvision)
+	modules := renaming(ours.modules(ours.places(m.Config)), scheme.modules(scheme.places(m.Config)))
 	var out []namedTensor
 	for _, s := range n.Specs() {
 		t, ok := m.Dict[s.Name]
 		if !ok { // a counter, see Network.Check
 			t = model.Tensor{Shape: []int{}, Data: []float32{0}}
 		}
-		dot := strings.LastIndexByte(s.Name, '.')
-		out = append(out, namedTensor{modules[s.Name[:dot]] + s.Name[dot:], t, s.Counter, false})
+		module, kind := cutLast(s.Name)
+		out = append(out, namedTensor{modules[module] + kind, t, s.Counter, false})
 	}
 	return out, nil
 }

@@ -1,7 +1,6 @@
 package checkpoint
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -18,9 +17,9 @@ var depths = []float64{1, 1.2, 1.4}
 
 // channels are those of a network, read off its tensors.
 type channels struct {
-	first, last, classes int
-	blocks               [][3]int // in, hidden, out
-	expands              []bool   // whether the blocks begin with a 1x1 convolution
+	first, last int
+	blocks      [][3]int // in, hidden, out
+	expands     []bool   // whether the blocks begin with a 1x1 convolution
 }
 
 // InferConfig returns the config of a network whose state dict, in torchvision's
@@ -34,11 +33,34 @@ type channels struct {
 // 1, 2, 2, 2, 1, 2, 1 for the stages in turn, where a block begins a stage unless
 // it has the same channels in and out and the expand ratio of the one before.
 func InferConfig(dict model.StateDict) (model.Config, error) {
-	ch, err := readChannels(dict)
+	shapes := make(map[string][]int, len(dict))
+	for name, t := range dict {
+		shapes[name] = t.Shape
+	}
+	return inferConfig(shapes, Torchvision)
+}
+
+// inferConfig is [InferConfig] for tensors with these shapes, which had the names of a
+// naming.
+func inferConfig(shapes map[string][]int, naming Naming) (model.Config, error) {
+	ch, err := readChannels(shapes)
 	if err != nil {
 		return model.Config{}, err
 	}
-	return ch.expanding(ch.config()), nil
+	classifier := shapes["classifier.1.weight"]
+	if len(classifier) != 2 || classifier[0] == 0 {
+		return model.Config{}, nearest(shapes)
+	}
+	c := ch.expanding(ch.config())
+	c.Classes = classifier[0]
+	switch naming {
+	case TIMM: // timm's default_cfg of mobilenetv2_*: crop_pct 0.875, bicubic
+		c.Preprocess.Interpolation = model.Bicubic
+	case HuggingFace: // MobileNetV2Config and MobileNetV2ImageProcessor
+		c.Padding, c.BNEps, c.Dropout = model.PadSame, 1e-3, 0.8
+		c.Preprocess = model.TFPreprocess(256)
+	}
+	return c, nil
 }
 
 // expanding is c with [model.Stage.Expand] where all blocks of a stage have a 1x1
@@ -53,11 +75,12 @@ func (ch channels) expanding(c model.Config) model.Config {
 	return c
 }
 
-func readChannels(dict model.StateDict) (channels, error) {
+// readChannels reads the channels of the features off their tensors' shapes.
+func readChannels(shapes map[string][]int) (channels, error) {
 	var ch channels
 	dim := func(name string, axis int) int {
-		if t := dict[name]; axis < len(t.Shape) {
-			return t.Shape[axis]
+		if s := shapes[name]; axis < len(s) {
+			return s[axis]
 		}
 		return 0
 	}
@@ -66,7 +89,7 @@ func readChannels(dict model.StateDict) (channels, error) {
 	for i := 1; ; i++ {
 		p := fmt.Sprintf("features.%d.conv.", i)
 		hidden, project := dim(p+"0.0.weight", 0), p+"1.weight"
-		expands := len(dict[p+"2.weight"].Shape) == 4
+		expands := len(shapes[p+"2.weight"]) == 4
 		if expands {
 			project = p + "2.weight"
 		}
@@ -79,27 +102,24 @@ func readChannels(dict model.StateDict) (channels, error) {
 		ch.expands = append(ch.expands, expands)
 		in = out
 	}
-	ch.classes = dim("classifier.1.weight", 0)
-	if ch.first == 0 || ch.last == 0 || ch.classes == 0 || len(ch.blocks) == 0 {
-		return ch, nearest(dict)
+	if ch.first == 0 || ch.last == 0 || len(ch.blocks) == 0 {
+		return ch, nearest(shapes)
 	}
 	return ch, nil
 }
 
-// nearest says what dict lacks of the published network that it differs from
-// least.
-func nearest(dict model.StateDict) error {
+// nearest says what is lacking of the published network that differs least.
+func nearest(shapes map[string][]int) error {
 	var least error
 	fewest := math.MaxInt
 	for _, w := range widths {
 		c := model.Default()
 		c.Width = w
-		if t := dict["classifier.1.weight"]; len(t.Shape) == 2 {
-			c.Classes = max(1, t.Shape[0])
+		if s := shapes["classifier.1.weight"]; len(s) == 2 {
+			c.Classes = min(max(1, s[0]), 1<<20)
 		}
-		err := c.Network().Check(dict)
-		var e *model.MismatchError
-		if errors.As(err, &e) && len(e.Missing)+len(e.Misshapen) < fewest {
+		err := c.Network().CheckShapes(shapes)
+		if e, ok := err.(*model.MismatchError); ok && len(e.Missing)+len(e.Misshapen) < fewest {
 			least, fewest = err, len(e.Missing)+len(e.Misshapen)
 		}
 	}
@@ -109,7 +129,7 @@ func nearest(dict model.StateDict) error {
 // channelsOf are the channels of a config.
 func channelsOf(c model.Config) channels {
 	n := c.Network()
-	ch := channels{first: n.First.Out, last: n.Last.Out, classes: c.Classes}
+	ch := channels{first: n.First.Out, last: n.Last.Out}
 	for _, b := range n.Blocks {
 		ch.blocks = append(ch.blocks, [3]int{b.In, b.Hidden, b.Out})
 	}
@@ -118,7 +138,6 @@ func channelsOf(c model.Config) channels {
 
 func (ch channels) config() model.Config {
 	c := model.Default()
-	c.Classes = ch.classes
 	for _, w := range widths {
 		for _, d := range depths {
 			c.Width, c.Table = w, deeper(d)
@@ -157,7 +176,7 @@ func deeper(d float64) []model.Stage {
 // custom is a config of exactly these channels.
 func (ch channels) custom() model.Config {
 	c := model.Default()
-	c.Classes, c.RoundTo, c.FirstChannels, c.LastChannels = ch.classes, 1, ch.first, ch.last
+	c.RoundTo, c.FirstChannels, c.LastChannels = 1, ch.first, ch.last
 	for _, d := range depths {
 		if table, ok := ch.fit(deeper(d)); ok {
 			c.Table = table

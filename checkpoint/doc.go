@@ -1,14 +1,37 @@
 // Package checkpoint reads and writes MobileNetV2's weights: torch's .pth, in
 // both formats, and .safetensors.
 //
-// [Open] takes the names of torchvision, timm and Hugging Face transformers and
-// infers the config from the tensors' shapes; [Save] writes any of them. What
-// shapes don't show (preprocessing, padding, labels, strides of an unusual table)
-// travels in the metadata of our files. Files of others have none, and get what is
-// usual for their names: symmetric padding, an epsilon of 1e-5 and torchvision's
-// or timm's preprocessing, or TensorFlow's for the names of Hugging Face.
+// # What is read
 //
-// Files are not trusted. Nothing in a pickle is called, no size is believed
-// before the bytes are there, and a file of something else ends in an error that
-// says how it differs.
+// [Open] takes what people have:
+//
+//   - the names of torchvision, timm, Hugging Face transformers, and of two widely
+//     used repositories: see [Naming];
+//   - a state dict alone, under any keys, or with any prefix before all its names, as
+//     DataParallel, Lightning and one's own classes put there;
+//   - whole modules, torch.save(model), and TorchScript: the tensors are found in the
+//     objects' attributes, and nothing in the file is run;
+//   - a classifier of any name, with or without a bias; pruned tensors; the counters
+//     that thop leaves;
+//   - a zip or tar archive with one such file in it.
+//
+// The one network that fits is the model. What was found, and what was left out, such
+// as the weights of a loss, is in the model's Notes. A file of two networks, and one of
+// more than this module runs, such as a head of two layers, end in an error that says so:
+// there is no answer of another network than the file's.
+//
+// # What a file doesn't say
+//
+// The config is inferred from the tensors' shapes: [InferConfig]. What shapes don't show
+// (preprocessing, padding, labels, strides of an unusual table) travels in the metadata
+// of our files, which [Save] writes. Files of others have none, and get what is usual for
+// their names: symmetric padding, an epsilon of 1e-5 and torchvision's or timm's
+// preprocessing, or TensorFlow's for the names of Hugging Face. The model's Assumed
+// lists what was taken for granted.
+//
+// # Trust
+//
+// Files are not trusted. Nothing in a pickle is called, no size is believed before the
+// bytes are there, and a file of something else ends in an error that says how it
+// differs. Errors are *[fault.Error].
 package checkpoint

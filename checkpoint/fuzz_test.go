@@ -62,8 +62,12 @@ func FuzzUnpickle(f *testing.F) {
 				t.Errorf("read %d of %d bytes", p.size, len(data))
 			}
 			load := func(s storage) ([]byte, error) { return nil, errors.New("no storages here") }
-			if _, err := stateDict(p.value, len(data), load); err == nil {
-				t.Error("a state dict without storages")
+			found, err := leaves(p.value, load)
+			if err != nil {
+				return
+			}
+			if _, err := (&contents{leaves: found, what: describe(p.value)}).model(len(data)); err == nil {
+				t.Error("a model without storages")
 			}
 		})
 	})
@@ -88,7 +92,7 @@ func tiny(t testing.TB) *model.Model {
 // torch saves it: in its older format, and in half precision.
 func FuzzParse(f *testing.F) {
 	dir := f.TempDir()
-	for _, names := range []Naming{Torchvision, TIMM, HuggingFace} {
+	for _, names := range Namings() {
 		for _, name := range []string{"tiny.pth", "tiny.safetensors"} {
 			path := filepath.Join(dir, name)
 			if err := Save(path, tiny(f), SaveOptions{Naming: names}); err != nil {
@@ -112,7 +116,11 @@ func FuzzParse(f *testing.F) {
 				if err := Save(path, m, SaveOptions{}); err != nil {
 					t.Fatal(err)
 				}
-				again, err := Open(path)
+				data, err := os.ReadFile(path)
+				if err != nil {
+					t.Fatal(err)
+				}
+				again, err := Parse(data)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -10,170 +10,206 @@ import (
 // A Naming is what a library calls MobileNetV2's tensors.
 type Naming string
 
-// The namings that are read, and that [Save] can write. They are those of
-// torchvision 0.14, timm 0.9 and 1.0, and transformers 4.40.
+// The namings that are read, and that [Save] can write: those of torchvision 0.14,
+// timm 0.9 and 1.0, transformers 4.40, and of two repositories whose checkpoints are
+// widely used. TonyLins is also what torchvision before 0.3 called them.
 const (
 	Torchvision Naming = "torchvision" // torchvision.models.mobilenet_v2
 	TIMM        Naming = "timm"        // timm's mobilenetv2_*
 	HuggingFace Naming = "huggingface" // transformers' MobileNetV2ForImageClassification
+	TonyLins    Naming = "tonylins"    // github.com/tonylins/pytorch-mobilenet-v2
+	DLi14       Naming = "d-li14"      // github.com/d-li14/mobilenetv2.pytorch
 )
 
-// namingOf tells a naming by the first convolution. has reports whether a state
-// dict has a name.
-func namingOf(has func(name string) bool) (Naming, bool) {
-	for name, key := range map[Naming]string{
-		Torchvision: "features.0.0.weight",
-		TIMM:        "conv_stem.weight",
-		HuggingFace: "mobilenet_v2.conv_stem.first_conv.convolution.weight",
-	} {
-		if has(key) {
-			return name, true
+// Namings lists all namings, the usual one first.
+func Namings() []Naming { return []Naming{Torchvision, TIMM, HuggingFace, TonyLins, DLi14} }
+
+// A scheme is the names of a naming. Names are those of modules: a convolution has a
+// weight, a norm a weight, a bias and statistics.
+type scheme struct {
+	naming Naming
+
+	// A file has the naming if it has all these tensors. The first is the first
+	// convolution's weight; the others tell the naming from those with the same.
+	has []string
+
+	first, last pair // the convolutions at the ends; a last one of %d is behind so many blocks
+	classifier  string
+
+	// prefix is what all names of block i begin with, which is so many places into a
+	// stage, and blocks its convolutions: without an expansion, and with one.
+	prefix func(i, stage, place int) string
+	blocks [2][]pair
+}
+
+// A pair is the names of a convolution and of its norm.
+type pair struct{ conv, norm string }
+
+// features is where torchvision and its kin keep block i.
+func features(i, _, _ int) string { return fmt.Sprintf("features.%d.conv.", i+1) }
+
+// flat are blocks that are a single nn.Sequential: convolution, norm, ReLU6, ...
+var flat = [2][]pair{{{"0", "1"}, {"3", "4"}}, {{"0", "1"}, {"3", "4"}, {"6", "7"}}}
+
+// schemes are tried in this order: torchvision's first convolution has other schemes,
+// too.
+var schemes = []scheme{
+	{
+		naming: DLi14, has: []string{"features.0.0.weight", "features.1.conv.0.weight", "conv.0.weight"},
+		first: pair{"features.0.0", "features.0.1"}, last: pair{"conv.0", "conv.1"}, classifier: "classifier",
+		prefix: features, blocks: flat,
+	},
+	{
+		naming: TonyLins, has: []string{"features.0.0.weight", "features.1.conv.0.weight"},
+		first: pair{"features.0.0", "features.0.1"}, last: pair{"features.%d.0", "features.%d.1"}, classifier: "classifier.1",
+		prefix: features, blocks: flat,
+	},
+	{
+		naming: Torchvision, has: []string{"features.0.0.weight"},
+		first: pair{"features.0.0", "features.0.1"}, last: pair{"features.%d.0", "features.%d.1"}, classifier: "classifier.1",
+		prefix: features,
+		blocks: [2][]pair{{{"0.0", "0.1"}, {"1", "2"}}, {{"0.0", "0.1"}, {"1.0", "1.1"}, {"2", "3"}}},
+	},
+	{
+		naming: TIMM, has: []string{"conv_stem.weight"},
+		first: pair{"conv_stem", "bn1"}, last: pair{"conv_head", "bn2"}, classifier: "classifier",
+		prefix: func(_, stage, place int) string { return fmt.Sprintf("blocks.%d.%d.", stage, place) },
+		blocks: [2][]pair{
+			{{"conv_dw", "bn1"}, {"conv_pw", "bn2"}},
+			{{"conv_pw", "bn1"}, {"conv_dw", "bn2"}, {"conv_pwl", "bn3"}},
+		},
+	},
+	{
+		naming: HuggingFace, has: []string{"mobilenet_v2.conv_stem.first_conv.convolution.weight"},
+		first:      transformers("mobilenet_v2.conv_stem.first_conv"),
+		last:       transformers("mobilenet_v2.conv_1x1"),
+		classifier: "classifier",
+		prefix: func(i, _, _ int) string {
+			if i == 0 {
+				return "mobilenet_v2.conv_stem."
+			}
+			return fmt.Sprintf("mobilenet_v2.layer.%d.", i-1)
+		},
+		blocks: [2][]pair{
+			{transformers("conv_3x3"), transformers("reduce_1x1")},
+			{transformers("expand_1x1"), transformers("conv_3x3"), transformers("reduce_1x1")},
+		},
+	},
+}
+
+// transformers is what Hugging Face calls a convolution and its norm.
+func transformers(layer string) pair { return pair{layer + ".convolution", layer + ".normalization"} }
+
+// schemeOf returns the scheme of a naming.
+func schemeOf(n Naming) (scheme, error) {
+	for _, s := range schemes {
+		if s.naming == n {
+			return s, nil
 		}
 	}
-	return Torchvision, false
+	var names []string
+	for _, n := range Namings() {
+		names = append(names, string(n))
+	}
+	return scheme{}, fmt.Errorf("names %q: want one of %s", n, strings.Join(names, ", "))
 }
 
-// A path is where a naming keeps a block: what all its names begin with.
-type path struct {
-	prefix string
-	expand bool // it has an expansion
+// schemeIn returns the scheme that names are of. has reports whether there is a name.
+func schemeIn(has func(name string) bool) (scheme, bool) {
+	for _, s := range schemes {
+		all := true
+		for _, name := range s.has {
+			all = all && has(name)
+		}
+		if all {
+			return s, true
+		}
+	}
+	return scheme{}, false
 }
 
-// paths returns where the naming keeps the blocks of c.
-func (names Naming) paths(c model.Config) []path {
-	var out []path
-	for stage, s := range c.Table {
-		for place := range s.N {
-			out = append(out, path{names.prefix(len(out), stage, place), s.T != 1 || s.Expand})
+// A place is where a naming keeps a block.
+type place struct {
+	prefix string // of all its names
+	expand bool   // it has an expansion
+}
+
+// places returns where the naming keeps the blocks of c.
+func (s scheme) places(c model.Config) []place {
+	var out []place
+	for stage, row := range c.Table {
+		for i := range row.N {
+			out = append(out, place{s.prefix(len(out), stage, i), row.T != 1 || row.Expand})
 		}
 	}
 	return out
 }
 
-// prefix is that of block i, which is so many places into a stage.
-func (names Naming) prefix(i, stage, place int) string {
-	switch {
-	case names == TIMM:
-		return fmt.Sprintf("blocks.%d.%d.", stage, place)
-	case names == HuggingFace && i == 0:
-		return "mobilenet_v2.conv_stem."
-	case names == HuggingFace:
-		return fmt.Sprintf("mobilenet_v2.layer.%d.", i-1)
+// find returns where a file of the naming, whose tensors have these shapes, keeps its
+// blocks.
+func (s scheme) find(shapes map[string][]int) []place {
+	// kernels is how many of a block's convolutions there are.
+	kernels := func(prefix string, block []pair) int {
+		n := 0
+		for _, p := range block {
+			if len(shapes[prefix+p.conv+".weight"]) == 4 {
+				n++
+			}
+		}
+		return n
 	}
-	return fmt.Sprintf("features.%d.conv.", i+1)
-}
-
-// find returns where dict, in the naming, keeps its blocks.
-func (names Naming) find(dict model.StateDict) []path {
-	var out []path
-	has := func(prefix, name string) bool { _, ok := dict[prefix+name+".weight"]; return ok }
-	depthwise, expand := names.block(true)[1].conv, names.block(true)[0].conv
-	for stage, place := 0, 0; ; {
-		p := names.prefix(len(out), stage, place)
+	var out []place
+	for stage, at := 0, 0; ; {
+		prefix := s.prefix(len(out), stage, at)
+		plain, expanded := kernels(prefix, s.blocks[0]), kernels(prefix, s.blocks[1])
 		switch {
-		case has(p, depthwise) || has(p, names.block(false)[0].conv):
-			out = append(out, path{p, names.hasExpand(dict, p, expand)})
-			place++
-		case place > 0 && names == TIMM:
-			stage, place = stage+1, 0
+		case plain+expanded > 0:
+			out = append(out, place{prefix, expanded > plain})
+			at++
+		case at > 0 && s.prefix(len(out), stage+1, 0) != prefix: // a naming that counts stages
+			stage, at = stage+1, 0
 		default:
 			return out
 		}
 	}
 }
 
-// hasExpand tells a block with an expansion: in torchvision's naming by the
-// third convolution, since the first has the same name either way.
-func (names Naming) hasExpand(dict model.StateDict, prefix, expand string) bool {
-	if names == Torchvision {
-		return len(dict[prefix+"2.weight"].Shape) == 4
-	}
-	// timm calls the projection of a block without expansion conv_pw, too.
-	_, ok := dict[prefix+expand+".weight"]
-	_, third := dict[prefix+names.block(true)[2].conv+".weight"]
-	return ok && third
-}
-
-// A pair is the names of a convolution and of its norm.
-type pair struct{ conv, norm string }
-
-// block returns the convolutions of a block in the order they run.
-func (names Naming) block(expand bool) []pair {
-	all := map[Naming][2][]pair{
-		Torchvision: {
-			{{"0.0", "0.1"}, {"1", "2"}},
-			{{"0.0", "0.1"}, {"1.0", "1.1"}, {"2", "3"}},
-		},
-		TIMM: {
-			{{"conv_dw", "bn1"}, {"conv_pw", "bn2"}},
-			{{"conv_pw", "bn1"}, {"conv_dw", "bn2"}, {"conv_pwl", "bn3"}},
-		},
-		HuggingFace: {
-			{{"conv_3x3.convolution", "conv_3x3.normalization"}, {"reduce_1x1.convolution", "reduce_1x1.normalization"}},
-			{{"expand_1x1.convolution", "expand_1x1.normalization"}, {"conv_3x3.convolution", "conv_3x3.normalization"}, {"reduce_1x1.convolution", "reduce_1x1.normalization"}},
-		},
-	}
-	if expand {
-		return all[names][1]
-	}
-	return all[names][0]
-}
-
-// ends returns the first convolution, the last one of a network with so many
-// blocks, and the classifier.
-func (names Naming) ends(blocks int) (first, last pair, classifier string) {
-	switch names {
-	case TIMM:
-		return pair{"conv_stem", "bn1"}, pair{"conv_head", "bn2"}, "classifier"
-	case HuggingFace:
-		const first, last = "mobilenet_v2.conv_stem.first_conv", "mobilenet_v2.conv_1x1"
-		return pair{first + ".convolution", first + ".normalization"}, pair{last + ".convolution", last + ".normalization"}, "classifier"
-	}
-	p := fmt.Sprintf("features.%d.", blocks+1)
-	return pair{"features.0.0", "features.0.1"}, pair{p + "0", p + "1"}, "classifier.1"
-}
-
-// modules lists the module names of blocks kept at paths, in an order that is
-// the same for all namings.
-func (names Naming) modules(paths []path) []string {
-	first, last, classifier := names.ends(len(paths))
-	out := []string{first.conv, first.norm}
-	for _, p := range paths {
-		for _, c := range names.block(p.expand) {
-			out = append(out, p.prefix+c.conv, p.prefix+c.norm)
+// modules lists the names of all modules with tensors, in an order that is the same
+// for all namings.
+func (s scheme) modules(blocks []place) []string {
+	out := []string{s.first.conv, s.first.norm}
+	for _, b := range blocks {
+		convs := s.blocks[0]
+		if b.expand {
+			convs = s.blocks[1]
+		}
+		for _, c := range convs {
+			out = append(out, b.prefix+c.conv, b.prefix+c.norm)
 		}
 	}
-	return append(out, last.conv, last.norm, classifier)
+	last := func(name string) string {
+		return strings.ReplaceAll(name, "%d", fmt.Sprint(len(blocks)+1))
+	}
+	return append(out, last(s.last.conv), last(s.last.norm), s.classifier)
 }
 
-// rename returns dict with the module names of one naming replaced by those of
-// another. Names that are no module's are kept, for an error to list them.
-func rename(dict model.StateDict, from, to []string) model.StateDict {
+// renaming maps the names of the modules of one naming to those of another.
+func renaming(from, to []string) map[string]string {
 	names := map[string]string{}
 	for i, module := range from {
 		names[module] = to[i]
 	}
-	out := model.StateDict{}
-	for name, t := range dict {
-		dot := max(0, strings.LastIndexByte(name, '.'))
-		if module, ok := names[name[:dot]]; ok {
-			name = module + name[dot:]
-		}
-		out[name] = t
-	}
-	return out
+	return names
 }
 
-// toTorchvision renames a state dict in any naming.
-func toTorchvision(dict model.StateDict) (model.StateDict, Naming) {
-	names, ok := namingOf(func(name string) bool { _, ok := dict[name]; return ok })
-	if !ok || names == Torchvision {
-		return dict, Torchvision
-	}
-	blocks := names.find(dict)
-	ours := make([]path, len(blocks))
+// toTorchvision maps the modules of a file of the naming, whose tensors have these
+// shapes, to torchvision's names.
+func (s scheme) toTorchvision(shapes map[string][]int) map[string]string {
+	tv, _ := schemeOf(Torchvision)
+	blocks := s.find(shapes)
+	ours := make([]place, len(blocks))
 	for i, b := range blocks {
-		ours[i] = path{Torchvision.prefix(i, 0, 0), b.expand}
+		ours[i] = place{tv.prefix(i, 0, 0), b.expand}
 	}
-	return rename(dict, names.modules(blocks), Torchvision.modules(ours)), names
+	return renaming(s.modules(blocks), tv.modules(ours))
 }

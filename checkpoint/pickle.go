@@ -10,9 +10,9 @@ import (
 )
 
 // The reader below understands the pickle opcodes of protocols 2 to 5, which are
-// those that torch.save accepts, and calls nothing: a class or function in the file is only a name. What torch writes is
-// rebuilt by build, and any other object becomes an opaque value, which a
-// training checkpoint may hold beside its state dict.
+// those that torch.save accepts, and calls nothing: a class or function in the file
+// is only a name. What torch writes is rebuilt by build, and of any other object there
+// is what it was made of: a module's tensors are in its attributes.
 //
 // Every opcode takes at least a byte and makes at most one value, so a file can
 // make no more values than it has bytes. But values may hold the same value many
@@ -26,11 +26,17 @@ type (
 	list  struct{ items []any }
 	// dict keeps its items in order; keys are whatever the file says.
 	dict struct{ keys, values []any }
-	// opaque is an object that this package has no use for.
-	opaque struct{ class global }
+	// object is an instance of a class.
+	object struct {
+		class global
+		state any   // what BUILD gives it: its attributes, in a dict
+		items *dict // of a subclass of dict
+	}
 	// persistent is what a persistent id stands for: in torch files a storage.
 	persistent struct{ id any }
 )
+
+func (g global) String() string { return g.module + "." + g.name }
 
 // mark separates the arguments of an opcode on the stack.
 type mark struct{}
@@ -350,6 +356,10 @@ func (u *unpickler) compose(op byte) error {
 		return u.collect(op, items)
 	case 'Q':
 		id, err := u.pop()
+		if t, _ := id.(tuple); len(t) > 1 && t[0] == "module" { // a class with its source text, in the older format
+			u.push(t[1])
+			return err
+		}
 		p := persistent{id}
 		if s, err := buildStorage(p); err == nil {
 			u.storages[s.key] = s.dtype
@@ -380,9 +390,16 @@ func (u *unpickler) compose(op byte) error {
 			return err
 		}
 		class, _ := a[0].(global)
-		u.push(opaque{class})
-	case 'b': // BUILD: torch's dicts take attributes that don't matter here
-		_, err := u.pop()
+		u.push(&object{class: class})
+	case 'b': // BUILD: torch's dicts and tensors take attributes that don't matter here
+		state, err := u.pop()
+		if err != nil {
+			return err
+		}
+		v, err := u.top()
+		if o, ok := v.(*object); ok {
+			o.state = state
+		}
 		return err
 	default:
 		u.at--
@@ -408,7 +425,14 @@ func (u *unpickler) collect(op byte, items tuple) error {
 			c.items = append(c.items, items...)
 		case *dict:
 			return u.set(c, items)
-		case opaque: // a subclass of list or dict
+		case *object: // a subclass of list or dict
+			if op != 'u' && op != 's' {
+				return nil
+			}
+			if c.items == nil {
+				c.items = &dict{}
+			}
+			return u.set(c.items, items)
 		default:
 			return u.fail("items for a value that holds none")
 		}

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"encoding/json"
@@ -34,26 +35,33 @@ func parseSafetensors(data []byte) (*contents, error) {
 	}
 	var entries map[string]json.RawMessage
 	if err := json.Unmarshal(data[8:8+n], &entries); err != nil {
-		return nil, fault.At(8, "header: %v", err)
+		return nil, fault.At(8, "header: %.200v", err)
 	}
-	f := &contents{dict: model.StateDict{}}
+	f := &contents{what: "a file"}
 	body := data[8+n:]
 	var spans [][2]uint64
-	for name, raw := range entries {
+	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		if name == "__metadata__" {
-			if err := json.Unmarshal(raw, &f.metadata); err != nil {
-				return nil, fault.At(8, "metadata: %v", err)
+			if err := json.Unmarshal(entries[name], &f.metadata); err != nil {
+				return nil, fault.At(8, "metadata: %.200v", err)
 			}
 			continue
 		}
 		var e safetensorsEntry
-		err := json.Unmarshal(raw, &e)
+		err := json.Unmarshal(entries[name], &e)
 		if err == nil {
-			f.dict[name], err = e.tensor(body)
+			err = e.check(body)
 		}
 		if err != nil {
-			return nil, fault.At(8, "tensor %.80q: %v", name, err)
+			return nil, fault.At(8, "tensor %s: %.200v", fault.Shown(name), err)
 		}
+		l := leaf{name: name, shape: ints(e.Shape), same: fmt.Sprint(e)}
+		if t, ok := dtypes[e.DType]; ok {
+			l.values = func() (model.Tensor, error) { return e.tensor(body, t), nil }
+		} else {
+			l.err = fault.Unsupportedf("values of type %s are not read", fault.Shown(e.DType))
+		}
+		f.leaves = append(f.leaves, l)
 		spans = append(spans, e.Offsets)
 	}
 	return f, checkSpans(spans, uint64(len(body)), int64(8+n))
@@ -81,28 +89,45 @@ func checkSpans(spans [][2]uint64, size uint64, base int64) error {
 // A safetensorsEntry is what the header says of a tensor.
 type safetensorsEntry struct {
 	DType   string    `json:"dtype"`
-	Shape   []uint64  `json:"shape"`
+	Shape   dims      `json:"shape"`
 	Offsets [2]uint64 `json:"data_offsets"` // in the body
 }
 
-func (e safetensorsEntry) tensor(body []byte) (model.Tensor, error) {
-	t, ok := dtypes[e.DType]
-	if !ok {
-		return model.Tensor{}, fmt.Errorf("type %.20q is not known", e.DType)
+// dims are those of a tensor in a header, which are counted before they are kept.
+type dims []uint64
+
+// maxDims is as many as torch knows of.
+const maxDims = 64
+
+func (d *dims) UnmarshalJSON(text []byte) error {
+	if n := bytes.Count(text, []byte{','}); n >= maxDims {
+		return fmt.Errorf("%d dimensions", n+1)
 	}
-	n, shape := uint64(1), []int{}
+	return json.Unmarshal(text, (*[]uint64)(d))
+}
+
+// check holds e against the body of its file.
+func (e safetensorsEntry) check(body []byte) error {
+	n := uint64(1)
 	for _, d := range e.Shape {
 		if d > maxElements || n*d > maxElements {
-			return model.Tensor{}, fmt.Errorf("shape %v is too large", e.Shape)
+			return fmt.Errorf("shape %v is too large", e.Shape)
 		}
 		n *= d
-		shape = append(shape, int(d))
 	}
 	begin, end := e.Offsets[0], e.Offsets[1]
-	if begin > end || end > uint64(len(body)) || end-begin != n*uint64(t.size) {
-		return model.Tensor{}, fmt.Errorf("bytes %d to %d of %d for shape %v of %s", begin, end, len(body), e.Shape, e.DType)
+	if begin > end || end > uint64(len(body)) {
+		return fmt.Errorf("bytes %d to %d of %d", begin, end, len(body))
 	}
-	return model.Tensor{Shape: shape, Data: floats(body[begin:end], t)}, nil
+	if t, ok := dtypes[e.DType]; ok && end-begin != n*uint64(t.size) {
+		return fmt.Errorf("%d bytes for shape %v of %s", end-begin, e.Shape, e.DType)
+	}
+	return nil
+}
+
+// tensor reads the values of e, which has been checked.
+func (e safetensorsEntry) tensor(body []byte, t dtype) model.Tensor {
+	return model.Tensor{Shape: ints(e.Shape), Data: floats(body[e.Offsets[0]:e.Offsets[1]], t)}
 }
 
 func writeSafetensors(path string, m *model.Model, tensors []namedTensor) error {
@@ -128,7 +153,13 @@ func ReadTensors(path string) (model.StateDict, map[string]string, error) {
 	if err != nil {
 		return nil, nil, fault.In(path, err)
 	}
-	return c.dict, c.metadata, nil
+	dict := model.StateDict{}
+	for _, l := range c.leaves {
+		if dict[l.name], err = l.read(); err != nil {
+			return nil, nil, fault.In(path, about(l.name, err))
+		}
+	}
+	return dict, c.metadata, nil
 }
 
 // WriteTensors writes any tensors and metadata as a .safetensors file.

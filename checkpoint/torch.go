@@ -4,8 +4,6 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/binary"
-	"errors"
-	"fmt"
 	"hash/crc32"
 	"io"
 	"strings"
@@ -18,214 +16,42 @@ import (
 // far fewer.
 const maxElements = 1 << 28
 
-// A storage is the memory that tensors of a torch file are views of.
-type storage struct {
-	key   string
-	dtype dtype
-	numel uint64
-}
-
-// A view is a tensor of a torch file: strides and offset count elements.
-type view struct {
-	storage        storage
-	offset         uint64
-	shape, strides []uint64
-}
-
-// storageTypes are torch's typed storages by the element type in safetensors'
-// terms.
-var storageTypes = map[string]string{
-	"FloatStorage": "F32", "DoubleStorage": "F64", "HalfStorage": "F16", "BFloat16Storage": "BF16",
-	"LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8",
-	"ByteStorage": "U8", "BoolStorage": "BOOL",
-}
-
-// build is what a call of class with args makes: tensors, dicts and tuples
-// where torch writes them, and an opaque value for all else.
-func build(callee, args any) (any, error) {
-	class, _ := callee.(global)
-	a, _ := args.(tuple)
-	switch class {
-	case global{"collections", "OrderedDict"}:
-		if len(a) == 1 { // as Python 2 writes it: a list of pairs
-			return buildDict(a[0])
-		}
-		return &dict{}, nil
-	case global{"collections", "defaultdict"}, global{"builtins", "dict"}, global{"__builtin__", "dict"}:
-		return &dict{}, nil
-	case global{"torch", "Size"}:
-		if len(a) == 1 {
-			return a[0], nil
-		}
-	case global{"torch._utils", "_rebuild_tensor_v2"}, global{"torch._utils", "_rebuild_tensor"}:
-		return buildView(a)
-	case global{"torch._utils", "_rebuild_parameter"}, global{"torch._utils", "_rebuild_parameter_with_state"}:
-		if len(a) > 0 {
-			return a[0], nil
-		}
-	case global{"torch._tensor", "_rebuild_from_type_v2"}: // a tensor with attributes: (function, type, args, state)
-		if len(a) == 4 && (a[0] == global{"torch._utils", "_rebuild_tensor_v2"}) {
-			inner, _ := a[2].(tuple)
-			return buildView(inner)
-		}
-	}
-	return opaque{class}, nil
-}
-
-func buildDict(pairs any) (any, error) {
-	d := &dict{}
-	l, ok := pairs.(*list)
-	if !ok {
-		return d, nil
-	}
-	for _, item := range l.items {
-		var kv []any
-		switch c := item.(type) {
-		case *list:
-			kv = c.items
-		case tuple:
-			kv = c
-		}
-		if len(kv) != 2 {
-			return nil, errors.New("an OrderedDict of something other than pairs")
-		}
-		d.keys = append(d.keys, kv[0])
-		d.values = append(d.values, kv[1])
-	}
-	return d, nil
-}
-
-func buildView(a tuple) (any, error) {
-	if len(a) < 4 {
-		return nil, fmt.Errorf("a tensor of %d parts", len(a))
-	}
-	s, err := buildStorage(a[0])
-	if err != nil {
-		return nil, err
-	}
-	offset, ok := a[1].(int64)
-	shape, ok1 := sizes(a[2])
-	strides, ok2 := sizes(a[3])
-	if !ok || !ok1 || !ok2 || offset < 0 || len(shape) != len(strides) || len(shape) > 8 {
-		return nil, fmt.Errorf("tensor in storage %.40q: bad offset, size or stride", s.key)
-	}
-	v := view{s, uint64(offset), shape, strides}
-	return v, v.check()
-}
-
-// buildStorage reads ('storage', class, key, device, numel, ...).
-func buildStorage(v any) (storage, error) {
-	p, _ := v.(persistent)
-	id, _ := p.id.(tuple)
-	if len(id) < 5 {
-		return storage{}, fmt.Errorf("a tensor without storage")
-	}
-	class, _ := id[1].(global)
-	key, isKey := id[2].(string)
-	numel, isCount := id[4].(int64)
-	t, ok := storageTypes[class.name]
-	if !ok {
-		return storage{}, fmt.Errorf("storage of type %.60s.%.60s", class.module, class.name)
-	}
-	if !isKey || !isCount || numel < 0 || numel > maxElements {
-		return storage{}, fmt.Errorf("bad storage %.40q of %d elements", key, numel)
-	}
-	if len(id) > 5 && id[5] != nil {
-		return storage{}, fmt.Errorf("storage %.40q is a part of another, as only torch before 0.4 wrote", key)
-	}
-	return storage{key, dtypes[t], uint64(numel)}, nil
-}
-
-// sizes reads a tuple of counts.
-func sizes(v any) ([]uint64, bool) {
-	t, ok := v.(tuple)
-	out := make([]uint64, len(t))
-	for i, x := range t {
-		n, isInt := x.(int64)
-		if !isInt || n < 0 || n > maxElements {
-			return nil, false
-		}
-		out[i] = uint64(n)
-	}
-	return out, ok
-}
-
-// check holds v against its storage: the last element that it reaches must be
-// inside. No product overflows: shape and strides are at most 2^28.
-func (v view) check() error {
-	n, last := uint64(1), v.offset
-	for i, d := range v.shape {
-		if n *= d; n > maxElements {
-			return fmt.Errorf("tensor of shape %v is too large", v.shape)
-		}
-		if d > 0 {
-			last += (d - 1) * v.strides[i]
-		}
-	}
-	if n > 0 && last >= v.storage.numel {
-		return fmt.Errorf("tensor of shape %v ends at element %d of a storage of %d", v.shape, last, v.storage.numel)
-	}
-	return nil
-}
-
-// tensor copies the elements of v out of its storage, or shares them where they
-// are contiguous float32.
-func (v view) tensor(raw []byte) model.Tensor {
-	t := model.Tensor{Shape: v.ints()}
-	n, contiguous := uint64(1), true
-	for i := len(v.shape) - 1; i >= 0; i-- {
-		if v.shape[i] != 1 && v.strides[i] != n {
-			contiguous = false
-		}
-		n *= v.shape[i]
-	}
-	size := uint64(v.storage.dtype.size)
-	if contiguous || n == 0 {
-		if n > 0 {
-			raw = raw[v.offset*size:][:n*size]
-		}
-		t.Data = floats(raw[:n*size], v.storage.dtype)
-		return t
-	}
-	t.Data = make([]float32, n)
-	index := make([]uint64, len(v.shape))
-	at := v.offset
-	for i := range t.Data {
-		t.Data[i] = v.storage.dtype.decode(raw[at*size:])
-		for d := len(index) - 1; d >= 0; d-- { // the next index, last dimension first
-			at += v.strides[d]
-			if index[d]++; index[d] < v.shape[d] {
-				break
-			}
-			at -= index[d] * v.strides[d]
-			index[d] = 0
-		}
-	}
-	return t
-}
-
 // IsTorch reports whether a file with these first bytes may be of torch.save: it is a
-// zip archive or a pickle.
+// zip archive, a pickle, or a tar archive, which may hold such a file.
 func IsTorch(head []byte) bool {
-	return bytes.HasPrefix(head, []byte(zipMagic)) || len(head) > 1 && head[0] == 0x80 && head[1] >= 1 && head[1] <= 5
+	pickle := len(head) > 1 && head[0] == 0x80 && head[1] >= 1 && head[1] <= 5
+	return pickle || bytes.HasPrefix(head, []byte(zipMagic)) || isTar(head)
 }
 
 const zipMagic = "PK\x03\x04"
 
-// parseTorch reads a state dict that torch.save wrote, in either format.
-func parseTorch(data []byte) (*contents, error) {
-	if bytes.HasPrefix(data, []byte(zipMagic)) {
-		return parseZip(data)
+// parseTorch reads what torch.save wrote, in either format, or an archive with it.
+func parseTorch(data []byte, archives bool) (*contents, error) {
+	switch {
+	case bytes.HasPrefix(data, []byte(zipMagic)):
+		return parseZip(data, archives)
+	case archives && isTar(data):
+		return parseTar(data)
 	}
 	return parseLegacy(data)
 }
 
 // parseZip reads torch's format since 1.6: a zip archive with data.pkl and a
 // file per storage.
-func parseZip(data []byte) (*contents, error) {
+func parseZip(data []byte, archives bool) (*contents, error) {
 	a, err := openArchive(data)
 	if err != nil {
 		return nil, err
+	}
+	if a.files["data.pkl"] == nil {
+		if !archives {
+			return nil, fault.Unsupportedf("an archive in an archive: unpack it")
+		}
+		files, err := a.wrapped()
+		if err != nil {
+			return nil, err
+		}
+		return parseOne("a zip archive", files)
 	}
 	if a.files["byteorder"] != nil {
 		order, err := a.read("byteorder")
@@ -256,7 +82,8 @@ func parseZip(data []byte) (*contents, error) {
 		f.metadata[key] = string(text)
 	}
 	loaded := map[string][]byte{} // by key: many tensors may share a storage
-	f.dict, err = stateDict(state.value, len(data), func(s storage) ([]byte, error) {
+	f.what = describe(state.value)
+	f.leaves, err = leaves(state.value, func(s storage) ([]byte, error) {
 		raw, ok := loaded[s.key]
 		if !ok {
 			var err error
@@ -277,7 +104,7 @@ func parseZip(data []byte) (*contents, error) {
 // An archive is a zip file that torch wrote.
 type archive struct {
 	data  []byte
-	files map[string]*zip.File // by name in the folder of data.pkl
+	files map[string]*zip.File // by name, in the folder of data.pkl if there is one
 	room  uint64               // bytes that compressed files may still inflate to
 }
 
@@ -286,25 +113,52 @@ type archive struct {
 // a bomb.
 const inflation = 8
 
+// maxInflated is the most that they inflate to: ten times the largest MobileNetV2.
+const maxInflated = 256 << 20
+
 func openArchive(data []byte) (*archive, error) {
 	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
 	if err != nil {
 		return nil, fault.Brokenf("%v; is the file complete?", err)
 	}
-	a := &archive{data, map[string]*zip.File{}, inflation * uint64(len(data))}
+	a := &archive{data, map[string]*zip.File{}, min(inflation*uint64(len(data)), maxInflated)}
+	root := ""
 	for _, f := range z.File {
-		root, ok := strings.CutSuffix(f.Name, "data.pkl")
-		if !ok || root != "" && !strings.HasSuffix(root, "/") {
-			continue
+		if folder, ok := strings.CutSuffix(f.Name, "data.pkl"); ok && (folder == "" || strings.HasSuffix(folder, "/")) {
+			root = folder
+			break
 		}
-		for _, f := range z.File {
-			if name, ok := strings.CutPrefix(f.Name, root); ok {
-				a.files[name] = f
-			}
-		}
-		return a, nil
 	}
-	return nil, fault.Unsupportedf("a zip archive that torch.save did not write: it has no data.pkl")
+	for _, f := range z.File {
+		name, ok := strings.CutPrefix(f.Name, root)
+		if ok && a.files[name] != nil { // which one counts depends on who reads it
+			return nil, fault.Brokenf("two entries are called %s", fault.Shown(f.Name))
+		}
+		if ok {
+			a.files[name] = f
+		}
+	}
+	return a, nil
+}
+
+// encrypted is an error for a file that needs a password.
+func encrypted(f *zip.File) error {
+	if f.Flags&1 == 0 {
+		return nil
+	}
+	return fault.Unsupportedf("entry %s is encrypted", fault.Shown(f.Name))
+}
+
+// open opens a file for reading; it may hold anything.
+func (a *archive) open(f *zip.File) (io.ReadCloser, error) {
+	if err := encrypted(f); err != nil {
+		return nil, err
+	}
+	r, err := f.Open()
+	if err != nil {
+		return nil, fault.Brokenf("entry %s: %v", fault.Shown(f.Name), err)
+	}
+	return r, nil
 }
 
 // read returns the content of a file. One that is not compressed is not copied.
@@ -312,6 +166,9 @@ func (a *archive) read(name string) ([]byte, error) {
 	f := a.files[name]
 	if f == nil {
 		return nil, fault.Brokenf("entry %.80q is missing", name)
+	}
+	if err := encrypted(f); err != nil {
+		return nil, err
 	}
 	begin, err := f.DataOffset()
 	fail := func(reason any) error {
@@ -332,12 +189,12 @@ func (a *archive) read(name string) ([]byte, error) {
 		return b, nil
 	}
 	if f.UncompressedSize64 > a.room {
-		return nil, fault.TooLargef("entry %.80q: inflates to more than %d times the file", f.Name, inflation)
+		return nil, fault.TooLargef("entry %.80q: inflates to more than %d times the file, or %d MB", f.Name, inflation, maxInflated>>20)
 	}
 	a.room -= f.UncompressedSize64
-	r, err := f.Open()
+	r, err := a.open(f)
 	if err != nil {
-		return nil, fail(err)
+		return nil, err
 	}
 	defer r.Close()
 	b, err := io.ReadAll(r) // which ends with an error where there is more than UncompressedSize64
@@ -395,12 +252,12 @@ func parseLegacy(data []byte) (*contents, error) {
 		begins[key] = at
 		at += int(numel) * t.size
 	}
-	dict, err := stateDict(state.value, len(data), func(s storage) ([]byte, error) {
+	tensors, err := leaves(state.value, func(s storage) ([]byte, error) {
 		begin, ok := begins[s.key]
 		if n := s.numel * uint64(s.dtype.size); ok && n <= uint64(len(data)-begin) {
 			return data[begin:][:n], nil
 		}
 		return nil, fault.Brokenf("storage %.40q is missing or short", s.key)
 	})
-	return &contents{dict: dict}, err
+	return &contents{leaves: tensors, what: describe(state.value)}, err
 }

@@ -13,6 +13,11 @@ type Model struct {
 	Dict   StateDict
 	Labels []string // one per class, or nil when the file has none
 
+	// Notes say what was found in the file that the model was read from, or left out
+	// of it, or assumed, where somebody might have expected something else. They are
+	// for people; no file keeps them.
+	Notes []string
+
 	// Assumed says what of the input the file left open and was taken for granted.
 	// Files of ours leave nothing open.
 	Assumed Assumed

@@ -92,26 +92,45 @@ func (e *MismatchError) Error() string {
 	return "state dict does not fit the network: " + strings.Join(parts, ", ")
 }
 
-// Check compares a state dict with what n needs and returns a *MismatchError if
+// Check compares a state dict with what n needs and returns a *[MismatchError] if
 // they differ. A missing num_batches_tracked is not an error: files written
 // before PyTorch 0.4.1 and by most exporters have none.
 func (n Network) Check(dict StateDict) error {
+	shapes := make(map[string][]int, len(dict))
+	for name, t := range dict {
+		shapes[name] = t.Shape
+	}
+	if err := n.CheckShapes(shapes); err != nil {
+		return err
+	}
+	var e MismatchError
+	for _, s := range n.Specs() {
+		if t, ok := dict[s.Name]; ok && len(t.Data) != elements(t.Shape) {
+			e.Misshapen = append(e.Misshapen, fmt.Sprintf("%s: %d values for shape %v", s.Name, len(t.Data), t.Shape))
+		}
+	}
+	if e.Misshapen == nil {
+		return nil
+	}
+	return &e
+}
+
+// CheckShapes is [Network.Check] for a state dict of which only the shapes are known.
+func (n Network) CheckShapes(shapes map[string][]int) error {
 	var e MismatchError
 	known := map[string]bool{}
 	for _, s := range n.Specs() {
 		known[s.Name] = true
-		t, ok := dict[s.Name]
+		shape, ok := shapes[s.Name]
 		switch {
 		case !ok && s.Counter:
 		case !ok:
 			e.Missing = append(e.Missing, s.Name)
-		case !slices.Equal(t.Shape, s.Shape):
-			e.Misshapen = append(e.Misshapen, fmt.Sprintf("%s: shape %s, want %v", s.Name, shapeText(t.Shape), s.Shape))
-		case len(t.Data) != elements(t.Shape):
-			e.Misshapen = append(e.Misshapen, fmt.Sprintf("%s: %d values for shape %v", s.Name, len(t.Data), t.Shape))
+		case !slices.Equal(shape, s.Shape):
+			e.Misshapen = append(e.Misshapen, fmt.Sprintf("%s: shape %s, want %v", s.Name, shapeText(shape), s.Shape))
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(dict)) {
+	for _, name := range slices.Sorted(maps.Keys(shapes)) {
 		if !known[name] {
 			e.Unexpected = append(e.Unexpected, name)
 		}

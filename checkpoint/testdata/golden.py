@@ -6,6 +6,7 @@ saved by torch in each way that is read, and what torch computes with it.
 The input is not stored: value i of the batch [2][64][64][3] is
 ((i * 2654435761) >> 13 & 255) / 64 - 2, exact in float32.
 """
+import copy
 import json
 import os
 import struct
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 import torchvision
 from torch import nn
+from torch.nn.utils import prune
 from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.ops.misc import Conv2dNormActivation
 
@@ -119,3 +121,55 @@ resnet = torchvision.models.resnet18()
 # A checkpoint of another network: the names and shapes, with one value each.
 torch.save({k: torch.zeros([]).expand(v.shape) for k, v in resnet.state_dict().items()}, path("resnet18.pth"))
 torch.save(nn.Linear(2, 2), path("module.pth"))
+
+# The same weights in everything that people save beside a state dict. One block and few
+# channels keep the files small.
+torch.manual_seed(2)
+small = MobileNetV2(num_classes=3, width_mult=0.25, inverted_residual_setting=[[1, 32, 1, 1], [2, 32, 1, 2]])
+small.features[-1] = Conv2dNormActivation(8, 16, kernel_size=1, activation_layer=nn.ReLU6)
+small.classifier[1] = nn.Linear(16, 3)
+small.eval()
+torch.save(small.state_dict(), path("small.pth"))
+
+
+def flat(last, classifier):
+    """The names of implementations whose blocks are a single nn.Sequential."""
+    names = {"features.0.0": "features.0.0", "features.0.1": "features.0.1", "features.3.0": last + ".0",
+             "features.3.1": last + ".1", "classifier.1": classifier}
+    for block, convs in ((1, ["0.0", "1"]), (2, ["0.0", "1.0", "2"])):
+        for n, conv in enumerate(convs):
+            norm = conv[:-1] + "1" if "." in conv else str(int(conv) + 1)
+            names["features.%d.conv.%s" % (block, conv)] = "features.%d.conv.%d" % (block, 3 * n)
+            names["features.%d.conv.%s" % (block, norm)] = "features.%d.conv.%d" % (block, 3 * n + 1)
+    return {names[k.rpartition(".")[0]] + "." + k.rpartition(".")[2]: v for k, v in small.state_dict().items()}
+
+
+torch.save(flat("features.3", "classifier.1"), path("tonylins.pth"))
+torch.save(flat("conv", "classifier"), path("d-li14.pth"))
+
+
+class Net(nn.Module):
+    """A user's class: the network is an attribute, and the head another one."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.ModuleDict({"features": small.features})
+        self.head = nn.Sequential(nn.Dropout(0.5), small.classifier[1])
+
+
+torch.save(small, path("whole.pth"))
+torch.save(small, path("whole_legacy.pth"), _use_new_zipfile_serialization=False)
+torch.save({"epoch": 1, "net": Net(), "optimizer": torch.optim.SGD(small.parameters(), lr=0.1)}, path("whole_user.pth"))
+torch.jit.save(torch.jit.script(small), path("script.pt"))
+torch.jit.save(torch.jit.trace(small, torch.zeros(1, 3, 32, 32)), path("traced.pt"))
+pruned = copy.deepcopy(small)
+for m in pruned.modules():
+    if isinstance(m, (nn.Conv2d, nn.Linear)):
+        prune.l1_unstructured(m, "weight", amount=0.25)
+torch.save(pruned.state_dict(), path("pruned.pth"))
+for m in pruned.modules():
+    if isinstance(m, (nn.Conv2d, nn.Linear)):
+        prune.remove(m, "weight")
+torch.save({k: v for k, v in pruned.state_dict().items() if v.dim() > 1}, path("pruned_want.pth"))
+quantised = torch.quantization.quantize_dynamic(small, {nn.Linear}, dtype=torch.qint8)
+torch.save(quantised.state_dict(), path("quantised.pth"))

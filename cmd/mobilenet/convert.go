@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -19,7 +20,8 @@ func newConvert() *cobra.Command {
 		Use:   "convert [flags] IN OUT",
 		Short: "Convert weights between formats and naming schemes",
 		Long: `Convert weights: IN is a torch checkpoint, a safetensors file, an ONNX file or the
-name of published weights, under torchvision's, timm's or Hugging Face's names.
+name of published weights. A checkpoint may be a state dict of any usual naming,
+alone or beside other things, a whole module or TorchScript; nothing in it is run.
 What a file is shows in its content. OUT's ending says what is written:
 
   .safetensors  weights, with labels, config and preprocessing as metadata
@@ -36,7 +38,7 @@ written too, with what flags here say of it.`,
   mobilenet convert --labels names.txt model.onnx model.safetensors`,
 		Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := oneOf(cmd, "names", names, string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace)); err != nil {
+			if err := oneOf(cmd, "names", names, namings()...); err != nil {
 				return err
 			}
 			if !writable(args[1]) {
@@ -58,6 +60,7 @@ written too, with what flags here say of it.`,
 				return err
 			}
 			sayAssumed(cmd.ErrOrStderr(), args[0], m.Assumed.List(m.Config))
+			sayNotes(cmd.ErrOrStderr(), args[0], m.Notes)
 			if err := mobilenet.SaveModel(args[1], m, mobilenet.SaveOptions{Naming: checkpoint.Naming(names), Half: half}); err != nil {
 				return err
 			}
@@ -70,10 +73,10 @@ written too, with what flags here say of it.`,
 			return err
 		},
 	}
-	cmd.Flags().StringVar(&names, "names", string(checkpoint.Torchvision), "names of the tensors: torchvision, timm or huggingface")
+	cmd.Flags().StringVar(&names, "names", string(checkpoint.Torchvision), "names of the tensors: "+strings.Join(namings(), ", "))
 	cmd.Flags().StringVar(&labels, "labels", "", "file with the names of the classes to put in OUT")
 	cmd.Flags().BoolVar(&half, "half", false, "store convolutions and classifier as float16, which rounds them")
 	photos.register(cmd, true)
-	complete(cmd, "names", string(checkpoint.Torchvision), string(checkpoint.TIMM), string(checkpoint.HuggingFace))
+	complete(cmd, "names", namings()...)
 	return cmd
 }

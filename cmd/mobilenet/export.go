@@ -122,6 +122,7 @@ func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Graph, error) {
 		return nil, err
 	}
 	sayAssumed(cmd.ErrOrStderr(), f.model, m.Assumed.List(m.Config))
+	sayNotes(cmd.ErrOrStderr(), f.model, m.Notes)
 	f.options.Mode = onnx.Mode(f.mode)
 	if f.dynamic != "none" {
 		f.options.Dynamic = onnx.Dynamic(f.dynamic)

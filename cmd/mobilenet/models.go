@@ -1,11 +1,14 @@
 package main
 
 import (
+	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/internal/hub"
 )
 
@@ -17,6 +20,22 @@ func modelEndings() string {
 		endings = append(endings, f.Endings...)
 	}
 	return strings.Join(endings, ", ")
+}
+
+// namings lists what tensors can be called.
+func namings() []string {
+	var names []string
+	for _, n := range checkpoint.Namings() {
+		names = append(names, string(n))
+	}
+	return names
+}
+
+// sayNotes says what was found in a model's file, or left out of it.
+func sayNotes(stderr io.Writer, model string, notes []string) {
+	for _, note := range notes {
+		fmt.Fprintf(stderr, "mobilenet: %s: %s\n", printable(model), note)
+	}
 }
 
 // writable reports whether the ending of a file's name says how to write a model.

@@ -110,7 +110,7 @@ multiply-adds           %s
 weights, float32        %.2f MB
 largest activations     %.2f MB, layer by layer%s`,
 		h, w, c.Padding, resized(c.Preprocess), normalised(c.Preprocess), grouped(s.Params), grouped(s.MACs),
-		float64(s.Bytes)/1e6, float64(s.PeakAct)/1e6, assumedRow(m))
+		float64(s.Bytes)/1e6, float64(s.PeakAct)/1e6, assumedRow(m)+notesRow(m))
 }
 
 // resized says how photos become as large as the input.
@@ -135,6 +135,14 @@ func assumedRow(m *model.Model) string {
 	return "\nassumed, not in the file " + strings.Join(list, "\n                        ")
 }
 
+// notesRow is what was found in the file beside the network, or left out of it.
+func notesRow(m *model.Model) string {
+	if len(m.Notes) == 0 {
+		return ""
+	}
+	return "\nfound in the file       " + strings.Join(m.Notes, "\n                        ")
+}
+
 func writeSummaryJSON(cmd *cobra.Command, m *model.Model) error {
 	s := m.Config.Summarize()
 	type layer struct {
@@ -156,12 +164,13 @@ func writeSummaryJSON(cmd *cobra.Command, m *model.Model) error {
 	return e.Encode(struct {
 		Config  model.Config `json:"config"`
 		Assumed []string     `json:"assumed,omitempty"`
+		Notes   []string     `json:"notes,omitempty"`
 		Params  int          `json:"params"`
 		MACs    int          `json:"macs"`
 		Bytes   int          `json:"weight_bytes"`
 		PeakAct int          `json:"peak_activation_bytes"`
 		Layers  []layer      `json:"layers"`
-	}{m.Config, m.Assumed.List(m.Config), s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
+	}{m.Config, m.Assumed.List(m.Config), m.Notes, s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
 }
 
 // shape prints [C H W] as CxHxW.

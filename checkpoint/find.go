@@ -1,0 +1,314 @@
+package checkpoint
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// contents are what a file holds.
+type contents struct {
+	leaves   []leaf
+	metadata map[string]string // may be nil
+	what     string            // what the file is where there are no tensors: "a dictionary"
+}
+
+// A candidate is what may be the state dict of a MobileNetV2: tensors whose names
+// begin with root and go on as a naming has them. They can be a whole state dict, or
+// a part of one: the backbone of a larger network, or what a wrapper has put its own
+// name before.
+type candidate struct {
+	root   string          // ends with a dot, or is empty
+	inside map[string]leaf // by the names that follow root
+	beside []leaf          // the other tensors of the same state dict or module
+	others []string        // roots of other networks, whose tensors are not beside
+}
+
+// maxRoots bounds the time that a file takes. A file of more networks is ambiguous.
+const maxRoots = 16
+
+// roots finds the first convolutions of all namings among leaves, and what is before
+// their names.
+func roots(leaves []leaf) ([]leaf, error) {
+	var out []leaf
+	seen := map[string]bool{}
+	for _, l := range leaves {
+		for _, s := range schemes {
+			root, ok := strings.CutSuffix(l.name, s.has[0])
+			if ok && (root == "" || strings.HasSuffix(root, ".")) && !seen[root] {
+				seen[root] = true
+				out = append(out, leaf{name: root, scope: l.scope})
+			}
+		}
+	}
+	if len(out) > maxRoots {
+		return nil, fault.Unsupportedf("%d networks, %s and %s among them: save the one that you want alone", len(out), where(out[0].name), where(out[1].name))
+	}
+	return out, nil
+}
+
+// candidateAt is the candidate at one of some roots.
+func candidateAt(at leaf, leaves, roots []leaf) candidate {
+	root, scope := at.name, at.scope
+	c := candidate{root: root, inside: map[string]leaf{}}
+	for _, other := range roots {
+		if other.name != root && !strings.HasPrefix(root, other.name) {
+			c.others = append(c.others, other.name)
+		}
+	}
+	// A state dict of dictionaries within each other has its scopes below root.
+	below := strings.HasPrefix(scope, root) && scope != root
+	for _, l := range leaves {
+		name, ok := strings.CutPrefix(l.name, root)
+		switch {
+		case slices.ContainsFunc(c.others, func(other string) bool { return strings.HasPrefix(l.name, other) }):
+		case ok && (l.scope == scope || below && strings.HasPrefix(l.scope, root)):
+			c.inside[name] = l
+		case l.scope == scope:
+			c.beside = append(c.beside, l)
+		}
+	}
+	return c
+}
+
+// A network is what a candidate turned out to be: everything but the values.
+type network struct {
+	root    string
+	config  model.Config
+	own     bool            // the config is the file's
+	tensors map[string]leaf // by torchvision's names
+	notes   []string        // see model.Model
+}
+
+// network recognises the MobileNetV2 in c, by names and shapes.
+func (c candidate) network(metadata map[string]string) (network, error) {
+	n := network{root: c.root, tensors: map[string]leaf{}}
+	if c.root != "" {
+		n.note("the network is %s", fault.Shown(strings.TrimSuffix(c.root, ".")))
+	}
+	shapes := shapesOf(c.inside)
+	s, _ := schemeIn(func(name string) bool { _, ok := shapes[name]; return ok })
+	modules := s.toTorchvision(shapes)
+	delete(modules, s.classifier)
+	var loose []part
+	for name, l := range c.inside {
+		module, kind := cutLast(name)
+		if ours, ok := modules[module]; ok {
+			if l.err != nil {
+				return n, about(name, l.err)
+			}
+			n.tensors[ours+kind] = l
+		} else {
+			loose = append(loose, part{name, true, l})
+		}
+	}
+	for _, l := range c.beside {
+		loose = append(loose, part{strings.TrimPrefix(l.name, l.scope), false, l})
+	}
+	slices.SortFunc(loose, func(a, b part) int { return strings.Compare(a.name, b.name) })
+	channels, err := readChannels(shapesOf(n.tensors))
+	if err != nil {
+		return n, n.incomplete(loose, s.classifier)
+	}
+	if err := n.addHead(loose, s.classifier, channels.last); err != nil {
+		return n, err
+	}
+	if n.config, n.own, err = model.MetadataConfig(metadata); err != nil {
+		return n, err
+	}
+	if !n.own {
+		if n.config, err = inferConfig(shapesOf(n.tensors), s.naming); err != nil {
+			return n, err
+		}
+		if err := n.config.Validate(); err != nil {
+			return n, fault.Unsupportedf("%v", err)
+		}
+		if n.config.Classes == 1 {
+			return n, fault.Unsupportedf("a classifier of one output: a sigmoid instead of classes, which is not run yet")
+		}
+	}
+	return n, n.config.Network().CheckShapes(shapesOf(n.tensors))
+}
+
+// incomplete is the error about features that lack some tensors.
+func (n *network) incomplete(loose []part, classifier string) error {
+	shapes := shapesOf(n.tensors)
+	for _, p := range loose {
+		if module, kind := cutLast(p.name); p.inside && module == classifier {
+			shapes["classifier.1"+kind] = p.leaf.shape
+		} else if p.inside {
+			shapes[p.name] = p.leaf.shape
+		}
+	}
+	return nearest(shapes)
+}
+
+func (n *network) note(format string, args ...any) {
+	n.notes = append(n.notes, fmt.Sprintf(format, args...))
+}
+
+// cutLast cuts a name before its last part: "features.0.0", ".weight".
+func cutLast(name string) (module, kind string) {
+	dot := strings.LastIndexByte(name, '.')
+	if dot < 0 {
+		return "", "." + name
+	}
+	return name[:dot], name[dot:]
+}
+
+func shapesOf(leaves map[string]leaf) map[string][]int {
+	shapes := make(map[string][]int, len(leaves))
+	for name, l := range leaves {
+		shapes[name] = l.shape
+	}
+	return shapes
+}
+
+// model returns the model in a file of size bytes.
+func (f *contents) model(size int) (*model.Model, error) {
+	n, err := f.network()
+	if err != nil {
+		return nil, err
+	}
+	total := 0
+	for _, l := range n.tensors {
+		total += elements(l.shape)
+	}
+	// A value takes a byte at least, unless tensors overlap or are compressed.
+	if total > inflation*size || 4*total > size+maxInflated {
+		return nil, fault.TooLargef("%d values in a file of %d bytes", total, size)
+	}
+	dict := model.StateDict{}
+	for _, name := range slices.Sorted(maps.Keys(n.tensors)) {
+		if dict[name], err = n.tensors[name].read(); err != nil {
+			return nil, about(n.tensors[name].name, err)
+		}
+	}
+	m, err := model.FromDict(n.config, dict)
+	if err != nil {
+		return nil, err
+	}
+	m.Notes = n.notes
+	if !n.own {
+		m.Assumed = model.AllAssumed
+	}
+	m.Labels, err = model.MetadataLabels(f.metadata, m.Config.Outcomes())
+	return m, err
+}
+
+// about gives an error the place that it lacks.
+func about(place string, err error) error {
+	if e, ok := err.(*fault.Error); ok && e.Place == "" && place != "" {
+		placed := *e
+		placed.Place = fault.Shown(place)
+		return &placed
+	}
+	return err
+}
+
+// network returns the one MobileNetV2 in the file.
+func (f *contents) network() (network, error) {
+	f.leaves = slices.DeleteFunc(f.leaves, leaf.counts)
+	leaves, pruned := restorePruned(f.leaves)
+	found, err := roots(leaves)
+	if err != nil {
+		return network{}, err
+	}
+	if len(found) == 0 {
+		return network{}, f.other()
+	}
+	var fit []network
+	var misfits []string
+	var nearest error
+	for _, root := range found {
+		n, err := candidateAt(root, leaves, found).network(f.metadata)
+		switch {
+		case err == nil && !slices.ContainsFunc(fit, n.equals):
+			fit = append(fit, n)
+		case err != nil:
+			misfits = append(misfits, where(root.name))
+			if nearest == nil || differences(err) < differences(nearest) {
+				nearest = mismatch(root.name, err)
+			}
+		}
+	}
+	switch {
+	case len(fit) > 1:
+		return network{}, fault.Unsupportedf("two networks fit, %s and %s: save the one that you want alone", where(fit[0].root), where(fit[1].root))
+	case len(fit) == 0:
+		return network{}, nearest
+	}
+	n := fit[0]
+	if misfits != nil {
+		n.note("left out: another network, %s", some(misfits))
+	}
+	if pruned > 0 {
+		n.note("%d tensors are pruned: they are their original times a mask", pruned)
+	}
+	return n, nil
+}
+
+// equals reports whether two networks have the same tensors in memory, as those of a
+// module and of its state dict in one file.
+func (n network) equals(o network) bool {
+	return maps.EqualFunc(n.tensors, o.tensors, func(a, b leaf) bool { return a.same == b.same && a.same != "" })
+}
+
+// differences is the number of tensors that an error is about.
+func differences(err error) int {
+	if e, ok := errors.AsType[*model.MismatchError](err); ok {
+		return len(e.Missing) + len(e.Unexpected) + len(e.Misshapen)
+	}
+	return 1
+}
+
+// mismatch is an error about the network at root.
+func mismatch(root string, err error) error {
+	if e, ok := err.(*model.MismatchError); ok {
+		err = &fault.Error{Kind: fault.Unsupported, Reason: e.Error(), Err: e}
+	}
+	return about(strings.TrimSuffix(root, "."), err)
+}
+
+func where(root string) string {
+	if root == "" {
+		return "that at the top"
+	}
+	return fault.Shown(strings.TrimSuffix(root, "."))
+}
+
+// other is the error about a file without the names of any naming.
+func (f *contents) other() error {
+	if len(f.leaves) == 0 {
+		return fault.Unsupportedf("no state dict: %s without tensors", f.what)
+	}
+	shapes := map[string][]int{}
+	for _, l := range f.leaves {
+		if l.scope == f.leaves[0].scope {
+			shapes[strings.TrimPrefix(l.name, l.scope)] = l.shape
+		}
+	}
+	for name := range shapes {
+		root, ok := strings.CutSuffix(name, "0.0.weight")
+		if ok && (shapes[root+"1.conv.0.0.weight"] != nil || shapes[root+"1.conv.0.weight"] != nil) {
+			return errHeadless
+		}
+	}
+	return mismatch("", nearest(shapes))
+}
+
+var errHeadless = fault.Unsupportedf("the features of a MobileNetV2 without a classifier, which is not run yet")
+
+// elements is the number of elements of a shape from a file: at most maxElements.
+func elements(shape []int) int {
+	n := 1
+	for _, d := range shape {
+		n *= d
+	}
+	return n
+}

@@ -1,0 +1,385 @@
+package checkpoint
+
+import (
+	"archive/tar"
+	"archive/zip"
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// small is the network that golden.py saves in many ways.
+func small(t testing.TB) *model.Model {
+	t.Helper()
+	m, err := Open("testdata/small.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+// TestWhatPeopleSave opens what torch writes of one network beside its state dict:
+// whole modules and TorchScript. golden.py makes the files.
+func TestWhatPeopleSave(t *testing.T) {
+	want := small(t)
+	for file, note := range map[string]string{
+		"whole.pth":        "",
+		"whole_legacy.pth": "",
+		"whole_user.pth":   "the network is net.backbone; its classifier is head.1",
+		"script.pt":        "",
+		"traced.pt":        "",
+		"tonylins.pth":     "",
+		"d-li14.pth":       "",
+	} {
+		m, err := Open(filepath.Join("testdata", file))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		sameWeights(t, m.Dict, want.Dict, 0)
+		if got := strings.Join(m.Notes, "; "); got != note {
+			t.Errorf("%s: notes %q, want %q", file, got, note)
+		}
+	}
+}
+
+// TestPruned compares with what torch makes of a pruned module.
+func TestPruned(t *testing.T) {
+	m, err := Open("testdata/pruned.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile("testdata/pruned_want.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := parseTorch(data, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zeros := 0
+	for _, l := range want.leaves {
+		w, err := l.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := m.Dict[l.name]; !slices.Equal(got.Data, w.Data) {
+			t.Errorf("%s: %v, want %v", l.name, got.Data, w.Data)
+		}
+		zeros += len(w.Data) - len(slices.DeleteFunc(w.Data, func(v float32) bool { return v == 0 }))
+	}
+	if zeros == 0 || !strings.Contains(m.Notes[0], "pruned") {
+		t.Errorf("%d zeros, notes %q", zeros, m.Notes)
+	}
+}
+
+func TestQuantised(t *testing.T) {
+	_, err := Open("testdata/quantised.pth")
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "a quantised tensor") {
+		t.Errorf("error %v", err)
+	}
+}
+
+// saved is a state dict as a .safetensors file.
+func saved(t testing.TB, dict model.StateDict) []byte {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "dict.safetensors")
+	if err := WriteTensors(path, dict, nil); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// renamed is dict with another name for each tensor, "" for none.
+func renamed(dict model.StateDict, to func(name string) string) model.StateDict {
+	out := model.StateDict{}
+	for name, t := range dict {
+		if name := to(name); name != "" {
+			out[name] = t
+		}
+	}
+	return out
+}
+
+func filled(v float32, shape ...int) model.Tensor {
+	t := model.Tensor{Shape: shape, Data: make([]float32, elements(shape))}
+	for i := range t.Data {
+		t.Data[i] = v
+	}
+	return t
+}
+
+// TestSameNetworkUnderOtherNames has the network as a part of something else, and
+// things beside it that are no part of a network.
+func TestSameNetworkUnderOtherNames(t *testing.T) {
+	dict := small(t).Dict
+	prefixed := func(prefix string) model.StateDict {
+		return renamed(dict, func(name string) string { return prefix + name })
+	}
+	with := func(dict model.StateDict, more model.StateDict) model.StateDict {
+		out := maps.Clone(dict)
+		maps.Copy(out, more)
+		return out
+	}
+	classifier := func(to string) func(string) string {
+		return func(name string) string { return strings.Replace(name, "classifier.1", to, 1) }
+	}
+	convolution := dict["classifier.1.weight"]
+	convolution.Shape = append(slices.Clone(convolution.Shape), 1, 1)
+	for note, dict := range map[string]model.StateDict{
+		"":                          dict,
+		"the network is net":        prefixed("net."),
+		"the network is a.module.b": prefixed("a.module.b."),
+		"the network is model; left out: criterion.weight": with(prefixed("model."), model.StateDict{"criterion.weight": filled(1, 3)}),
+		"the network is m; left out: a, b, c and 2 more":   with(prefixed("m."), model.StateDict{"a": filled(1), "b": filled(1), "c": filled(1), "d": filled(1), "e.weight": filled(1, 9, 9)}),
+		"the network is module":                            with(prefixed("module."), model.StateDict{"n_averaged": filled(7)}),
+		"its classifier is fc":                             renamed(dict, classifier("fc")),
+		"its classifier is classifier":                     renamed(dict, classifier("classifier")),
+		"its classifier is classifier.1.1":                 renamed(dict, classifier("classifier.1.1")),
+		"the network is 0; its classifier is 1":            renamed(prefixed("0."), classifier0),
+		"its classifier is head": with(renamed(dict, func(name string) string {
+			return strings.Replace(strings.Replace(name, "classifier.1.weight", "", 1), "classifier.1", "head", 1)
+		}), model.StateDict{"head.weight": convolution}),
+		"the network is x; left out: classifier.2.total, step": with(prefixed("x."), model.StateDict{"classifier.2.total": filled(1, 2), "step": filled(1), "features.0.0.total_ops": filled(1, 1)}),
+	} {
+		m, err := Parse(saved(t, dict))
+		if err != nil {
+			t.Errorf("%s: %v", note, err)
+			continue
+		}
+		sameWeights(t, m.Dict, small(t).Dict, 0)
+		if got := strings.Join(m.Notes, "; "); got != note {
+			t.Errorf("notes %q, want %q", got, note)
+		}
+	}
+	noBias := maps.Clone(dict)
+	delete(noBias, "classifier.1.bias")
+	m, err := Parse(saved(t, noBias))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if b := m.Dict["classifier.1.bias"]; !slices.Equal(b.Data, make([]float32, 3)) || m.Notes[0] != "its classifier has no bias" {
+		t.Errorf("without a bias: %v, %q", b, m.Notes)
+	}
+}
+
+// classifier0 moves the classifier of prefix "0." beside the features.
+func classifier0(name string) string { return strings.Replace(name, "0.classifier.1", "1", 1) }
+
+// TestOtherNetworks has what is nearly, or more than, a MobileNetV2 that is run here:
+// each is an error that says what it is, and none runs as something else.
+func TestOtherNetworks(t *testing.T) {
+	dict := small(t).Dict
+	with := func(more model.StateDict) model.StateDict {
+		out := maps.Clone(dict)
+		maps.Copy(out, more)
+		return out
+	}
+	prefixed := func(prefix string) model.StateDict {
+		return renamed(dict, func(name string) string { return prefix + name })
+	}
+	for want, dict := range map[string]model.StateDict{
+		"a classifier of more than one linear layer, which is not run yet: classifier.1.weight [3 16] and classifier.4.weight [5 3]": with(model.StateDict{"classifier.4.weight": filled(1, 5, 3), "classifier.4.bias": filled(1, 5)}),
+		"a classifier of more than one linear layer, which is not run yet: 0.classifier.1.weight [3 16] and 1.weight [2 3]":          {},
+		"a classifier of more than one linear layer, which is not run yet: classifier.1.weight [3 16] and classifier.0.bias [16]":    with(model.StateDict{"classifier.0.weight": filled(1, 16), "classifier.0.bias": filled(1, 16)}),
+		"two matrices are behind the features, classifier.1.weight [3 16] and head.weight [2 16]: which one classifies?":             with(model.StateDict{"head.weight": filled(1, 2, 16)}),
+		"a classifier of one output: a sigmoid instead of classes, which is not run yet":                                             with(model.StateDict{"classifier.1.weight": filled(1, 1, 16), "classifier.1.bias": filled(1, 1)}),
+		"the features of a MobileNetV2 without a classifier, which is not run yet": renamed(dict, func(name string) string {
+			if strings.HasPrefix(name, "classifier") {
+				return ""
+			}
+			return name
+		}),
+		"the features of a MobileNetV2 without a classifier": renamed(dict, func(name string) string {
+			name, ok := strings.CutPrefix(name, "features.")
+			if !ok {
+				return ""
+			}
+			return name
+		}),
+		"1 unexpected (features.1.attention.weight)": with(model.StateDict{"features.1.attention.weight": filled(1, 1)}),
+		"net: state dict does not fit the network: 1 missing (features.0.1.weight)": renamed(prefixed("net."), func(name string) string {
+			return strings.Replace(name, "net.features.0.1.weight", "", 1)
+		}),
+		"two networks fit, a and b: save the one that you want alone": func() model.StateDict {
+			out := prefixed("a.")
+			maps.Copy(out, prefixed("b."))
+			return out
+		}(),
+	} {
+		if len(dict) == 0 {
+			dict = prefixed("0.")
+			dict["1.weight"] = filled(1, 2, 3)
+			want = strings.Replace(want, "0.classifier", "classifier", 1)
+		}
+		_, err := Parse(saved(t, dict))
+		if err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+		if _, ok := errors.AsType[*fault.Error](err); !ok {
+			t.Errorf("%s: the error is a %T", want, err)
+		}
+	}
+}
+
+// TestOneOfTwoNetworks: where one of two state dicts fits, or both are the same memory,
+// there is no doubt.
+func TestOneOfTwoNetworks(t *testing.T) {
+	dict := small(t).Dict
+	out := renamed(dict, func(name string) string { return "student." + name })
+	maps.Copy(out, renamed(dict, func(name string) string {
+		if strings.Contains(name, "features.1.conv") { // a teacher of another kind
+			return ""
+		}
+		return "teacher." + name
+	}))
+	m, err := Parse(saved(t, out))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "the network is student; left out: another network, teacher"; strings.Join(m.Notes, "; ") != want {
+		t.Errorf("notes %q, want %q", m.Notes, want)
+	}
+	data, err := os.ReadFile("testdata/small.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := parseTorch(data, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, l := range slices.Clone(f.leaves) {
+		l.name, l.scope = "ema."+l.name, "ema."
+		f.leaves = append(f.leaves, l)
+	}
+	if _, err := f.model(len(data)); err != nil {
+		t.Errorf("the same tensors twice: %v", err)
+	}
+}
+
+// TestArchives has a checkpoint that somebody forgot to unpack.
+func TestArchives(t *testing.T) {
+	inner, err := os.ReadFile("testdata/small.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	zipped := func(method uint16, files ...string) []byte {
+		var b bytes.Buffer
+		z := zip.NewWriter(&b)
+		for i := 0; i < len(files); i += 2 {
+			w, err := z.CreateHeader(&zip.FileHeader{Name: files[i], Method: method})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write([]byte(files[i+1])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := z.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	tarred := func(files ...string) []byte {
+		var b bytes.Buffer
+		w := tar.NewWriter(&b)
+		for i := 0; i < len(files); i += 2 {
+			if err := w.WriteHeader(&tar.Header{Name: files[i], Size: int64(len(files[i+1])), Mode: 0o644}); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := w.Write([]byte(files[i+1])); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	pth, long := string(inner), strings.Repeat("a/very/long/name/", 20)
+	for name, test := range map[string]struct {
+		data []byte
+		want string
+	}{
+		"zip":                  {zipped(zip.Store, "run/", "", "run/README", "hello", "run/base.pth", pth), ""},
+		"zip, compressed":      {zipped(zip.Deflate, "base.pth", pth), ""},
+		"zip of safetensors":   {zipped(zip.Deflate, "m.safetensors", string(saved(t, small(t).Dict))), ""},
+		"tar":                  {tarred("README", "hello", long+"base.pth", pth, "empty", ""), ""},
+		"two":                  {zipped(zip.Store, "a.pth", pth, "b.pth", pth), "a zip archive of several checkpoints, a.pth and b.pth: unpack"},
+		"two in a tar":         {tarred("a.pth", pth, "b.pth", pth), "a tar archive of several checkpoints, a.pth and b.pth: unpack"},
+		"none":                 {zipped(zip.Store, "config.json", "{}", "model.weights.h5", "\x89HDF\r\n\x1a\n"), "without a checkpoint in it: config.json, model.weights.h5"},
+		"none in a tar":        {tarred("README", "hello"), "without a checkpoint in it: README"},
+		"an archive within":    {zipped(zip.Store, "a.zip", string(zipped(zip.Store, "b.pth", pth))), "an archive in an archive: unpack it"},
+		"cut":                  {tarred("base.pth", pth)[:5000], "at byte 5000: tar archive: unexpected EOF"},
+		"a name for terminals": {zipped(zip.Store, "\x1b[31m", ""), `"\x1b[31m"`},
+	} {
+		m, err := Parse(test.data)
+		switch {
+		case test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)):
+			t.Errorf("%s: error %v, want %q", name, err, test.want)
+		case test.want == "" && err != nil:
+			t.Errorf("%s: %v", name, err)
+		case test.want == "":
+			sameWeights(t, m.Dict, small(t).Dict, 0)
+		}
+	}
+}
+
+// TestAmbiguousArchives has two entries of one name, one of which torch reads and
+// others another, and an entry that says that it is encrypted.
+func TestAmbiguousArchives(t *testing.T) {
+	data, err := os.ReadFile("testdata/small.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := zip.NewReader(bytes.NewReader(data), int64(len(data)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rewritten := func(twice string, flags uint16) []byte {
+		var b bytes.Buffer
+		w := zip.NewWriter(&b)
+		for _, f := range z.File {
+			for range 1 + strings.Count(f.Name, twice) {
+				r, err := f.OpenRaw()
+				if err != nil {
+					t.Fatal(err)
+				}
+				h := f.FileHeader
+				h.Flags |= flags
+				e, err := w.CreateRaw(&h)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if _, err := io.Copy(e, r); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return b.Bytes()
+	}
+	for want, data := range map[string][]byte{
+		"two entries are called small/data/5": rewritten("data/5", 0),
+		"entry small/data.pkl is encrypted":   rewritten("nothing", 1),
+	} {
+		if _, err := Parse(data); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
