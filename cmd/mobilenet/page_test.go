@@ -9,10 +9,16 @@ import (
 	"testing"
 )
 
-// TestClassifyPage runs the command lines of docs/classify.md, one after the other in
-// one folder, and compares what they print.
-func TestClassifyPage(t *testing.T) {
-	page, err := os.ReadFile("../../docs/classify.md")
+// TestPages runs the command lines of some pages in docs, one after the other in one
+// folder, and compares what they print.
+func TestPages(t *testing.T) {
+	for _, name := range []string{"classify", "onnx"} {
+		t.Run(name, func(t *testing.T) { testPage(t, "../../docs/"+name+".md") })
+	}
+}
+
+func testPage(t *testing.T, path string) {
+	page, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
