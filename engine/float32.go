@@ -1,9 +1,6 @@
 package engine
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 const float32Precision = "float32"
 
@@ -27,7 +24,7 @@ func (net *network) plan(k planKey, threads int) *plan {
 		fused = l.wide(rest, size{(k.h + 1) / 2, (k.w + 1) / 2}, maxLevels-1)
 	}
 	l.strip(newStrip(net, k.size, nil, rest[:fused], threads))
-	l.tap(first, tap{src: l.src, channels: net.first.n})
+	l.tap(first, tapOf(l.src, net.first.n))
 	for rest = rest[fused:]; len(rest) > 0 && l.wanted(); rest = rest[max(1, fused):] {
 		in := size{l.src.h, l.src.w}
 		if fused = l.wide(rest, in, maxLevels); fused > 0 {
@@ -66,7 +63,7 @@ func (l *f32Layout) wide(rest []bottleneck, in size, limit int) int {
 func (l *f32Layout) strip(s *strip) {
 	l.add(s, s.dst)
 	if last := s.levels[len(s.levels)-1].b; last != nil {
-		l.tap(last.Name, tap{src: s.dst, channels: last.Out})
+		l.tap(last.Name, tapOf(s.dst, last.Out))
 	}
 }
 
@@ -81,20 +78,20 @@ func (l *f32Layout) bottleneck(b *bottleneck) {
 	e := newExpand(l.net, b, l.src, l.threads)
 	p := newProject(l.net, b, e.dst, l.src, l.threads)
 	if b.Expand != nil {
-		l.tap(moduleOf(*b.Expand), tap{src: l.src, channels: b.Hidden, w: &b.expand, relu6: true})
+		l.tap(moduleOf(*b.Expand), l.net.tapThrough(l.src, &b.expand, true))
 	}
 	l.steps = append(l.steps, e)
 	l.hidden = append(l.hidden, e.dst)
-	l.tap(moduleOf(b.Depthwise), tap{src: e.dst, channels: b.Hidden})
-	l.tap(b.projection(), tap{src: e.dst, channels: b.Out, w: &b.project})
+	l.tap(moduleOf(b.Depthwise), tapOf(e.dst, b.Hidden))
+	l.tap(b.projection(), l.net.tapThrough(e.dst, &b.project, false))
 	l.add(p, p.dst)
-	l.tap(b.Name, tap{src: p.dst, channels: b.Out})
+	l.tap(b.Name, tapOf(p.dst, b.Out))
 }
 
 // head adds all behind the last bottleneck. It takes all images in any case.
 func (l *f32Layout) head() {
 	l.startTail(math.MaxInt)
-	l.tap(moduleOf(l.net.config.Network().Last), tap{src: l.src, channels: l.net.last.n, w: &l.net.last, relu6: true})
+	l.tap(moduleOf(l.net.config.Network().Last), l.net.tapThrough(l.src, &l.net.last, true))
 	if !l.results {
 		return
 	}
@@ -111,16 +108,4 @@ func (l *f32Layout) head() {
 		s.dst = f32Tensor(l.images, size{1, 1}, s.w.blocks())
 		l.add(s, s.dst)
 	}
-}
-
-// tap adds t if the output of module is asked for.
-func (l *f32Layout) tap(module string, t tap) {
-	if !l.tapped(module) {
-		return
-	}
-	t.net, t.module, t.at, t.images = l.net, module, slices.Index(l.taps, module), 1
-	if l.tail > 0 {
-		t.images = l.images
-	}
-	l.addTap(&t)
 }

@@ -40,9 +40,16 @@ func (l *layout) add(s step, dst *tensor) {
 	l.src = dst
 }
 
-// addTap adds the step that serves one of the taps.
-func (l *layout) addTap(s step) {
-	l.steps = append(l.steps, s)
+// tap adds a step for the output of module, if it is asked for.
+func (l *layout) tap(module string, t tap) {
+	if !l.tapped(module) {
+		return
+	}
+	t.module, t.at, t.images = module, slices.Index(l.taps, module), 1
+	if l.tail > 0 {
+		t.images = l.images
+	}
+	l.steps = append(l.steps, &t)
 	l.left--
 }
 
@@ -51,7 +58,7 @@ func (l *layout) addTap(s step) {
 func (l *layout) startTail(pixels int) {
 	if l.tail == 0 && l.src.h*l.src.w <= pixels {
 		l.tail = len(l.steps)
-		l.src.images = l.images
+		l.src.collect(l.images)
 	}
 }
 
@@ -73,12 +80,11 @@ func (l *layout) finish() *plan {
 	}
 	regions[2] = l.hidden
 	for _, tensors := range regions {
-		most := 0
+		end := l.act
 		for _, t := range tensors {
-			t.at = l.act
-			most = max(most, t.bytes())
+			end = max(end, t.place(l.act))
 		}
-		l.act += most
+		l.act = end
 	}
 	for _, s := range l.steps {
 		l.scratch = max(l.scratch, s.scratch())

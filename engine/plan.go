@@ -50,6 +50,7 @@ type tensor struct {
 	at                   int // in bytes
 	value                int // bytes of one
 	images, h, w, blocks int
+	wide                 *tensor // the same in float32 beside 8-bit integers, or nil
 }
 
 // f32Bytes is the size of a float32.
@@ -60,9 +61,32 @@ func f32Tensor(images int, s size, blocks int) *tensor {
 	return &tensor{value: f32Bytes, images: images, h: s.h, w: s.w, blocks: blocks}
 }
 
+// u8Tensor is f32Tensor for 8-bit integers.
+func u8Tensor(images int, s size, blocks int) *tensor {
+	return &tensor{value: 1, images: images, h: s.h, w: s.w, blocks: blocks}
+}
+
 func (t *tensor) pixels() int { return t.images * t.h * t.w }
 func (t *tensor) stride() int { return t.pixels() * kernel.Block } // values of a block
 func (t *tensor) bytes() int  { return t.blocks * t.stride() * t.value }
+
+// place gives t its place and returns where that ends.
+func (t *tensor) place(at int) (end int) {
+	t.at = at
+	end = at + int(wholeLines(t.bytes()))
+	if t.wide != nil {
+		end = t.wide.place(end)
+	}
+	return end
+}
+
+// collect gives t room for so many images.
+func (t *tensor) collect(images int) {
+	t.images = images
+	if t.wide != nil {
+		t.wide.images = images
+	}
+}
 
 // block returns block b from pixel p of x's image on, of a tensor of float32.
 func (t *tensor) block(x *exec, b, p int) []float32 {
@@ -76,6 +100,19 @@ func (t *tensor) from(x *exec, p int) []float32 {
 	p += x.image % t.images * t.h * t.w
 	start := t.at / f32Bytes
 	return x.act.f32()[start+p*kernel.Block : start+t.blocks*t.stride()]
+}
+
+// block8 is block of a tensor of 8-bit integers.
+func (t *tensor) block8(x *exec, b, p int) []uint8 {
+	p += x.image % t.images * t.h * t.w
+	start := t.at + b*t.stride()
+	return x.act[start+p*kernel.Block : start+t.stride()]
+}
+
+// from8 is from of a tensor of 8-bit integers.
+func (t *tensor) from8(x *exec, p int) []uint8 {
+	p += x.image % t.images * t.h * t.w
+	return x.act[t.at+p*kernel.Block : t.at+t.bytes()]
 }
 
 // A job is a batch to run.

@@ -6,28 +6,25 @@ import "github.com/mobilenet-go/mobilenet/internal/kernel"
 // of an image a task. Where the output is never whole in memory, because the
 // module is fused with another, the tap computes it on its own, to the same bits.
 type tap struct {
-	net      *network
 	module   string
 	at       int // in the run's taps
 	channels int
-	images   int      // 1, or those of the tail
-	src      *tensor  // the output, or what the module's convolution reads
-	w        *weights // of that convolution, or nil
-	relu6    bool
+	images   int     // 1, or those of the tail
+	src      *tensor // the output, or what the module's convolution reads
+	read     reader
+	macs     int // of one image, where read computes
+	work     int // bytes of scratch that read takes
 }
+
+// A reader returns n pixels, at most tapPixels, of a block from pixel p on.
+type reader func(x *exec, block, p, n int) []float32
 
 // tapPixels is how many pixels a tap transposes at a time: 16 KB of a block.
 const tapPixels = 128
 
-func (s *tap) blocks() int { return kernel.Blocks(s.channels) }
-func (s *tap) tasks() int  { return s.images * s.blocks() }
-
-func (s *tap) scratch() int {
-	if s.w == nil {
-		return 0
-	}
-	return tapPixels * kernel.Block * f32Bytes
-}
+func (s *tap) blocks() int  { return kernel.Blocks(s.channels) }
+func (s *tap) tasks() int   { return s.images * s.blocks() }
+func (s *tap) scratch() int { return s.work }
 
 func (s *tap) run(x *exec, task int) {
 	image, block := task/s.blocks(), task%s.blocks()
@@ -35,7 +32,7 @@ func (s *tap) run(x *exec, task int) {
 	n := s.channels * pixels
 	dst := x.taps[s.at][(x.first+x.image+image)*n:][:n][block*kernel.Block*pixels:]
 	for p := 0; p < pixels; p += tapPixels {
-		src := s.output(x, block, image*pixels+p, min(tapPixels, pixels-p))
+		src := s.read(x, block, image*pixels+p, min(tapPixels, pixels-p))
 		for c := range min(kernel.Block, s.channels-block*kernel.Block) {
 			row := dst[c*pixels+p:][:len(src)/kernel.Block]
 			for i := range row {
@@ -45,24 +42,27 @@ func (s *tap) run(x *exec, task int) {
 	}
 }
 
-// output returns n pixels of a block from pixel p on.
-func (s *tap) output(x *exec, block, p, n int) []float32 {
-	if s.w == nil {
-		return s.src.block(x, block, p)[:n*kernel.Block]
-	}
-	dst := x.scratch.f32()[:n*kernel.Block]
-	s.net.set.Pointwise(kernel.Pointwise{
-		Dst: dst, Src: s.src.from(x, p), SrcStride: s.src.stride(),
-		W: s.w.w[block], Bias: s.w.bias[block], NR: s.w.nr(block), K: s.w.k,
-		Pixels: n, ReLU6: s.relu6,
-	})
-	return dst
+func (s *tap) describe() Step {
+	return Step{Name: "output of " + s.module, Out: [3]int{s.channels, s.src.h, s.src.w}, MACs: s.macs}
 }
 
-func (s *tap) describe() Step {
-	d := Step{Name: "output of " + s.module, Out: [3]int{s.channels, s.src.h, s.src.w}}
-	if s.w != nil {
-		d.MACs = s.w.macs(s.src.h * s.src.w)
+// tapOf is a tap of a tensor of float32.
+func tapOf(src *tensor, channels int) tap {
+	return tap{src: src, channels: channels, read: func(x *exec, block, p, n int) []float32 {
+		return src.block(x, block, p)[:n*kernel.Block]
+	}}
+}
+
+// tapThrough is a tap of a 1x1 convolution of src.
+func (net *network) tapThrough(src *tensor, w *weights, relu6 bool) tap {
+	read := func(x *exec, block, p, n int) []float32 {
+		dst := x.scratch.f32()[:n*kernel.Block]
+		net.set.Pointwise(kernel.Pointwise{
+			Dst: dst, Src: src.from(x, p), SrcStride: src.stride(),
+			W: w.w[block], Bias: w.bias[block], NR: w.nr(block), K: w.k,
+			Pixels: n, ReLU6: relu6,
+		})
+		return dst
 	}
-	return d
+	return tap{src: src, channels: w.n, read: read, macs: w.macs(src.h * src.w), work: tapPixels * kernel.Block * f32Bytes}
 }

@@ -17,6 +17,14 @@ import (
 // with sx, sw and sy the scales of input, weights and output, rne rounding to the
 // nearest integer, ties to even, and no other rounding in between (ONNX's
 // QLinearConv in ONNX Runtime; LiteRT's default kernels).
+//
+// A residual sum is of bytes a, the block's input, and b, its projection's output,
+// with scales sa and sb and zero points za and zb (QLinearAdd in ONNX Runtime on x86):
+//
+//	clamp(rne(fma(a, sa/sy, fma(b, sb/sy, zy - fma(sa/sy, za, (sb/sy)*zb)))), 0, 255)
+//
+// The pool puts out clamp(rne(float32(sum) * (sx / (sy*pixels))) + Zero, 0, 255),
+// where sum is of the bytes less their zero point (QLinearGlobalAveragePool).
 type Quantized struct {
 	Config  Config
 	Labels  []string // as in Model
@@ -29,9 +37,16 @@ type Quantized struct {
 	Classifier QuantizedLayer   // Out, Min and Max count only where Logits is set
 	Logits     bool             // whether the logits are bytes, too, or float32(sum) * float32(sx*sw)
 
-	// Wide keeps residual sums in float32: what is added to them does not become
-	// bytes before, and they do, as Sums says, only for the convolutions that read
-	// them. No file format but ours has that.
+	// Wide keeps residual sums in float32, and what is added to them: a block with a
+	// residual, and one in front of such a block, puts out
+	//
+	//	float32(sum) * float32(sx*sw) + the residual
+	//
+	// in two roundings. Convolutions that read it read clamp(rne(v * (1/sy)) + Zero,
+	// Min, Max) with what Sums says, or Convs where there is no residual. The first
+	// convolution, where the block behind it has a residual, puts out bytes all the
+	// same, and the numbers that they stand for are added. No file format but ours
+	// has that.
 	Wide bool
 }
 
@@ -41,9 +56,25 @@ type Quantization struct {
 	Zero  uint8   `json:"zero"`
 }
 
+// Quantize returns the byte of v: clamp(rne(v/Scale) + Zero, 0, 255), as ONNX's
+// QuantizeLinear and LiteRT's Quantize have it. NaN, for which there is no byte,
+// becomes 255.
+func (q Quantization) Quantize(v float32) uint8 {
+	b := math.RoundToEven(float64(v/q.Scale)) + float64(q.Zero)
+	if !(b < 255) {
+		return 255
+	}
+	return uint8(max(b, 0))
+}
+
+// Dequantize returns the number that b stands for.
+func (q Quantization) Dequantize(b uint8) float32 {
+	return float32(int(b)-int(q.Zero)) * q.Scale
+}
+
 // Range returns the numbers that bytes from 0 to 255 stand for.
 func (q Quantization) Range() (low, high float32) {
-	return float32(0-int(q.Zero)) * q.Scale, float32(255-int(q.Zero)) * q.Scale
+	return q.Dequantize(0), q.Dequantize(255)
 }
 
 // A QuantizedLayer is a convolution with its batch normalisation folded in, or the
@@ -101,9 +132,65 @@ func (q *Quantized) Validate() error {
 		return err
 	}
 	if q.Logits {
-		return q.Classifier.checkOut(l.Name)
+		if err := q.Classifier.checkOut(l.Name); err != nil {
+			return err
+		}
+	}
+	return q.checkScales(n)
+}
+
+// checkScales wants scales that can be multiplied and divided by each other.
+func (q *Quantized) checkScales(n Network) error {
+	inputs, blocks := q.Inputs()
+	for i, c := range n.Convs() {
+		if err := q.Convs[i].checkMultipliers(c.Name, inputs[i].Scale, true); err != nil {
+			return err
+		}
+	}
+	for i, b := range n.Blocks {
+		if !b.Residual() {
+			continue
+		}
+		for _, s := range []float32{blocks[i].Scale, q.projection(n, i).Scale} {
+			if !finite(255 * (s / q.Sums[i].Scale)) {
+				return wrongLayer(b.Name, "scale %v of what is added is beyond float32 for a sum of scale %v", s, q.Sums[i].Scale)
+			}
+		}
+	}
+	if x := q.Convs[len(q.Convs)-1].Out.Scale; !finite(x / q.Pool.Scale) {
+		return wrongLayer("avgpool", "scale %v of its input is beyond float32 for an output of scale %v", x, q.Pool.Scale)
+	}
+	return q.Classifier.checkMultipliers(n.Classifier.Name, q.Pool.Scale, q.Logits)
+}
+
+// Multiplier returns what sums of output channel o are multiplied by for an input of
+// scale sx: float32(sx*sw), which makes numbers of them, or with bytes that divided
+// by the output's scale.
+func (l *QuantizedLayer) Multiplier(o int, sx float32, bytes bool) float32 {
+	m := sx * l.Scale[o]
+	if bytes {
+		m /= l.Out.Scale
+	}
+	return m
+}
+
+// checkMultipliers wants all of them to be numbers.
+func (l *QuantizedLayer) checkMultipliers(place string, sx float32, bytes bool) error {
+	for o, sw := range l.Scale {
+		if !finite(l.Multiplier(o, sx, bytes)) {
+			return wrongLayer(place, "scales %v of the input, %v of output channel %d's weights and %v of the output make a multiplier beyond float32", sx, sw, o, l.Out.Scale)
+		}
 	}
 	return nil
+}
+
+// projection returns what the last convolution of block i puts out.
+func (q *Quantized) projection(n Network, i int) Quantization {
+	at := 0
+	for _, b := range n.Blocks[:i+1] {
+		at += len(b.Convs())
+	}
+	return q.Convs[at].Out
 }
 
 // check wants a scale that can be divided by.

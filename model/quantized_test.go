@@ -82,25 +82,47 @@ func TestDequantize(t *testing.T) {
 	}
 }
 
+// TestQuantize: bytes are those of the next number, to even at ties, and come back.
+func TestQuantize(t *testing.T) {
+	q := Quantization{Scale: 0.5, Zero: 100}
+	for v, want := range map[float32]uint8{
+		0: 100, 0.5: 101, 0.25: 100, 0.75: 102, -0.25: 100, -0.75: 98, 77.5: 255, 1e30: 255, -50: 0, -1e30: 0,
+		float32(math.Inf(1)): 255, float32(math.Inf(-1)): 0, float32(math.NaN()): 255,
+	} {
+		if got := q.Quantize(v); got != want {
+			t.Errorf("%v becomes %d, want %d", v, got, want)
+		}
+	}
+	for b := range 256 {
+		if got := q.Quantize(q.Dequantize(uint8(b))); got != uint8(b) {
+			t.Errorf("%d came back as %d", b, got)
+		}
+	}
+}
+
 func TestQuantizedValidate(t *testing.T) {
 	nan := float32(math.NaN())
 	for name, spoil := range map[string]func(q *Quantized){
-		"input: scale NaN":                             func(q *Quantized) { q.Input.Scale = nan },
-		"avgpool: scale 0":                             func(q *Quantized) { q.Pool.Scale = 0 },
-		"features.3: scale -1":                         func(q *Quantized) { q.Sums[2].Scale = -1 },
-		"features.0.0: 215 weights, want 216":          func(q *Quantized) { q.Convs[0].Weight = q.Convs[0].Weight[1:] },
-		"features.1.conv.0.0: 1 scales of weights":     func(q *Quantized) { q.Convs[1].Scale = q.Convs[1].Scale[:1] },
-		"features.1.conv.0.0: 0 biases":                func(q *Quantized) { q.Convs[1].Bias = nil },
-		"features.0.0: scale NaN of output channel 2":  func(q *Quantized) { q.Convs[0].Scale[2] = nan },
-		"features.0.0: scale +Inf":                     func(q *Quantized) { q.Convs[0].Out.Scale = float32(math.Inf(1)) },
-		"features.0.0: scale 1e-45":                    func(q *Quantized) { q.Convs[0].Out.Scale = 1e-45 },
-		"features.0.0: its output is bounded by 9":     func(q *Quantized) { q.Convs[0].Min, q.Convs[0].Max = 9, 8 },
-		"features.0.0: weight 7 is 256 from":           func(q *Quantized) { q.Convs[0].Weight[7] = 256 },
-		"1 quantised convolutions, and the network":    func(q *Quantized) { q.Convs = q.Convs[:1] },
-		"quantisation of 1 blocks' sums":               func(q *Quantized) { q.Sums = q.Sums[:1] },
-		"classifier.1: 4 scales of weights, want 5":    func(q *Quantized) { q.Classifier.Scale = q.Classifier.Scale[1:] },
-		"classifier.1: scale 0":                        func(q *Quantized) { q.Logits, q.Classifier.Out.Scale = true, 0 },
-		"model config: width multiplier 0: want more ": func(q *Quantized) { q.Config.Width = 0 },
+		"input: scale NaN":                               func(q *Quantized) { q.Input.Scale = nan },
+		"avgpool: scale 0":                               func(q *Quantized) { q.Pool.Scale = 0 },
+		"features.3: scale -1":                           func(q *Quantized) { q.Sums[2].Scale = -1 },
+		"features.0.0: 215 weights, want 216":            func(q *Quantized) { q.Convs[0].Weight = q.Convs[0].Weight[1:] },
+		"features.1.conv.0.0: 1 scales of weights":       func(q *Quantized) { q.Convs[1].Scale = q.Convs[1].Scale[:1] },
+		"features.1.conv.0.0: 0 biases":                  func(q *Quantized) { q.Convs[1].Bias = nil },
+		"features.0.0: scale NaN of output channel 2":    func(q *Quantized) { q.Convs[0].Scale[2] = nan },
+		"features.0.0: scale +Inf":                       func(q *Quantized) { q.Convs[0].Out.Scale = float32(math.Inf(1)) },
+		"features.0.0: scale 1e-45":                      func(q *Quantized) { q.Convs[0].Out.Scale = 1e-45 },
+		"features.0.0: its output is bounded by 9":       func(q *Quantized) { q.Convs[0].Min, q.Convs[0].Max = 9, 8 },
+		"features.0.0: weight 7 is 256 from":             func(q *Quantized) { q.Convs[0].Weight[7] = 256 },
+		"1 quantised convolutions, and the network":      func(q *Quantized) { q.Convs = q.Convs[:1] },
+		"quantisation of 1 blocks' sums":                 func(q *Quantized) { q.Sums = q.Sums[:1] },
+		"classifier.1: 4 scales of weights, want 5":      func(q *Quantized) { q.Classifier.Scale = q.Classifier.Scale[1:] },
+		"classifier.1: scale 0":                          func(q *Quantized) { q.Logits, q.Classifier.Out.Scale = true, 0 },
+		"features.0.0: scales 1e+20 of the input, 1e+20": func(q *Quantized) { q.Input.Scale, q.Convs[0].Scale[3] = 1e20, 1e20 },
+		"features.3: scale 1e+20 of what is added":       func(q *Quantized) { q.Convs[8].Out.Scale, q.Sums[2].Scale = 1e20, 1e-20 },
+		"avgpool: scale 1e+20 of its input":              func(q *Quantized) { q.Convs[len(q.Convs)-1].Out.Scale, q.Pool.Scale = 1e20, 1e-30 },
+		"classifier.1: scales":                           func(q *Quantized) { q.Pool.Scale, q.Classifier.Scale[1] = 1e20, 1e20 },
+		"model config: width multiplier 0: want more ":   func(q *Quantized) { q.Config.Width = 0 },
 	} {
 		q := roughly(small(t))
 		spoil(q)
