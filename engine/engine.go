@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
@@ -84,6 +85,26 @@ func Compile(m *model.Model, o Options) (*Engine, error) {
 	return start(net.program(), o)
 }
 
+// CompileQuantized is [Compile] for a network of 8-bit integers. It is an error if q is
+// wrong (see [model.Quantized.Validate]). What a run puts out is float32 all the same:
+// logits, features and taps are the numbers that the bytes stand for. All kernels
+// give the same bits.
+func CompileQuantized(q *model.Quantized, o Options) (*Engine, error) {
+	if q == nil {
+		return nil, errors.New("no model to compile")
+	}
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	set, err := kernel.ChooseInt8(o.CPU)
+	if err != nil {
+		return nil, err
+	}
+	net := newInt8Network(q, set)
+	net.pack(q)
+	return start(net.program(), o)
+}
+
 // start returns an engine that runs p.
 func start(p program, o Options) (*Engine, error) {
 	threads := o.Threads
@@ -128,6 +149,9 @@ func (e *Engine) enter() error {
 	}
 	return nil
 }
+
+// Precision is that of weights and activations: "float32" or "int8".
+func (e *Engine) Precision() string { return e.program.precision }
 
 // CPU names the instruction set of the kernels in use, as in MOBILENET_CPU.
 func (e *Engine) CPU() string { return e.program.cpu }
@@ -207,6 +231,8 @@ func (e *Engine) check(in Input, out Output) error {
 		return errors.New("input has both pixels and normalised data")
 	case values%(in.H*in.W*3) != 0 || values/(in.H*in.W*3) != in.N: // a product might overflow
 		return fmt.Errorf("input has %d values, want those of %d images of shape [%d %d 3]", values, in.N, in.H, in.W)
+	case e.program.precision == int8Precision && slices.ContainsFunc(in.Data, isNaN):
+		return errors.New("input has NaN, for which 8-bit networks have no value")
 	case out.Logits != nil && len(out.Logits) != in.N*classes:
 		return fmt.Errorf("logits have room for %d values, want %d for shape [%d %d]", len(out.Logits), in.N*classes, in.N, classes)
 	case out.Features != nil && len(out.Features) != in.N*e.features:
@@ -214,6 +240,8 @@ func (e *Engine) check(in Input, out Output) error {
 	}
 	return nil
 }
+
+func isNaN(v float32) bool { return v != v }
 
 // plan returns the plan for key, making it at the first use.
 func (e *Engine) plan(key planKey) *plan {

@@ -114,8 +114,8 @@ func (w *weights) pack(src, bias []float32) {
 
 // interleave turns the first convolution's weights [n][3][3][3] from OIHW, which
 // has the colours apart, to the order of interleaved pixels.
-func interleave(w []float32, n int) []float32 {
-	out := make([]float32, len(w))
+func interleave[T float32 | int16](w []T, n int) []T {
+	out := make([]T, len(w))
 	for o := range n {
 		for colour := range 3 {
 			for tap := range 9 {

@@ -66,27 +66,35 @@ func (w weights) macs(pixels int) int { return w.n * w.k * pixels }
 
 func (s *strip) describe() Step {
 	d := Step{Out: [3]int{s.net.first.n, s.dst.h, s.dst.w}}
+	var blocks []string
 	for i := range s.levels {
 		l := &s.levels[i]
 		in, out := l.in.h*l.in.w, l.out.h*l.out.w
 		if l.b == nil {
-			d.Name = "features.0"
 			d.MACs += s.net.first.macs(out)
 			continue
 		}
 		d.MACs += l.b.expand.macs(in) + l.b.depthwise.macs(out) + l.b.project.macs(out)
 		d.Out[0] = l.b.Out
+		blocks = append(blocks, l.b.Name)
 	}
-	first, last := s.levels[0].b, s.levels[len(s.levels)-1].b
-	switch {
-	case first != nil && first == last:
-		d.Name = first.Name
-	case first != nil:
-		d.Name = first.Name + " to " + last.Name
-	case last != nil:
-		d.Name += " to " + last.Name
-	}
+	d.Name = stripName(s.src == nil, blocks)
 	return d
+}
+
+// stripName names a strip of blocks, behind the first convolution where image is
+// set.
+func stripName(image bool, blocks []string) string {
+	switch n := len(blocks); {
+	case image && n == 0:
+		return "features.0"
+	case image:
+		return "features.0 to " + blocks[n-1]
+	case n == 1:
+		return blocks[0]
+	default:
+		return blocks[0] + " to " + blocks[n-1]
+	}
 }
 
 func (s *expand) describe() Step {

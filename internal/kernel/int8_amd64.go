@@ -79,7 +79,8 @@ var avx2Int8 = Int8{
 const vectorPanel = 16
 
 func pointwiseInt8AVX2(a *PointwiseInt8) {
-	for p, piece := a.pieces(vectorPanel), *a; p.next(&piece); {
+	var f Filter
+	for p, piece := a.pieces(vectorPanel, &f); p.next(&piece); {
 		if piece.Filter.NR == vectorPanel {
 			pointwise16Int8AVX2(&piece)
 		} else {
@@ -89,7 +90,8 @@ func pointwiseInt8AVX2(a *PointwiseInt8) {
 }
 
 func firstInt8AVX2(a *FirstInt8) {
-	for p, piece := a.panels(vectorPanel), *a; p.next(&piece); {
+	var f Filter
+	for p, piece := a.panels(vectorPanel, &f); p.next(&piece); {
 		if piece.Filter.NR == vectorPanel {
 			first16Int8AVX2(&piece)
 		} else {
@@ -153,7 +155,8 @@ var avxvnniInt8 = Int8{
 }
 
 func pointwiseInt8AVXVNNI(a *PointwiseInt8) {
-	for p, piece := a.pieces(vectorPanel), *a; p.next(&piece); {
+	var f Filter
+	for p, piece := a.pieces(vectorPanel, &f); p.next(&piece); {
 		if piece.Filter.NR == vectorPanel {
 			pointwise16Int8AVXVNNI(&piece)
 		} else {
@@ -163,7 +166,8 @@ func pointwiseInt8AVXVNNI(a *PointwiseInt8) {
 }
 
 func firstInt8AVXVNNI(a *FirstInt8) {
-	for p, piece := a.panels(vectorPanel), *a; p.next(&piece); {
+	var f Filter
+	for p, piece := a.panels(vectorPanel, &f); p.next(&piece); {
 		if piece.Filter.NR == vectorPanel {
 			first16Int8AVXVNNI(&piece)
 		} else {
@@ -195,7 +199,8 @@ var avx512vnniInt8 = Int8{
 			pointwiseInt8AVX512VNNI(&a)
 			return
 		}
-		for p, piece := a.pieces(Block), a; p.next(&piece); {
+		var f Filter
+		for p, piece := a.pieces(Block, &f); p.next(&piece); {
 			pointwiseInt8AVX512VNNI(&piece)
 		}
 	},

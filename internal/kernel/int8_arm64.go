@@ -24,7 +24,8 @@ var neonInt8 = Int8{
 	Name: "neon",
 	Pointwise: func(a PointwiseInt8) {
 		a.check()
-		for p, piece := a.pieces(Block), a; p.next(&piece); {
+		var f Filter
+		for p, piece := a.pieces(Block, &f); p.next(&piece); {
 			pointwiseInt8NEON(&piece)
 		}
 	},
@@ -67,7 +68,8 @@ var dotprodInt8 = Int8{
 			return
 		}
 		a.check()
-		for p, piece := a.pieces(Block), a; p.next(&piece); {
+		var f Filter
+		for p, piece := a.pieces(Block, &f); p.next(&piece); {
 			pointwiseInt8Dotprod(&piece)
 		}
 	},

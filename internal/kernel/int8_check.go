@@ -26,7 +26,7 @@ func (a *DepthwiseInt8) check() {
 		need("Rows", len(row) >= a.Width*Block)
 	}
 	a.Filter.check()
-	need("Filter, which is another kernel's,", a.Filter.K == depthwiseK && a.Filter.NR == Block)
+	need("Filter, which is another kernel's,", a.Filter.K == DepthwiseK && a.Filter.NR == Block)
 	a.Range.check()
 }
 
@@ -37,7 +37,7 @@ func (a *FirstInt8) check() {
 		need("Rows", len(row) >= 6*a.Width+6)
 	}
 	a.Filter.check()
-	need("Filter, which is another kernel's,", a.Filter.K == firstK)
+	need("Filter, which is another kernel's,", a.Filter.K == FirstK)
 	a.Range.check()
 }
 

@@ -53,9 +53,53 @@ func groups(k int) int { return (k + group - 1) / group }
 
 // The K of filters of the first and of depthwise convolutions, in groups.
 const (
-	firstK     = 3 * 3 * group
-	depthwiseK = 3 * group
+	FirstK     = 3 * 3 * group
+	DepthwiseK = 3 * group
 )
+
+// FilterBytes is the memory that NewFilter takes.
+func FilterBytes(k, nr int, wide bool) int {
+	return weightBytes(k, nr, wide) + 2*wholeLines(4*nr)
+}
+
+func weightBytes(k, nr int, wide bool) int {
+	n := groups(k) * group * nr
+	if wide {
+		n *= 2
+	}
+	return wholeLines(n)
+}
+
+func wholeLines(n int) int { return (n + alignment - 1) / alignment * alignment }
+
+// NewFilter returns a filter for nr channels, of 8-bit or of 16-bit weights, whose
+// numbers are what mem holds: FilterBytes of them, from the start of a cache line on.
+func NewFilter(k, nr int, wide bool, mem []byte) *Filter {
+	f := &Filter{K: k, NR: nr}
+	mem = mem[:FilterBytes(k, nr, wide)]
+	n, at := groups(k)*group*nr, weightBytes(k, nr, wide)
+	if wide {
+		f.W16 = numbersIn[int16](mem, n)
+	} else {
+		f.W8 = numbersIn[int8](mem, n)
+	}
+	f.Bias = numbersIn[int32](mem[at:], nr)
+	f.M = numbersIn[float32](mem[at+wholeLines(4*nr):], nr)
+	return f
+}
+
+// Wide reports whether the weights have 16 bits.
+func (f *Filter) Wide() bool { return f.W16 != nil }
+
+// CopyTo returns a copy of f in mem: see NewFilter.
+func (f *Filter) CopyTo(mem []byte) *Filter {
+	g := NewFilter(f.K, f.NR, f.Wide(), mem)
+	copy(g.W8, f.W8)
+	copy(g.W16, f.W16)
+	copy(g.Bias, f.Bias)
+	copy(g.M, f.M)
+	return g
+}
 
 // PackPointwise packs block b of the output channels of a 1x1 convolution.
 func (s *Int8) PackPointwise(w Weights, b int) *Filter {
@@ -65,13 +109,13 @@ func (s *Int8) PackPointwise(w Weights, b int) *Filter {
 // PackFirst packs block b of the output channels of the first convolution, whose
 // inputs are in the order of interleaved pixels, [3][3][RGB].
 func (s *Int8) PackFirst(w Weights, b int) *Filter {
-	return s.layouts.pack(w, b, Filter{K: firstK, NR: NR(w.N, b)},
+	return s.layouts.pack(w, b, Filter{K: FirstK, NR: NR(w.N, b)},
 		func(k int) int { return k/9*12 + k%9 }, inOrder)
 }
 
 // PackDepthwise packs block b of a depthwise convolution, whose taps are [3][3].
 func (s *Int8) PackDepthwise(w Weights, b int) *Filter {
-	return s.layouts.pack(w, b, Filter{K: depthwiseK, NR: Block},
+	return s.layouts.pack(w, b, Filter{K: DepthwiseK, NR: Block},
 		func(k int) int { return k%3*4 + k/3 }, nil)
 }
 
@@ -150,5 +194,12 @@ func (w *Weights) narrow(first, n int) bool {
 // newNumbers returns n zeros that start at a multiple of 64 bytes.
 func newNumbers[T int8 | int16 | int32 | float32](n int) []T {
 	size := int(unsafe.Sizeof(T(0)))
-	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(aligned(n*size, alignment)))), n)
+	return numbersIn[T](aligned(n*size, alignment), n)
+}
+
+// numbersIn returns the first n numbers in mem.
+func numbersIn[T int8 | int16 | int32 | float32](mem []byte, n int) []T {
+	size := int(unsafe.Sizeof(T(0)))
+	mem = mem[:n*size]
+	return unsafe.Slice((*T)(unsafe.Pointer(unsafe.SliceData(mem))), n)
 }

@@ -6,12 +6,11 @@ package kernel
 // pixels short enough for a call to be over soon (it can't be preempted), and for
 // each the panels of output channels that the filter's layout has apart.
 type pieces8 struct {
-	whole  *PointwiseInt8
-	filter Filter // of the panel
-	panel  int    // channels a panel
-	pixel  int    // where the next piece begins
-	c      int    // likewise, its first channel
-	run    int    // pixels a piece
+	whole *PointwiseInt8
+	panel int // channels a panel
+	pixel int // where the next piece begins
+	c     int // likewise, its first channel
+	run   int // pixels a piece
 }
 
 // short reports whether a needs no cutting.
@@ -19,13 +18,16 @@ func (a *PointwiseInt8) short(panel int) bool {
 	return a.Filter.NR <= panel && a.Pixels*a.Filter.K*a.Filter.NR <= pieceMACs
 }
 
-func (a *PointwiseInt8) pieces(panel int) pieces8 {
+// pieces also returns what next will make the first piece. f, the caller's so that
+// nothing moves to the heap, is for its filter.
+func (a *PointwiseInt8) pieces(panel int, f *Filter) (p pieces8, piece PointwiseInt8) {
 	const tiles = 42 // a multiple of the tallest tiles' pixels
-	return pieces8{whole: a, panel: panel, run: max(tiles, pieceMACs/(a.Filter.K*panel)/tiles*tiles)}
+	piece = *a
+	piece.Filter = f
+	return pieces8{whole: a, panel: panel, run: max(tiles, pieceMACs/(a.Filter.K*panel)/tiles*tiles)}, piece
 }
 
-// next makes piece, a copy of the whole at first, the next piece. It reports
-// whether there is one.
+// next makes piece the next one. It reports whether there is one.
 func (p *pieces8) next(piece *PointwiseInt8) bool {
 	a := p.whole
 	if p.pixel >= a.Pixels {
@@ -43,8 +45,7 @@ func (p *pieces8) next(piece *PointwiseInt8) bool {
 			piece.Add = a.Add[at:]
 		}
 	}
-	p.filter = a.Filter.from(p.c, p.panel)
-	piece.Filter = &p.filter
+	*piece.Filter = a.Filter.from(p.c, p.panel)
 	if p.c += p.panel; p.c >= a.Filter.NR {
 		p.c = 0
 		p.pixel += p.run
@@ -68,13 +69,17 @@ func (f *Filter) from(c, panel int) Filter {
 
 // panels cuts the first convolution into panels.
 type panels struct {
-	whole  *FirstInt8
-	filter Filter
-	panel  int
-	c      int
+	whole *FirstInt8
+	panel int
+	c     int
 }
 
-func (a *FirstInt8) panels(panel int) panels { return panels{whole: a, panel: panel} }
+// panels is pieces for a FirstInt8.
+func (a *FirstInt8) panels(panel int, f *Filter) (p panels, piece FirstInt8) {
+	piece = *a
+	piece.Filter = f
+	return panels{whole: a, panel: panel}, piece
+}
 
 // next is that of pieces8.
 func (p *panels) next(piece *FirstInt8) bool {
@@ -83,8 +88,7 @@ func (p *panels) next(piece *FirstInt8) bool {
 		return false
 	}
 	piece.Dst = a.Dst[p.c:]
-	p.filter = a.Filter.from(p.c, p.panel)
-	piece.Filter = &p.filter
+	*piece.Filter = a.Filter.from(p.c, p.panel)
 	p.c += p.panel
 	return true
 }

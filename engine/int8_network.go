@@ -1,0 +1,217 @@
+package engine
+
+import (
+	"sync"
+
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// An int8Network is a network of 8-bit integers: its layers with weights in the
+// kernels' layout, and what the bytes between them stand for.
+type int8Network struct {
+	set         *kernel.Int8
+	quantized   model.Quantized // without weights
+	levels      *[3][256]uint8  // what each level of each channel, normalised, is as a byte
+	first       int8Layer
+	firstWide   *numbers // what the first convolution's bytes stand for, where a wide network's first block adds it
+	bottlenecks []int8Bottleneck
+	last        int8Layer
+	classifier  int8Layer
+	stripWidth  int // as in network
+
+	arena arena // where all weights are, in the order of each
+}
+
+// int8StripWidth is stripWidth.
+const int8StripWidth = 40
+
+// An int8Layer is a convolution or the classifier: pointwise, depthwise or the first
+// one, as K says.
+type int8Layer struct {
+	n, k    int // output channels, and what each sums over
+	filterK int // the K of its filters
+	in, out model.Quantization
+	bytes   kernel.Range // of what it puts out
+	float   bool         // it puts out float32(sum) * float32(sx*sw) instead
+	filters []*kernel.Filter
+}
+
+// An int8Bottleneck is an inverted residual.
+type int8Bottleneck struct {
+	model.InvertedResidual
+	expand    int8Layer // no channels when the expand ratio is 1
+	depthwise int8Layer
+	project   int8Layer
+	sum       kernel.AddInt8     // its constants, of a residual sum of bytes
+	out       model.Quantization // of what the block puts out
+
+	// In a wide network, whether the projection's sums leave as float32, and whether
+	// the next block adds what this one puts out: see [model.Quantized].
+	wide, keeps bool
+}
+
+func (b *int8Bottleneck) projection() string { return projectionOf(b.InvertedResidual) }
+
+// bytes is the range of what the block puts out, and by what numbers become bytes.
+func (b *int8Bottleneck) bytes() (r kernel.Range, m float32) {
+	r = b.project.bytes
+	if b.Residual() {
+		r = rangeOf(b.out, 0, 255)
+	}
+	return r, 1 / b.out.Scale
+}
+
+func (l *int8Layer) blocks() int { return kernel.Blocks(l.n) }
+
+// nr is the row length of the filter of output block b.
+func (l *int8Layer) nr(b int) int {
+	if l.filterK == kernel.DepthwiseK {
+		return kernel.Block
+	}
+	return kernel.NR(l.n, b)
+}
+
+func (l *int8Layer) macs(pixels int) int { return l.n * l.k * pixels }
+
+func rangeOf(q model.Quantization, low, high uint8) kernel.Range {
+	return kernel.Range{Zero: int32(q.Zero), Min: int32(low), Max: int32(high)}
+}
+
+func scaleOf(q model.Quantization) kernel.Scale { return kernel.Scale{Scale: q.Scale, Zero: q.Zero} }
+
+// newInt8Network returns the layers of q, which must be valid, without their weights.
+func newInt8Network(q *model.Quantized, set *kernel.Int8) *int8Network {
+	n := q.Config.Network()
+	net := &int8Network{set: set, quantized: *q, levels: levelBytes(q), stripWidth: int8StripWidth}
+	net.quantized.Convs, net.quantized.Classifier = nil, model.QuantizedLayer{}
+	inputs, _ := q.Inputs()
+	at := 0
+	conv := func(c model.Conv) int8Layer {
+		from := &q.Convs[at]
+		l := int8Layer{
+			n: c.Out, k: c.In / c.Groups * c.Kernel * c.Kernel, in: inputs[at],
+			out: from.Out, bytes: rangeOf(from.Out, from.Min, from.Max),
+		}
+		switch {
+		case c.Kernel == 1:
+			l.filterK = l.k
+		case c.Depthwise():
+			l.filterK = kernel.DepthwiseK
+		default:
+			l.filterK = kernel.FirstK
+		}
+		at++
+		return l
+	}
+	net.first = conv(n.First)
+	if q.Wide && n.Blocks[0].Residual() {
+		net.firstWide = numbersOf(net.first.out)
+	}
+	for i, b := range n.Blocks {
+		p := int8Bottleneck{InvertedResidual: b}
+		if b.Expand != nil {
+			p.expand = conv(*b.Expand)
+		}
+		p.depthwise, p.project = conv(b.Depthwise), conv(b.Project)
+		p.out = p.project.out
+		if b.Residual() {
+			in := inputs[at-len(b.Convs())]
+			p.out = q.Sums[i]
+			p.sum = kernel.NewAddInt8(scaleOf(in), scaleOf(p.project.out), scaleOf(p.out))
+		}
+		p.keeps = q.Wide && i+1 < len(n.Blocks) && n.Blocks[i+1].Residual()
+		p.wide = p.keeps || q.Wide && b.Residual()
+		p.project.float = p.wide
+		net.bottlenecks = append(net.bottlenecks, p)
+	}
+	net.last = conv(n.Last)
+	c := &q.Classifier
+	net.classifier = int8Layer{
+		n: n.Classifier.Out, k: n.Classifier.In, filterK: n.Classifier.In, in: q.Pool,
+		out: c.Out, bytes: rangeOf(c.Out, c.Min, c.Max), float: !q.Logits,
+	}
+	return net
+}
+
+// levelBytes are the levels of the preprocessing, quantised.
+func levelBytes(q *model.Quantized) *[3][256]uint8 {
+	var bytes [3][256]uint8
+	for c, levels := range q.Config.Preprocess.Levels() {
+		for i, v := range levels {
+			bytes[c][i] = q.Input.Quantize(v)
+		}
+	}
+	return &bytes
+}
+
+// pack packs the weights of q, all layers at the same time.
+func (net *int8Network) pack(q *model.Quantized) {
+	var wg sync.WaitGroup
+	at := 0
+	net.each(func(l *int8Layer) {
+		from := &q.Classifier
+		if at < len(q.Convs) {
+			from = &q.Convs[at]
+		}
+		at++
+		wg.Go(func() { l.pack(net.set, from) })
+	})
+	wg.Wait()
+	net.move(func(l *int8Layer, b int, mem []byte) { l.filters[b] = l.filters[b].CopyTo(mem) })
+}
+
+func (l *int8Layer) pack(set *kernel.Int8, from *model.QuantizedLayer) {
+	w := kernel.Weights{W: from.Weight, Bias: from.Bias, M: make([]float32, l.n), N: l.n, K: l.k, Zero: l.in.Zero}
+	for o := range w.M {
+		w.M[o] = from.Multiplier(o, l.in.Scale, !l.float)
+	}
+	pack := set.PackPointwise
+	switch l.filterK {
+	case l.k:
+	case kernel.DepthwiseK:
+		pack = set.PackDepthwise
+	case kernel.FirstK:
+		pack = set.PackFirst
+		w.W = interleave(w.W, l.n)
+	}
+	for b := range l.blocks() {
+		l.filters = append(l.filters, pack(w, b))
+	}
+}
+
+// each calls do for every layer in a fixed order, that of [model.Network.Convs] and
+// then the classifier.
+func (net *int8Network) each(do func(*int8Layer)) {
+	do(&net.first)
+	for i := range net.bottlenecks {
+		b := &net.bottlenecks[i]
+		if b.Expand != nil {
+			do(&b.expand)
+		}
+		do(&b.depthwise)
+		do(&b.project)
+	}
+	do(&net.last)
+	do(&net.classifier)
+}
+
+// move makes the arena, with place for every filter, and calls put to put it there.
+func (net *int8Network) move(put func(l *int8Layer, block int, mem []byte)) {
+	n := 0
+	size := func(l *int8Layer, b int) int { return kernel.FilterBytes(l.filterK, l.nr(b), l.filters[b].Wide()) }
+	net.each(func(l *int8Layer) {
+		for b := range l.filters {
+			n += size(l, b)
+		}
+	})
+	net.arena = kernel.HugeBytes(n)
+	rest := net.arena
+	net.each(func(l *int8Layer) {
+		for b := range l.filters {
+			n := size(l, b)
+			put(l, b, rest[:n])
+			rest = rest[n:]
+		}
+	})
+}
