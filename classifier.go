@@ -16,7 +16,9 @@ import (
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
-// A Classifier is a model ready to run. It is safe for concurrent use.
+// A Classifier is a model ready to run, made by [Open] or [New]. It is safe for
+// concurrent use. The methods of a zero or nil Classifier that can return an error
+// do so.
 type Classifier struct {
 	config  model.Config
 	assumed model.Assumed
@@ -251,8 +253,13 @@ func (c *Classifier) run(ctx context.Context, photos []*Prepared, want output) (
 var ErrNoClasses error = fault.Unsupportedf("the model has no classifier: it gives embeddings, and no classes")
 
 // inMemory is how many photos of a slice run at once. The engine is at its fastest
-// from about 16 on, and so many prepared ones have 5 MB at 224x224.
-const inMemory = 32
+// from about 16 on; of large inputs it is as many as take 64 MB, which at 224x224
+// would be 445.
+func (c *Classifier) inMemory() int {
+	const most, bytes = 32, 64 << 20
+	h, w := c.config.InputSize()
+	return max(1, min(most, bytes/(3*h*w)))
+}
 
 // batch runs photos that are in memory and calls f with what is wanted of each.
 func (c *Classifier) batch(ctx context.Context, imgs []image.Image, want output, f func([]float32) error) error {
@@ -266,8 +273,11 @@ func (c *Classifier) batch(ctx context.Context, imgs []image.Image, want output,
 			}
 		}
 	}
+	if err := c.usable(ctx); err != nil {
+		return err
+	}
 	i := 0
-	for v, err := range c.stream(ctx, photos, inMemory, want) {
+	for v, err := range c.stream(ctx, photos, c.inMemory(), want) {
 		if err == nil {
 			err = f(v)
 		}

@@ -79,8 +79,11 @@ var formats = []format{
 	{name: "AVI video", match: func(head []byte) bool { return prefix("RIFF")(head) && len(head) >= 12 && string(head[8:12]) == "AVI " }, hint: ffmpeg},
 	{name: "Matroska video", match: prefix("\x1a\x45\xdf\xa3"), hint: ffmpeg},
 	{name: "MPEG video", match: prefix("\x00\x00\x01\xba", "\x00\x00\x01\xb3"), hint: ffmpeg},
-	{name: "Git LFS pointer", match: prefix("version https://git-lfs.github.com/"), hint: "git lfs pull"},
+	{name: lfsPointer, match: prefix("version https://git-lfs.github.com/")},
 }
+
+// lfsPointer stands for an image, or for any other file.
+const lfsPointer = "Git LFS pointer"
 
 const (
 	raw    = "dcraw -T photo, or the camera's own program"

@@ -14,6 +14,8 @@ import (
 func (f format) unread(size int) error {
 	e := &fault.Error{Kind: fault.Unsupported}
 	switch {
+	case f.name == lfsPointer:
+		e.Reason = "a Git LFS pointer, not the image itself: fetch that with git lfs pull"
 	case f.name != "":
 		e.Reason = fmt.Sprintf("%s is not read here; it can be converted: %s", f.name, f.hint)
 	case size == 0:

@@ -63,7 +63,7 @@ func run() int {
 // message is an error's text, without the system call that failed on the way to a
 // file.
 func message(err error) string {
-	if e, ok := err.(*fs.PathError); ok && slices.Contains([]string{"stat", "lstat", "open"}, e.Op) {
+	if e, ok := err.(*fs.PathError); ok && slices.Contains([]string{"stat", "lstat", "open", "mkdir"}, e.Op) {
 		return e.Path + ": " + e.Err.Error()
 	}
 	return err.Error()

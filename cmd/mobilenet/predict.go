@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"image"
 	"io"
+	"os"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -30,8 +31,8 @@ func newPredict() *cobra.Command {
 		Use:   "predict [flags] PHOTO...",
 		Short: "Classify photos",
 		Long: `Classify photos: files, folders (searched through), patterns, URLs, or - for
-standard input. JPEG, PNG, GIF, WebP, BMP and TIFF are read, whatever the files
-are called.
+standard input. JPEG, PNG, GIF, WebP, BMP, TIFF and Netpbm files are read, whatever
+they are called.
 
 A photo that can't be read is reported on standard error and does not stop the
 others; the exit code is 1 then. --errors inline has it among the results instead.
@@ -56,8 +57,8 @@ Images of other formats in a folder are counted and named at the end.`,
 	fs.Float64Var(&f.threshold, "threshold", 0, "show only classes of at least this probability, 0 to 1")
 	fs.StringVarP(&f.format, "format", "f", "table", "table, json (an object a line) or csv")
 	fs.StringVar(&f.errors, "errors", "stderr", "where photos that can't be read are reported: stderr, or inline, among the results")
-	fs.StringVar(&f.keeper.sortInto, "sort-into", "", "folder to copy each photo to, into a folder of its best class, or "+unsure+" below the threshold")
-	fs.StringVar(&f.keeper.annotated, "save-annotated", "", fmt.Sprintf("folder for pictures of the photos with their classes below, JPEG of up to %d pixels a side", annotatedSide))
+	fs.StringVar(&f.keeper.sortInto, "sort-into", "", "copy each photo to `DIR`, into a folder of its best class, or "+unsure+" below the threshold")
+	fs.StringVar(&f.keeper.annotated, "save-annotated", "", fmt.Sprintf("write a picture of each photo with its classes below to `DIR`, JPEG of up to %d pixels a side", annotatedSide))
 	fs.BoolVar(&f.asStored, "no-exif-orientation", false, "do not turn photos as their EXIF orientation says")
 	complete(cmd, "format", "table", "json", "csv")
 	complete(cmd, "errors", "stderr", "inline")
@@ -70,7 +71,11 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 	case f.top < 1:
 		return usagef(cmd, "--top %d: want at least 1", f.top)
 	case !(f.threshold >= 0 && f.threshold <= 1): // NaN neither
-		return usagef(cmd, "--threshold %v: want 0 to 1", f.threshold)
+		u := usagef(cmd, "--threshold %v: want 0 to 1", f.threshold)
+		if f.threshold > 1 && f.threshold <= 100 {
+			u.hint = fmt.Sprintf("did you mean --threshold %v?", f.threshold/100)
+		}
+		return u
 	case stdin >= 0 && slices.Contains(args[stdin+1:], "-"):
 		return usagef(cmd, "standard input can be read only once")
 	case f.offline && slices.ContainsFunc(args, isURL):
@@ -94,6 +99,11 @@ var errReported = errors.New("some photos failed")
 func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	f.settle()
 	stdout, stderr := cmd.OutOrStdout(), cmd.ErrOrStderr()
+	for _, dir := range f.keeper.outputs() { // now rather than after an hour
+		if err := os.MkdirAll(dir, 0o777); err != nil {
+			return err
+		}
+	}
 	photos, skipped := findPhotos(args, f.keeper.outputs()...)
 	inLine := f.errors == "inline"
 	r := reporter{out: newResults(f.format, stdout, inLine), stderr: stderr, inLine: inLine}

@@ -272,5 +272,5 @@ func isModel(name string) bool {
 // isPhoto reports whether a file holds an image of any format.
 func isPhoto(path string) bool {
 	format, _, err := vision.RecogniseFile(path)
-	return err == nil && format != ""
+	return err == nil && format != "" && format != "Git LFS pointer" // which may be that of a model
 }

@@ -4,6 +4,7 @@ package foreign
 
 import (
 	"bytes"
+	"encoding/binary"
 	"unicode"
 	"unicode/utf8"
 
@@ -50,6 +51,9 @@ func Describe(head []byte) (kind, todo string) {
 	if page(head) {
 		return "a web page", "download the file itself, not the page about it"
 	}
+	if torch(head) {
+		return "a torch checkpoint", ""
+	}
 	for _, s := range signatures {
 		if len(head) >= s.at && bytes.HasPrefix(head[s.at:], []byte(s.magic)) {
 			return s.kind, s.todo
@@ -90,6 +94,17 @@ func page(head []byte) bool {
 		}
 	}
 	return false
+}
+
+// torch reports whether head begins like the zip archives of torch.save, whose first
+// entry is the pickle.
+func torch(head []byte) bool {
+	const nameLength, name = 26, 30 // offsets in the header of a zip's entry
+	if !bytes.HasPrefix(head, []byte("PK\x03\x04")) || len(head) < name {
+		return false
+	}
+	end := name + int(binary.LittleEndian.Uint16(head[nameLength:]))
+	return end <= len(head) && bytes.HasSuffix(head[name:end], []byte("/data.pkl"))
 }
 
 // text reports whether head is UTF-8 without control characters.

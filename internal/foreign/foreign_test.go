@@ -27,19 +27,21 @@ func TestDescribe(t *testing.T) {
 		return b.String()
 	}
 	for want, head := range map[string]string{
-		"an empty file":     "",
-		"a Git LFS pointer": "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 14000000\n",
-		"a web page":        "\n\n<!DOCTYPE html>\n<html>",
-		"an image (JPEG)":   encoded(func(b *bytes.Buffer) error { return jpeg.Encode(b, img, nil) }),
-		"an image (PNG)":    encoded(func(b *bytes.Buffer) error { return png.Encode(b, img) }),
-		"an image (GIF)":    encoded(func(b *bytes.Buffer) error { return gif.Encode(b, img, nil) }),
-		"an image (BMP)":    encoded(func(b *bytes.Buffer) error { return bmp.Encode(b, img) }),
-		"an image (TIFF)":   encoded(func(b *bytes.Buffer) error { return tiff.Encode(b, img, nil) }),
-		"a gzip archive":    "\x1f\x8b\x08\x00",
-		"a tar archive":     strings.Repeat("\x00", 257) + "ustar\x00",
-		"a text file":       "e" + strings.Repeat("é", Head/2),
-		"a file of zeros":   strings.Repeat("\x00", Head),
-		"":                  "\x08\x07\x12\x07pytorch",
+		"an empty file":      "",
+		"a Git LFS pointer":  "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 14000000\n",
+		"a web page":         "\n\n<!DOCTYPE html>\n<html>",
+		"an image (JPEG)":    encoded(func(b *bytes.Buffer) error { return jpeg.Encode(b, img, nil) }),
+		"an image (PNG)":     encoded(func(b *bytes.Buffer) error { return png.Encode(b, img) }),
+		"an image (GIF)":     encoded(func(b *bytes.Buffer) error { return gif.Encode(b, img, nil) }),
+		"an image (BMP)":     encoded(func(b *bytes.Buffer) error { return bmp.Encode(b, img) }),
+		"an image (TIFF)":    encoded(func(b *bytes.Buffer) error { return tiff.Encode(b, img, nil) }),
+		"a torch checkpoint": "PK\x03\x04" + strings.Repeat("\x00", 22) + "\x10\x00\x00\x00archive/data.pkl",
+		"a zip archive":      "PK\x03\x04" + strings.Repeat("\x00", 22) + "\x10\x00\x00\x00archive/model.bin",
+		"a gzip archive":     "\x1f\x8b\x08\x00",
+		"a tar archive":      strings.Repeat("\x00", 257) + "ustar\x00",
+		"a text file":        "e" + strings.Repeat("é", Head/2),
+		"a file of zeros":    strings.Repeat("\x00", Head),
+		"":                   "\x08\x07\x12\x07pytorch",
 	} {
 		if kind, _ := Describe([]byte(head[:min(Head, len(head))])); kind != want {
 			t.Errorf("%.20q is %q, want %q", head, kind, want)
