@@ -46,6 +46,6 @@
 //
 // The package also names the classes that a network tells apart: ImageNet's, built in,
 // or those of a file ([ReadLabels]). A list of labels has one name per class, in the
-// order of the network's outputs. Names compare with upper and lower case alike, unless
-// that leaves a choice, and with accents in one form (Unicode's NFC).
+// order of the network's outputs. Upper and lower case are alike, and spaces and
+// underscores, unless that leaves a choice; accents compare in one form (Unicode's NFC).
 package dataset

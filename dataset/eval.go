@@ -19,7 +19,7 @@ type EvalOptions struct {
 
 // OpenEval opens images to evaluate a model with, in any of the forms that the
 // package lists. Their classes are the model's, and the data names all of them in
-// one way: names as in Labels (upper and lower case alike), ImageNet's WordNet ids
+// one way: names as in Labels (case and underscores aside), ImageNet's WordNet ids
 // (n01440764), or indices from 0. For a model without names folders are taken in the
 // order in which torchvision's ImageFolder numbers them (0 1 10 11 2).
 //
