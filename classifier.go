@@ -22,6 +22,7 @@ import (
 type Classifier struct {
 	config  model.Config
 	assumed model.Assumed
+	notes   []string
 	labels  []string // one per class
 	named   bool     // these are names, and not indices
 	engine  *engine.Engine
@@ -105,7 +106,7 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 		return nil, fmt.Errorf("a batch of %d photos: want 1 to %d, or 0 for as many as threads", o.batch, maxBatch)
 	}
 	return &Classifier{
-		config: m.Config, assumed: m.Assumed, labels: slices.Clone(labels), named: named, engine: e,
+		config: m.Config, assumed: m.Assumed, notes: m.Notes, labels: slices.Clone(labels), named: named, engine: e,
 		atOnce: cmp.Or(o.batch, e.Threads()),
 	}, nil
 }
@@ -117,6 +118,10 @@ func (c *Classifier) Config() model.Config { return c.config }
 // for it, each as the command's flag that says it: "--resize 256". [WithInput] says it
 // here. Where an assumption is wrong so are the answers: show them to somebody.
 func (c *Classifier) Assumed() []string { return c.assumed.List(c.config) }
+
+// Notes say what was found in the model's file, or left out of it, where somebody
+// might have expected something else.
+func (c *Classifier) Notes() []string { return slices.Clone(c.notes) }
 
 // Labels names the classes by index, those of a single output as not and yes. Where
 // the model has no names they are the indices.

@@ -1,6 +1,7 @@
 package mobilenet
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -108,6 +109,12 @@ func endings(of func(format) bool) string {
 func readCheckpoint(data []byte, _ fs.FS) (*model.Model, error) { return checkpoint.Parse(data) }
 
 func readONNX(data []byte, folder fs.FS) (*model.Model, error) {
+	if folder == nil {
+		files, err := onnx.ExternalFiles(bytes.NewReader(data), int64(len(data)))
+		if err == nil && len(files) > 0 {
+			return nil, fault.Unsupportedf("the weights lie in another file, %s: open the model by its name", fault.Shown(files[0]))
+		}
+	}
 	g, err := onnx.Parse(data, folder)
 	if err != nil {
 		return nil, err

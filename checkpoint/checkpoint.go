@@ -122,6 +122,9 @@ func named(m *model.Model, naming Naming) ([]namedTensor, error) {
 	}
 	ours, _ := schemeOf(Torchvision)
 	modules := renaming(ours.modules(ours.places(m.Config)), scheme.modules(scheme.places(m.Config)))
+	if len(n.Hidden) > 0 { // no naming has names for more than one layer
+		delete(modules, ours.classifier)
+	}
 	var out []namedTensor
 	for _, s := range n.Specs() {
 		t, ok := m.Dict[s.Name]
@@ -129,7 +132,10 @@ func named(m *model.Model, naming Naming) ([]namedTensor, error) {
 			t = model.Tensor{Shape: []int{}, Data: []float32{0}}
 		}
 		module, kind := cutLast(s.Name)
-		out = append(out, namedTensor{modules[module] + kind, t, s.Counter, false})
+		if theirs, ok := modules[module]; ok {
+			module = theirs
+		}
+		out = append(out, namedTensor{module + kind, t, s.Counter, false})
 	}
 	return out, nil
 }

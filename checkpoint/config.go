@@ -37,12 +37,6 @@ func InferConfig(dict model.StateDict) (model.Config, error) {
 	for name, t := range dict {
 		shapes[name] = t.Shape
 	}
-	return inferConfig(shapes, Torchvision)
-}
-
-// inferConfig is [InferConfig] for tensors with these shapes, which had the names of a
-// naming.
-func inferConfig(shapes map[string][]int, naming Naming) (model.Config, error) {
 	ch, err := readChannels(shapes)
 	if err != nil {
 		return model.Config{}, err
@@ -51,15 +45,8 @@ func inferConfig(shapes map[string][]int, naming Naming) (model.Config, error) {
 	if len(classifier) != 2 || classifier[0] == 0 {
 		return model.Config{}, nearest(shapes)
 	}
-	c := ch.expanding(ch.config())
+	c := ch.config()
 	c.Classes = classifier[0]
-	switch naming {
-	case TIMM: // timm's default_cfg of mobilenetv2_*: crop_pct 0.875, bicubic
-		c.Preprocess.Interpolation = model.Bicubic
-	case HuggingFace: // MobileNetV2Config and MobileNetV2ImageProcessor
-		c.Padding, c.BNEps, c.Dropout = model.PadSame, 1e-3, 0.8
-		c.Preprocess = model.TFPreprocess(256)
-	}
 	return c, nil
 }
 
@@ -136,7 +123,11 @@ func channelsOf(c model.Config) channels {
 	return ch
 }
 
-func (ch channels) config() model.Config {
+// config is that of a network with these channels. Its classes are not known yet.
+func (ch channels) config() model.Config { return ch.expanding(ch.table()) }
+
+// table is a config with the right table but for [model.Stage.Expand].
+func (ch channels) table() model.Config {
 	c := model.Default()
 	for _, w := range widths {
 		for _, d := range depths {

@@ -11,14 +11,15 @@
 //     DataParallel, Lightning and one's own classes put there;
 //   - whole modules, torch.save(model), and TorchScript: the tensors are found in the
 //     objects' attributes, and nothing in the file is run;
-//   - a classifier of any name, with or without a bias; pruned tensors; the counters
-//     that thop leaves;
+//   - a classifier of any name, with or without a bias, of one output, of several linear
+//     layers, or none; pruned tensors; the counters that thop leaves;
 //   - a zip or tar archive with one such file in it.
 //
 // The one network that fits is the model. What was found, and what was left out, such
-// as the weights of a loss, is in the model's Notes. A file of two networks, and one of
-// more than this module runs, such as a head of two layers, end in an error that says so:
-// there is no answer of another network than the file's.
+// as the weights of a loss, is in the model's Notes, and so is what had to be assumed of a
+// classifier: ReLU between linear layers. A file of two networks, and one of more than
+// this module runs, end in an error that says so: there is no answer of another network
+// than the file's.
 //
 // # What a file doesn't say
 //

@@ -24,6 +24,7 @@ type contents struct {
 // name before.
 type candidate struct {
 	root   string          // ends with a dot, or is empty
+	scope  string          // what of it leads to the state dict
 	inside map[string]leaf // by the names that follow root
 	beside []leaf          // the other tensors of the same state dict or module
 	others []string        // roots of other networks, whose tensors are not beside
@@ -55,7 +56,7 @@ func roots(leaves []leaf) ([]leaf, error) {
 // candidateAt is the candidate at one of some roots.
 func candidateAt(at leaf, leaves, roots []leaf) candidate {
 	root, scope := at.name, at.scope
-	c := candidate{root: root, inside: map[string]leaf{}}
+	c := candidate{root: root, scope: scope, inside: map[string]leaf{}}
 	for _, other := range roots {
 		if other.name != root && !strings.HasPrefix(root, other.name) {
 			c.others = append(c.others, other.name)
@@ -81,6 +82,7 @@ type network struct {
 	root    string
 	config  model.Config
 	own     bool            // the config is the file's
+	head    []int           // outputs of the linear layers behind the features
 	tensors map[string]leaf // by torchvision's names
 	notes   []string        // see model.Model
 }
@@ -88,7 +90,7 @@ type network struct {
 // network recognises the MobileNetV2 in c, by names and shapes.
 func (c candidate) network(metadata map[string]string) (network, error) {
 	n := network{root: c.root, tensors: map[string]leaf{}}
-	if c.root != "" {
+	if c.root != c.scope { // more than the key of a dictionary
 		n.note("the network is %s", fault.Shown(strings.TrimSuffix(c.root, ".")))
 	}
 	shapes := shapesOf(c.inside)
@@ -122,17 +124,37 @@ func (c candidate) network(metadata map[string]string) (network, error) {
 		return n, err
 	}
 	if !n.own {
-		if n.config, err = inferConfig(shapesOf(n.tensors), s.naming); err != nil {
-			return n, err
-		}
+		n.config = n.inferConfig(channels, s.naming)
 		if err := n.config.Validate(); err != nil {
 			return n, fault.Unsupportedf("%v", err)
 		}
-		if n.config.Classes == 1 {
-			return n, fault.Unsupportedf("a classifier of one output: a sigmoid instead of classes, which is not run yet")
-		}
 	}
 	return n, n.config.Network().CheckShapes(shapesOf(n.tensors))
+}
+
+// inferConfig is what the shapes and the names of the file say of the config.
+func (n *network) inferConfig(ch channels, naming Naming) model.Config {
+	c := ch.config()
+	c.Classes = 0
+	if last := len(n.head) - 1; last >= 0 {
+		c.Head.Hidden, c.Classes = n.head[:last:last], n.head[last]
+	}
+	if len(c.Head.Hidden) == 0 {
+		c.Head.Hidden = nil
+	}
+	if c.Classes == 1 {
+		c.Head.Sigmoid = true
+		n.note("it has one output, which is taken for a logit: its sigmoid is the probability of the second of two classes")
+	}
+	switch naming {
+	case TIMM: // timm's default_cfg of mobilenetv2_*: crop_pct 0.875, bicubic
+		c.Preprocess.Interpolation = model.Bicubic
+	case HuggingFace: // MobileNetV2Config and MobileNetV2ImageProcessor
+		c.Padding, c.BNEps, c.Dropout = model.PadSame, 1e-3, 0.8
+		c.Preprocess = model.TFPreprocess(256)
+		c.NoStemResidual = c.Network().Blocks[0].Residual()
+	}
+	return c
 }
 
 // incomplete is the error about features that lack some tensors.
@@ -220,7 +242,12 @@ func (f *contents) network() (network, error) {
 		return network{}, err
 	}
 	if len(found) == 0 {
-		return network{}, f.other()
+		if leaves = restoreFeatures(leaves); leaves == nil {
+			return network{}, f.other()
+		}
+		if found, err = roots(leaves); err != nil {
+			return network{}, err
+		}
 	}
 	var fit []network
 	var misfits []string
@@ -293,16 +320,8 @@ func (f *contents) other() error {
 			shapes[strings.TrimPrefix(l.name, l.scope)] = l.shape
 		}
 	}
-	for name := range shapes {
-		root, ok := strings.CutSuffix(name, "0.0.weight")
-		if ok && (shapes[root+"1.conv.0.0.weight"] != nil || shapes[root+"1.conv.0.weight"] != nil) {
-			return errHeadless
-		}
-	}
 	return mismatch("", nearest(shapes))
 }
-
-var errHeadless = fault.Unsupportedf("the features of a MobileNetV2 without a classifier, which is not run yet")
 
 // elements is the number of elements of a shape from a file: at most maxElements.
 func elements(shape []int) int {

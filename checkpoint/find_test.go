@@ -171,7 +171,7 @@ func TestSameNetworkUnderOtherNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b := m.Dict["classifier.1.bias"]; !slices.Equal(b.Data, make([]float32, 3)) || m.Notes[0] != "its classifier has no bias" {
+	if b := m.Dict["classifier.1.bias"]; !slices.Equal(b.Data, make([]float32, 3)) || m.Notes[0] != "classifier.1 has no bias" {
 		t.Errorf("without a bias: %v, %q", b, m.Notes)
 	}
 }
@@ -191,26 +191,14 @@ func TestOtherNetworks(t *testing.T) {
 	prefixed := func(prefix string) model.StateDict {
 		return renamed(dict, func(name string) string { return prefix + name })
 	}
+	second := prefixed("0.")
+	second["1.weight"] = filled(1, 2, 3)
 	for want, dict := range map[string]model.StateDict{
-		"a classifier of more than one linear layer, which is not run yet: classifier.1.weight [3 16] and classifier.4.weight [5 3]": with(model.StateDict{"classifier.4.weight": filled(1, 5, 3), "classifier.4.bias": filled(1, 5)}),
-		"a classifier of more than one linear layer, which is not run yet: 0.classifier.1.weight [3 16] and 1.weight [2 3]":          {},
-		"a classifier of more than one linear layer, which is not run yet: classifier.1.weight [3 16] and classifier.0.bias [16]":    with(model.StateDict{"classifier.0.weight": filled(1, 16), "classifier.0.bias": filled(1, 16)}),
-		"two matrices are behind the features, classifier.1.weight [3 16] and head.weight [2 16]: which one classifies?":             with(model.StateDict{"head.weight": filled(1, 2, 16)}),
-		"a classifier of one output: a sigmoid instead of classes, which is not run yet":                                             with(model.StateDict{"classifier.1.weight": filled(1, 1, 16), "classifier.1.bias": filled(1, 1)}),
-		"the features of a MobileNetV2 without a classifier, which is not run yet": renamed(dict, func(name string) string {
-			if strings.HasPrefix(name, "classifier") {
-				return ""
-			}
-			return name
-		}),
-		"the features of a MobileNetV2 without a classifier": renamed(dict, func(name string) string {
-			name, ok := strings.CutPrefix(name, "features.")
-			if !ok {
-				return ""
-			}
-			return name
-		}),
-		"1 unexpected (features.1.attention.weight)": with(model.StateDict{"features.1.attention.weight": filled(1, 1)}),
+		"a classifier of two linear layers, classifier.1.weight [3 16] and 1.weight [2 3]: what is between":              second,
+		"a classifier of two linear layers, classifier.1.weight [3 16] and classifier.2.weight [5 3]: what is between":   with(model.StateDict{"classifier.2.weight": filled(1, 5, 3)}),
+		"a classifier of more than linear layers: classifier.1.weight [3 16] and classifier.0.bias [16]":                 with(model.StateDict{"classifier.0.weight": filled(1, 16), "classifier.0.bias": filled(1, 16)}),
+		"two matrices are behind the features, classifier.1.weight [3 16] and head.weight [2 16]: which one classifies?": with(model.StateDict{"head.weight": filled(1, 2, 16)}),
+		"1 unexpected (features.1.attention.weight)":                                                                     with(model.StateDict{"features.1.attention.weight": filled(1, 1)}),
 		"net: state dict does not fit the network: 1 missing (features.0.1.weight)": renamed(prefixed("net."), func(name string) string {
 			return strings.Replace(name, "net.features.0.1.weight", "", 1)
 		}),
@@ -220,11 +208,6 @@ func TestOtherNetworks(t *testing.T) {
 			return out
 		}(),
 	} {
-		if len(dict) == 0 {
-			dict = prefixed("0.")
-			dict["1.weight"] = filled(1, 2, 3)
-			want = strings.Replace(want, "0.classifier", "classifier", 1)
-		}
 		_, err := Parse(saved(t, dict))
 		if err == nil || !strings.Contains(err.Error(), want) || !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("error %v, want %q", err, want)
@@ -233,6 +216,72 @@ func TestOtherNetworks(t *testing.T) {
 			t.Errorf("%s: the error is a %T", want, err)
 		}
 	}
+}
+
+// TestHeads has other things than one linear layer behind the features.
+func TestHeads(t *testing.T) {
+	dict := renamed(small(t).Dict, func(name string) string {
+		if strings.HasPrefix(name, "classifier") {
+			return ""
+		}
+		return name
+	})
+	bare := renamed(dict, func(name string) string { return strings.TrimPrefix(name, "features.") })
+	with := func(more model.StateDict) model.StateDict {
+		out := maps.Clone(dict)
+		maps.Copy(out, more)
+		return out
+	}
+	for _, test := range []struct {
+		dict    model.StateDict
+		classes int
+		head    model.Head
+		note    string
+	}{
+		{dict, 0, model.Head{}, "it has no classifier, and gives embeddings"},
+		{bare, 0, model.Head{}, "it has no classifier, and gives embeddings"},
+		{with(model.StateDict{"classifier.1.weight": filled(1, 1, 16), "classifier.1.bias": filled(1, 1)}), 1, model.Head{Sigmoid: true},
+			"it has one output, which is taken for a logit: its sigmoid is the probability of the second of two classes"},
+		{with(model.StateDict{"classifier.1.weight": filled(1, 7, 16), "classifier.4.weight": filled(1, 5, 7), "classifier.4.bias": filled(1, 5)}), 5, model.Head{Hidden: []int{7}},
+			"classifier.1 has no bias; its classifier is classifier.1, classifier.4; between them ReLU is assumed"},
+		{with(model.StateDict{"fc1.weight": filled(1, 16, 16), "fc1.bias": filled(1, 16), "fc2.weight": filled(1, 4, 16), "fc2.bias": filled(1, 4)}), 4, model.Head{Hidden: []int{16}}, "two matrices"},
+		{with(model.StateDict{"head.0.weight": filled(1, 16, 16), "head.0.bias": filled(1, 16), "head.3.weight": filled(1, 4, 16), "head.3.bias": filled(1, 4)}), 4, model.Head{Hidden: []int{16}},
+			"its classifier is head.0, head.3; between them ReLU is assumed"},
+		{with(model.StateDict{"fc1.weight": filled(1, 9, 16), "fc1.bias": filled(1, 9), "fc2.weight": filled(1, 8, 9), "fc2.bias": filled(1, 8), "fc3.weight": filled(1, 2, 8), "fc3.bias": filled(1, 2)}), 2, model.Head{Hidden: []int{9, 8}},
+			"its classifier is fc1, fc2, fc3; between them ReLU is assumed"},
+	} {
+		m, err := Parse(saved(t, test.dict))
+		if err != nil {
+			if !strings.Contains(err.Error(), test.note) {
+				t.Errorf("%s: %v", test.note, err)
+			}
+			continue
+		}
+		if got := strings.Join(m.Notes, "; "); got != test.note || m.Config.Classes != test.classes || !m.Config.Equal(config(m.Config, test.head)) {
+			t.Errorf("%d classes, head %+v, notes %q; want %d, %+v, %q", m.Config.Classes, m.Config.Head, got, test.classes, test.head, test.note)
+		}
+		for _, naming := range Namings() {
+			path := filepath.Join(t.TempDir(), "m.pth")
+			if err := Save(path, m, SaveOptions{Naming: naming}); err != nil {
+				t.Fatal(err)
+			}
+			again, err := Open(path)
+			if err != nil {
+				t.Errorf("%s as %s: %v", test.note, naming, err)
+				continue
+			}
+			sameWeights(t, again.Dict, m.Dict, 0)
+			if !again.Config.Equal(m.Config) {
+				t.Errorf("%s as %s: config %+v", test.note, naming, again.Config)
+			}
+		}
+	}
+}
+
+// config is c with a head.
+func config(c model.Config, h model.Head) model.Config {
+	c.Head = h
+	return c
 }
 
 // TestOneOfTwoNetworks: where one of two state dicts fits, or both are the same memory,

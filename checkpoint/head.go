@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -24,76 +25,133 @@ func (p part) group() string {
 	return group
 }
 
-// addHead makes a classifier of what is behind the features. People replace it and
-// call it what they like: it is the one matrix [classes, channels], with or without a
-// bias. A head of more than that would answer something else, and is an error. What is
-// beside the network, such as the weights of a loss, is left out and noted. usual is
-// the naming's own name for the classifier.
+// addHead makes the classifier of what is behind the features, whose last convolution
+// has so many channels. People replace it and call it what they like: it is the one
+// matrix [classes, channels], with or without a bias, or several such matrices one
+// behind the other. Anything else behind the features would answer something else, and
+// is an error; what is beside the network, such as the weights of a loss, is left out
+// and noted. usual is the naming's own name for the classifier.
 func (n *network) addHead(loose []part, usual string, channels int) error {
-	weight, err := classifier(loose, channels)
+	layers, err := chain(loose, channels)
 	if err != nil {
 		return err
 	}
-	module, _ := cutLast(weight.name)
-	classes := weight.leaf.shape[0]
-	n.tensors["classifier.1.weight"] = matrix(weight.leaf)
-	n.tensors["classifier.1.bias"] = zeros(classes)
-	biased := false
-	var rest []part
-	for _, p := range loose {
-		switch {
-		case p.inside == weight.inside && p.name == weight.name:
-		case p.inside == weight.inside && p.name == module+".bias" && slices.Equal(p.leaf.shape, []int{classes}):
-			n.tensors["classifier.1.bias"] = p.leaf
-			biased = true
-		default:
-			rest = append(rest, p)
+	rest := loose
+	var names []string
+	for i, l := range layers {
+		module, _ := cutLast(l.name)
+		out := l.leaf.shape[0]
+		ours := fmt.Sprintf("classifier.%d", 2*i+1) // as in model.Network
+		n.tensors[ours+".weight"] = matrix(l.leaf)
+		n.tensors[ours+".bias"] = zeros(out)
+		biased := false
+		var others []part
+		for _, p := range rest {
+			switch {
+			case p.inside == l.inside && p.name == l.name:
+			case p.inside == l.inside && p.name == module+".bias" && slices.Equal(p.leaf.shape, []int{out}):
+				n.tensors[ours+".bias"] = p.leaf
+				biased = true
+			default:
+				others = append(others, p)
+			}
 		}
-	}
-	if module != usual {
-		n.note("its classifier is %s", fault.Shown(module))
-	}
-	if !biased {
-		n.note("its classifier has no bias")
-	}
-	return n.leaveOut(rest, weight)
-}
-
-// classifier finds the matrix of the classifier.
-func classifier(loose []part, channels int) (part, error) {
-	var found []part
-	for _, p := range loose {
-		if s := p.leaf.shape; len(s) == 2 && s[1] == channels || len(s) == 4 && slices.Equal(s[1:], []int{channels, 1, 1}) {
-			found = append(found, p)
+		rest = others
+		if !biased {
+			n.note("%s has no bias", fault.Shown(module))
 		}
+		names = append(names, fault.Shown(module))
+		n.head = append(n.head, out)
 	}
 	switch {
-	case len(found) == 0:
-		return part{}, errHeadless
-	case len(found) > 1:
-		return part{}, fault.Unsupportedf("two matrices are behind the features, %v and %v: which one classifies?", found[0], found[1])
-	case found[0].leaf.err != nil:
-		return part{}, about(found[0].name, found[0].leaf.err)
+	case len(layers) == 0:
+		n.note("it has no classifier, and gives embeddings")
+	case len(layers) > 1:
+		n.note("its classifier is %s; between them ReLU is assumed", strings.Join(names, ", "))
+	case names[0] != usual:
+		n.note("its classifier is %s", names[0])
 	}
-	return found[0], nil
+	return n.leaveOut(rest, layers)
 }
 
-// leaveOut notes what of a state dict is not used. Parts of the candidate and of the
-// head, and matrices behind the classifier, are errors: the network is another one
-// with them.
-func (n *network) leaveOut(rest []part, weight part) error {
-	var unexpected, left []string
-	// Matrices first: they say most about what the head is.
-	slices.SortStableFunc(rest, func(a, b part) int { return len(b.leaf.shape) - len(a.leaf.shape) })
-	for _, p := range rest {
-		s := p.leaf.shape
-		behind := len(s) == 2 && s[1] == weight.leaf.shape[0]
+// chain finds the matrices of the classifier in the order that they run in: none, one,
+// or several with hidden values between them.
+func chain(loose []part, channels int) ([]part, error) {
+	var layers []part
+	for in := channels; ; {
+		var found []part
+		for _, p := range loose {
+			if p.takes(in) && !slices.ContainsFunc(layers, p.is) {
+				found = append(found, p)
+			}
+		}
+		if len(found) == 2 && found[0].group() == found[1].group() {
+			// A square matrix is before one that is not, from 1280 to 1280 to the classes.
+			square := func(p part) bool { return p.takes(p.leaf.shape[0]) }
+			found = slices.DeleteFunc(found, func(p part) bool { return !square(p) && slices.ContainsFunc(found, square) })
+		}
 		switch {
-		case behind || p.inside == weight.inside && p.group() == weight.group():
-			return fault.Unsupportedf("a classifier of more than one linear layer, which is not run yet: %v and %v", weight, p)
-		case p.inside:
+		case len(found) == 0:
+			return layers, nil
+		case len(found) > 1:
+			return nil, fault.Unsupportedf("two matrices are behind the features, %v and %v: which one classifies?", found[0], found[1])
+		case found[0].leaf.err != nil:
+			return nil, about(found[0].name, found[0].leaf.err)
+		case len(layers) > 0 && !found[0].follows(layers[len(layers)-1]):
+			return nil, fault.Unsupportedf("a classifier of two linear layers, %v and %v: what is between them does not show", layers[len(layers)-1], found[0])
+		}
+		layers = append(layers, found[0])
+		in = found[0].leaf.shape[0]
+	}
+}
+
+// takes reports whether p is a matrix, or a 1x1 convolution, of so many inputs.
+func (p part) takes(in int) bool {
+	s := p.leaf.shape
+	return len(s) == 2 && s[1] == in || len(s) == 4 && slices.Equal(s[1:], []int{in, 1, 1})
+}
+
+func (p part) is(o part) bool { return p.inside == o.inside && p.name == o.name }
+
+// follows reports whether p is the layer behind o, with an activation between: places
+// of one nn.Sequential that are not neighbours, or attributes that only a number tells
+// apart, as fc1 and fc2.
+func (p part) follows(o part) bool {
+	a, _ := cutLast(o.name)
+	b, _ := cutLast(p.name)
+	before, from := cutNumber(a)
+	behind, to := cutNumber(b)
+	if p.inside != o.inside || before != behind {
+		return false
+	}
+	return to > from+1 || to > from && !strings.HasSuffix(before, ".")
+}
+
+// cutNumber cuts a name before the number at its end, -1 if there is none.
+func cutNumber(name string) (string, int) {
+	word := strings.TrimRight(name, "0123456789")
+	n, err := strconv.Atoi(name[len(word):])
+	if err != nil {
+		return name, -1
+	}
+	return word, n
+}
+
+// leaveOut notes what of a state dict is not used. Parts of the candidate and of its
+// classifier, and matrices behind that, are errors: the network is another one with
+// them.
+func (n *network) leaveOut(rest []part, layers []part) error {
+	var unexpected, left []string
+	for _, p := range rest {
+		for i, l := range layers {
+			behind := i == len(layers)-1 && p.takes(l.leaf.shape[0])
+			if behind || p.inside == l.inside && p.group() == l.group() {
+				return fault.Unsupportedf("a classifier of more than linear layers: %v and %v", l, p)
+			}
+		}
+		if p.inside {
 			unexpected = append(unexpected, p.name)
-		default:
+		} else {
 			left = append(left, p.name)
 		}
 	}

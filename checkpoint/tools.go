@@ -63,3 +63,27 @@ func product(name string, a, b leaf) leaf {
 	}
 	return out
 }
+
+// restoreFeatures gives the tensors of torchvision's model.features, saved alone, the
+// names that they have in the model: features.0.0.weight for 0.0.weight. It returns nil
+// if there are none.
+func restoreFeatures(leaves []leaf) []leaf {
+	names := map[string]bool{}
+	for _, l := range leaves {
+		names[l.name] = true
+	}
+	for _, l := range leaves {
+		root, ok := strings.CutSuffix(l.name, "0.0.weight")
+		if !ok || !names[root+"1.conv.0.0.weight"] && !names[root+"1.conv.0.weight"] {
+			continue
+		}
+		out := slices.Clone(leaves)
+		for i := range out {
+			if name, ok := strings.CutPrefix(out[i].name, root); ok && out[i].scope == l.scope {
+				out[i].name = root + "features." + name
+			}
+		}
+		return out
+	}
+	return nil
+}

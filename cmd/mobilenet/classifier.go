@@ -79,6 +79,7 @@ func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilene
 		return nil, fault.In(f.model, mobilenet.ErrNoClasses)
 	}
 	sayAssumed(stderr, f.model, c.Assumed())
+	sayNotes(stderr, f.model, c.Notes())
 	return c, nil
 }
 
