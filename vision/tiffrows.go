@@ -102,6 +102,13 @@ func (t *tiffFile) chunk(ctx context.Context, i, n, rows int, emit func(y int, r
 		}
 		emit(y, func(dst []byte) { t.convert(dst, row) })
 	}
+	// What the rows need has been read; whether it is right, a checksum behind it
+	// says, if there is one.
+	for _, r := range streams {
+		if _, err := r.Read(make([]byte, 1)); err == zlib.ErrChecksum {
+			return broken(i, err)
+		}
+	}
 	return nil
 }
 
