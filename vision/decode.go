@@ -134,12 +134,13 @@ func Decode(ctx context.Context, data []byte, o DecodeOptions) (*Image, error) {
 	if budget == nil {
 		budget, alone = shared, o.MaxPixels > DefaultMaxPixels
 	}
-	release, err := budget.acquire(ctx, p.memory(to.orientation != 1), alone)
-	if err != nil {
+	n := p.memory(to.orientation != 1)
+	if err := budget.acquire(ctx, n, alone); err != nil {
 		return nil, f.fault(err)
 	}
-	defer release()
-	if err := p.decode(ctx, to); err != nil {
+	err = p.decode(ctx, to)
+	budget.release(n, to.img)
+	if err != nil {
 		return nil, f.fault(err)
 	}
 	return to.image(), nil

@@ -349,8 +349,7 @@ func TestBudget(t *testing.T) {
 		t.Errorf("a small budget: %v", err)
 	}
 	b := NewBudget(200_000)
-	release, err := b.acquire(t.Context(), 150_000, false)
-	if err != nil {
+	if err := b.acquire(t.Context(), 150_000, false); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
@@ -363,15 +362,46 @@ func TestBudget(t *testing.T) {
 		_, err := Decode(t.Context(), data, DecodeOptions{Budget: b})
 		done <- err
 	}()
-	release()
+	b.release(150_000, nil)
 	if err := <-done; err != nil {
 		t.Errorf("with room: %v", err)
 	}
-	if release, err := b.acquire(t.Context(), 1<<40, true); err != nil {
+	if err := b.acquire(t.Context(), 1<<40, true); err != nil {
 		t.Errorf("alone: %v", err)
-	} else {
-		release()
 	}
+}
+
+// TestBudgetKept: images that were returned count until they are garbage, but are
+// not waited for if nothing else runs.
+func TestBudgetKept(t *testing.T) {
+	b := NewBudget(3 * large)
+	kept := &Image{Pix: make([]byte, 2*large)}
+	if err := b.acquire(t.Context(), 2*large, false); err != nil {
+		t.Fatal(err)
+	}
+	b.release(2*large, kept)
+	if err := b.acquire(t.Context(), 2*large, false); err != nil { // nothing runs
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := b.acquire(ctx, large, false); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("beside an image and a decode: %v", err)
+	}
+	runtime.KeepAlive(kept)
+	b.release(2*large, nil)
+	kept = nil
+	for range 100 { // it is counted a moment after the collection
+		runtime.GC()
+		b.mu.Lock()
+		n := b.kept
+		b.mu.Unlock()
+		if n == 0 {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+	t.Error("garbage is counted for ever")
 }
 
 // TestLZW holds our reader against strings that are longer than what is read at
