@@ -116,7 +116,12 @@ type DepthwiseInt8 struct {
 }
 
 // OutWidth is the number of output columns.
-func (a *DepthwiseInt8) OutWidth() int { return (a.Width + a.Stride - 1) / a.Stride }
+func (a *DepthwiseInt8) OutWidth() int {
+	if a.Stride == 1 {
+		return a.Width // a division takes as long as two columns
+	}
+	return (a.Width + 1) / 2
+}
 
 // FirstInt8 is one output row of one block of the first convolution, 3x3 at
 // stride 2 from 3 channels: Dst[x][n] = Range.Requantize(acc, M[n]) of

@@ -22,8 +22,8 @@ func (a *DepthwiseInt8) check() {
 	need("Width", a.Width >= 1)
 	need("Stride and Left", a.Stride == 1 && a.Left == 1 || a.Stride == 2 && a.Left&^1 == 0)
 	need("Dst", len(a.Dst) >= a.OutWidth()*Block)
-	for _, row := range a.Rows {
-		need("Rows", len(row) >= a.Width*Block)
+	for j := range a.Rows { // ranging over the rows themselves would copy them first
+		need("Rows", len(a.Rows[j]) >= a.Width*Block)
 	}
 	a.Filter.check()
 	need("Filter, which is another kernel's,", a.Filter.K == DepthwiseK && a.Filter.NR == Block)
@@ -33,8 +33,8 @@ func (a *DepthwiseInt8) check() {
 func (a *FirstInt8) check() {
 	need("Width", a.Width >= 1)
 	need("Dst", len(a.Dst) >= a.Width*Block)
-	for _, row := range a.Rows {
-		need("Rows", len(row) >= 6*a.Width+6)
+	for j := range a.Rows {
+		need("Rows", len(a.Rows[j]) >= 6*a.Width+6)
 	}
 	a.Filter.check()
 	need("Filter, which is another kernel's,", a.Filter.K == FirstK)
