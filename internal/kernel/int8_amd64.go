@@ -199,10 +199,7 @@ var avx512vnniInt8 = Int8{
 			pointwiseInt8AVX512VNNI(&a)
 			return
 		}
-		var f Filter
-		for p, piece := a.pieces(Block, &f); p.next(&piece); {
-			pointwiseInt8AVX512VNNI(&piece)
-		}
+		pointwiseInt8Pieces(&a)
 	},
 	Depthwise: func(a DepthwiseInt8) {
 		a.check()
@@ -239,6 +236,17 @@ var avx512vnniInt8 = Int8{
 		return iterations * 12 * 64 * 2
 	},
 	layouts: layouts{narrow: layoutQuads, wide: layoutPairs},
+}
+
+// pointwiseInt8Pieces has a frame of its own: to clear it would take as long as a
+// tile.
+//
+//go:noinline
+func pointwiseInt8Pieces(a *PointwiseInt8) {
+	var f Filter
+	for p, piece := a.pieces(Block, &f); p.next(&piece); {
+		pointwiseInt8AVX512VNNI(&piece)
+	}
 }
 
 func pointwiseInt8AVX512VNNI(a *PointwiseInt8) {

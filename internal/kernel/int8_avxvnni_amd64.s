@@ -6,18 +6,23 @@
 
 // func pointwise8Int8AVXVNNI(a *PointwiseInt8)
 // Requires: AVX, AVX2, MMX+
-TEXT ·pointwise8Int8AVXVNNI(SB), NOSPLIT, $128-8
+TEXT ·pointwise8Int8AVXVNNI(SB), NOSPLIT, $136-8
 	MOVQ         a+0(FP), AX
 	MOVL         104(AX), CX
+	MOVL         108(AX), DX
+	MOVL         112(AX), BX
 	VMOVD        CX, X0
 	VPBROADCASTW X0, Y0
 	VMOVUPS      Y0, (SP)
-	MOVL         108(AX), CX
-	VMOVD        CX, X0
+	VMOVD        DX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 32(SP)
-	MOVL         112(AX), CX
-	VMOVD        CX, X0
+	MOVL         BX, SI
+	XORL         $0x000000ff, SI
+	ORL          CX, SI
+	ORL          DX, SI
+	MOVL         SI, 128(SP)
+	VMOVD        BX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 64(SP)
 	MOVQ         $0x0703060205010400, CX
@@ -235,6 +240,8 @@ tile6rest:
 tile6end:
 	TESTQ        CX, CX
 	JNZ          tile6float
+	CMPL         128(SP), $0x00
+	JE           tile6plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -286,6 +293,50 @@ tile6end:
 	VPERMD       Y14, Y2, Y14
 	VPMAXUB      32(SP), Y14, Y14
 	VPMINUB      64(SP), Y14, Y14
+	VMOVUPS      X14, 128(DI)
+	VEXTRACTI128 $0x01, Y14, 160(DI)
+	JMP          tile6moved
+
+tile6plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y1, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y10, Y10, Y10
+	VPACKSSDW    Y11, Y11, Y11
+	VPACKUSWB    Y11, Y10, Y10
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y10, Y2, Y10
+	VMOVUPS      X10, (DI)
+	VEXTRACTI128 $0x01, Y10, 32(DI)
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y1, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VPACKSSDW    Y12, Y12, Y12
+	VPACKSSDW    Y13, Y13, Y13
+	VPACKUSWB    Y13, Y12, Y12
+	VPERMD       Y12, Y2, Y12
+	VMOVUPS      X12, 64(DI)
+	VEXTRACTI128 $0x01, Y12, 96(DI)
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y14, Y14
+	VPERMD       Y14, Y2, Y14
 	VMOVUPS      X14, 128(DI)
 	VEXTRACTI128 $0x01, Y14, 160(DI)
 	JMP          tile6moved
@@ -529,6 +580,8 @@ tile5rest:
 tile5end:
 	TESTQ        CX, CX
 	JNZ          tile5float
+	CMPL         128(SP), $0x00
+	JE           tile5plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -575,6 +628,45 @@ tile5end:
 	VPERMD       Y15, Y2, Y15
 	VPMAXUB      32(SP), Y15, Y15
 	VPMINUB      64(SP), Y15, Y15
+	VMOVUPS      X15, 128(DI)
+	JMP          tile5moved
+
+tile5plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y1, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VPACKSSDW    Y11, Y11, Y11
+	VPACKSSDW    Y12, Y12, Y12
+	VPACKUSWB    Y12, Y11, Y11
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y11, Y2, Y11
+	VMOVUPS      X11, (DI)
+	VEXTRACTI128 $0x01, Y11, 32(DI)
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y1, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VPACKSSDW    Y13, Y13, Y13
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKUSWB    Y14, Y13, Y13
+	VPERMD       Y13, Y2, Y13
+	VMOVUPS      X13, 64(DI)
+	VEXTRACTI128 $0x01, Y13, 96(DI)
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y15, Y15
+	VPERMD       Y15, Y2, Y15
 	VMOVUPS      X15, 128(DI)
 	JMP          tile5moved
 
@@ -765,6 +857,8 @@ tile4rest:
 tile4end:
 	TESTQ        CX, CX
 	JNZ          tile4float
+	CMPL         128(SP), $0x00
+	JE           tile4plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -800,6 +894,38 @@ tile4end:
 	VPERMD       Y14, Y2, Y14
 	VPMAXUB      32(SP), Y14, Y14
 	VPMINUB      64(SP), Y14, Y14
+	VMOVUPS      X14, 64(DI)
+	VEXTRACTI128 $0x01, Y14, 96(DI)
+	JMP          tile4moved
+
+tile4plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y1, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VPACKSSDW    Y12, Y12, Y12
+	VPACKSSDW    Y13, Y13, Y13
+	VPACKUSWB    Y13, Y12, Y12
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y12, Y2, Y12
+	VMOVUPS      X12, (DI)
+	VEXTRACTI128 $0x01, Y12, 32(DI)
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y14, Y14
+	VPERMD       Y14, Y2, Y14
 	VMOVUPS      X14, 64(DI)
 	VEXTRACTI128 $0x01, Y14, 96(DI)
 	JMP          tile4moved
@@ -962,6 +1088,8 @@ tile3rest:
 tile3end:
 	TESTQ        CX, CX
 	JNZ          tile3float
+	CMPL         128(SP), $0x00
+	JE           tile3plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -992,6 +1120,33 @@ tile3end:
 	VPERMD       Y15, Y2, Y15
 	VPMAXUB      32(SP), Y15, Y15
 	VPMINUB      64(SP), Y15, Y15
+	VMOVUPS      X15, 64(DI)
+	JMP          tile3moved
+
+tile3plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y1, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VPACKSSDW    Y13, Y13, Y13
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKUSWB    Y14, Y13, Y13
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y13, Y2, Y13
+	VMOVUPS      X13, (DI)
+	VEXTRACTI128 $0x01, Y13, 32(DI)
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y15, Y15
+	VPERMD       Y15, Y2, Y15
 	VMOVUPS      X15, 64(DI)
 	JMP          tile3moved
 
@@ -1124,6 +1279,8 @@ tile2rest:
 tile2end:
 	TESTQ        CX, CX
 	JNZ          tile2float
+	CMPL         128(SP), $0x00
+	JE           tile2plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -1143,6 +1300,26 @@ tile2end:
 	VPERMD       Y14, Y2, Y14
 	VPMAXUB      32(SP), Y14, Y14
 	VPMINUB      64(SP), Y14, Y14
+	VMOVUPS      X14, (DI)
+	VEXTRACTI128 $0x01, Y14, 32(DI)
+	JMP          tile2moved
+
+tile2plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y14, Y14
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y14, Y2, Y14
 	VMOVUPS      X14, (DI)
 	VEXTRACTI128 $0x01, Y14, 32(DI)
 	JMP          tile2moved
@@ -1247,6 +1424,8 @@ tile1rest:
 tile1end:
 	TESTQ     CX, CX
 	JNZ       tile1float
+	CMPL      128(SP), $0x00
+	JE        tile1plain
 	VMOVUPS   (SP), Y0
 	MOVQ      96(AX), R11
 	MOVQ      72(R11), R11
@@ -1261,6 +1440,21 @@ tile1end:
 	VPERMD    Y15, Y2, Y15
 	VPMAXUB   32(SP), Y15, Y15
 	VPMINUB   64(SP), Y15, Y15
+	VMOVUPS   X15, (DI)
+	JMP       tile1moved
+
+tile1plain:
+	VMOVUPS   (SP), Y0
+	MOVQ      96(AX), R11
+	MOVQ      72(R11), R11
+	VMOVUPS   (R11), Y1
+	VCVTDQ2PS Y15, Y15
+	VMULPS    Y1, Y15, Y15
+	VCVTPS2DQ Y15, Y15
+	VPACKSSDW Y15, Y15, Y15
+	VPACKUSWB Y15, Y15, Y15
+	VMOVUPS   96(SP), Y2
+	VPERMD    Y15, Y2, Y15
 	VMOVUPS   X15, (DI)
 	JMP       tile1moved
 
@@ -1294,18 +1488,23 @@ tile1ahead:
 
 // func first8Int8AVXVNNI(a *FirstInt8)
 // Requires: AVX, AVX2
-TEXT ·first8Int8AVXVNNI(SB), NOSPLIT, $128-8
+TEXT ·first8Int8AVXVNNI(SB), NOSPLIT, $136-8
 	MOVQ         a+0(FP), AX
 	MOVL         104(AX), CX
+	MOVL         108(AX), DX
+	MOVL         112(AX), BX
 	VMOVD        CX, X0
 	VPBROADCASTW X0, Y0
 	VMOVUPS      Y0, (SP)
-	MOVL         108(AX), CX
-	VMOVD        CX, X0
+	VMOVD        DX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 32(SP)
-	MOVL         112(AX), CX
-	VMOVD        CX, X0
+	MOVL         BX, SI
+	XORL         $0x000000ff, SI
+	ORL          CX, SI
+	ORL          DX, SI
+	MOVL         SI, 128(SP)
+	VMOVD        BX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 64(SP)
 	MOVQ         $0x0703060205010400, CX
@@ -1488,6 +1687,8 @@ tile6row:
 	ADDQ         $0x00000060, DI
 	DECQ         R8
 	JNZ          tile6row
+	CMPL         128(SP), $0x00
+	JE           tile6plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -1541,10 +1742,56 @@ tile6row:
 	VPMINUB      64(SP), Y14, Y14
 	VMOVUPS      X14, 128(BX)
 	VEXTRACTI128 $0x01, Y14, 160(BX)
-	ADDQ         $0x000000c0, BX
-	ADDQ         $0x00000024, CX
-	SUBQ         $0x00000006, DX
-	JMP          next
+	JMP          tile6moved
+
+tile6plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y1, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y10, Y10, Y10
+	VPACKSSDW    Y11, Y11, Y11
+	VPACKUSWB    Y11, Y10, Y10
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y10, Y2, Y10
+	VMOVUPS      X10, (BX)
+	VEXTRACTI128 $0x01, Y10, 32(BX)
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y1, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VPACKSSDW    Y12, Y12, Y12
+	VPACKSSDW    Y13, Y13, Y13
+	VPACKUSWB    Y13, Y12, Y12
+	VPERMD       Y12, Y2, Y12
+	VMOVUPS      X12, 64(BX)
+	VEXTRACTI128 $0x01, Y12, 96(BX)
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y14, Y14
+	VPERMD       Y14, Y2, Y14
+	VMOVUPS      X14, 128(BX)
+	VEXTRACTI128 $0x01, Y14, 160(BX)
+
+tile6moved:
+	ADDQ $0x000000c0, BX
+	ADDQ $0x00000024, CX
+	SUBQ $0x00000006, DX
+	JMP  next
 
 few:
 	MOVQ DX, SI
@@ -1712,6 +1959,8 @@ tile5row:
 	ADDQ         $0x00000060, DI
 	DECQ         R8
 	JNZ          tile5row
+	CMPL         128(SP), $0x00
+	JE           tile5plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -1759,10 +2008,51 @@ tile5row:
 	VPMAXUB      32(SP), Y15, Y15
 	VPMINUB      64(SP), Y15, Y15
 	VMOVUPS      X15, 128(BX)
-	ADDQ         $0x000000a0, BX
-	ADDQ         $0x0000001e, CX
-	SUBQ         $0x00000005, DX
-	JMP          next
+	JMP          tile5moved
+
+tile5plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y1, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VPACKSSDW    Y11, Y11, Y11
+	VPACKSSDW    Y12, Y12, Y12
+	VPACKUSWB    Y12, Y11, Y11
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y11, Y2, Y11
+	VMOVUPS      X11, (BX)
+	VEXTRACTI128 $0x01, Y11, 32(BX)
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y1, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VPACKSSDW    Y13, Y13, Y13
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKUSWB    Y14, Y13, Y13
+	VPERMD       Y13, Y2, Y13
+	VMOVUPS      X13, 64(BX)
+	VEXTRACTI128 $0x01, Y13, 96(BX)
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y15, Y15
+	VPERMD       Y15, Y2, Y15
+	VMOVUPS      X15, 128(BX)
+
+tile5moved:
+	ADDQ $0x000000a0, BX
+	ADDQ $0x0000001e, CX
+	SUBQ $0x00000005, DX
+	JMP  next
 
 tile4:
 	MOVQ    96(AX), SI
@@ -1882,6 +2172,8 @@ tile4row:
 	ADDQ         $0x00000060, DI
 	DECQ         R8
 	JNZ          tile4row
+	CMPL         128(SP), $0x00
+	JE           tile4plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -1919,10 +2211,44 @@ tile4row:
 	VPMINUB      64(SP), Y14, Y14
 	VMOVUPS      X14, 64(BX)
 	VEXTRACTI128 $0x01, Y14, 96(BX)
-	ADDQ         $0x00000080, BX
-	ADDQ         $0x00000018, CX
-	SUBQ         $0x00000004, DX
-	JMP          next
+	JMP          tile4moved
+
+tile4plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y1, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VPACKSSDW    Y12, Y12, Y12
+	VPACKSSDW    Y13, Y13, Y13
+	VPACKUSWB    Y13, Y12, Y12
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y12, Y2, Y12
+	VMOVUPS      X12, (BX)
+	VEXTRACTI128 $0x01, Y12, 32(BX)
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y14, Y14
+	VPERMD       Y14, Y2, Y14
+	VMOVUPS      X14, 64(BX)
+	VEXTRACTI128 $0x01, Y14, 96(BX)
+
+tile4moved:
+	ADDQ $0x00000080, BX
+	ADDQ $0x00000018, CX
+	SUBQ $0x00000004, DX
+	JMP  next
 
 tile3:
 	MOVQ    96(AX), SI
@@ -2017,6 +2343,8 @@ tile3row:
 	ADDQ         $0x00000060, DI
 	DECQ         R8
 	JNZ          tile3row
+	CMPL         128(SP), $0x00
+	JE           tile3plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -2048,10 +2376,39 @@ tile3row:
 	VPMAXUB      32(SP), Y15, Y15
 	VPMINUB      64(SP), Y15, Y15
 	VMOVUPS      X15, 64(BX)
-	ADDQ         $0x00000060, BX
-	ADDQ         $0x00000012, CX
-	SUBQ         $0x00000003, DX
-	JMP          next
+	JMP          tile3moved
+
+tile3plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y1, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VPACKSSDW    Y13, Y13, Y13
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKUSWB    Y14, Y13, Y13
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y13, Y2, Y13
+	VMOVUPS      X13, (BX)
+	VEXTRACTI128 $0x01, Y13, 32(BX)
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y15, Y15
+	VPERMD       Y15, Y2, Y15
+	VMOVUPS      X15, 64(BX)
+
+tile3moved:
+	ADDQ $0x00000060, BX
+	ADDQ $0x00000012, CX
+	SUBQ $0x00000003, DX
+	JMP  next
 
 tile2:
 	MOVQ    96(AX), SI
@@ -2121,6 +2478,8 @@ tile2row:
 	ADDQ         $0x00000060, DI
 	DECQ         R8
 	JNZ          tile2row
+	CMPL         128(SP), $0x00
+	JE           tile2plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -2142,10 +2501,32 @@ tile2row:
 	VPMINUB      64(SP), Y14, Y14
 	VMOVUPS      X14, (BX)
 	VEXTRACTI128 $0x01, Y14, 32(BX)
-	ADDQ         $0x00000040, BX
-	ADDQ         $0x0000000c, CX
-	SUBQ         $0x00000002, DX
-	JMP          next
+	JMP          tile2moved
+
+tile2plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y1, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y14, Y14, Y14
+	VPACKSSDW    Y15, Y15, Y15
+	VPACKUSWB    Y15, Y14, Y14
+	VMOVUPS      96(SP), Y2
+	VPERMD       Y14, Y2, Y14
+	VMOVUPS      X14, (BX)
+	VEXTRACTI128 $0x01, Y14, 32(BX)
+
+tile2moved:
+	ADDQ $0x00000040, BX
+	ADDQ $0x0000000c, CX
+	SUBQ $0x00000002, DX
+	JMP  next
 
 tile1:
 	MOVQ    96(AX), SI
@@ -2190,6 +2571,8 @@ tile1row:
 	ADDQ      $0x00000060, DI
 	DECQ      R8
 	JNZ       tile1row
+	CMPL      128(SP), $0x00
+	JE        tile1plain
 	VMOVUPS   (SP), Y0
 	MOVQ      96(AX), SI
 	MOVQ      72(SI), SI
@@ -2205,25 +2588,47 @@ tile1row:
 	VPMAXUB   32(SP), Y15, Y15
 	VPMINUB   64(SP), Y15, Y15
 	VMOVUPS   X15, (BX)
-	ADDQ      $0x00000020, BX
-	ADDQ      $0x00000006, CX
-	SUBQ      $0x00000001, DX
-	JMP       next
+	JMP       tile1moved
+
+tile1plain:
+	VMOVUPS   (SP), Y0
+	MOVQ      96(AX), SI
+	MOVQ      72(SI), SI
+	VMOVUPS   (SI), Y1
+	VCVTDQ2PS Y15, Y15
+	VMULPS    Y1, Y15, Y15
+	VCVTPS2DQ Y15, Y15
+	VPACKSSDW Y15, Y15, Y15
+	VPACKUSWB Y15, Y15, Y15
+	VMOVUPS   96(SP), Y2
+	VPERMD    Y15, Y2, Y15
+	VMOVUPS   X15, (BX)
+
+tile1moved:
+	ADDQ $0x00000020, BX
+	ADDQ $0x00000006, CX
+	SUBQ $0x00000001, DX
+	JMP  next
 
 // func pointwise16Int8AVXVNNI(a *PointwiseInt8)
 // Requires: AVX, AVX2, MMX+
-TEXT ·pointwise16Int8AVXVNNI(SB), NOSPLIT, $128-8
+TEXT ·pointwise16Int8AVXVNNI(SB), NOSPLIT, $136-8
 	MOVQ         a+0(FP), AX
 	MOVL         104(AX), CX
+	MOVL         108(AX), DX
+	MOVL         112(AX), BX
 	VMOVD        CX, X0
 	VPBROADCASTW X0, Y0
 	VMOVUPS      Y0, (SP)
-	MOVL         108(AX), CX
-	VMOVD        CX, X0
+	VMOVD        DX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 32(SP)
-	MOVL         112(AX), CX
-	VMOVD        CX, X0
+	MOVL         BX, SI
+	XORL         $0x000000ff, SI
+	ORL          CX, SI
+	ORL          DX, SI
+	MOVL         SI, 128(SP)
+	VMOVD        BX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 64(SP)
 	MOVQ         $0x0703060205010400, CX
@@ -2576,6 +2981,8 @@ tile6rest:
 tile6end:
 	TESTQ        CX, CX
 	JNZ          tile6float
+	CMPL         128(SP), $0x00
+	JE           tile6plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -2646,6 +3053,69 @@ tile6end:
 	VPERMD       Y12, Y3, Y12
 	VPMAXUB      32(SP), Y12, Y12
 	VPMINUB      64(SP), Y12, Y12
+	VMOVUPS      X12, 128(DI)
+	VEXTRACTI128 $0x01, Y12, 160(DI)
+	JMP          tile6moved
+
+tile6plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VMOVUPS      32(R11), Y2
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y4, Y3, Y4
+	VMOVUPS      X4, (DI)
+	VEXTRACTI128 $0x01, Y4, 32(DI)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y1, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y2, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPERMD       Y8, Y3, Y8
+	VMOVUPS      X8, 64(DI)
+	VEXTRACTI128 $0x01, Y8, 96(DI)
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y12, Y12
+	VPERMD       Y12, Y3, Y12
 	VMOVUPS      X12, 128(DI)
 	VEXTRACTI128 $0x01, Y12, 160(DI)
 	JMP          tile6moved
@@ -3027,6 +3497,8 @@ tile5rest:
 tile5end:
 	TESTQ        CX, CX
 	JNZ          tile5float
+	CMPL         128(SP), $0x00
+	JE           tile5plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -3089,6 +3561,61 @@ tile5end:
 	VPERMD       Y14, Y3, Y14
 	VPMAXUB      32(SP), Y14, Y14
 	VPMINUB      64(SP), Y14, Y14
+	VMOVUPS      X14, 128(DI)
+	JMP          tile5moved
+
+tile5plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VMOVUPS      32(R11), Y2
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y1, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKUSWB    Y8, Y6, Y6
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y6, Y3, Y6
+	VMOVUPS      X6, (DI)
+	VEXTRACTI128 $0x01, Y6, 32(DI)
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y2, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKUSWB    Y12, Y10, Y10
+	VPERMD       Y10, Y3, Y10
+	VMOVUPS      X10, 64(DI)
+	VEXTRACTI128 $0x01, Y10, 96(DI)
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y14, Y14
+	VPERMD       Y14, Y3, Y14
 	VMOVUPS      X14, 128(DI)
 	JMP          tile5moved
 
@@ -3391,6 +3918,8 @@ tile4rest:
 tile4end:
 	TESTQ        CX, CX
 	JNZ          tile4float
+	CMPL         128(SP), $0x00
+	JE           tile4plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -3439,6 +3968,51 @@ tile4end:
 	VPERMD       Y12, Y3, Y12
 	VPMAXUB      32(SP), Y12, Y12
 	VPMINUB      64(SP), Y12, Y12
+	VMOVUPS      X12, 64(DI)
+	VEXTRACTI128 $0x01, Y12, 96(DI)
+	JMP          tile4moved
+
+tile4plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VMOVUPS      32(R11), Y2
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y1, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y2, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y8, Y3, Y8
+	VMOVUPS      X8, (DI)
+	VEXTRACTI128 $0x01, Y8, 32(DI)
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y12, Y12
+	VPERMD       Y12, Y3, Y12
 	VMOVUPS      X12, 64(DI)
 	VEXTRACTI128 $0x01, Y12, 96(DI)
 	JMP          tile4moved
@@ -3687,6 +4261,8 @@ tile3rest:
 tile3end:
 	TESTQ        CX, CX
 	JNZ          tile3float
+	CMPL         128(SP), $0x00
+	JE           tile3plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -3727,6 +4303,43 @@ tile3end:
 	VPERMD       Y14, Y3, Y14
 	VPMAXUB      32(SP), Y14, Y14
 	VPMINUB      64(SP), Y14, Y14
+	VMOVUPS      X14, 64(DI)
+	JMP          tile3moved
+
+tile3plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VMOVUPS      32(R11), Y2
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y2, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKUSWB    Y12, Y10, Y10
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y10, Y3, Y10
+	VMOVUPS      X10, (DI)
+	VEXTRACTI128 $0x01, Y10, 32(DI)
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y14, Y14
+	VPERMD       Y14, Y3, Y14
 	VMOVUPS      X14, 64(DI)
 	JMP          tile3moved
 
@@ -3919,6 +4532,8 @@ tile2rest:
 tile2end:
 	TESTQ        CX, CX
 	JNZ          tile2float
+	CMPL         128(SP), $0x00
+	JE           tile2plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), R11
 	MOVQ         72(R11), R11
@@ -3945,6 +4560,33 @@ tile2end:
 	VPERMD       Y12, Y3, Y12
 	VPMAXUB      32(SP), Y12, Y12
 	VPMINUB      64(SP), Y12, Y12
+	VMOVUPS      X12, (DI)
+	VEXTRACTI128 $0x01, Y12, 32(DI)
+	JMP          tile2moved
+
+tile2plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), R11
+	MOVQ         72(R11), R11
+	VMOVUPS      (R11), Y1
+	VMOVUPS      32(R11), Y2
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y12, Y12
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y12, Y3, Y12
 	VMOVUPS      X12, (DI)
 	VEXTRACTI128 $0x01, Y12, 32(DI)
 	JMP          tile2moved
@@ -4083,6 +4725,8 @@ tile1rest:
 tile1end:
 	TESTQ     CX, CX
 	JNZ       tile1float
+	CMPL      128(SP), $0x00
+	JE        tile1plain
 	VMOVUPS   (SP), Y0
 	MOVQ      96(AX), R11
 	MOVQ      72(R11), R11
@@ -4101,6 +4745,25 @@ tile1end:
 	VPERMD    Y14, Y3, Y14
 	VPMAXUB   32(SP), Y14, Y14
 	VPMINUB   64(SP), Y14, Y14
+	VMOVUPS   X14, (DI)
+	JMP       tile1moved
+
+tile1plain:
+	VMOVUPS   (SP), Y0
+	MOVQ      96(AX), R11
+	MOVQ      72(R11), R11
+	VMOVUPS   (R11), Y1
+	VMOVUPS   32(R11), Y2
+	VCVTDQ2PS Y14, Y14
+	VMULPS    Y1, Y14, Y14
+	VCVTPS2DQ Y14, Y14
+	VCVTDQ2PS Y15, Y15
+	VMULPS    Y2, Y15, Y15
+	VCVTPS2DQ Y15, Y15
+	VPACKSSDW Y15, Y14, Y14
+	VPACKUSWB Y14, Y14, Y14
+	VMOVUPS   96(SP), Y3
+	VPERMD    Y14, Y3, Y14
 	VMOVUPS   X14, (DI)
 	JMP       tile1moved
 
@@ -4139,18 +4802,23 @@ tile1ahead:
 
 // func first16Int8AVXVNNI(a *FirstInt8)
 // Requires: AVX, AVX2
-TEXT ·first16Int8AVXVNNI(SB), NOSPLIT, $128-8
+TEXT ·first16Int8AVXVNNI(SB), NOSPLIT, $136-8
 	MOVQ         a+0(FP), AX
 	MOVL         104(AX), CX
+	MOVL         108(AX), DX
+	MOVL         112(AX), BX
 	VMOVD        CX, X0
 	VPBROADCASTW X0, Y0
 	VMOVUPS      Y0, (SP)
-	MOVL         108(AX), CX
-	VMOVD        CX, X0
+	VMOVD        DX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 32(SP)
-	MOVL         112(AX), CX
-	VMOVD        CX, X0
+	MOVL         BX, SI
+	XORL         $0x000000ff, SI
+	ORL          CX, SI
+	ORL          DX, SI
+	MOVL         SI, 128(SP)
+	VMOVD        BX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 64(SP)
 	MOVQ         $0x0703060205010400, CX
@@ -4468,6 +5136,8 @@ tile6row:
 	ADDQ         $0x000000c0, DI
 	DECQ         R8
 	JNZ          tile6row
+	CMPL         128(SP), $0x00
+	JE           tile6plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -4540,10 +5210,75 @@ tile6row:
 	VPMINUB      64(SP), Y12, Y12
 	VMOVUPS      X12, 128(BX)
 	VEXTRACTI128 $0x01, Y12, 160(BX)
-	ADDQ         $0x000000c0, BX
-	ADDQ         $0x00000024, CX
-	SUBQ         $0x00000006, DX
-	JMP          next
+	JMP          tile6moved
+
+tile6plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y2
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       Y1, Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       Y2, Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VPACKSSDW    Y5, Y4, Y4
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKUSWB    Y6, Y4, Y4
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y4, Y3, Y4
+	VMOVUPS      X4, (BX)
+	VEXTRACTI128 $0x01, Y4, 32(BX)
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y1, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y2, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VPERMD       Y8, Y3, Y8
+	VMOVUPS      X8, 64(BX)
+	VEXTRACTI128 $0x01, Y8, 96(BX)
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y12, Y12
+	VPERMD       Y12, Y3, Y12
+	VMOVUPS      X12, 128(BX)
+	VEXTRACTI128 $0x01, Y12, 160(BX)
+
+tile6moved:
+	ADDQ $0x000000c0, BX
+	ADDQ $0x00000024, CX
+	SUBQ $0x00000006, DX
+	JMP  next
 
 few:
 	MOVQ DX, SI
@@ -4824,6 +5559,8 @@ tile5row:
 	ADDQ         $0x000000c0, DI
 	DECQ         R8
 	JNZ          tile5row
+	CMPL         128(SP), $0x00
+	JE           tile5plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -4887,10 +5624,67 @@ tile5row:
 	VPMAXUB      32(SP), Y14, Y14
 	VPMINUB      64(SP), Y14, Y14
 	VMOVUPS      X14, 128(BX)
-	ADDQ         $0x000000a0, BX
-	ADDQ         $0x0000001e, CX
-	SUBQ         $0x00000005, DX
-	JMP          next
+	JMP          tile5moved
+
+tile5plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y2
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       Y1, Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VCVTDQ2PS    Y7, Y7
+	VMULPS       Y2, Y7, Y7
+	VCVTPS2DQ    Y7, Y7
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y1, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VPACKSSDW    Y7, Y6, Y6
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKUSWB    Y8, Y6, Y6
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y6, Y3, Y6
+	VMOVUPS      X6, (BX)
+	VEXTRACTI128 $0x01, Y6, 32(BX)
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y2, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKUSWB    Y12, Y10, Y10
+	VPERMD       Y10, Y3, Y10
+	VMOVUPS      X10, 64(BX)
+	VEXTRACTI128 $0x01, Y10, 96(BX)
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y14, Y14
+	VPERMD       Y14, Y3, Y14
+	VMOVUPS      X14, 128(BX)
+
+tile5moved:
+	ADDQ $0x000000a0, BX
+	ADDQ $0x0000001e, CX
+	SUBQ $0x00000005, DX
+	JMP  next
 
 tile4:
 	MOVQ    96(AX), SI
@@ -5101,6 +5895,8 @@ tile4row:
 	ADDQ         $0x000000c0, DI
 	DECQ         R8
 	JNZ          tile4row
+	CMPL         128(SP), $0x00
+	JE           tile4plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -5151,10 +5947,57 @@ tile4row:
 	VPMINUB      64(SP), Y12, Y12
 	VMOVUPS      X12, 64(BX)
 	VEXTRACTI128 $0x01, Y12, 96(BX)
-	ADDQ         $0x00000080, BX
-	ADDQ         $0x00000018, CX
-	SUBQ         $0x00000004, DX
-	JMP          next
+	JMP          tile4moved
+
+tile4plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y2
+	VCVTDQ2PS    Y8, Y8
+	VMULPS       Y1, Y8, Y8
+	VCVTPS2DQ    Y8, Y8
+	VCVTDQ2PS    Y9, Y9
+	VMULPS       Y2, Y9, Y9
+	VCVTPS2DQ    Y9, Y9
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y2, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VPACKSSDW    Y9, Y8, Y8
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKUSWB    Y10, Y8, Y8
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y8, Y3, Y8
+	VMOVUPS      X8, (BX)
+	VEXTRACTI128 $0x01, Y8, 32(BX)
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y12, Y12
+	VPERMD       Y12, Y3, Y12
+	VMOVUPS      X12, 64(BX)
+	VEXTRACTI128 $0x01, Y12, 96(BX)
+
+tile4moved:
+	ADDQ $0x00000080, BX
+	ADDQ $0x00000018, CX
+	SUBQ $0x00000004, DX
+	JMP  next
 
 tile3:
 	MOVQ    96(AX), SI
@@ -5318,6 +6161,8 @@ tile3row:
 	ADDQ         $0x000000c0, DI
 	DECQ         R8
 	JNZ          tile3row
+	CMPL         128(SP), $0x00
+	JE           tile3plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -5359,10 +6204,49 @@ tile3row:
 	VPMAXUB      32(SP), Y14, Y14
 	VPMINUB      64(SP), Y14, Y14
 	VMOVUPS      X14, 64(BX)
-	ADDQ         $0x00000060, BX
-	ADDQ         $0x00000012, CX
-	SUBQ         $0x00000003, DX
-	JMP          next
+	JMP          tile3moved
+
+tile3plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y2
+	VCVTDQ2PS    Y10, Y10
+	VMULPS       Y1, Y10, Y10
+	VCVTPS2DQ    Y10, Y10
+	VCVTDQ2PS    Y11, Y11
+	VMULPS       Y2, Y11, Y11
+	VCVTPS2DQ    Y11, Y11
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VPACKSSDW    Y11, Y10, Y10
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKUSWB    Y12, Y10, Y10
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y10, Y3, Y10
+	VMOVUPS      X10, (BX)
+	VEXTRACTI128 $0x01, Y10, 32(BX)
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y14, Y14
+	VPERMD       Y14, Y3, Y14
+	VMOVUPS      X14, 64(BX)
+
+tile3moved:
+	ADDQ $0x00000060, BX
+	ADDQ $0x00000012, CX
+	SUBQ $0x00000003, DX
+	JMP  next
 
 tile2:
 	MOVQ    96(AX), SI
@@ -5479,6 +6363,8 @@ tile2row:
 	ADDQ         $0x000000c0, DI
 	DECQ         R8
 	JNZ          tile2row
+	CMPL         128(SP), $0x00
+	JE           tile2plain
 	VMOVUPS      (SP), Y0
 	MOVQ         96(AX), SI
 	MOVQ         72(SI), SI
@@ -5507,10 +6393,39 @@ tile2row:
 	VPMINUB      64(SP), Y12, Y12
 	VMOVUPS      X12, (BX)
 	VEXTRACTI128 $0x01, Y12, 32(BX)
-	ADDQ         $0x00000040, BX
-	ADDQ         $0x0000000c, CX
-	SUBQ         $0x00000002, DX
-	JMP          next
+	JMP          tile2moved
+
+tile2plain:
+	VMOVUPS      (SP), Y0
+	MOVQ         96(AX), SI
+	MOVQ         72(SI), SI
+	VMOVUPS      (SI), Y1
+	VMOVUPS      32(SI), Y2
+	VCVTDQ2PS    Y12, Y12
+	VMULPS       Y1, Y12, Y12
+	VCVTPS2DQ    Y12, Y12
+	VCVTDQ2PS    Y13, Y13
+	VMULPS       Y2, Y13, Y13
+	VCVTPS2DQ    Y13, Y13
+	VCVTDQ2PS    Y14, Y14
+	VMULPS       Y1, Y14, Y14
+	VCVTPS2DQ    Y14, Y14
+	VCVTDQ2PS    Y15, Y15
+	VMULPS       Y2, Y15, Y15
+	VCVTPS2DQ    Y15, Y15
+	VPACKSSDW    Y13, Y12, Y12
+	VPACKSSDW    Y15, Y14, Y14
+	VPACKUSWB    Y14, Y12, Y12
+	VMOVUPS      96(SP), Y3
+	VPERMD       Y12, Y3, Y12
+	VMOVUPS      X12, (BX)
+	VEXTRACTI128 $0x01, Y12, 32(BX)
+
+tile2moved:
+	ADDQ $0x00000040, BX
+	ADDQ $0x0000000c, CX
+	SUBQ $0x00000002, DX
+	JMP  next
 
 tile1:
 	MOVQ    96(AX), SI
@@ -5580,6 +6495,8 @@ tile1row:
 	ADDQ      $0x000000c0, DI
 	DECQ      R8
 	JNZ       tile1row
+	CMPL      128(SP), $0x00
+	JE        tile1plain
 	VMOVUPS   (SP), Y0
 	MOVQ      96(AX), SI
 	MOVQ      72(SI), SI
@@ -5599,25 +6516,51 @@ tile1row:
 	VPMAXUB   32(SP), Y14, Y14
 	VPMINUB   64(SP), Y14, Y14
 	VMOVUPS   X14, (BX)
-	ADDQ      $0x00000020, BX
-	ADDQ      $0x00000006, CX
-	SUBQ      $0x00000001, DX
-	JMP       next
+	JMP       tile1moved
+
+tile1plain:
+	VMOVUPS   (SP), Y0
+	MOVQ      96(AX), SI
+	MOVQ      72(SI), SI
+	VMOVUPS   (SI), Y1
+	VMOVUPS   32(SI), Y2
+	VCVTDQ2PS Y14, Y14
+	VMULPS    Y1, Y14, Y14
+	VCVTPS2DQ Y14, Y14
+	VCVTDQ2PS Y15, Y15
+	VMULPS    Y2, Y15, Y15
+	VCVTPS2DQ Y15, Y15
+	VPACKSSDW Y15, Y14, Y14
+	VPACKUSWB Y14, Y14, Y14
+	VMOVUPS   96(SP), Y3
+	VPERMD    Y14, Y3, Y14
+	VMOVUPS   X14, (BX)
+
+tile1moved:
+	ADDQ $0x00000020, BX
+	ADDQ $0x00000006, CX
+	SUBQ $0x00000001, DX
+	JMP  next
 
 // func depthwise1Int8AVXVNNI(a *DepthwiseInt8)
 // Requires: AVX, AVX2
-TEXT ·depthwise1Int8AVXVNNI(SB), NOSPLIT, $128-8
+TEXT ·depthwise1Int8AVXVNNI(SB), NOSPLIT, $136-8
 	MOVQ         a+0(FP), AX
 	MOVL         104(AX), CX
+	MOVL         108(AX), DX
+	MOVL         112(AX), BX
 	VMOVD        CX, X0
 	VPBROADCASTW X0, Y0
 	VMOVUPS      Y0, (SP)
-	MOVL         108(AX), CX
-	VMOVD        CX, X0
+	VMOVD        DX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 32(SP)
-	MOVL         112(AX), CX
-	VMOVD        CX, X0
+	MOVL         BX, SI
+	XORL         $0x000000ff, SI
+	ORL          CX, SI
+	ORL          DX, SI
+	MOVL         SI, 128(SP)
+	VMOVD        BX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 64(SP)
 	MOVQ         24(AX), CX
@@ -5631,6 +6574,8 @@ TEXT ·depthwise1Int8AVXVNNI(SB), NOSPLIT, $128-8
 	MOVQ         8(AX), R10
 	SHLQ         $0x05, R9
 	ADDQ         (AX), R10
+	CMPL         128(SP), $0x00
+	JE           plain
 	XORQ         R10, R10
 	MOVQ         (AX), R11
 	VXORPS       X0, X0, X0
@@ -6438,20 +7383,797 @@ pass1end:
 	VZEROUPPER
 	RET
 
+plain:
+	XORQ         R10, R10
+	MOVQ         (AX), R11
+	VXORPS       X0, X0, X0
+	VMOVUPS      (DI), Y7
+	VMOVUPS      32(DI), Y8
+	VMOVUPS      128(DI), Y9
+	VMOVUPS      160(DI), Y10
+	VMOVUPS      256(DI), Y11
+	VMOVUPS      288(DI), Y12
+	VMOVUPS      (R8), Y1
+	VMOVUPS      32(R8), Y2
+	VMOVUPS      (R8), Y3
+	VMOVUPS      32(R8), Y4
+	MOVBLZX      144(AX), R12
+	TESTL        R12, R12
+	JZ           plain0pad1
+	IMUL3L       $0x00010101, R12, R12
+	VMOVD        R12, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd0
+
+plain0pad1:
+	VMOVUPS    (CX)(R10*1), Y13
+	VMOVUPS    (BX)(R10*1), Y14
+	VPUNPCKLBW (DX)(R10*1), Y13, Y13
+	VPUNPCKLBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R10
+
+	// VPDPBUSD Y9, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xc9
+
+	// VPDPBUSD Y10, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd2
+
+	// VPDPBUSD Y7, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdf
+
+	// VPDPBUSD Y8, Y15, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xe0
+
+plain0loop:
+	CMPQ       R10, R9
+	JE         plain0last0
+	VMOVUPS    (R8), Y5
+	VMOVUPS    32(R8), Y6
+	VMOVUPS    (CX)(R10*1), Y13
+	VMOVUPS    (BX)(R10*1), Y14
+	VPUNPCKLBW (DX)(R10*1), Y13, Y13
+	VPUNPCKLBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R10
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd4
+
+	// VPDPBUSD Y9, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xd9
+
+	// VPDPBUSD Y10, Y15, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xe2
+
+	// VPDPBUSD Y7, Y13, Y5
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xef
+
+	// VPDPBUSD Y8, Y15, Y6
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xf0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       (SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       32(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, (R11)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 16(R11)
+	ADDQ         $0x20, R11
+	CMPQ         R10, R9
+	JE           plain0last1
+	VMOVUPS      (R8), Y1
+	VMOVUPS      32(R8), Y2
+	VMOVUPS      (CX)(R10*1), Y13
+	VMOVUPS      (BX)(R10*1), Y14
+	VPUNPCKLBW   (DX)(R10*1), Y13, Y13
+	VPUNPCKLBW   Y0, Y14, Y14
+	VPUNPCKHWD   Y14, Y13, Y15
+	VPUNPCKLWD   Y14, Y13, Y13
+	ADDQ         $0x20, R10
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y15, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xe4
+
+	// VPDPBUSD Y9, Y13, Y5
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xe9
+
+	// VPDPBUSD Y10, Y15, Y6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xf2
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y15, Y2
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xd0
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       (SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       32(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, (R11)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 16(R11)
+	ADDQ         $0x20, R11
+	CMPQ         R10, R9
+	JE           plain0last2
+	VMOVUPS      (R8), Y3
+	VMOVUPS      32(R8), Y4
+	VMOVUPS      (CX)(R10*1), Y13
+	VMOVUPS      (BX)(R10*1), Y14
+	VPUNPCKLBW   (DX)(R10*1), Y13, Y13
+	VPUNPCKLBW   Y0, Y14, Y14
+	VPUNPCKHWD   Y14, Y13, Y15
+	VPUNPCKLWD   Y14, Y13, Y13
+	ADDQ         $0x20, R10
+
+	// VPDPBUSD Y11, Y13, Y5
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xeb
+
+	// VPDPBUSD Y12, Y15, Y6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xf4
+
+	// VPDPBUSD Y9, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xc9
+
+	// VPDPBUSD Y10, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd2
+
+	// VPDPBUSD Y7, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdf
+
+	// VPDPBUSD Y8, Y15, Y4
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xe0
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (SI), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       32(SI), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPACKUSWB    Y5, Y5, Y5
+	VMOVQ        X5, (R11)
+	VEXTRACTI128 $0x01, Y5, X5
+	VMOVQ        X5, 16(R11)
+	ADDQ         $0x20, R11
+	JMP          plain0loop
+
+plain0last0:
+	MOVBLZX      144(AX), R10
+	TESTL        R10, R10
+	JZ           plain0pad2
+	IMUL3L       $0x00010101, R10, R10
+	VMOVD        R10, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd4
+
+plain0pad2:
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       (SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       32(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, (R11)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 16(R11)
+	ADDQ         $0x20, R11
+	JMP          plain0end
+
+plain0last1:
+	MOVBLZX      144(AX), R10
+	TESTL        R10, R10
+	JZ           plain0pad3
+	IMUL3L       $0x00010101, R10, R10
+	VMOVD        R10, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y14, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xe4
+
+plain0pad3:
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       (SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       32(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, (R11)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 16(R11)
+	ADDQ         $0x20, R11
+	JMP          plain0end
+
+plain0last2:
+	MOVBLZX      144(AX), R10
+	TESTL        R10, R10
+	JZ           plain0pad4
+	IMUL3L       $0x00010101, R10, R10
+	VMOVD        R10, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y5
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xeb
+
+	// VPDPBUSD Y12, Y14, Y6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xf4
+
+plain0pad4:
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       (SI), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       32(SI), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPACKUSWB    Y5, Y5, Y5
+	VMOVQ        X5, (R11)
+	VEXTRACTI128 $0x01, Y5, X5
+	VMOVQ        X5, 16(R11)
+	ADDQ         $0x20, R11
+
+plain0end:
+	XORQ         R10, R10
+	MOVQ         (AX), R11
+	VXORPS       X0, X0, X0
+	VMOVUPS      64(DI), Y7
+	VMOVUPS      96(DI), Y8
+	VMOVUPS      192(DI), Y9
+	VMOVUPS      224(DI), Y10
+	VMOVUPS      320(DI), Y11
+	VMOVUPS      352(DI), Y12
+	VMOVUPS      64(R8), Y1
+	VMOVUPS      96(R8), Y2
+	VMOVUPS      64(R8), Y3
+	VMOVUPS      96(R8), Y4
+	MOVBLZX      144(AX), DI
+	TESTL        DI, DI
+	JZ           plain1pad1
+	IMUL3L       $0x00010101, DI, DI
+	VMOVD        DI, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd0
+
+plain1pad1:
+	VMOVUPS    (CX)(R10*1), Y13
+	VMOVUPS    (BX)(R10*1), Y14
+	VPUNPCKHBW (DX)(R10*1), Y13, Y13
+	VPUNPCKHBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R10
+
+	// VPDPBUSD Y9, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xc9
+
+	// VPDPBUSD Y10, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd2
+
+	// VPDPBUSD Y7, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdf
+
+	// VPDPBUSD Y8, Y15, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xe0
+
+plain1loop:
+	CMPQ       R10, R9
+	JE         plain1last0
+	VMOVUPS    64(R8), Y5
+	VMOVUPS    96(R8), Y6
+	VMOVUPS    (CX)(R10*1), Y13
+	VMOVUPS    (BX)(R10*1), Y14
+	VPUNPCKHBW (DX)(R10*1), Y13, Y13
+	VPUNPCKHBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R10
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd4
+
+	// VPDPBUSD Y9, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xd9
+
+	// VPDPBUSD Y10, Y15, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xe2
+
+	// VPDPBUSD Y7, Y13, Y5
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xef
+
+	// VPDPBUSD Y8, Y15, Y6
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xf0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       64(SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       96(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, 8(R11)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 24(R11)
+	ADDQ         $0x20, R11
+	CMPQ         R10, R9
+	JE           plain1last1
+	VMOVUPS      64(R8), Y1
+	VMOVUPS      96(R8), Y2
+	VMOVUPS      (CX)(R10*1), Y13
+	VMOVUPS      (BX)(R10*1), Y14
+	VPUNPCKHBW   (DX)(R10*1), Y13, Y13
+	VPUNPCKHBW   Y0, Y14, Y14
+	VPUNPCKHWD   Y14, Y13, Y15
+	VPUNPCKLWD   Y14, Y13, Y13
+	ADDQ         $0x20, R10
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y15, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xe4
+
+	// VPDPBUSD Y9, Y13, Y5
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xe9
+
+	// VPDPBUSD Y10, Y15, Y6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xf2
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y15, Y2
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xd0
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       64(SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       96(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, 8(R11)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 24(R11)
+	ADDQ         $0x20, R11
+	CMPQ         R10, R9
+	JE           plain1last2
+	VMOVUPS      64(R8), Y3
+	VMOVUPS      96(R8), Y4
+	VMOVUPS      (CX)(R10*1), Y13
+	VMOVUPS      (BX)(R10*1), Y14
+	VPUNPCKHBW   (DX)(R10*1), Y13, Y13
+	VPUNPCKHBW   Y0, Y14, Y14
+	VPUNPCKHWD   Y14, Y13, Y15
+	VPUNPCKLWD   Y14, Y13, Y13
+	ADDQ         $0x20, R10
+
+	// VPDPBUSD Y11, Y13, Y5
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xeb
+
+	// VPDPBUSD Y12, Y15, Y6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xf4
+
+	// VPDPBUSD Y9, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xc9
+
+	// VPDPBUSD Y10, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd2
+
+	// VPDPBUSD Y7, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdf
+
+	// VPDPBUSD Y8, Y15, Y4
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xe0
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       64(SI), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       96(SI), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPACKUSWB    Y5, Y5, Y5
+	VMOVQ        X5, 8(R11)
+	VEXTRACTI128 $0x01, Y5, X5
+	VMOVQ        X5, 24(R11)
+	ADDQ         $0x20, R11
+	JMP          plain1loop
+
+plain1last0:
+	MOVBLZX      144(AX), AX
+	TESTL        AX, AX
+	JZ           plain1pad2
+	IMUL3L       $0x00010101, AX, AX
+	VMOVD        AX, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd4
+
+plain1pad2:
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       64(SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       96(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, 8(R11)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 24(R11)
+	ADDQ         $0x20, R11
+	JMP          plain1end
+
+plain1last1:
+	MOVBLZX      144(AX), AX
+	TESTL        AX, AX
+	JZ           plain1pad3
+	IMUL3L       $0x00010101, AX, AX
+	VMOVD        AX, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y14, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xe4
+
+plain1pad3:
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       64(SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       96(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, 8(R11)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 24(R11)
+	ADDQ         $0x20, R11
+	JMP          plain1end
+
+plain1last2:
+	MOVBLZX      144(AX), AX
+	TESTL        AX, AX
+	JZ           plain1pad4
+	IMUL3L       $0x00010101, AX, AX
+	VMOVD        AX, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y5
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xeb
+
+	// VPDPBUSD Y12, Y14, Y6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xf4
+
+plain1pad4:
+	VCVTDQ2PS    Y5, Y5
+	VMULPS       64(SI), Y5, Y5
+	VCVTPS2DQ    Y5, Y5
+	VCVTDQ2PS    Y6, Y6
+	VMULPS       96(SI), Y6, Y6
+	VCVTPS2DQ    Y6, Y6
+	VPACKSSDW    Y6, Y5, Y5
+	VPACKUSWB    Y5, Y5, Y5
+	VMOVQ        X5, 8(R11)
+	VEXTRACTI128 $0x01, Y5, X5
+	VMOVQ        X5, 24(R11)
+	ADDQ         $0x20, R11
+
+plain1end:
+	VZEROUPPER
+	RET
+
 // func depthwise2Int8AVXVNNI(a *DepthwiseInt8)
 // Requires: AVX, AVX2
-TEXT ·depthwise2Int8AVXVNNI(SB), NOSPLIT, $128-8
+TEXT ·depthwise2Int8AVXVNNI(SB), NOSPLIT, $136-8
 	MOVQ         a+0(FP), AX
 	MOVL         104(AX), CX
+	MOVL         108(AX), DX
+	MOVL         112(AX), BX
 	VMOVD        CX, X0
 	VPBROADCASTW X0, Y0
 	VMOVUPS      Y0, (SP)
-	MOVL         108(AX), CX
-	VMOVD        CX, X0
+	VMOVD        DX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 32(SP)
-	MOVL         112(AX), CX
-	VMOVD        CX, X0
+	MOVL         BX, SI
+	XORL         $0x000000ff, SI
+	ORL          CX, SI
+	ORL          DX, SI
+	MOVL         SI, 128(SP)
+	VMOVD        BX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 64(SP)
 	MOVQ         24(AX), CX
@@ -6465,6 +8187,8 @@ TEXT ·depthwise2Int8AVXVNNI(SB), NOSPLIT, $128-8
 	MOVQ         8(AX), R10
 	SHLQ         $0x05, R9
 	ADDQ         (AX), R10
+	CMPL         128(SP), $0x00
+	JE           plain
 	XORQ         R11, R11
 	MOVQ         (AX), R12
 	VXORPS       X0, X0, X0
@@ -7296,21 +9020,822 @@ pass1end:
 	VZEROUPPER
 	RET
 
+plain:
+	XORQ         R11, R11
+	MOVQ         (AX), R12
+	VXORPS       X0, X0, X0
+	VMOVUPS      (DI), Y7
+	VMOVUPS      32(DI), Y8
+	VMOVUPS      128(DI), Y9
+	VMOVUPS      160(DI), Y10
+	VMOVUPS      256(DI), Y11
+	VMOVUPS      288(DI), Y12
+	VMOVUPS      (R8), Y1
+	VMOVUPS      32(R8), Y2
+	CMPQ         136(AX), $0x00
+	JE           plain0unpadded
+	MOVBLZX      144(AX), R13
+	TESTL        R13, R13
+	JZ           plain0pad1
+	IMUL3L       $0x00010101, R13, R13
+	VMOVD        R13, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd0
+
+plain0pad1:
+	JMP plain0loop
+
+plain0unpadded:
+	VMOVUPS    (CX)(R11*1), Y13
+	VMOVUPS    (BX)(R11*1), Y14
+	VPUNPCKLBW (DX)(R11*1), Y13, Y13
+	VPUNPCKLBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R11
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd0
+
+plain0loop:
+	CMPQ       R11, R9
+	JE         plain0first0
+	VMOVUPS    (CX)(R11*1), Y13
+	VMOVUPS    (BX)(R11*1), Y14
+	VPUNPCKLBW (DX)(R11*1), Y13, Y13
+	VPUNPCKLBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R11
+
+	// VPDPBUSD Y9, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xc9
+
+	// VPDPBUSD Y10, Y15, Y2
+	BYTE       $0xc4
+	BYTE       $0xc2
+	BYTE       $0x05
+	BYTE       $0x50
+	BYTE       $0xd2
+	CMPQ       R11, R9
+	JE         plain0last0
+	VMOVUPS    (R8), Y3
+	VMOVUPS    32(R8), Y4
+	VMOVUPS    (CX)(R11*1), Y13
+	VMOVUPS    (BX)(R11*1), Y14
+	VPUNPCKLBW (DX)(R11*1), Y13, Y13
+	VPUNPCKLBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R11
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd4
+
+	// VPDPBUSD Y7, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdf
+
+	// VPDPBUSD Y8, Y15, Y4
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xe0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       (SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       32(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, (R12)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 16(R12)
+	ADDQ         $0x20, R12
+	CMPQ         R11, R9
+	JE           plain0first1
+	VMOVUPS      (CX)(R11*1), Y13
+	VMOVUPS      (BX)(R11*1), Y14
+	VPUNPCKLBW   (DX)(R11*1), Y13, Y13
+	VPUNPCKLBW   Y0, Y14, Y14
+	VPUNPCKHWD   Y14, Y13, Y15
+	VPUNPCKLWD   Y14, Y13, Y13
+	ADDQ         $0x20, R11
+
+	// VPDPBUSD Y9, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xd9
+
+	// VPDPBUSD Y10, Y15, Y4
+	BYTE       $0xc4
+	BYTE       $0xc2
+	BYTE       $0x05
+	BYTE       $0x50
+	BYTE       $0xe2
+	CMPQ       R11, R9
+	JE         plain0last1
+	VMOVUPS    (R8), Y1
+	VMOVUPS    32(R8), Y2
+	VMOVUPS    (CX)(R11*1), Y13
+	VMOVUPS    (BX)(R11*1), Y14
+	VPUNPCKLBW (DX)(R11*1), Y13, Y13
+	VPUNPCKLBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R11
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y15, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xe4
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y15, Y2
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xd0
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       (SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       32(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, (R12)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 16(R12)
+	ADDQ         $0x20, R12
+	JMP          plain0loop
+
+plain0last0:
+	MOVBLZX      144(AX), R11
+	TESTL        R11, R11
+	JZ           plain0pad2
+	IMUL3L       $0x00010101, R11, R11
+	VMOVD        R11, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd4
+
+plain0pad2:
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       (SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       32(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, (R12)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 16(R12)
+	ADDQ         $0x20, R12
+	JMP          plain0end
+
+plain0first0:
+	CMPQ         R12, R10
+	JAE          plain0end
+	MOVBLZX      144(AX), R11
+	TESTL        R11, R11
+	JZ           plain0pad3
+	IMUL3L       $0x00010101, R11, R11
+	VMOVD        R11, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y9, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xc9
+
+	// VPDPBUSD Y10, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd2
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd4
+
+plain0pad3:
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       (SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       32(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, (R12)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 16(R12)
+	ADDQ         $0x20, R12
+	JMP          plain0end
+
+plain0last1:
+	MOVBLZX      144(AX), R11
+	TESTL        R11, R11
+	JZ           plain0pad4
+	IMUL3L       $0x00010101, R11, R11
+	VMOVD        R11, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y14, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xe4
+
+plain0pad4:
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       (SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       32(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, (R12)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 16(R12)
+	ADDQ         $0x20, R12
+	JMP          plain0end
+
+plain0first1:
+	CMPQ         R12, R10
+	JAE          plain0end
+	MOVBLZX      144(AX), R11
+	TESTL        R11, R11
+	JZ           plain0pad5
+	IMUL3L       $0x00010101, R11, R11
+	VMOVD        R11, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y9, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xd9
+
+	// VPDPBUSD Y10, Y14, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xe2
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y14, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xe4
+
+plain0pad5:
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       (SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       32(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, (R12)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 16(R12)
+	ADDQ         $0x20, R12
+
+plain0end:
+	XORQ         R11, R11
+	MOVQ         (AX), R12
+	VXORPS       X0, X0, X0
+	VMOVUPS      64(DI), Y7
+	VMOVUPS      96(DI), Y8
+	VMOVUPS      192(DI), Y9
+	VMOVUPS      224(DI), Y10
+	VMOVUPS      320(DI), Y11
+	VMOVUPS      352(DI), Y12
+	VMOVUPS      64(R8), Y1
+	VMOVUPS      96(R8), Y2
+	CMPQ         136(AX), $0x00
+	JE           plain1unpadded
+	MOVBLZX      144(AX), DI
+	TESTL        DI, DI
+	JZ           plain1pad1
+	IMUL3L       $0x00010101, DI, DI
+	VMOVD        DI, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd0
+
+plain1pad1:
+	JMP plain1loop
+
+plain1unpadded:
+	VMOVUPS    (CX)(R11*1), Y13
+	VMOVUPS    (BX)(R11*1), Y14
+	VPUNPCKHBW (DX)(R11*1), Y13, Y13
+	VPUNPCKHBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R11
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd0
+
+plain1loop:
+	CMPQ       R11, R9
+	JE         plain1first0
+	VMOVUPS    (CX)(R11*1), Y13
+	VMOVUPS    (BX)(R11*1), Y14
+	VPUNPCKHBW (DX)(R11*1), Y13, Y13
+	VPUNPCKHBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R11
+
+	// VPDPBUSD Y9, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xc9
+
+	// VPDPBUSD Y10, Y15, Y2
+	BYTE       $0xc4
+	BYTE       $0xc2
+	BYTE       $0x05
+	BYTE       $0x50
+	BYTE       $0xd2
+	CMPQ       R11, R9
+	JE         plain1last0
+	VMOVUPS    64(R8), Y3
+	VMOVUPS    96(R8), Y4
+	VMOVUPS    (CX)(R11*1), Y13
+	VMOVUPS    (BX)(R11*1), Y14
+	VPUNPCKHBW (DX)(R11*1), Y13, Y13
+	VPUNPCKHBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R11
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y15, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xd4
+
+	// VPDPBUSD Y7, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdf
+
+	// VPDPBUSD Y8, Y15, Y4
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xe0
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       64(SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       96(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, 8(R12)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 24(R12)
+	ADDQ         $0x20, R12
+	CMPQ         R11, R9
+	JE           plain1first1
+	VMOVUPS      (CX)(R11*1), Y13
+	VMOVUPS      (BX)(R11*1), Y14
+	VPUNPCKHBW   (DX)(R11*1), Y13, Y13
+	VPUNPCKHBW   Y0, Y14, Y14
+	VPUNPCKHWD   Y14, Y13, Y15
+	VPUNPCKLWD   Y14, Y13, Y13
+	ADDQ         $0x20, R11
+
+	// VPDPBUSD Y9, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xd9
+
+	// VPDPBUSD Y10, Y15, Y4
+	BYTE       $0xc4
+	BYTE       $0xc2
+	BYTE       $0x05
+	BYTE       $0x50
+	BYTE       $0xe2
+	CMPQ       R11, R9
+	JE         plain1last1
+	VMOVUPS    64(R8), Y1
+	VMOVUPS    96(R8), Y2
+	VMOVUPS    (CX)(R11*1), Y13
+	VMOVUPS    (BX)(R11*1), Y14
+	VPUNPCKHBW (DX)(R11*1), Y13, Y13
+	VPUNPCKHBW Y0, Y14, Y14
+	VPUNPCKHWD Y14, Y13, Y15
+	VPUNPCKLWD Y14, Y13, Y13
+	ADDQ       $0x20, R11
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y15, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x05
+	BYTE $0x50
+	BYTE $0xe4
+
+	// VPDPBUSD Y7, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xe2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcf
+
+	// VPDPBUSD Y8, Y15, Y2
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x05
+	BYTE         $0x50
+	BYTE         $0xd0
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       64(SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       96(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, 8(R12)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 24(R12)
+	ADDQ         $0x20, R12
+	JMP          plain1loop
+
+plain1last0:
+	MOVBLZX      144(AX), AX
+	TESTL        AX, AX
+	JZ           plain1pad2
+	IMUL3L       $0x00010101, AX, AX
+	VMOVD        AX, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd4
+
+plain1pad2:
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       64(SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       96(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, 8(R12)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 24(R12)
+	ADDQ         $0x20, R12
+	JMP          plain1end
+
+plain1first0:
+	CMPQ         R12, R10
+	JAE          plain1end
+	MOVBLZX      144(AX), AX
+	TESTL        AX, AX
+	JZ           plain1pad3
+	IMUL3L       $0x00010101, AX, AX
+	VMOVD        AX, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y9, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xc9
+
+	// VPDPBUSD Y10, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd2
+
+	// VPDPBUSD Y11, Y13, Y1
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xcb
+
+	// VPDPBUSD Y12, Y14, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xd4
+
+plain1pad3:
+	VCVTDQ2PS    Y1, Y1
+	VMULPS       64(SI), Y1, Y1
+	VCVTPS2DQ    Y1, Y1
+	VCVTDQ2PS    Y2, Y2
+	VMULPS       96(SI), Y2, Y2
+	VCVTPS2DQ    Y2, Y2
+	VPACKSSDW    Y2, Y1, Y1
+	VPACKUSWB    Y1, Y1, Y1
+	VMOVQ        X1, 8(R12)
+	VEXTRACTI128 $0x01, Y1, X1
+	VMOVQ        X1, 24(R12)
+	ADDQ         $0x20, R12
+	JMP          plain1end
+
+plain1last1:
+	MOVBLZX      144(AX), AX
+	TESTL        AX, AX
+	JZ           plain1pad4
+	IMUL3L       $0x00010101, AX, AX
+	VMOVD        AX, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y14, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xe4
+
+plain1pad4:
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       64(SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       96(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, 8(R12)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 24(R12)
+	ADDQ         $0x20, R12
+	JMP          plain1end
+
+plain1first1:
+	CMPQ         R12, R10
+	JAE          plain1end
+	MOVBLZX      144(AX), AX
+	TESTL        AX, AX
+	JZ           plain1pad5
+	IMUL3L       $0x00010101, AX, AX
+	VMOVD        AX, X13
+	VPBROADCASTD X13, Y13
+	VPBROADCASTD X13, Y14
+
+	// VPDPBUSD Y9, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xd9
+
+	// VPDPBUSD Y10, Y14, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xe2
+
+	// VPDPBUSD Y11, Y13, Y3
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x15
+	BYTE $0x50
+	BYTE $0xdb
+
+	// VPDPBUSD Y12, Y14, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x0d
+	BYTE $0x50
+	BYTE $0xe4
+
+plain1pad5:
+	VCVTDQ2PS    Y3, Y3
+	VMULPS       64(SI), Y3, Y3
+	VCVTPS2DQ    Y3, Y3
+	VCVTDQ2PS    Y4, Y4
+	VMULPS       96(SI), Y4, Y4
+	VCVTPS2DQ    Y4, Y4
+	VPACKSSDW    Y4, Y3, Y3
+	VPACKUSWB    Y3, Y3, Y3
+	VMOVQ        X3, 8(R12)
+	VEXTRACTI128 $0x01, Y3, X3
+	VMOVQ        X3, 24(R12)
+	ADDQ         $0x20, R12
+
+plain1end:
+	VZEROUPPER
+	RET
+
 // func addInt8AVXVNNI(a *AddInt8)
 // Requires: AVX, AVX2, FMA3
-TEXT ·addInt8AVXVNNI(SB), NOSPLIT, $128-8
+TEXT ·addInt8AVXVNNI(SB), NOSPLIT, $136-8
 	MOVQ         a+0(FP), AX
 	MOVL         $0x00000000, CX
+	MOVL         $0x00000000, DX
+	MOVL         $0x000000ff, BX
 	VMOVD        CX, X0
 	VPBROADCASTW X0, Y0
 	VMOVUPS      Y0, (SP)
-	MOVL         $0x00000000, DX
 	VMOVD        DX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 32(SP)
-	MOVL         $0x000000ff, DX
-	SUBL         CX, DX
-	VCVTSI2SSL   DX, X0, X0
+	MOVL         BX, SI
+	XORL         $0x000000ff, SI
+	ORL          CX, SI
+	ORL          DX, SI
+	MOVL         SI, 128(SP)
+	SUBL         CX, BX
+	VCVTSI2SSL   BX, X0, X0
 	VBROADCASTSS X0, Y0
 	VMOVUPS      Y0, 64(SP)
 	MOVQ         $0x0703060205010400, CX
@@ -7383,19 +9908,24 @@ rest:
 
 // func quantizeInt8AVXVNNI(a *QuantizeInt8)
 // Requires: AVX, AVX2
-TEXT ·quantizeInt8AVXVNNI(SB), NOSPLIT, $128-8
+TEXT ·quantizeInt8AVXVNNI(SB), NOSPLIT, $136-8
 	MOVQ         a+0(FP), AX
 	MOVL         52(AX), CX
+	MOVL         56(AX), DX
+	MOVL         60(AX), BX
 	VMOVD        CX, X0
 	VPBROADCASTW X0, Y0
 	VMOVUPS      Y0, (SP)
-	MOVL         56(AX), DX
 	VMOVD        DX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 32(SP)
-	MOVL         60(AX), DX
-	SUBL         CX, DX
-	VCVTSI2SSL   DX, X0, X0
+	MOVL         BX, SI
+	XORL         $0x000000ff, SI
+	ORL          CX, SI
+	ORL          DX, SI
+	MOVL         SI, 128(SP)
+	SUBL         CX, BX
+	VCVTSI2SSL   BX, X0, X0
 	VBROADCASTSS X0, Y0
 	VMOVUPS      Y0, 64(SP)
 	MOVQ         $0x0703060205010400, CX
@@ -7444,19 +9974,24 @@ rest:
 
 // func poolInt8AVXVNNI(a *PoolInt8)
 // Requires: AVX, AVX2
-TEXT ·poolInt8AVXVNNI(SB), NOSPLIT, $128-8
+TEXT ·poolInt8AVXVNNI(SB), NOSPLIT, $136-8
 	MOVQ         a+0(FP), AX
 	MOVL         72(AX), CX
+	MOVL         76(AX), DX
+	MOVL         80(AX), BX
 	VMOVD        CX, X0
 	VPBROADCASTW X0, Y0
 	VMOVUPS      Y0, (SP)
-	MOVL         76(AX), DX
 	VMOVD        DX, X0
 	VPBROADCASTB X0, Y0
 	VMOVUPS      Y0, 32(SP)
-	MOVL         80(AX), DX
-	SUBL         CX, DX
-	VCVTSI2SSL   DX, X0, X0
+	MOVL         BX, SI
+	XORL         $0x000000ff, SI
+	ORL          CX, SI
+	ORL          DX, SI
+	MOVL         SI, 128(SP)
+	SUBL         CX, BX
+	VCVTSI2SSL   BX, X0, X0
 	VBROADCASTSS X0, Y0
 	VMOVUPS      Y0, 64(SP)
 	MOVQ         $0x0703060205010400, CX

@@ -125,8 +125,11 @@ func (m *memory8) filter(f *Filter) *Filter {
 	return &Filter{W8: copied(m, f.W8), W16: copied(m, f.W16), Bias: copied(m, f.Bias), M: copied(m, f.M), K: f.K, NR: f.NR}
 }
 
-// ranges returns a random range.
+// ranges returns a random range, at times that of ReLU6 with a zero of 0.
 func (m *memory8) ranges() Range {
+	if m.rng.IntN(4) == 0 {
+		return Range{Max: 255}
+	}
 	r := Range{Zero: int32(m.rng.IntN(256)), Max: 255}
 	if m.rng.IntN(2) == 0 {
 		r.Min = int32(m.rng.IntN(256))

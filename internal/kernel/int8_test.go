@@ -625,6 +625,31 @@ func TestSameBytesHoweverCut(t *testing.T) {
 	})
 }
 
+// TestAllocationsInt8 has every kernel go without the heap, in pieces too.
+func TestAllocationsInt8(t *testing.T) {
+	for _, set := range AvailableInt8() {
+		m := newMemory8(1)
+		for _, wide := range []bool{false, true} {
+			short, long := newLayer8(m, 40, Block, wide), newLayer8(m, 900, 24, wide)
+			dw, first := newLayer8(m, 9, Block, wide), newLayer8(m, 27, Block, wide)
+			p, q := newPointwiseInt8(m, set, short, 5, toBytes), newPointwiseInt8(m, set, long, 400, toSum)
+			d, f := newDepthwiseInt8(m, set, dw, 9, 1, 1), newFirstInt8(m, set, first, 9)
+			a, o, u := newAddInt8(m, 3), newPoolInt8(m, 3, toBytes), newQuantizeInt8(m, 70)
+			if n := testing.AllocsPerRun(3, func() {
+				set.Pointwise(p)
+				set.Pointwise(q)
+				set.Depthwise(d)
+				set.First(f)
+				set.Add(a)
+				set.Pool(o)
+				set.Quantize(u)
+			}); n != 0 {
+				t.Errorf("%s, wide %v: %v allocations", set.Name, wide, n)
+			}
+		}
+	}
+}
+
 // TestPanicsInt8 has arguments that are too short by one.
 func TestPanicsInt8(t *testing.T) {
 	m := newMemory8(1)

@@ -141,6 +141,7 @@ type limits struct {
 	min   Mem // bytes
 	max   Mem // bytes, or for wide sets Max-Zero as float32
 	order Mem // 32-bit indices: see pack
+	plain Mem // 32-bit: 0 if the range is that of all bytes and its zero is 0
 }
 
 // peakChains8 is enough to cover the latency of a dot product.
@@ -170,17 +171,23 @@ func (s isa8) peak() {
 // limits emits the limits into stack memory, given what emits the loading of a
 // field of Range.
 func (s isa8) limits(field func(name string) reg.Register) limits {
-	at := AllocLocal(4 * s.bytes)
-	l := limits{s.bytes, at, at.Offset(s.bytes), at.Offset(2 * s.bytes), at.Offset(3 * s.bytes)}
+	at := AllocLocal(4*s.bytes + 8)
+	l := limits{s.bytes, at, at.Offset(s.bytes), at.Offset(2 * s.bytes), at.Offset(3 * s.bytes), at.Offset(4 * s.bytes)}
 	v, x := as(zmm[0], s.bytes), as(zmm[0], 16)
-	zero := field("Zero")
+	zero, least, top := field("Zero"), field("Min"), field("Max")
 	VMOVD(zero, x)
 	VPBROADCASTW(x, v)
 	VMOVUPS(v, l.zero)
-	VMOVD(field("Min"), x)
+	VMOVD(least, x)
 	VPBROADCASTB(x, v)
 	VMOVUPS(v, l.min)
-	if top := field("Max"); s.wide {
+	plain := GP32()
+	MOVL(top, plain)
+	XORL(U32(255), plain)
+	ORL(zero, plain)
+	ORL(least, plain)
+	MOVL(plain, l.plain)
+	if s.wide {
 		SUBL(zero, top)
 		VCVTSI2SSL(top, x, x)
 		VBROADCASTSS(x, v)
@@ -220,11 +227,14 @@ func (l limits) loadOrder() {
 type requantizer struct {
 	limits
 	wide bool
-	word Op // limits.zero, or a register that has it
-	top  Op // limits.max likewise, for wide sets
+	all  bool // the limits are those of bytes, and the zero point is 0: most layers have ReLU6 so
+	word Op   // limits.zero, or a register that has it
+	top  Op   // limits.max likewise, for wide sets
 }
 
-func (s isa8) requantizer(l limits) requantizer { return requantizer{l, s.wide, l.zero, l.max} }
+func (s isa8) requantizer(l limits, all bool) requantizer {
+	return requantizer{l, s.wide, all, l.zero, l.max}
+}
 
 // inRegisters emits the loading of what there are registers for.
 func (q *requantizer) inRegisters(free *file) {
@@ -254,9 +264,21 @@ func (q requantizer) round(v reg.VecPhysical, m Op) {
 
 // clamp emits the limits of packed bytes.
 func (q requantizer) clamp(v reg.VecPhysical) {
+	if q.all {
+		return
+	}
 	VPMAXUB(q.min, v, v)
 	if !q.wide {
 		VPMINUB(q.max, v, v)
+	}
+}
+
+// words emits the packing of b's integers behind a's, into a, and what makes bytes
+// of numbers around zero.
+func (q requantizer) words(a, b reg.VecPhysical) {
+	VPACKSSDW(b, a, a)
+	if !q.all {
+		VPADDSW(q.word, a, a)
 	}
 }
 
@@ -268,11 +290,9 @@ func (q requantizer) pack(v [4]reg.VecPhysical, free *file) reg.VecPhysical {
 	for i := range v {
 		v[i] = as(v[i], q.bytes)
 	}
-	VPACKSSDW(v[1], v[0], v[0])
-	VPADDSW(q.word, v[0], v[0])
+	q.words(v[0], v[1])
 	if v[2] != v[0] {
-		VPACKSSDW(v[3], v[2], v[2])
-		VPADDSW(q.word, v[2], v[2])
+		q.words(v[2], v[3])
 	}
 	VPACKUSWB(v[2], v[0], v[0])
 	for i := 1; i < 4; i++ {

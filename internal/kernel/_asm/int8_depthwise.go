@@ -30,7 +30,8 @@ type walker8 struct {
 	passes  int // over the row, for as many parts of the channels
 	vectors int // of sums for an output in a pass
 	pass    int
-	pads    int // emitted in the pass so far
+	plain   bool // see limits
+	pads    int  // emitted in the pass so far
 	sums    [3][]reg.VecPhysical
 	weights []reg.VecPhysical   // by column, part and vector, if there are registers for them
 	x       [][]reg.VecPhysical // the interleaved column, by part and vector
@@ -63,16 +64,31 @@ func (s isa8) depthwise(stride int, body func(w *walker8)) {
 	w.at, w.out = GP64(), GP64()
 	SHLQ(Imm(5), w.end)
 	ADDQ(address(a.Field("Dst").Base()), w.stop)
+	CMPL(w.limits.plain, Imm(0))
+	JE(LabelRef("plain"))
+	w.row(body)
+	Label("plain")
+	w.plain = true
+	w.row(body)
+}
+
+// row emits the passes over a row.
+func (w *walker8) row(body func(w *walker8)) {
 	for w.pass = range w.passes {
 		w.begin()
-		body(&w)
+		body(w)
 		Label(w.label("end"))
 	}
 	VZEROUPPER()
 	RET()
 }
 
-func (w *walker8) label(name string) string { return fmt.Sprintf("pass%d%s", w.pass, name) }
+func (w *walker8) label(name string) string {
+	if w.plain {
+		return fmt.Sprintf("plain%d%s", w.pass, name)
+	}
+	return fmt.Sprintf("pass%d%s", w.pass, name)
+}
 
 // begin emits the beginning of a pass and hands out the registers.
 func (w *walker8) begin() {
@@ -93,7 +109,7 @@ func (w *walker8) begin() {
 			VMOVUPS(w.weight(i/w.vectors, 0, i%w.vectors), v)
 		}
 	}
-	w.q = w.set.requantizer(w.limits)
+	w.q = w.set.requantizer(w.limits, w.plain)
 	if w.passes == 1 || w.set.wide {
 		w.q.inRegisters(&free)
 	}
@@ -230,8 +246,7 @@ func (w *walker8) store(v []reg.VecPhysical) {
 		w.q.round(v, Mem{Base: w.m, Disp: w.place(i)})
 	}
 	for i := 0; i < len(v); i += 2 {
-		VPACKSSDW(v[i+1], v[i], v[i])
-		VPADDSW(w.q.word, v[i], v[i])
+		w.q.words(v[i], v[i+1])
 	}
 	r := v[0]
 	switch {

@@ -19,7 +19,7 @@ func (s isa8) finisher(field func(name string) reg.Register, free *file) finishe
 	s.wide = true
 	l := s.limits(field)
 	l.loadOrder()
-	f := finisher{s.requantizer(l), free.take(1, s.bytes)[0], free.take(1, s.bytes)[0]}
+	f := finisher{s.requantizer(l, false), free.take(1, s.bytes)[0], free.take(1, s.bytes)[0]}
 	f.inRegisters(free)
 	VMOVUPS(l.order, f.order)
 	VMOVUPS(l.min, f.min)

@@ -107,10 +107,20 @@ func (t *tile8) multipliers(free *file) []reg.VecPhysical {
 	return m
 }
 
-// requantize emits the stores of the sums as bytes, of two pixels at once.
+// requantize emits the stores of the sums as bytes.
 func (t *tile8) requantize(l limits) {
+	CMPL(l.plain, Imm(0))
+	JE(LabelRef(t.label + "plain"))
+	t.bytes(l, false)
+	JMP(LabelRef(t.label + "moved"))
+	Label(t.label + "plain")
+	t.bytes(l, true)
+}
+
+// bytes emits the same for one kind of range, two pixels at once.
+func (t *tile8) bytes(l limits, all bool) {
 	free := slices.Clone(t.free)
-	q := t.set.requantizer(l)
+	q := t.set.requantizer(l, all)
 	q.inRegisters(&free)
 	m := t.multipliers(&free)
 	var order reg.VecPhysical
@@ -306,7 +316,10 @@ func (s isa8) first(nr int) {
 	}
 	scratch := t.scratch(firstBytes(shape.rows))
 	t.sum = func(t *tile8) { t.sumRows(scratch) }
-	t.finish = func(t *tile8) { t.requantize(l) }
+	t.finish = func(t *tile8) {
+		t.requantize(l)
+		Label(t.label + "moved")
+	}
 	t.emit()
 }
 
