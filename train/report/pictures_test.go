@@ -1,10 +1,12 @@
 package report
 
 import (
+	"bytes"
 	"fmt"
 	"image"
 	"image/color"
-	_ "image/jpeg"
+	"image/draw"
+	"image/jpeg"
 	_ "image/png"
 	"math"
 	"os"
@@ -190,5 +192,44 @@ func TestNoHalfPicture(t *testing.T) {
 	}
 	if _, err := os.Stat(path); !os.IsNotExist(err) {
 		t.Errorf("%v; want no file", err)
+	}
+}
+
+// TestAnnotated looks for the picture, in its size and colour, and for ink below.
+func TestAnnotated(t *testing.T) {
+	orange := color.NRGBA{230, 120, 20, 255}
+	for _, test := range []struct{ w, h, wantW, wantH int }{
+		{2400, 1350, 1280, 720}, {1350, 2400, 720, 1280}, {300, 200, 300, 200}, {28, 28, minAnnotated, 224}, {1, 1, minAnnotated, 240},
+		{5000, 60, 1280, 15},
+	} {
+		m := image.NewNRGBA(image.Rect(7, 9, 7+test.w, 9+test.h))
+		draw.Draw(m, m.Bounds(), image.NewUniform(orange), image.Point{}, draw.Src)
+		data, err := Annotated(m, []string{"99.0 %  cat", "0.5 %  a label that is longer than any picture is wide, or nearly any, and then some more"}, 1280)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := jpeg.Decode(bytes.NewReader(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := got.Bounds()
+		if b.Dx() != test.wantW || b.Dy() < test.wantH+40 || b.Dy() > test.wantH+140 {
+			t.Errorf("%dx%d became %v", test.w, test.h, b)
+		}
+		near(t, got, b.Dx()/2, test.wantH/2, orange)
+		dark := 0
+		for y := test.wantH; y < b.Dy(); y++ {
+			for x := range b.Dx() {
+				if r, _, _, _ := got.At(x, y).RGBA(); r < 0x6000 {
+					dark++
+				}
+			}
+		}
+		if dark < 100 {
+			t.Errorf("%dx%d has %d dark pixels of text", test.w, test.h, dark)
+		}
+	}
+	if _, err := Annotated(image.NewNRGBA(image.Rectangle{}), nil, 9); err == nil {
+		t.Error("no error for a picture without pixels")
 	}
 }
