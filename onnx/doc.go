@@ -40,7 +40,10 @@
 //   - metadata_props, which torch leaves empty: mobilenet.config (architecture and
 //     preprocessing) and mobilenet.labels (the classes' names), both JSON.
 //   - Padding 'SAME', which torchvision's model does not have: at stride 2 pads are
-//     asymmetric, or, with DynamicAll, auto_pad is SAME_UPPER and there are no pads.
+//     asymmetric. With DynamicAll no pads are right for every size, so the network
+//     sees its input turned by 180 degrees: a Slice does that, the 3x3 kernels are
+//     turned, too (in train and preserve they are called NAME.turned), and all pads
+//     are 1. At opset 9, where Slice has no steps, auto_pad is SAME_UPPER.
 //   - What the options Softmax, Preprocess and Half add: a Softmax node at the end;
 //     Transpose, Cast, Div, Sub and Div nodes under /preprocess at the start; float16
 //     initialisers called NAME.half with a Cast node NAME/Cast each, before all

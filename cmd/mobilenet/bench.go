@@ -121,7 +121,11 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 
 func (f *benchFlags) load(cmd *cobra.Command) (*model.Model, error) {
 	if f.model != "" {
-		return mobilenet.LoadModel(cmd.Context(), f.model)
+		m, err := mobilenet.LoadModel(cmd.Context(), f.model)
+		if err == nil {
+			sayNotes(cmd.ErrOrStderr(), f.model, m.Notes)
+		}
+		return m, err
 	}
 	c := model.Default()
 	c.Width = f.width

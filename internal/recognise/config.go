@@ -1,7 +1,9 @@
 package recognise
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -12,6 +14,8 @@ import (
 type colours struct {
 	scale, offset [3]float32
 	prepared      bool  // there is something that is done
+	swapped       bool  // the channels change places
+	turned        bool  // rows and columns are in the opposite order
 	held          Range // what an input that is rounded to 8 bits holds; empty for others
 }
 
@@ -23,7 +27,7 @@ func readColours(l *Layer) (colours, error) {
 	var before []*Layer // the last one first
 	for ; l.Kind != Input; l = l.From {
 		switch l.Kind {
-		case Affine, Norm, Swap, Quantize:
+		case Affine, Norm, Swap, Turn, Quantize:
 			before = append(before, l)
 		default:
 			return colours{}, l.want("the input of the network")
@@ -42,7 +46,11 @@ func readColours(l *Layer) (colours, error) {
 func (c *colours) then(l *Layer) error {
 	next := affine{l.Scale, l.Offset}
 	switch l.Kind {
+	case Turn:
+		c.turned = !c.turned
+		return nil
 	case Swap:
+		c.swapped = !c.swapped
 		c.scale[0], c.scale[2] = c.scale[2], c.scale[0]
 		c.offset[0], c.offset[2] = c.offset[2], c.offset[0]
 		return nil
@@ -70,49 +78,48 @@ func (c *colours) then(l *Layer) error {
 }
 
 // config is own, what the file says of itself, if it describes this network, or is
-// read off the layers. The resolution is that of the layers, where they have one.
-func (n *network) config(dict model.StateDict, own *model.Config) (model.Config, error) {
-	c, err := n.layersConfig(dict)
+// read off the layers; assumed is what neither says. The resolution is that of the
+// layers, where they have one.
+func (n *network) config(dict model.StateDict, own *model.Config) (c model.Config, assumed model.Assumed, err error) {
+	c, assumed, err = n.layersConfig(dict)
 	if err != nil || own == nil || own.Padding != c.Padding || !n.describedBy(*own) {
-		return c, err
+		return c, assumed, err
 	}
 	kept := *own
 	kept.BNEps = c.BNEps
-	if n.sized() && kept.Resolution != c.Resolution {
-		kept.Preprocess.Resize = scaled(kept.Preprocess.Resize, c.Resolution, kept.Resolution)
-		kept.Resolution = c.Resolution
+	if !assumed.Resolution {
+		kept.SetInput(c.InputSize())
 	}
-	return kept, nil
-}
-
-// sized reports whether the layers say what the resolution is.
-func (n *network) sized() bool { return n.source.Height > 0 || n.pool.Kernel > 0 }
-
-// scaled is resize, which goes with a resolution of from pixels, for one of to.
-func scaled(resize, to, from int) int {
-	return int(math.Round(float64(resize) * float64(to) / float64(from)))
+	return kept, model.Assumed{}, kept.Validate()
 }
 
 // describedBy reports whether c's blocks have the channels and strides found.
 func (n *network) describedBy(c model.Config) bool {
 	network := c.Network()
 	ok := len(network.Blocks) == len(n.blocks) && network.First.Out == n.first.Out &&
-		network.Last.Out == n.last.Out && c.Classes == n.classifier.Out
+		network.Last.Out == n.last.Out && c.Classes == n.classes() && slices.Equal(c.Head.Hidden, n.hidden()) &&
+		(c.Head.Sigmoid || !n.sigmoid) && !(c.Head.Sigmoid && n.softmax)
 	for i := 0; ok && i < len(n.blocks); i++ {
 		b, f := network.Blocks[i], n.blocks[i]
 		ok = b.Hidden == f.depthwise.Out && b.Out == f.project.Out && b.Stride == f.depthwise.Stride &&
-			(b.Expand != nil) == (f.expand != nil)
+			(b.Expand != nil) == (f.expand != nil) && b.Residual() == f.residual
 	}
 	return ok
 }
 
 // layersConfig infers the config from the channels, and takes strides, padding and
-// input from the layers. Resize is to the resolution as ImageNet's 256 is to 224.
-func (n *network) layersConfig(dict model.StateDict) (model.Config, error) {
-	c, err := checkpoint.InferConfig(dict)
+// input from the layers.
+func (n *network) layersConfig(dict model.StateDict) (model.Config, model.Assumed, error) {
+	assumed := model.AllAssumed
+	shapes := maps.Clone(dict) // with torchvision's head, whatever the network's is
+	shapes["classifier.1.weight"] = model.Tensor{Shape: []int{1, n.last.Out}}
+	c, err := checkpoint.InferConfig(shapes)
 	if err != nil {
-		return c, err
+		return c, assumed, err
 	}
+	c.Classes, c.Head.Hidden = n.classes(), n.hidden()
+	c.Head.Sigmoid = n.sigmoid || n.classes() == 1
+	c.NoStemResidual = n.blocks[0].keepsShape() && !n.blocks[0].residual
 	c.BNEps = n.eps()
 	for i, b := range c.Network().Blocks {
 		if b.Stride != n.blocks[i].depthwise.Stride {
@@ -121,33 +128,37 @@ func (n *network) layersConfig(dict model.StateDict) (model.Config, error) {
 		}
 	}
 	if n.same() {
-		c.Padding, c.Preprocess = model.PadSame, model.TFPreprocess(256)
+		c.Padding, c.Preprocess = model.PadSame, model.TFPreprocess(model.DefaultResize(c.Resolution))
 	}
-	if err := n.size(&c); err != nil {
-		return c, err
+	if assumed.Resolution, err = n.size(&c); err != nil {
+		return c, assumed, err
 	}
-	c.Preprocess.Resize = scaled(256, c.Resolution, 224)
-	if err := n.preprocess(&c); err != nil {
-		return c, err
+	if assumed.Norm, err = n.preprocess(&c); err != nil {
+		return c, assumed, err
 	}
-	return c, c.Validate()
+	return c, assumed, c.Validate()
 }
 
-// size takes the resolution from the input, or else from the pool.
-func (n *network) size(c *model.Config) error {
-	s, k := n.source, n.pool.Kernel
+// size takes the resolution from the input, or else from the pool; assumed is true
+// where neither has it.
+func (n *network) size(c *model.Config) (assumed bool, err error) {
+	s, k := n.source, 0
+	if n.pool != nil {
+		k = n.pool.Kernel
+	}
 	switch {
-	case s.Height != s.Width:
-		return (&Layer{Place: s.Place}).unsupported("%d pixels high and %d wide: only square inputs are supported", s.Height, s.Width)
-	case s.Height >= model.MinResolution:
-		c.Resolution = s.Height
+	case s.Height > 0 && s.Width > 0:
+		c.SetInput(s.Height, s.Width)
 	case k > 0:
-		c.Resolution = 32 * k
+		c.SetInput(32*k, 32*k)
+	default:
+		return true, nil
 	}
-	if pixels := (c.Resolution + 31) / 32; k > 0 && pixels != k {
-		return n.pool.unfit("it averages %dx%d of %dx%d pixels", k, k, pixels, pixels)
+	h, w := c.InputSize()
+	if rows, columns := (h+31)/32, (w+31)/32; k > 0 && (rows != k || columns != k) {
+		return false, n.pool.unfit("it averages %dx%d of %dx%d pixels", k, k, rows, columns)
 	}
-	return nil
+	return false, nil
 }
 
 // same reports whether the convolutions with stride 2 pad as TensorFlow does.
@@ -179,14 +190,16 @@ func (n *network) exactTable(c model.Config) model.Config {
 	return c
 }
 
-// preprocess takes mean and standard deviation from what is done to the input. Bytes,
-// and constants as small as 1/255, mean levels from 0 to 255.
-func (n *network) preprocess(c *model.Config) error {
+// preprocess takes mean and standard deviation from what is done to the input, or from
+// what an input of 8 bits holds; assumed is true where neither has them. Bytes, and
+// constants as small as 1/255, mean levels from 0 to 255.
+func (n *network) preprocess(c *model.Config) (assumed bool, err error) {
 	if !n.prepared {
-		if p, ok := n.held.preprocess(); ok {
+		p, ok := n.held.preprocess()
+		if ok {
 			c.Preprocess.Mean, c.Preprocess.Std = p.Mean, p.Std
 		}
-		return nil
+		return !ok, nil
 	}
 	levels := 1.0
 	if n.source.Levels || n.scale[0] < 0.1 {
@@ -197,10 +210,10 @@ func (n *network) preprocess(c *model.Config) error {
 		c.Preprocess.Std[i] = float32(std)
 		c.Preprocess.Mean[i] = float32(-float64(n.offset[i]) * std)
 		if math.IsNaN(std) || math.IsInf(std, 0) || std <= 0 {
-			return n.first.unfit("its input is scaled by %v", n.scale)
+			return false, n.first.unfit("its input is scaled by %v", n.scale)
 		}
 	}
-	return nil
+	return false, nil
 }
 
 // preprocess is the usual preparation whose numbers, from black to white, are those of

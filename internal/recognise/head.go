@@ -1,31 +1,36 @@
 package recognise
 
 import (
-	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 )
 
 // A head is what stands behind the last map of features.
 type head struct {
-	classifier *unit
-	pool       *Layer
+	end      *Layer  // the last map, or what is behind it
+	pool     *Layer  // nil where the map is the output
+	matrices []*unit // in the order they run: hidden ones and the classifier; none where features are the output
+	sigmoid  bool
+	softmax  bool
 }
 
-// readHead reads from the output back to the pool. Behind the classifier there may be
-// a softmax, and what picks the best of the classes: a Model knows both itself.
+// readHead reads from the output back to the last map. Behind the classifier there may
+// be a softmax, and what picks the best of the classes: a Model knows both itself.
 func readHead(out *Layer) (head, error) {
-	l := out
-	for l.Kind == Choice || l.Kind == Reshape || l.Kind == Quantize || l.Kind == Activation {
-		if l.Kind == Activation && !slices.Contains([]string{"Softmax", "LogSoftmax"}, l.Reason) {
-			return head{}, l.unsupported("the output passes %s: only classes that exclude each other, by Softmax, are supported", l.Reason)
-		}
-		l = l.From
-	}
 	var h head
-	var matrices []*unit // the last one first
+	l := out
+	for ; l.Kind == Choice || l.Kind == Reshape || l.Kind == Quantize || l.Kind == Activation; l = l.From {
+		switch {
+		case l.Kind != Activation:
+		case l.Reason == "Softmax", l.Reason == "LogSoftmax":
+			h.softmax = true
+		case l.Reason == "Sigmoid" && !h.sigmoid:
+			h.sigmoid = true
+		default:
+			return h, l.unsupported("the output passes %s: want Softmax, Sigmoid or neither", l.Reason)
+		}
+	}
 	for {
 		switch at := headCore(l); {
 		case at.Kind == Linear, at.seesOnePixel():
@@ -33,19 +38,38 @@ func readHead(out *Layer) (head, error) {
 			if err != nil {
 				return h, err
 			}
-			matrices = append(matrices, u)
+			h.matrices = append(h.matrices, u)
 			l = u.input
 		case at.Kind == Pool:
 			h.pool = at
-			return h, h.complete(matrices, l)
-		case len(matrices) == 0 && at.Kind == Conv && at.Kernel == 1:
-			return h, l.unsupported("the output is a map of features: networks without a pool and a classifier are not supported")
-		case len(matrices) == 0:
+			slices.Reverse(h.matrices)
+			return h, h.complete(l)
+		case len(h.matrices) == 0 && at.Kind == Conv && at.Kernel == 1:
+			h.end = l
+			return h, nil
+		case len(h.matrices) == 0:
 			return h, at.want("the classifier")
 		default:
 			return h, at.want("the global average pool")
 		}
 	}
+}
+
+// classes is how many the network has, 0 for a network of features alone.
+func (h *head) classes() int {
+	if len(h.matrices) == 0 {
+		return 0
+	}
+	return h.matrices[len(h.matrices)-1].Out
+}
+
+// hidden are the outputs of the matrices before the classifier.
+func (h *head) hidden() []int {
+	var sizes []int
+	for _, m := range h.matrices[:max(0, len(h.matrices)-1)] {
+		sizes = append(sizes, m.Out)
+	}
+	return sizes
 }
 
 // seesOnePixel reports whether l is a 1x1 convolution behind the pool: a matrix.
@@ -64,29 +88,30 @@ func headCore(l *Layer) *Layer {
 	return l
 }
 
-// complete makes the classifier of the matrices between the output and the pool, and of
-// what stands between pool and matrix, from input on.
-func (h *head) complete(matrices []*unit, input *Layer) error {
-	switch len(matrices) {
-	case 0:
-		return h.pool.unsupported("the output is the pooled features: networks without a classifier are not supported")
-	case 1:
-	default:
-		var sizes []string
-		for _, m := range slices.Backward(matrices) {
-			sizes = append(sizes, fmt.Sprint(m.In))
+// complete checks the matrices and takes in what stands between the pool and input,
+// which the first of them takes.
+func (h *head) complete(input *Layer) error {
+	h.end = h.pool.From
+	last := len(h.matrices) - 1
+	for i, m := range h.matrices {
+		switch {
+		case len(m.Weight) != m.Out*m.In || m.Bias != nil && len(m.Bias) != m.Out:
+			return m.unfit("%d weights and %d biases for %d outputs and %d inputs", len(m.Weight), len(m.Bias), m.Out, m.In)
+		case i == last && (m.low || m.high):
+			return m.unsupported("the classes' numbers are clipped")
+		case i < last && m.high:
+			return m.unsupported("a hidden layer with ReLU6 in the head: ReLU is supported")
+		case i < last && !m.low:
+			return m.unsupported("two matrices of the head, %d by %d and %d by %d, with no ReLU between them", m.Out, m.In, h.matrices[i+1].Out, h.matrices[i+1].In)
 		}
-		sizes = append(sizes, fmt.Sprint(matrices[0].Out))
-		return matrices[len(matrices)-1].unsupported("a classifier of %d matrices (%s): one is supported", len(matrices), strings.Join(sizes, ", "))
+		m.settle()
 	}
-	h.classifier = matrices[0]
-	switch c := h.classifier; {
-	case c.low || c.high:
-		return c.unsupported("the classes' numbers are clipped")
-	case len(c.Weight) != c.Out*c.In || c.Bias != nil && len(c.Bias) != c.Out:
-		return c.unfit("%d weights and %d biases for %d classes and %d channels", len(c.Weight), len(c.Bias), c.Out, c.In)
+	if last < 0 && (h.softmax || h.sigmoid) {
+		return h.pool.unfit("want the classifier behind it")
 	}
-	h.classifier.settle()
+	if h.softmax && h.classes() == 1 {
+		return h.matrices[last].unsupported("one class behind a Softmax: its probability is always 1")
+	}
 	return h.betweenPoolAndMatrix(input)
 }
 
@@ -102,23 +127,28 @@ func (h *head) betweenPoolAndMatrix(input *Layer) error {
 			return l.unfit("want the classifier behind the pool")
 		}
 	}
+	if layers == nil {
+		return nil
+	}
+	if len(h.matrices) == 0 {
+		return layers[0].unsupported("the features pass more than the pool: want a classifier behind that, or the pool alone")
+	}
+	first := h.matrices[0]
 	var before affine
 	for _, l := range slices.Backward(layers) {
 		next := affine{l.Scale, l.Offset}
 		if l.Kind == Norm {
-			if !l.Norm.fit(h.classifier.In) {
-				return l.unfit("a batch normalisation of %d values for %d channels", len(l.Norm.Scale), h.classifier.In)
+			if !l.Norm.fit(first.In) {
+				return l.unfit("a batch normalisation of %d values for %d channels", len(l.Norm.Scale), first.In)
 			}
 			next = l.Norm.affine()
 		}
-		if !fits(next.scale, h.classifier.In) || !fits(next.offset, h.classifier.In) {
-			return l.unfit("a constant of %d values for %d channels", max(len(next.scale), len(next.offset)), h.classifier.In)
+		if !fits(next.scale, first.In) || !fits(next.offset, first.In) {
+			return l.unfit("a constant of %d values for %d channels", max(len(next.scale), len(next.offset)), first.In)
 		}
-		before.then(next.scale, next.offset, h.classifier.In)
+		before.then(next.scale, next.offset, first.In)
 	}
-	if layers != nil {
-		h.classifier.takeIn(before)
-	}
+	first.takeIn(before)
 	return nil
 }
 

@@ -29,6 +29,7 @@ const (
 	Pad                    // zeros around rows and columns
 	Pool                   // the mean over rows and columns
 	Swap                   // the first and the last of three channels change places
+	Turn                   // rows and columns are in the opposite order
 	Reshape                // another shape for the same numbers in the same order
 	Quantize               // rounding to 8 bits and back
 	Activation             // another function of each number or row: Reason is its name

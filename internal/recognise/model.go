@@ -17,11 +17,49 @@ func Model(out *Layer, source Source, own *model.Config) (*model.Model, error) {
 		return nil, err
 	}
 	dict := n.dict()
-	c, err := n.config(dict, own)
+	c, assumed, err := n.config(dict, own)
 	if err != nil {
 		return nil, err
 	}
-	return model.FromDict(c, dict)
+	m, err := model.FromDict(c, dict)
+	if err != nil {
+		return nil, err
+	}
+	m.Assumed, m.Notes = assumed, n.notes(out)
+	return m, nil
+}
+
+// notes say where the model is not quite the network that ends in out.
+func (n *network) notes(out *Layer) []string {
+	var notes []string
+	if quantised(out) {
+		notes = append(notes, "it computes in 8 bits, and is run in float32 here: results differ")
+	}
+	if n.pool == nil {
+		notes = append(notes, "its output is a map of features: their mean is the embedding")
+	}
+	if n.swapped {
+		notes = append(notes, "red and blue change places in it: its input is taken to be BGR, and photos are given as such")
+	}
+	return notes
+}
+
+// quantised reports whether something is rounded to 8 bits before out.
+func quantised(out *Layer) bool {
+	seen := map[*Layer]bool{}
+	for left := []*Layer{out}; len(left) > 0; {
+		l := left[len(left)-1]
+		left = left[:len(left)-1]
+		if l == nil || seen[l] {
+			continue
+		}
+		if l.Kind == Quantize {
+			return true
+		}
+		seen[l] = true
+		left = append(left, l.From, l.Operand)
+	}
+	return false
 }
 
 // dict is the network's state dict.
@@ -50,13 +88,15 @@ func (n *network) dict() model.StateDict {
 	}
 	prefix := fmt.Sprintf("features.%d", len(n.blocks)+1)
 	put(n.last, prefix+".0", prefix+".1")
-	c := n.classifier
-	bias := c.bias
-	if bias == nil {
-		bias = make([]float32, c.Out)
+	for i, m := range n.matrices {
+		bias := m.bias
+		if bias == nil {
+			bias = make([]float32, m.Out)
+		}
+		name := fmt.Sprintf("classifier.%d", 1+2*i) // a ReLU between each two
+		dict[name+".weight"] = model.Tensor{Shape: []int{m.Out, m.In}, Data: m.weight}
+		dict[name+".bias"] = model.Tensor{Shape: []int{m.Out}, Data: bias}
 	}
-	dict["classifier.1.weight"] = model.Tensor{Shape: []int{c.Out, c.In}, Data: c.weight}
-	dict["classifier.1.bias"] = model.Tensor{Shape: []int{c.Out}, Data: bias}
 	return dict
 }
 

@@ -12,7 +12,10 @@ type network struct {
 }
 
 // A block is an inverted residual; expand is nil where there is none.
-type block struct{ expand, depthwise, project *unit }
+type block struct {
+	expand, depthwise, project *unit
+	residual                   bool
+}
 
 // read reads the network off the layer that makes the output, backwards: classifier,
 // pool, last convolution, inverted residuals, first convolution, what is done to the
@@ -23,7 +26,7 @@ func read(out *Layer, source Source) (*network, error) {
 	if n.head, err = readHead(out); err != nil {
 		return nil, err
 	}
-	if n.last, err = wantConv(n.pool.From, "the last 1x1 convolution with ReLU6", 1, true); err != nil {
+	if n.last, err = wantConv(n.end, "the last 1x1 convolution with ReLU6", 1, true); err != nil {
 		return nil, err
 	}
 	at := n.last.input
@@ -38,7 +41,16 @@ func read(out *Layer, source Source) (*network, error) {
 		}
 		at = input
 	}
+	if len(n.blocks) == 0 {
+		return nil, at.unfit("want inverted residuals between the first and the last convolution")
+	}
 	slices.Reverse(n.blocks)
+	for i, b := range n.blocks {
+		// Hugging Face's first block has none, whatever its channels.
+		if !b.residual && b.keepsShape() && i > 0 {
+			return nil, b.project.unfit("want an addition behind it: the block keeps its %d channels", b.project.Out)
+		}
+	}
 	if n.first, err = wantConv(at, "the first 3x3 convolution with ReLU6", 3, true); err != nil {
 		return nil, err
 	}
@@ -51,7 +63,34 @@ func read(out *Layer, source Source) (*network, error) {
 	if n.colours, err = readColours(n.first.input); err != nil {
 		return nil, err
 	}
+	if n.turned {
+		if err := n.turnBack(); err != nil {
+			return nil, err
+		}
+	}
 	return n, n.connected()
+}
+
+// turnBack makes of a network that sees photos turned by 180 degrees one that sees them
+// as they are: its kernels are turned. One pixel of padding around stays as it is at
+// stride 1. At stride 2 windows begin at the last pixel now, which is TensorFlow's
+// padding, whatever the size.
+func (n *network) turnBack() error {
+	for _, u := range n.units() {
+		if u.Kernel != 3 {
+			continue
+		}
+		if u.same {
+			return u.unfit("padding %v of a photo that is turned", u.Pads)
+		}
+		u.same = u.Stride == 2
+		turned := make([]float32, len(u.weight))
+		for at := range turned {
+			turned[at] = u.weight[at/9*9+8-at%9]
+		}
+		u.weight = turned
+	}
+	return nil
 }
 
 // maxBlocks is more than any MobileNetV2 has.
@@ -90,14 +129,16 @@ func readBlock(end *Layer) (b block, input *Layer, err error) {
 		}
 		input = b.expand.input
 	}
-	switch residual := b.depthwise.Stride == 1 && b.in() == b.project.Out; {
-	case skip == nil && residual:
-		return b, nil, b.project.unfit("want an addition behind it: the block keeps its %d channels", b.project.Out)
-	case skip != nil && (bare(skip) != bare(input) || !residual):
+	b.residual = skip != nil
+	if b.residual && (bare(skip) != bare(input) || !b.keepsShape()) {
 		return b, nil, end.unfit("want it to add the input of the inverted residual to its output")
 	}
 	return b, input, nil
 }
+
+// keepsShape reports whether b puts out what it takes in shape, so that the two can be
+// added.
+func (b block) keepsShape() bool { return b.depthwise.Stride == 1 && b.in() == b.project.Out }
 
 // in is the number of channels that b takes.
 func (b block) in() int {
@@ -179,8 +220,11 @@ func (n *network) connected() error {
 		}
 		channels = u.Out
 	}
-	if c := n.classifier; c.In != channels {
-		return c.unfit("a matrix of %d by %d for %d channels", c.Out, c.In, channels)
+	for _, m := range n.matrices {
+		if m.In != channels {
+			return m.unfit("a matrix of %d by %d for %d channels", m.Out, m.In, channels)
+		}
+		channels = m.Out
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package export
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 
@@ -38,6 +39,9 @@ func (e *exporter) network(n model.Network) {
 	x := e.o.Input
 	if e.o.Preprocess {
 		x = e.preprocess(x)
+	}
+	if e.turned() {
+		x = e.turn(x)
 	}
 	x = e.conv(n.First, x)
 	for _, b := range n.Blocks {
@@ -118,7 +122,7 @@ func (e *exporter) block(b model.InvertedResidual, in string) string {
 // conv appends a convolution, its batch normalisation, unless that is folded,
 // and ReLU6, if it has one.
 func (e *exporter) conv(c model.Conv, x string) string {
-	inputs := []string{x, c.Name + ".weight"}
+	inputs := []string{x, e.named3x3(c.Name+".weight", c.Kernel)}
 	if e.o.Fold {
 		weight, bias := e.fold(c)
 		inputs = []string{x, weight, bias}
@@ -137,7 +141,7 @@ func (e *exporter) conv(c model.Conv, x string) string {
 func (e *exporter) convAttributes(c model.Conv) []*ir.Attribute {
 	attrs := []*ir.Attribute{ir.IntsOf("dilations", 1, 1), ir.IntOf("group", int64(c.Groups)), ir.IntsOf("kernel_shape", int64(c.Kernel), int64(c.Kernel))}
 	strides := ir.IntsOf("strides", int64(c.Stride), int64(c.Stride))
-	if e.o.FreeSize && e.m.Config.Padding == model.PadSame && c.Stride == 2 {
+	if e.o.FreeSize && e.m.Config.Padding == model.PadSame && c.Stride == 2 && !e.turned() {
 		// How much padding there is at either end depends on the size.
 		return append([]*ir.Attribute{ir.StringOf("auto_pad", "SAME_UPPER")}, append(attrs, strides)...)
 	}
@@ -148,8 +152,11 @@ func (e *exporter) convAttributes(c model.Conv) []*ir.Attribute {
 
 // pads returns how much c pads n rows, or columns, at either end.
 func (e *exporter) pads(c model.Conv, n int) (before, after int64) {
-	if c.Kernel != 3 {
+	switch {
+	case c.Kernel != 3:
 		return 0, 0
+	case e.turned():
+		return 1, 1
 	}
 	p := e.m.Config.Padding
 	first := p.Before(n, c.Stride)
@@ -239,16 +246,70 @@ func (e *exporter) constant(path, op string, t *ir.Tensor) string {
 	return out
 }
 
+// turned reports whether the network sees its input turned by 180 degrees, by kernels
+// that are turned, too. TensorFlow's padding at stride 2 has its one pixel behind rows
+// of an even number and pixels at both ends of others: where the number is free, no pads
+// say that. But windows always end one pixel behind the last. On the turned input they
+// begin one pixel before the first, which is what pads of 1 are, and all else in the
+// network does not see the difference. (auto_pad says it, too, but OpenCV 5 takes
+// SAME_UPPER for pads of 1.) Slice has steps from opset 10 on.
+func (e *exporter) turned() bool {
+	return e.o.FreeSize && e.m.Config.Padding == model.PadSame && e.o.Opset >= 10
+}
+
+// turn appends a Slice that turns x.
+func (e *exporter) turn(x string) string {
+	inputs := []string{x}
+	for _, part := range []struct {
+		name string
+		each int64
+	}{{"starts", -1}, {"ends", -math.MaxInt64}, {"axes", 2}, {"steps", -1}} {
+		list := []int64{part.each, part.each}
+		if part.name == "axes" {
+			list = []int64{2, 3}
+		}
+		inputs = append(inputs, "turn."+part.name)
+		e.g.Initializer = append(e.g.Initializer, ir.IntTensor("turn."+part.name, list, 2))
+	}
+	return e.node("Slice", "turn", inputs)
+}
+
+// turnedKernel is a kernel as it is for a turned input: a copy.
+func turnedKernel(w []float32) []float32 {
+	t := make([]float32, len(w))
+	for i := range t {
+		t[i] = w[i/9*9+8-i%9]
+	}
+	return t
+}
+
 // parameter appends an entry of the state dict as an initialiser.
 func (e *exporter) parameter(name string) {
 	t := e.m.Dict[name]
-	e.g.Initializer = append(e.g.Initializer, ir.FloatTensor(name, t.Data, t.Shape...))
+	data := t.Data
+	if len(t.Shape) == 4 && t.Shape[2] == 3 {
+		if name = e.named3x3(name, 3); e.turned() {
+			data = turnedKernel(data)
+		}
+	}
+	e.g.Initializer = append(e.g.Initializer, ir.FloatTensor(name, data, t.Shape...))
+}
+
+// named3x3 is the name of a kernel: another one where it is not the state dict's.
+func (e *exporter) named3x3(name string, kernel int) string {
+	if kernel == 3 && e.turned() {
+		return name + ".turned"
+	}
+	return name
 }
 
 // fold appends the weight and bias of c, its batch normalisation folded in, and
 // returns their names.
 func (e *exporter) fold(c model.Conv) (weight, bias string) {
 	w, b := e.m.Fold(c)
+	if c.Kernel == 3 && e.turned() {
+		w = turnedKernel(w)
+	}
 	weight, bias = fmt.Sprintf("onnx::Conv_%d", e.value), fmt.Sprintf("onnx::Conv_%d", e.value+1)
 	e.value += 3 // the third is the convolution's output, before it gets its name
 	e.g.Initializer = append(e.g.Initializer, ir.FloatTensor(weight, w, c.WeightShape()...), ir.FloatTensor(bias, b, c.Out))

@@ -3,6 +3,7 @@ package ops
 import (
 	"cmp"
 	"fmt"
+	"math"
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
@@ -139,7 +140,9 @@ func shapeSlices(c *call) ([]Type, error) {
 			continue
 		}
 		if !x.Shape[i].Known() {
-			out.Shape[i] = Unknown
+			if !p.all {
+				out.Shape[i] = Unknown
+			}
 			continue
 		}
 		out.Shape[i] = Dim{N: p.count}
@@ -148,7 +151,10 @@ func shapeSlices(c *call) ([]Type, error) {
 }
 
 // A slicePart is what Slice takes along one axis.
-type slicePart struct{ start, step, count int64 }
+type slicePart struct {
+	start, step, count int64
+	all                bool // whatever the size is
+}
 
 // sliceParts are what Slice takes along each axis; ok is false where that is computed.
 func (c *call) sliceParts() (parts []slicePart, ok bool, err error) {
@@ -181,7 +187,13 @@ func (c *call) sliceParts() (parts []slicePart, ok bool, err error) {
 		if step == 0 {
 			return nil, false, fmt.Errorf("a step of 0")
 		}
-		parts[a] = sliced(starts[i], ends[i], step, x.Shape[a].N)
+		parts[a] = slicePart{step: step}
+		if n := x.Shape[a].N; n >= 0 && n < math.MaxInt32 {
+			parts[a] = sliced(starts[i], ends[i], step, n)
+		} else if n >= 0 {
+			return nil, false, fmt.Errorf("it slices an axis of %d", n)
+		}
+		parts[a].all = step == -1 && starts[i] == -1 && ends[i] < math.MinInt32 || step == 1 && starts[i] == 0 && ends[i] > math.MaxInt32
 	}
 	return parts, true, nil
 }
@@ -202,10 +214,10 @@ func sliced(start, end, step, n int64) slicePart {
 	distance := place(end) - from
 	if step < 0 {
 		distance, step = -distance, -max(step, -n-1) // the smallest int64 has no negative
-		return slicePart{from, -step, max(0, (distance+step-1)/step)}
+		return slicePart{start: from, step: -step, count: max(0, (distance+step-1)/step)}
 	}
 	step = min(step, n+1)
-	return slicePart{from, step, max(0, (distance+step-1)/step)}
+	return slicePart{start: from, step: step, count: max(0, (distance+step-1)/step)}
 }
 
 func runSlices(c *call) ([]*Value, error) {

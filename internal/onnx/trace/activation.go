@@ -56,8 +56,10 @@ func (t *tracer) apply(n *ir.Node) value {
 		return t.reshaped(n, x)
 	case "Transpose":
 		return t.transposed(n, x)
-	case "Gather", "Slice":
-		return t.swapped(n, x)
+	case "Gather":
+		return t.gathered(n, x)
+	case "Slice":
+		return t.sliced(n, x)
 	case "Pad":
 		return t.pad(n, x)
 	case "BatchNormalization":
@@ -110,29 +112,35 @@ func (t *tracer) transposed(n *ir.Node, x value) value {
 	return x
 }
 
-// swapped takes the channels in the opposite order: Gather with indices 2, 1, 0, or
-// Slice with a step of -1.
-func (t *tracer) swapped(n *ir.Node, x value) value {
-	var axis []int64
-	backwards := false
-	if n.OpType == "Gather" {
-		axis = []int64{ir.IntAttr(n, "axis", 0)}
+// gathered is Gather of the channels in the opposite order, or in the same.
+func (t *tracer) gathered(n *ir.Node, x value) value {
+	if equalAxes([]int64{ir.IntAttr(n, "axis", 0)}, x.layout.channels()) {
 		switch indices := t.constant(n, 1).ints(); {
-		case slices.Equal(indices, []int64{0, 1, 2}) && equalAxes(axis, x.layout.channels()):
+		case slices.Equal(indices, []int64{0, 1, 2}):
 			return x
 		case slices.Equal(indices, []int64{2, 1, 0}), slices.Equal(indices, []int64{-1, -2, -3}):
-			backwards = true
+			return t.layer(n, recognise.Layer{Kind: recognise.Swap, From: x.layer})
 		}
-	} else {
-		starts, ends, steps := t.constant(n, 1).ints(), t.constant(n, 2).ints(), t.constant(n, 4).ints()
-		axis = t.constant(n, 3).ints()
-		all := len(starts) == 1 && (starts[0] == -1 || starts[0] >= 2) && len(ends) == 1 && ends[0] < -3
-		backwards = all && slices.Equal(steps, []int64{-1})
 	}
-	if !backwards || !equalAxes(axis, x.layout.channels()) {
-		return t.other(n, "it takes a part of its input: only red and blue may change places")
+	return t.other(n, "it takes a part of its input: only red and blue may change places")
+}
+
+// sliced is Slice with steps of -1: of the channels, or of rows and columns.
+func (t *tracer) sliced(n *ir.Node, x value) value {
+	starts, ends, axes, steps := t.constant(n, 1).ints(), t.constant(n, 2).ints(), t.constant(n, 3).ints(), t.constant(n, 4).ints()
+	all := len(starts) > 0 && len(ends) == len(starts) && len(axes) == len(starts) && len(steps) == len(starts)
+	for i := 0; all && i < len(starts); i++ {
+		// From the last one on to before the first one of any axis.
+		all = starts[i] == -1 && ends[i] < math.MinInt32 && steps[i] == -1
 	}
-	return t.layer(n, recognise.Layer{Kind: recognise.Swap, From: x.layer})
+	p := x.layout.pixels()
+	switch {
+	case all && equalAxes(axes, x.layout.channels()):
+		return t.layer(n, recognise.Layer{Kind: recognise.Swap, From: x.layer})
+	case all && equalAxes(axes, p[:]...):
+		return t.layer(n, recognise.Layer{Kind: recognise.Turn, From: x.layer})
+	}
+	return t.other(n, "it takes a part of its input: only red and blue may change places, or the whole may be turned")
 }
 
 // pad keeps padding with zeros around rows and columns; none at all is nothing.

@@ -95,6 +95,10 @@ type tracer struct {
 // trace returns the layers that make the graph's outputs.
 func (t *tracer) trace(p *ir.Proto) ([]*recognise.Layer, error) {
 	for _, c := range p.Graph.GetInitializer() {
+		if c.DataLocation == pb.TensorProto_EXTERNAL {
+			_, err := ir.Elements(c) // says so
+			return nil, err
+		}
 		t.values[c.Name] = value{constant: &constant{tensor: c}}
 	}
 	inputs := ir.FreeInputs(p)
