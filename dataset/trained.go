@@ -45,7 +45,7 @@ type digest [16]byte
 var divisionHeader = []string{"path", "label", "split", "content"}
 
 // Divide looks at all images of a training set and of one that was held out, which
-// may be nil.
+// may be nil. It leaves out what can't be opened: no model has learned of that.
 func Divide(ctx context.Context, train, val *Set) (*Division, error) {
 	d := &Division{parts: map[digest]side{}}
 	for _, part := range []struct {
@@ -57,11 +57,14 @@ func Divide(ctx context.Context, train, val *Set) (*Division, error) {
 		}
 		i := 0
 		for content, err := range part.set.digests(ctx) {
-			if err != nil {
-				return nil, err
+			if ctx.Err() != nil {
+				return nil, context.Cause(ctx)
 			}
 			item := part.set.Items[i]
 			i++
+			if err != nil {
+				continue
+			}
 			path := item.Name
 			if item.gray == nil {
 				if path, err = filepath.Abs(path); err != nil {

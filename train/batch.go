@@ -44,7 +44,7 @@ type batch struct {
 // order is the epoch's batches of indices. What is left over is a batch of its
 // own, or joins the last one when it is a single image.
 func (o *Options) order(epoch int) [][]int {
-	return o.cut(o.rng(forOrder, epoch, 0).Perm(len(o.Train.Items)))
+	return o.cut(o.sample(epoch))
 }
 
 func (o *Options) cut(items []int) [][]int {
@@ -72,27 +72,33 @@ func (o *Options) loader(ctx context.Context, epoch int, order [][]int) iter.Seq
 	})
 }
 
-// prepare decodes, augments and normalises the images of a batch.
+// prepare decodes, augments and normalises the images of a batch. Those that can't be
+// read are left out.
 func (o *Options) prepare(ctx context.Context, epoch, number int, items []int, levels *[3][256]float32) (*batch, error) {
 	c := &o.Model.Config
 	side := c.Resolution * c.Resolution * 3
 	b := &batch{
-		number: number, items: items, input: make([]float32, len(items)*side),
+		number: number, input: make([]float32, len(items)*side),
 		target: make([]float32, len(items)*c.Classes),
 	}
-	for i, item := range items {
-		if err := ctx.Err(); err != nil {
-			return nil, err
-		}
-		img, err := o.Train.Image(ctx, item)
+	for _, item := range items {
+		img, err := o.image(ctx, o.Train, item)
 		if err != nil {
 			return nil, err
 		}
+		if img == nil {
+			continue
+		}
+		i := len(b.items)
 		img = o.Augment.Apply(img, c.Preprocess, c.Resolution, o.rng(forImage, epoch, item))
 		normalize(b.input[i*side:][:side], img.Pix, levels)
-		oneHot(b.target[i*c.Classes:][:c.Classes], o.Train.Items[item].Label, o.LabelSmoothing)
+		o.target(b.target[i*c.Classes:][:c.Classes], item)
+		b.items = append(b.items, item)
 	}
-	o.mix(b, o.rng(forMix, epoch, number))
+	b.input, b.target = b.input[:len(b.items)*side], b.target[:len(b.items)*c.Classes]
+	if len(b.items) > 1 {
+		o.mix(b, o.rng(forMix, epoch, number))
+	}
 	return b, nil
 }
 

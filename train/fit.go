@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -18,7 +19,9 @@ type Result struct {
 	Epochs     []report.Epoch
 	Best       int                // the best epoch, from 1
 	Evaluation *report.Evaluation // of the best weights; nil without validation images
+	Test       *report.Evaluation // of the best weights on Data.Test; nil without
 	Model      *model.Model       // the best weights
+	Unreadable int                // images that were left out
 }
 
 // Fit trains o.Model and leaves in the run folder the best and the last weights,
@@ -36,6 +39,7 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer release()
+	defer o.unreadable.report() // an error may be for the lack of these
 	t, err := newTrainer(o)
 	if err != nil {
 		return nil, err
@@ -69,6 +73,7 @@ type trainer struct {
 	bestSum   string         // modelSum of its weights
 	features  []float32      // of a frozen backbone
 	known     []float32      // of fewer frozen modules: see activations
+	missing   map[int]bool   // training images that features or known have nothing of
 	events    *report.Events // nil before the first epoch ends
 }
 
@@ -101,7 +106,7 @@ func newTrainer(o Options) (*trainer, error) {
 		}
 	}
 	if o.Val != nil && len(o.Val.Items) > 0 {
-		t.validator = &validator{Options: o}
+		t.validator = &validator{Options: o, set: o.Val}
 	}
 	return t, nil
 }
@@ -111,8 +116,8 @@ func (t *trainer) freeze(ctx context.Context) (err error) {
 	switch {
 	case t.Freeze == FreezeBackbone:
 		t.Augment, t.Mixup, t.CutMix = vision.Augment{}, 0, 0
-		if t.features, err = features(ctx, t.Model, t.Train, t.Threads); err == nil && t.validator != nil {
-			t.validator.features, err = features(ctx, t.Model, t.Val, t.Threads)
+		if t.features, t.missing, err = t.featuresOf(ctx, t.Train); err == nil && t.validator != nil {
+			t.validator.features, t.validator.missing, err = t.featuresOf(ctx, t.Val)
 		}
 	case t.unchanged() && t.network.knownBytes(len(t.Train.Items)) > 0:
 		t.known, err = t.activations(ctx)
@@ -170,6 +175,9 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 	if err := t.batches(ctx, epoch, order, one); err != nil {
 		return err
 	}
+	if images == 0 {
+		return errors.New("none of the training images can be read")
+	}
 	e.TrainLoss /= float64(images)
 	e.TrainAcc = float64(right) / float64(images)
 	e.ImagesPerSecond = float64(images) / time.Since(began).Seconds()
@@ -182,8 +190,16 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 	}
 	e.Seconds = time.Since(began).Seconds()
 	t.history = append(t.history, e)
-	t.best = report.Best(t.history).Epoch
-	return t.save()
+	best := report.Best(t.history)
+	t.best = best.Epoch
+	if err := t.save(); err != nil {
+		return err
+	}
+	t.unreadable.report()
+	if t.EpochDone != nil {
+		t.EpochDone(e, best)
+	}
+	return nil
 }
 
 // batches calls f with every batch of the epoch, in order.
@@ -198,8 +214,10 @@ func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if err := f(t.targets(i, items)); err != nil {
-				return err
+			if b := t.targets(i, items); t.enough(b) {
+				if err := f(b); err != nil {
+					return err
+				}
 			}
 		}
 		return nil
@@ -208,11 +226,20 @@ func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(
 		if err != nil {
 			return err
 		}
+		if !t.enough(b) {
+			continue
+		}
 		if err := f(b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// enough reports whether a step can be made with what could be read of a batch: a
+// single image has no statistics, but those of a backbone don't matter to the head.
+func (t *trainer) enough(b *batch) bool {
+	return len(b.items) > 1 || len(b.items) == 1 && t.features != nil
 }
 
 // sheet writes the picture of the first batch.
@@ -221,15 +248,24 @@ func (t *trainer) sheet(ctx context.Context, items []int) error {
 	if err != nil {
 		return err
 	}
+	if len(b.items) == 0 {
+		return nil // nothing to show
+	}
 	return report.WriteSheet(filepath.Join(t.RunDir, "train_batch.jpg"), "", t.tiles(b))
 }
 
 // targets is a batch of images that are known.
 func (t *trainer) targets(number int, items []int) *batch {
 	classes := t.Model.Config.Classes
-	b := &batch{number: number, items: items, target: make([]float32, len(items)*classes)}
-	for i, item := range items {
-		oneHot(b.target[i*classes:][:classes], t.Train.Items[item].Label, t.LabelSmoothing)
+	b := &batch{number: number}
+	for _, item := range items {
+		if !t.missing[item] {
+			b.items = append(b.items, item)
+		}
+	}
+	b.target = make([]float32, len(b.items)*classes)
+	for i, item := range b.items {
+		t.target(b.target[i*classes:][:classes], item)
 	}
 	return b
 }
@@ -296,14 +332,36 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	r := &Result{Epochs: t.history, Best: t.best, Model: best}
-	if t.validator == nil {
-		return r, nil
+	if t.validator != nil {
+		if r.Evaluation, err = t.validator.run(ctx, best); err != nil {
+			return nil, err
+		}
+		if err := report.WriteConfusionPNG(filepath.Join(t.RunDir, "confusion_matrix.png"), r.Evaluation); err != nil {
+			return nil, err
+		}
+		if err := t.validator.predictions.WriteSheet(filepath.Join(t.RunDir, "val_predictions.jpg"), t.validator.picture); err != nil {
+			return nil, err
+		}
 	}
-	if r.Evaluation, err = t.validator.run(ctx, best); err != nil {
+	if t.Test != nil && len(t.Test.Items) > 0 {
+		if r.Test, err = t.test(ctx, best); err != nil {
+			return nil, fmt.Errorf("test: %w", err)
+		}
+	}
+	r.Unreadable = len(t.unreadable.seen)
+	return r, nil
+}
+
+// test measures the best weights with images that no choice was made with.
+func (t *trainer) test(ctx context.Context, best *model.Model) (*report.Evaluation, error) {
+	v := &validator{Options: t.Options, set: t.Test}
+	e, err := v.run(ctx, best)
+	if err != nil {
 		return nil, err
 	}
-	if err := report.WriteConfusionPNG(filepath.Join(t.RunDir, "confusion_matrix.png"), r.Evaluation); err != nil {
+	dir := filepath.Join(t.RunDir, TestDir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	return r, t.validator.predictions.WriteSheet(filepath.Join(t.RunDir, "val_predictions.jpg"), t.validator.picture)
+	return e, v.predictions.WriteFolder(dir, e, v.picture)
 }

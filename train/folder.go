@@ -18,6 +18,7 @@ const (
 	LastFile  = "last.safetensors"
 	StateFile = "state.safetensors" // all that Run.Resume needs
 	ArgsFile  = "args.yaml"         // Run.Args
+	TestDir   = "test"              // the evaluation on Data.Test
 	SplitFile = "split.csv"         // which images are trained with, and which held out: a dataset.Division
 )
 
@@ -55,11 +56,18 @@ func (o *Options) begin() error {
 		}
 	}
 	if o.Resume {
+		if o.Extend {
+			return o.writeArgs()
+		}
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(o.RunDir, StateFile)); err == nil {
 		return fmt.Errorf("%s holds a run already: resume it, or choose another folder", o.RunDir)
 	}
+	return o.writeArgs()
+}
+
+func (o *Options) writeArgs() error {
 	if o.Args == nil {
 		return nil
 	}

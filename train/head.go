@@ -11,7 +11,7 @@ type head struct {
 	model.Linear
 	set          *kernel.Set
 	threads      int
-	weight, bias *Parameter
+	weight, bias *parameter
 
 	images     int
 	features   []float32
@@ -21,7 +21,7 @@ type head struct {
 	transposed [][]float32
 }
 
-func newHead(set *kernel.Set, threads int, l model.Linear, m *model.Model, params map[string]*Parameter) *head {
+func newHead(set *kernel.Set, threads int, l model.Linear, m *model.Model, params map[string]*parameter) *head {
 	h := &head{
 		Linear: l, set: set, threads: threads,
 		weight: params[l.Name+".weight"], bias: params[l.Name+".bias"],

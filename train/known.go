@@ -38,16 +38,27 @@ func (t *trainer) activations(ctx context.Context) ([]float32, error) {
 	for i := range t.Train.Items {
 		all = append(all, i)
 	}
-	known := make([]float32, 0, len(all)*end.imageSize())
+	size := end.imageSize()
+	known := make([]float32, len(all)*size)
+	t.missing = map[int]bool{}
+	for _, i := range all {
+		t.missing[i] = true
+	}
 	for b, err := range t.loader(ctx, 0, t.cut(all)) {
 		if err != nil {
 			return nil, err
+		}
+		if len(b.items) == 0 {
+			continue
 		}
 		n.images, n.input = len(b.items), b.input
 		if err := n.forwardLayers(n.layers[:n.frozen]); err != nil {
 			return nil, err
 		}
-		known = append(known, end.x...)
+		for i, item := range b.items {
+			copy(known[item*size:][:size], end.x[i*size:])
+			delete(t.missing, item)
+		}
 		n.release()
 	}
 	return known, nil

@@ -15,7 +15,7 @@ import (
 type layer struct {
 	model.Conv
 	norm
-	weight   *Parameter
+	weight   *parameter
 	prev     *layer // its activation is the input; nil for the first layer
 	residual *layer // its x is added to this layer's x, or nil
 	skip     *layer // the projection that adds this layer's input, or nil

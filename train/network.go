@@ -16,7 +16,7 @@ type network struct {
 	threads int
 	layers  []*layer
 	head    *head
-	params  []*Parameter // that are learned: without those of frozen layers
+	params  []*parameter // that are learned: without those of frozen layers
 	frozen  int          // layers, from the first, that are not learned
 	buffers buffers
 	scratch [lanes]scratch
@@ -81,7 +81,7 @@ func newNetwork(m *model.Model, threads, frozen int, fixed bool) (*network, erro
 	return n, nil
 }
 
-func (n *network) newLayer(m *model.Model, c model.Conv, params map[string]*Parameter) *layer {
+func (n *network) newLayer(m *model.Model, c model.Conv, params map[string]*parameter) *layer {
 	l := &layer{Conv: c, weight: params[c.Name+".weight"], inSide: m.Config.Resolution}
 	if len(n.layers) > 0 {
 		l.prev = n.layers[len(n.layers)-1]

@@ -19,7 +19,7 @@ const lanes = 8
 type norm struct {
 	name           string
 	channels       int
-	gamma, beta    *Parameter
+	gamma, beta    *parameter
 	mean, variance []float32 // running averages: in the state dict
 	batches        []float32 // num_batches_tracked
 	eps, momentum  float64

@@ -76,8 +76,8 @@ func TestNumericGradient(t *testing.T) {
 // checkDirection moves p along its gradient, forth and back. Steps of several
 // lengths are tried: a long one crosses corners of ReLU6, a short one drowns in
 // rounding.
-func checkDirection(t *testing.T, seed uint64, p *Parameter, loss func() float64) {
-	length := gradNorm([]*Parameter{p})
+func checkDirection(t *testing.T, seed uint64, p *parameter, loss func() float64) {
+	length := gradNorm([]*parameter{p})
 	if length < 1e-2 { // such as the bias of a bottleneck before another norm
 		return
 	}

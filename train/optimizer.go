@@ -22,7 +22,7 @@ type rule struct {
 	buffers int     // what it remembers of a parameter, in the order of the state file
 	rate    float64 // a learning rate that suits it from random weights; 0 for the recipe's
 	eps     float64
-	update  func(o *optimizer, p *Parameter, s state, u update)
+	update  func(o *optimizer, p *parameter, s state, u update)
 }
 
 // rules are all optimizers. A new one is a row here and its update.
@@ -79,12 +79,12 @@ type update struct {
 type optimizer struct {
 	hyper
 	rule   rule
-	params []*Parameter
+	params []*parameter
 	states []state
 	steps  int
 }
 
-func newOptimizer(h hyper, params []*Parameter) (*optimizer, error) {
+func newOptimizer(h hyper, params []*parameter) (*optimizer, error) {
 	r := ruleOf(h.rule)
 	if r.update == nil {
 		return nil, fmt.Errorf("optimizer %q: want one of %q", h.rule, Optimizers())
@@ -111,7 +111,7 @@ func (o *optimizer) step(threads int, lr, scale float64) {
 	})
 }
 
-func sgd(o *optimizer, p *Parameter, s state, u update) {
+func sgd(o *optimizer, p *parameter, s state, u update) {
 	momentum, buf := float32(o.momentum), s[0]
 	lr, scale, decay := float32(u.lr), float32(u.scale), float32(u.decay)
 	for i, w := range p.Value {
@@ -121,7 +121,7 @@ func sgd(o *optimizer, p *Parameter, s state, u update) {
 	}
 }
 
-func rmsprop(o *optimizer, p *Parameter, s state, u update) {
+func rmsprop(o *optimizer, p *parameter, s state, u update) {
 	alpha, eps, momentum := float32(o.alpha), float32(o.eps), float32(o.momentum)
 	lr, scale, decay := float32(u.lr), float32(u.scale), float32(u.decay)
 	for i, w := range p.Value {
@@ -133,7 +133,7 @@ func rmsprop(o *optimizer, p *Parameter, s state, u update) {
 	}
 }
 
-func adamw(o *optimizer, p *Parameter, s state, u update) {
+func adamw(o *optimizer, p *parameter, s state, u update) {
 	b1, b2 := float32(o.beta1), float32(o.beta2)
 	rate := float32(u.lr / (1 - math.Pow(o.beta1, float64(o.steps))))
 	correct := float32(1 / math.Sqrt(1-math.Pow(o.beta2, float64(o.steps))))
@@ -148,7 +148,7 @@ func adamw(o *optimizer, p *Parameter, s state, u update) {
 }
 
 // gradNorm is the Euclidean length of all gradients together.
-func gradNorm(params []*Parameter) float64 {
+func gradNorm(params []*parameter) float64 {
 	var sum float64
 	for _, p := range params {
 		for _, g := range p.Grad {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/train/report"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -25,6 +26,9 @@ type Options struct {
 	Data
 	Hyperparameters
 	Run
+
+	unreadable *unreadable // images that are left out
+	weights    []float32   // of the classes in the loss; nil for 1
 }
 
 // Data are what a training begins with.
@@ -32,6 +36,7 @@ type Data struct {
 	Model *model.Model // with the classes of Train, see [Prepare]; Fit changes it
 	Train *dataset.Set
 	Val   *dataset.Set // may be nil
+	Test  *dataset.Set // measured with once, at the end; may be nil
 
 	// Division is that of Train and Val, for SplitFile; of nil Fit makes it.
 	Division *dataset.Division
@@ -58,16 +63,26 @@ type Hyperparameters struct {
 	CutMix         float64        `json:"cutmix"`   // likewise; where both are set, a batch gets one of them at random
 	Clip           float64        `json:"clip"`     // largest norm of the gradient; 0 for none
 	Patience       int            `json:"patience"` // epochs without a better validation before stopping; 0 for none
+	Balance        Balance        `json:"balance"`  // of classes with more and fewer images; "" for none
 }
 
 // Run says where results go and how the machine is used.
 type Run struct {
-	RunDir   string         // folder for the results, for this run alone
-	Args     []byte         // what ArgsFile is to say about a new run, such as how to call it again; nil for no such file
-	Resume   bool           // go on with the run in RunDir, from its last whole epoch
-	Seed     uint64         // of everything random
-	Threads  int            // 0 for all cores; the result doesn't depend on it
-	Progress func(Progress) // called after every batch, from Fit's goroutine; may be nil
+	RunDir  string // folder for the results, for this run alone
+	Args    []byte // what ArgsFile is to say about a new run, such as how to call it again; nil for no such file
+	Resume  bool   // go on with the run in RunDir, from its last whole epoch
+	Extend  bool   // with Resume: Epochs, and Args, may be others than the run had; the learning rate goes on as Epochs say
+	Seed    uint64 // of everything random
+	Threads int    // 0 for all cores; the result doesn't depend on it
+
+	// MaxErrors is how many images may be unreadable. They are left out of every
+	// epoch and of validation; one more ends the run.
+	MaxErrors int
+
+	// Functions that are told how it goes, from Fit's goroutine. Each may be nil.
+	Progress   func(Progress)                 // after every batch
+	EpochDone  func(epoch, best report.Epoch) // after every epoch, validation included
+	Unreadable func(err error)                // of every image that is left out, once
 }
 
 // Progress is where a training stands.
@@ -96,6 +111,8 @@ func (o *Options) complete() error {
 	if err := o.checkData(); err != nil {
 		return err
 	}
+	o.unreadable = &unreadable{max: o.MaxErrors, tell: o.Unreadable}
+	o.weights = o.classWeights()
 	if o.Augment.Fill == [3]uint8{} {
 		for i, v := range o.Model.Config.Preprocess.Mean {
 			o.Augment.Fill[i] = uint8(v*255 + 0.5)
@@ -115,9 +132,12 @@ func (d *Data) checkData() error {
 	case len(d.Train.Items) < 2:
 		return fmt.Errorf("%d training images: want at least 2", len(d.Train.Items))
 	}
-	for _, set := range []*dataset.Set{d.Train, d.Val} {
+	for _, set := range []*dataset.Set{d.Train, d.Val, d.Test} {
 		if set == nil {
 			continue
+		}
+		if len(set.Classes) != d.Model.Config.Classes {
+			return fmt.Errorf("images to train with have %d classes, others %d", d.Model.Config.Classes, len(set.Classes))
 		}
 		for _, item := range set.Items {
 			if item.Label < 0 || item.Label >= d.Model.Config.Classes {
@@ -136,6 +156,9 @@ func (o *Options) Validate() error {
 	if o.Threads < 0 {
 		wrong = append(wrong, fmt.Sprintf("threads %d: want 0 or more", o.Threads))
 	}
+	if o.MaxErrors < 0 {
+		wrong = append(wrong, fmt.Sprintf("max-errors %d: want 0 or more", o.MaxErrors))
+	}
 	if o.Model != nil {
 		c := o.Model.Config
 		modules := len(c.Network().Blocks) + 2
@@ -144,6 +167,9 @@ func (o *Options) Validate() error {
 		}
 		if h, w := c.InputSize(); h != w {
 			wrong = append(wrong, fmt.Sprintf("resolution %dx%d: want a square input to train with", h, w))
+		}
+		if !c.Head.Plain() {
+			wrong = append(wrong, "head: want one linear layer with a softmax to train with, as Prepare makes")
 		}
 		if o.Augment.Pad >= c.Resolution {
 			wrong = append(wrong, fmt.Sprintf("pad %d: want less than the %d pixels of the input", o.Augment.Pad, c.Resolution))
@@ -194,6 +220,7 @@ func (h *Hyperparameters) wrong() []string {
 	}
 	check(h.Freeze >= FreezeBackbone, "freeze %d: want 0 or more", h.Freeze)
 	check(slices.Contains(Optimizers(), h.Optimizer), "optimizer %q: want one of %q", h.Optimizer, Optimizers())
+	check(h.Balance == "" || slices.Contains(balances, h.Balance), "balance %q: want one of %q", h.Balance, balances)
 	check(slices.Contains(schedules, h.Schedule), "schedule %q: want one of %q", h.Schedule, schedules)
 	return wrong
 }

@@ -141,6 +141,8 @@ func (r Recipe) With(c Changes) (Hyperparameters, error) {
 	set("cutmix", func() { h.CutMix = v.CutMix })
 	set("clip", func() { h.Clip = v.Clip })
 	set("patience", func() { h.Patience = v.Patience })
+	h.Balance = cmp.Or(h.Balance, NoBalance)
+	set("balance", func() { h.Balance = v.Balance })
 	h.LR = r.Rate(h.Optimizer)
 	set("lr", func() { h.LR = v.LR })
 	h.Warmup = min(h.Warmup, float64(h.Epochs)/4)

@@ -268,6 +268,9 @@ func (t *trainer) restore(dict model.StateDict, meta map[string]string) error {
 		if err != nil {
 			return fault.Brokenf("metadata %s: %v", metaSettings, err)
 		}
+		if t.Extend {
+			other = slices.DeleteFunc(other, func(s string) bool { return strings.HasPrefix(s, "epochs was ") })
+		}
 		if len(other) > 0 {
 			return fmt.Errorf("the run goes on with the settings that it began with: %s", strings.Join(other, ", "))
 		}
@@ -325,6 +328,9 @@ func (t *trainer) restoreHistory(meta map[string]string) error {
 	}
 	if best < 1 || best > len(epochs) || steps < 1 {
 		return fault.Brokenf("damaged metadata: epoch %d of %d is the best, after %d steps", best, len(epochs), steps)
+	}
+	if len(epochs) > t.Epochs {
+		return fmt.Errorf("the run has %d epochs already, more than %d", len(epochs), t.Epochs)
 	}
 	t.history, t.best, t.optimizer.steps, t.bestSum = epochs, best, steps, meta[metaWeights]
 	return nil

@@ -60,7 +60,7 @@ func TestDamage(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	refused := 0
 	for _, name := range []string{StateFile, BestFile, LastFile} {
-		for i := range 12 {
+		for i := range 8 {
 			o := again()
 			path := filepath.Join(o.RunDir, name)
 			data, err := os.ReadFile(path)
@@ -89,7 +89,7 @@ func TestDamage(t *testing.T) {
 			}
 		}
 	}
-	if refused < 10 { // a bit of a name in the header may be of no account
+	if refused < 6 { // a bit of a name in the header may be of no account
 		t.Errorf("%d refused", refused)
 	}
 	// The best weights are made again from the state if its epoch was the best, but

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"fmt"
 	"image"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
@@ -16,48 +17,57 @@ import (
 // validBatch is how many images are validated in one run of the engine.
 const validBatch = 32
 
-// A validator runs weights over the validation images.
+// A validator runs weights over a set of images.
 type validator struct {
 	Options
+	set         *dataset.Set
 	features    []float32           // of a frozen backbone
+	missing     map[int]bool        // images that features has nothing of
 	predictions *report.Predictions // of the last run
+	items       []int               // of the set, for each prediction
 }
 
 // run evaluates weights m.
 func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation, error) {
-	v.predictions = report.NewPredictions(v.Val.Classes)
-	add := func(first int, logits []float32) error {
+	v.predictions, v.items = report.NewPredictions(v.set.Classes), nil
+	add := func(items []int, logits []float32) error {
 		classes := m.Config.Classes
-		for i := range len(logits) / classes {
-			item := v.Val.Items[first+i]
-			if err := v.predictions.Add(item.Name, item.Label, logits[i*classes:][:classes]); err != nil {
+		for i, item := range items {
+			v.items = append(v.items, item)
+			it := v.set.Items[item]
+			if err := v.predictions.Add(it.Name, it.Label, logits[i*classes:][:classes]); err != nil {
 				return err
 			}
 		}
 		return nil
 	}
+	var err error
 	if v.features != nil {
-		if err := add(0, classify(m, v.features, len(v.Val.Items), v.Threads)); err != nil {
-			return nil, err
+		var items []int
+		for i := range v.set.Items {
+			if !v.missing[i] {
+				items = append(items, i)
+			}
 		}
-		return v.predictions.Evaluation(), nil
+		err = add(items, classify(m, v.features, items, v.Threads))
+	} else {
+		err = v.infer(ctx, m, v.set, func(e *engine.Engine, in engine.Input, items []int) error {
+			logits := make([]float32, in.N*m.Config.Classes)
+			if err := e.Run(ctx, in, engine.Output{Logits: logits}); err != nil {
+				return err
+			}
+			return add(items, logits)
+		})
 	}
-	err := infer(ctx, m, v.Val, v.Threads, func(e *engine.Engine, in engine.Input, first int) error {
-		logits := make([]float32, in.N*m.Config.Classes)
-		if err := e.Run(ctx, in, engine.Output{Logits: logits}); err != nil {
-			return err
-		}
-		return add(first, logits)
-	})
-	if err != nil {
-		return nil, err
+	if err == nil && len(v.items) == 0 {
+		err = fmt.Errorf("none of the %d images can be read", len(v.set.Items))
 	}
-	return v.predictions.Evaluation(), nil
+	return v.predictions.Evaluation(), err
 }
 
-// picture is a validation image as the network sees it.
+// picture is the image of a prediction as the network sees it.
 func (v *validator) picture(i int) (image.Image, error) {
-	img, err := v.Val.Image(context.Background(), i)
+	img, err := v.set.Image(context.Background(), v.items[i])
 	if err != nil {
 		return nil, err
 	}
@@ -65,49 +75,65 @@ func (v *validator) picture(i int) (image.Image, error) {
 	return picture(vision.Crop(img, c.Preprocess, c.Resolution)), nil
 }
 
-// infer calls run with all images of a set, as m wants them, in batches. The next
-// ones are decoded meanwhile.
-func infer(ctx context.Context, m *model.Model, set *dataset.Set, threads int, run func(e *engine.Engine, in engine.Input, first int) error) error {
-	e, err := engine.Compile(m, engine.Options{Threads: threads})
+// infer calls run with all images of a set that can be read, as m wants them, in
+// batches. The next ones are decoded meanwhile.
+func (o *Options) infer(ctx context.Context, m *model.Model, set *dataset.Set, run func(e *engine.Engine, in engine.Input, items []int) error) error {
+	e, err := engine.Compile(m, engine.Options{Threads: o.Threads})
 	if err != nil {
 		return err
 	}
 	defer e.Close()
 	side := m.Config.Resolution
-	photos := prefetch.Map(ctx, prefetch.Options{Workers: threads, Ahead: threads + validBatch}, upTo(len(set.Items)), func(ctx context.Context, i int) (*vision.Image, error) {
-		img, err := set.Image(ctx, i)
-		if err != nil {
+	photos := prefetch.Map(ctx, prefetch.Options{Workers: o.Threads, Ahead: o.Threads + validBatch}, upTo(len(set.Items)), func(ctx context.Context, i int) (*vision.Image, error) {
+		img, err := o.image(ctx, set, i)
+		if img == nil || err != nil {
 			return nil, err
 		}
 		return vision.Crop(img, m.Config.Preprocess, side), nil
 	})
 	in := engine.Input{H: side, W: side}
-	done := 0
+	var items []int
+	i := 0
 	for img, err := range photos {
 		if err != nil {
 			return err
 		}
-		in.N++
-		in.Pixels = append(in.Pixels, img.Pix...)
-		if in.N == validBatch || done+in.N == len(set.Items) {
-			if err := run(e, in, done); err != nil {
+		if img != nil {
+			in.N++
+			in.Pixels = append(in.Pixels, img.Pix...)
+			items = append(items, i)
+		}
+		i++
+		if in.N == validBatch || in.N > 0 && i == len(set.Items) {
+			if err := run(e, in, items); err != nil {
 				return err
 			}
-			done += in.N
-			in.N, in.Pixels = 0, in.Pixels[:0]
+			in.N, in.Pixels, items = 0, in.Pixels[:0], items[:0]
 		}
 	}
 	return nil
 }
 
-// features computes what the classifier sees of every image, [images][features].
-func features(ctx context.Context, m *model.Model, set *dataset.Set, threads int) ([]float32, error) {
-	width := m.Config.Network().Features()
-	all := make([]float32, len(set.Items)*width)
-	err := infer(ctx, m, set, threads, func(e *engine.Engine, in engine.Input, first int) error {
-		return e.Run(ctx, in, engine.Output{Features: all[first*width:][:in.N*width]})
+// featuresOf computes what the classifier sees of every image of a set,
+// [images][features]. missing are those that can't be read.
+func (o *Options) featuresOf(ctx context.Context, set *dataset.Set) (features []float32, missing map[int]bool, err error) {
+	width := o.Model.Config.Network().Features()
+	features, missing = make([]float32, len(set.Items)*width), map[int]bool{}
+	for i := range set.Items {
+		missing[i] = true
+	}
+	some := make([]float32, validBatch*width)
+	err = o.infer(ctx, o.Model, set, func(e *engine.Engine, in engine.Input, items []int) error {
+		if err := e.Run(ctx, in, engine.Output{Features: some[:in.N*width]}); err != nil {
+			return err
+		}
+		for i, item := range items {
+			copy(features[item*width:], some[i*width:][:width])
+			delete(missing, item)
+		}
+		return nil
 	})
-	return all, err
+	return features, missing, err
 }
 
 // run is forward for the given images of known features.
@@ -121,17 +147,12 @@ func (h *head) run(features []float32, items []int, mask []float32) []float32 {
 	return h.forward(len(items), mask)
 }
 
-// classify computes the logits of known features.
-func classify(m *model.Model, features []float32, n, threads int) []float32 {
+// classify computes the logits of images of known features.
+func classify(m *model.Model, features []float32, items []int, threads int) []float32 {
 	_, params := parameters(m)
 	set, err := kernel.Choose("")
 	if err != nil {
 		set = &kernel.Generic
 	}
-	h := newHead(set, threads, m.Config.Network().Classifier, m, params)
-	items := make([]int, n)
-	for i := range items {
-		items[i] = i
-	}
-	return h.run(features, items, nil)
+	return newHead(set, threads, m.Config.Network().Classifier, m, params).run(features, items, nil)
 }

@@ -27,6 +27,7 @@ import (
 
 type trainFlags struct {
 	data, model, config, recipe, augment, freeze string
+	test                                         string
 	width, val                                   float64
 	resolution                                   int
 	dryRun                                       bool
@@ -41,7 +42,7 @@ func newTrain() *cobra.Command {
 // trainCommand returns the command and what its flags set.
 func trainCommand() (*trainFlags, *cobra.Command) {
 	f := &trainFlags{}
-	optimizers, schedules := stringsOf(train.Optimizers()), stringsOf(train.Schedules())
+	optimizers, schedules, balances := stringsOf(train.Optimizers()), stringsOf(train.Schedules()), stringsOf(train.Balances())
 	var recipes []string
 	for _, r := range train.Recipes() {
 		recipes = append(recipes, r.Name)
@@ -57,7 +58,7 @@ named at the end, and the exit code is 1 then.
 
 Weights, curves, pictures and TensorBoard events go to the run folder. An
 interrupted run goes on with --resume --run-dir DIR and ends in the same weights;
---data says where its data is now, if that was moved.
+--data says where its data is now, if that was moved, and --epochs gives a run more.
 
 The recipes set what no flag sets:
 ` + recipeList(),
@@ -98,6 +99,9 @@ The recipes set what no flag sets:
 	fs.Float64Var(&f.o.CutMix, "cutmix", 0, "alpha of CutMix")
 	fs.Float64Var(&f.o.Clip, "clip", 0, "largest norm of the gradient")
 	fs.IntVar(&f.o.Patience, "patience", 0, "epochs without a better validation before stopping")
+	fs.StringVar((*string)(&f.o.Balance), "balance", "none", "of classes with more and fewer photos: "+names(balances)+" (rare ones weigh more in the loss, or are seen more often)")
+	fs.StringVar(&f.test, "test", "", "labelled photos to measure the best weights with, once, at the end")
+	fs.IntVar(&f.o.MaxErrors, "max-errors", 10, "photos that may be unreadable: they are left out and listed")
 	fs.Uint64Var(&f.o.Seed, "seed", 0, "of everything random")
 	fs.IntVar(&f.o.Threads, "threads", 0, "cores to use; 0 means all")
 	fs.StringVar(&f.o.RunDir, "run-dir", "", "folder for the results; the default is a new one in runs/")
@@ -108,6 +112,7 @@ The recipes set what no flag sets:
 	complete(cmd, "optimizer", optimizers...)
 	complete(cmd, "schedule", schedules...)
 	complete(cmd, "augment", train.Augmentations()...)
+	complete(cmd, "balance", balances...)
 	return f, cmd
 }
 
@@ -163,29 +168,40 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	if f.dryRun {
 		return cmp.Or(f.describe(cmd.Context(), cmd.OutOrStdout()), f.leftOut(cmd.ErrOrStderr()))
 	}
-	if !f.o.Resume {
-		if f.o.RunDir == "" {
-			if f.o.RunDir, err = newRunDir(); err != nil {
-				return err
-			}
-		}
-		if f.o.Args, err = f.args(cmd.Flags()); err != nil {
+	if f.o.RunDir == "" {
+		if f.o.RunDir, err = newRunDir(); err != nil {
 			return err
 		}
 	}
-	f.o.Progress = progressLine(cmd.ErrOrStderr())
+	if f.o.Args, err = f.args(cmd.Flags()); err != nil {
+		return err
+	}
+	stderr := cmd.ErrOrStderr()
+	f.begins(stderr)
 	began := time.Now()
+	line := &trainLine{w: stderr, began: began, epochs: f.o.Epochs}
+	f.o.Progress, f.o.EpochDone = line.batch, line.epoch
+	f.o.Unreadable = func(err error) { fmt.Fprintln(stderr, "mobilenet:", printable(err.Error())) }
 	r, err := train.Fit(cmd.Context(), f.o)
 	switch {
 	case cmd.Context().Err() != nil:
 		fmt.Fprintf(cmd.ErrOrStderr(), "\ninterrupted; go on with: mobilenet train --resume --run-dir %s\n", f.o.RunDir)
 		return err
 	case f.isPhoto(err):
-		return fmt.Errorf("%w (--dry-run lists all photos that can't be read)", err)
+		return fmt.Errorf("%w (--dry-run lists all photos that can't be read, --max-errors leaves them out)", err)
 	case err != nil:
 		return err
 	}
-	return cmp.Or(f.print(cmd.OutOrStdout(), r, time.Since(began)), f.leftOut(cmd.ErrOrStderr()))
+	if err := f.print(cmd.OutOrStdout(), r, time.Since(began)); err != nil {
+		return err
+	}
+	if r.Unreadable > 0 {
+		fmt.Fprintf(stderr, "mobilenet: %d photos can't be read and were left out\n", r.Unreadable)
+	}
+	if err := f.leftOut(stderr); err != nil || r.Unreadable > 0 {
+		return cmp.Or(err, errReported)
+	}
+	return nil
 }
 
 // leftOut names the photos that the data holds and that are not read. They are worth
@@ -251,7 +267,12 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	if f.o.Train, f.o.Val, err = dataset.Open(f.data, dataset.Options{Val: f.val, Seed: f.o.Seed}); err != nil {
 		return err
 	}
-	tellNotes(cmd.ErrOrStderr(), f.o.Train, f.o.Val)
+	if f.test != "" {
+		if f.o.Test, err = dataset.OpenEval(f.test, dataset.EvalOptions{Labels: f.o.Train.Classes}); err != nil {
+			return err
+		}
+	}
+	tellNotes(cmd.ErrOrStderr(), f.o.Train, f.o.Val, f.o.Test)
 	var weights *model.Model
 	var c model.Config
 	if f.model == "none" {

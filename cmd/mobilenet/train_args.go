@@ -23,7 +23,7 @@ import (
 // resumed with.
 var (
 	notArgs   = []string{"resume", "run-dir", "dry-run", "help", "threads"}
-	resumable = append([]string{"data"}, notArgs...)
+	resumable = append([]string{"data", "test", "epochs", "max-errors"}, notArgs...)
 )
 
 func isThere(path string) bool {
@@ -35,7 +35,7 @@ func isThere(path string) bool {
 // the order of their names. Paths are absolute: the run may go on from another
 // folder.
 func (f *trainFlags) args(fs *pflag.FlagSet) (text []byte, err error) {
-	for _, path := range []*string{&f.data, &f.model, &f.config} {
+	for _, path := range []*string{&f.data, &f.model, &f.config, &f.test} {
 		if named := *path == "none" || slices.Contains(mobilenet.Names(), *path); !named && *path != "" && isThere(*path) {
 			if *path, err = filepath.Abs(*path); err != nil {
 				return nil, err
@@ -82,13 +82,21 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	data := f.data
+	data, test, epochs, maxErrors := f.data, f.test, f.o.Epochs, f.o.MaxErrors
+	f.o.Extend = fs.Changed("epochs")
+	tolerant := fs.Changed("max-errors")
 	if err := setArgs(fs, text); err != nil {
 		return fmt.Errorf("resume: %w", &fault.Error{
 			File: path, Reason: err.Error() + "; put the file back as it was, or begin a new run in another --run-dir", Err: err,
 		})
 	}
-	f.data = cmp.Or(data, f.data)
+	f.data, f.test = cmp.Or(data, f.data), cmp.Or(test, f.test)
+	if f.o.Extend {
+		f.o.Epochs = epochs
+	}
+	if tolerant {
+		f.o.MaxErrors = maxErrors
+	}
 	return nil
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/train"
+	"github.com/mobilenet-go/mobilenet/train/report"
 )
 
 // warn says what makes the validation say less than it seems to: classes of which
@@ -62,7 +63,7 @@ func few(names []string) string {
 func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 	c := f.o.Model.Config
 	broken := 0
-	for _, set := range []*dataset.Set{f.o.Train, f.o.Val} {
+	for _, set := range []*dataset.Set{f.o.Train, f.o.Val, f.o.Test} {
 		if set == nil {
 			continue
 		}
@@ -85,7 +86,7 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 		val = make([]int, c.Classes)
 	}
 	for i, n := range f.o.Train.Counts() {
-		t.AppendRow(table.Row{f.o.Train.Classes[i], n, val[i]})
+		t.AppendRow(table.Row{shown(f.o.Train.Classes[i]), n, val[i]})
 	}
 	fmt.Fprintln(w, t.Render())
 	o := f.o
@@ -133,6 +134,9 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 	if r.Evaluation != nil {
 		fmt.Fprintf(w, "best: epoch %d, top-1 %s of %d images\n", r.Best, share(r.Evaluation.Top1Accuracy), r.Evaluation.Images)
 	}
+	if r.Test != nil {
+		fmt.Fprintf(w, "test: top-1 %s of %d images, see %s\n", share(r.Test.Top1Accuracy), r.Test.Images, filepath.Join(f.o.RunDir, train.TestDir))
+	}
 	fmt.Fprintf(w, "took %v; results are in %s\n", took.Round(100*time.Millisecond), f.o.RunDir)
 	_, err := fmt.Fprintf(w, "try: mobilenet predict --model %s PHOTO\n", filepath.Join(f.o.RunDir, train.BestFile))
 	return err
@@ -154,30 +158,58 @@ func share(v float64) string {
 	return fmt.Sprintf("%.2f %%", 100*v)
 }
 
-// progressLine prints a line per epoch that is written anew while the epoch goes
-// on, or once where w is no terminal.
-func progressLine(w io.Writer) func(train.Progress) {
-	var last time.Time
-	began := time.Now()
-	seen := 0
-	return func(p train.Progress) {
-		seen++
-		end := p.Batch == p.Batches
-		if !end && (!isTerminal(w) || time.Since(last) < 100*time.Millisecond) {
-			return
-		}
-		last = time.Now()
-		total := p.Epochs * p.Batches
-		left := total - (p.Epoch-1)*p.Batches - p.Batch
-		eta := time.Duration(float64(time.Since(began)) / float64(seen) * float64(left))
-		line := fmt.Sprintf("epoch %d/%d  batch %d/%d  loss %.4f  accuracy %.2f %%  %.1f images/s  ETA %v",
-			p.Epoch, p.Epochs, p.Batch, p.Batches, p.Loss, 100*p.Accuracy, p.ImagesPerSecond, eta.Round(time.Second))
-		if isTerminal(w) {
-			line = "\r\x1b[K" + line
-		}
-		if end {
-			line += "\n"
-		}
-		fmt.Fprint(w, line)
+// A trainLine shows how a training goes: a line per epoch, and on a terminal, while
+// it goes on, one that is written anew.
+type trainLine struct {
+	w      io.Writer
+	began  time.Time
+	last   time.Time // the line was written
+	seen   int       // batches
+	epochs int       // of the run
+	first  int       // epoch of this process; 0 before it
+}
+
+// batch shows where an epoch is.
+func (l *trainLine) batch(p train.Progress) {
+	l.seen++
+	if l.first == 0 {
+		l.first = p.Epoch
 	}
+	if !isTerminal(l.w) || p.Batch < p.Batches && time.Since(l.last) < 100*time.Millisecond {
+		return
+	}
+	l.last = time.Now()
+	left := (p.Epochs-p.Epoch+1)*p.Batches - p.Batch
+	eta := time.Duration(float64(time.Since(l.began)) / float64(l.seen) * float64(left))
+	fmt.Fprintf(l.w, "\r\x1b[Kepoch %d/%d  batch %d/%d  loss %.4f  accuracy %.2f %%  %.1f images/s  ETA %v",
+		p.Epoch, p.Epochs, p.Batch, p.Batches, p.Loss, 100*p.Accuracy, p.ImagesPerSecond, eta.Round(time.Second))
+}
+
+// epoch sums up an epoch, and says which was the best so far.
+func (l *trainLine) epoch(e, best report.Epoch) {
+	line := fmt.Sprintf("epoch %d/%d  loss %.4f  accuracy %s", e.Epoch, l.epochs, e.TrainLoss, share(e.TrainAcc))
+	if e.ValAcc1 == e.ValAcc1 {
+		line += fmt.Sprintf("  val loss %.4f  val top-1 %s  best %s (epoch %d)", e.ValLoss, share(e.ValAcc1), share(best.ValAcc1), best.Epoch)
+	}
+	done := e.Epoch - l.first + 1 // of this process
+	eta := time.Since(l.began) / time.Duration(done) * time.Duration(l.epochs-e.Epoch)
+	line += fmt.Sprintf("  %.1f images/s  ETA %v\n", e.ImagesPerSecond, eta.Round(time.Second))
+	if isTerminal(l.w) {
+		line = "\r\x1b[K" + line
+	}
+	fmt.Fprint(l.w, line)
+}
+
+// begins says what is trained with, and where the results go.
+func (f *trainFlags) begins(w io.Writer) {
+	what := "training"
+	if f.o.Resume {
+		what = "going on"
+	}
+	val := 0
+	if f.o.Val != nil {
+		val = len(f.o.Val.Items)
+	}
+	fmt.Fprintf(w, "%s with %d photos of %d classes, %d to validate with; results go to %s\n",
+		what, len(f.o.Train.Items), len(f.o.Train.Classes), val, shown(f.o.RunDir))
 }

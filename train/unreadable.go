@@ -1,0 +1,71 @@
+package train
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// unreadable are the images of a run that can't be decoded. They are left out
+// wherever they would come, and looked at again in the next epoch: what a resumed
+// run finds out is what it would have known.
+type unreadable struct {
+	max  int
+	tell func(error) // may be nil
+
+	mu   sync.Mutex
+	seen map[string]bool // by name
+	new  []error
+}
+
+// image decodes an image of a set. It returns nil for one that is left out.
+func (o *Options) image(ctx context.Context, set *dataset.Set, i int) (*vision.Image, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	img, err := set.Image(ctx, i)
+	if err == nil || ctx.Err() != nil { // a photo whose decoding was cut short is sound
+		return img, err
+	}
+	return nil, o.unreadable.add(set.Items[i].Name, err)
+}
+
+// add notes an image that can't be read. The error is that there are too many.
+func (u *unreadable) add(name string, err error) error {
+	if u == nil {
+		return err
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.seen[name] {
+		return nil
+	}
+	if u.seen == nil {
+		u.seen = map[string]bool{}
+	}
+	u.seen[name] = true
+	switch n := len(u.seen); {
+	case u.max == 0:
+		return err
+	case n > u.max:
+		return fmt.Errorf("%d images can't be read, more than the %d allowed (max-errors); the last: %w", n, u.max, err)
+	}
+	u.new = append(u.new, err)
+	return nil
+}
+
+// report tells of the images found since the last time.
+func (u *unreadable) report() {
+	u.mu.Lock()
+	found := u.new
+	u.new = nil
+	u.mu.Unlock()
+	for _, err := range found {
+		if u.tell != nil {
+			u.tell(err)
+		}
+	}
+}
