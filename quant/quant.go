@@ -1,0 +1,183 @@
+package quant
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"iter"
+	"math"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// A Network is what comes of it: see [model.Quantized].
+type Network = model.Quantized
+
+// Options are the choices of [Calibrate].
+type Options struct {
+	Threads int // 0 means all cores; the result doesn't depend on it
+
+	// Wide keeps residual sums in float32: more exact, a little slower, and for this
+	// engine alone. See [model.Quantized].
+	Wide bool
+
+	// Progress is called after every photo; may be nil.
+	Progress func(photos int)
+}
+
+// maxPhotos is more than is of use: from 128 on the ranges hardly change.
+const maxPhotos = 4096
+
+// Calibrate returns m as a network of 8-bit integers, with ranges that suit the
+// photos: 32 to 512 of the kind that the network will see. They need no labels. An
+// error among them ends it.
+//
+// The same photos in the same order give the same network to the bit, whatever the
+// machine's number of cores. m does not change. A model whose weights or outputs are
+// not finite is a *[fault.Error].
+func Calibrate(ctx context.Context, m *model.Model, photos iter.Seq2[image.Image, error], o Options) (*Network, error) {
+	if m == nil {
+		return nil, errors.New("no model to quantise")
+	}
+	if !m.Config.Head.Plain() || m.Config.Classes == 0 {
+		return nil, fault.Unsupportedf("only a head of one linear layer with a softmax is quantised")
+	}
+	n, err := newNetwork(m)
+	if err != nil {
+		return nil, err
+	}
+	seen, err := n.observe(ctx, m, photos, o)
+	if err != nil {
+		return nil, err
+	}
+	if seen == 0 {
+		return nil, errors.New("no photos to calibrate with")
+	}
+	n.equalise()
+	q := n.round(m)
+	q.Wide = o.Wide
+	return q, q.Validate()
+}
+
+// A network is a model in the making: folded layers, what their outputs hold, and by
+// what the outputs' channels are scaled.
+type network struct {
+	config model.Config
+	input  tensor
+	convs  []layer // in the order of model.Network.Convs
+	blocks []block
+	pool   tensor
+	linear layer // the classifier
+}
+
+// A layer is a convolution or the classifier, with its norm folded in. Its weights are
+// scaled with the channels on either side.
+type layer struct {
+	model.Conv
+	in  *tensor
+	out *tensor
+	w   []float64 // [Out][In/Groups*Kernel*Kernel]
+	b   []float64 // [Out]
+}
+
+// per is how many weights an output channel has.
+func (l *layer) per() int { return len(l.w) / len(l.b) }
+
+// A block is an inverted residual: its layers, and the sum behind them.
+type block struct {
+	model.InvertedResidual
+	layers []*layer
+	sum    *tensor // what the block puts out; without a residual the last layer's output
+}
+
+// newNetwork folds m's norms, in float64.
+func newNetwork(m *model.Model) (*network, error) {
+	spec := m.Config.Network()
+	if err := spec.Check(m.Dict); err != nil {
+		return nil, err
+	}
+	n := &network{config: m.Config, input: newTensor("", 3)}
+	convs := spec.Convs()
+	n.convs = make([]layer, len(convs))
+	in := &n.input
+	at := 0
+	add := func(module string) *layer {
+		l := &n.convs[at]
+		l.Conv, l.in = convs[at], in
+		l.w, l.b = fold(m, l.Conv)
+		out := newTensor(module, l.Out)
+		l.out = &out
+		in = l.out
+		at++
+		return l
+	}
+	add("features.0")
+	for _, b := range spec.Blocks {
+		kept := block{InvertedResidual: b}
+		for i := range b.Convs() {
+			module := fmt.Sprintf("%s.conv.%d", b.Name, i)
+			if i == len(b.Convs())-1 {
+				module = b.Name + ".conv"
+			}
+			kept.layers = append(kept.layers, add(module))
+		}
+		kept.sum = in
+		if b.Residual() {
+			sum := newTensor(b.Name, b.Out)
+			kept.sum, in = &sum, &sum
+		}
+		n.blocks = append(n.blocks, kept)
+	}
+	add(fmt.Sprintf("features.%d", len(spec.Blocks)+1))
+	n.pool = newTensor("", spec.Last.Out)
+	l := spec.Classifier
+	n.linear = layer{
+		Conv: model.Conv{Name: l.Name, In: l.In, Out: l.Out, Kernel: 1, Groups: 1}, in: &n.pool,
+		w: widened(m.Dict[l.Name+".weight"].Data), b: widened(m.Dict[l.Name+".bias"].Data),
+	}
+	for i := range n.convs {
+		if err := n.convs[i].finite(); err != nil {
+			return nil, err
+		}
+	}
+	return n, n.linear.finite()
+}
+
+// fold is model.Fold without its rounding to float32.
+func fold(m *model.Model, c model.Conv) (w, b []float64) {
+	part := func(name string) []float32 { return m.Dict[c.Norm+name].Data }
+	gamma, beta, mean, variance := part(".weight"), part(".bias"), part(".running_mean"), part(".running_var")
+	w = widened(m.Dict[c.Name+".weight"].Data)
+	b = make([]float64, c.Out)
+	per := len(w) / c.Out
+	for o := range b {
+		scale := float64(gamma[o]) / math.Sqrt(float64(variance[o])+m.Config.BNEps)
+		for i := o * per; i < (o+1)*per; i++ {
+			w[i] *= scale
+		}
+		b[o] = float64(beta[o]) - float64(mean[o])*scale
+	}
+	return w, b
+}
+
+func widened(v []float32) []float64 {
+	out := make([]float64, len(v))
+	for i, x := range v {
+		out[i] = float64(x)
+	}
+	return out
+}
+
+// finite wants numbers for weights.
+func (l *layer) finite() error {
+	for _, v := range [][]float64{l.w, l.b} {
+		for _, x := range v {
+			if math.IsNaN(x) || math.IsInf(x, 0) {
+				return &fault.Error{Kind: fault.Broken, Place: l.Name, Reason: fmt.Sprintf("a weight is %v with its norm folded in", x)}
+			}
+		}
+	}
+	return nil
+}
