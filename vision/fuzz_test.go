@@ -26,6 +26,11 @@ func seed(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	for i, form := range readForms(f) {
+		if i%3 == 0 {
+			f.Add(form.data)
+		}
+	}
 }
 
 // FuzzFromImage: whatever the sizes, strides and planes of an image say, its

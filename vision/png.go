@@ -325,9 +325,13 @@ func (r *idat) Read(b []byte) (int, error) {
 			return 0, err
 		}
 		if r.open {
+			if len(r.data)-r.at < 4 {
+				return 0, io.ErrUnexpectedEOF
+			}
 			r.at += 4
+			r.open = false
 		}
-		rest := r.data[min(r.at, len(r.data)):]
+		rest := r.data[r.at:]
 		if len(rest) < 8 || string(rest[4:8]) != "IDAT" {
 			return 0, io.EOF
 		}

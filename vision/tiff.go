@@ -148,7 +148,7 @@ func (t *tiffFile) known() error {
 	grey := t.photometric <= blackIsZero
 	switch {
 	case t.bits == 8 && t.format == unsignedSamples:
-	case (t.bits == 1 || t.bits == 2 || t.bits == 4) && t.format == unsignedSamples && (grey || t.photometric == photoIndex) && (t.samples == 1 || t.planes > 1):
+	case (t.bits == 1 || t.bits == 2 || t.bits == 4) && t.format == unsignedSamples && (grey || t.photometric == photoIndex) && t.samples == 1:
 	case t.bits == 16 && t.format == unsignedSamples && (grey || t.photometric == photoRGB || t.photometric == photoCMYK):
 	case (t.bits == 16 || t.bits == 32) && t.format == signedSamples && grey:
 	case t.bits == 32 && (t.format == unsignedSamples || t.format == floatSamples) && grey:

@@ -79,7 +79,7 @@ func (t *tiffFile) chunk(ctx context.Context, i, n, rows int, emit func(y int, r
 	if t.planar == nil {
 		t.planar = make([]byte, (t.cw*perPlane*t.bits+7)/8)
 		t.row = t.planar
-		if t.planes > 1 && t.bits >= 8 {
+		if t.planes > 1 {
 			t.row = make([]byte, len(t.planar)*t.planes)
 		}
 	}
@@ -89,14 +89,11 @@ func (t *tiffFile) chunk(ctx context.Context, i, n, rows int, emit func(y int, r
 			return err
 		}
 		for p, r := range streams {
-			if t.bits < 8 && p > 0 { // alpha of grey
-				break
-			}
 			if _, err := io.ReadFull(r, planar); err != nil {
 				return broken(i, err)
 			}
 			t.unpredict(planar, perPlane)
-			if t.planes > 1 && t.bits >= 8 {
+			if t.planes > 1 {
 				interleave(row, planar, p, t.planes, t.bits/8)
 			}
 		}
