@@ -319,61 +319,67 @@ func TestOneOfTwoNetworks(t *testing.T) {
 	}
 }
 
+// zipped is a zip archive of files: a name, a content, a name, ...
+func zipped(t testing.TB, method uint16, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	z := zip.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		w, err := z.CreateHeader(&zip.FileHeader{Name: files[i], Method: method})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(files[i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := z.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// tarred is a tar archive of files, as for zipped.
+func tarred(t testing.TB, files ...string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for i := 0; i < len(files); i += 2 {
+		if err := w.WriteHeader(&tar.Header{Name: files[i], Size: int64(len(files[i+1])), Mode: 0o644}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Write([]byte(files[i+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // TestArchives has a checkpoint that somebody forgot to unpack.
 func TestArchives(t *testing.T) {
 	inner, err := os.ReadFile("testdata/small.pth")
 	if err != nil {
 		t.Fatal(err)
 	}
-	zipped := func(method uint16, files ...string) []byte {
-		var b bytes.Buffer
-		z := zip.NewWriter(&b)
-		for i := 0; i < len(files); i += 2 {
-			w, err := z.CreateHeader(&zip.FileHeader{Name: files[i], Method: method})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.Write([]byte(files[i+1])); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := z.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
-	tarred := func(files ...string) []byte {
-		var b bytes.Buffer
-		w := tar.NewWriter(&b)
-		for i := 0; i < len(files); i += 2 {
-			if err := w.WriteHeader(&tar.Header{Name: files[i], Size: int64(len(files[i+1])), Mode: 0o644}); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := w.Write([]byte(files[i+1])); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Close(); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}
 	pth, long := string(inner), strings.Repeat("a/very/long/name/", 20)
 	for name, test := range map[string]struct {
 		data []byte
 		want string
 	}{
-		"zip":                  {zipped(zip.Store, "run/", "", "run/README", "hello", "run/base.pth", pth), ""},
-		"zip, compressed":      {zipped(zip.Deflate, "base.pth", pth), ""},
-		"zip of safetensors":   {zipped(zip.Deflate, "m.safetensors", string(saved(t, small(t).Dict))), ""},
-		"tar":                  {tarred("README", "hello", long+"base.pth", pth, "empty", ""), ""},
-		"two":                  {zipped(zip.Store, "a.pth", pth, "b.pth", pth), "a zip archive of several checkpoints, a.pth and b.pth: unpack"},
-		"two in a tar":         {tarred("a.pth", pth, "b.pth", pth), "a tar archive of several checkpoints, a.pth and b.pth: unpack"},
-		"none":                 {zipped(zip.Store, "config.json", "{}", "model.weights.h5", "\x89HDF\r\n\x1a\n"), "without a checkpoint in it: config.json, model.weights.h5"},
-		"none in a tar":        {tarred("README", "hello"), "without a checkpoint in it: README"},
-		"an archive within":    {zipped(zip.Store, "a.zip", string(zipped(zip.Store, "b.pth", pth))), "an archive in an archive: unpack it"},
-		"cut":                  {tarred("base.pth", pth)[:5000], "at byte 5000: tar archive: unexpected EOF"},
-		"a name for terminals": {zipped(zip.Store, "\x1b[31m", ""), `"\x1b[31m"`},
+		"zip":                  {zipped(t, zip.Store, "run/", "", "run/README", "hello", "run/base.pth", pth), ""},
+		"zip, compressed":      {zipped(t, zip.Deflate, "base.pth", pth), ""},
+		"zip of safetensors":   {zipped(t, zip.Deflate, "m.safetensors", string(saved(t, small(t).Dict))), ""},
+		"tar":                  {tarred(t, "README", "hello", long+"base.pth", pth, "empty", ""), ""},
+		"two":                  {zipped(t, zip.Store, "a.pth", pth, "b.pth", pth), "a zip archive of several checkpoints, a.pth and b.pth: unpack"},
+		"two in a tar":         {tarred(t, "a.pth", pth, "b.pth", pth), "a tar archive of several checkpoints, a.pth and b.pth: unpack"},
+		"none":                 {zipped(t, zip.Store, "config.json", "{}", "model.weights.h5", "\x89HDF\r\n\x1a\n"), "without a checkpoint in it: config.json, model.weights.h5"},
+		"none in a tar":        {tarred(t, "README", "hello"), "without a checkpoint in it: README"},
+		"an archive within":    {zipped(t, zip.Store, "a.zip", string(zipped(t, zip.Store, "b.pth", pth))), "an archive in an archive: unpack it"},
+		"cut":                  {tarred(t, "base.pth", pth)[:5000], "at byte 5000: tar archive: unexpected EOF"},
+		"a name for terminals": {zipped(t, zip.Store, "\x1b[31m", ""), `"\x1b[31m"`},
 	} {
 		m, err := Parse(test.data)
 		switch {

@@ -103,7 +103,16 @@ func FuzzParse(f *testing.F) {
 				f.Fatal(err)
 			}
 			f.Add(data)
+			f.Add(zipped(f, zip.Store, "a", string(data)))
+			f.Add(tarred(f, "a", string(data)))
 		}
+	}
+	for _, name := range []string{"whole.pth", "whole_user.pth", "pruned.pth", "quantised.pth"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		bounded(t, len(data), func() {
