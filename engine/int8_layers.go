@@ -15,6 +15,8 @@ type int8Expand struct {
 	top  int // rows and
 	left int // columns of padding before src
 	band int // output rows a task
+
+	padding []uint8 // a row of it
 }
 
 func newInt8Expand(net *int8Network, b *int8Bottleneck, src *tensor, threads int) *int8Expand {
@@ -24,6 +26,7 @@ func newInt8Expand(net *int8Network, b *int8Bottleneck, src *tensor, threads int
 		net: net, b: b, src: src, dst: dst, band: dst.h,
 		top: padding.Before(src.h, b.Stride), left: padding.Before(src.w, b.Stride),
 	}
+	s.padding = rowOf(b.depthwise.in.Zero, s.row())
 	if bands := 3 * threads / dst.blocks; threads > 1 && bands > 1 && src.images == 1 { // as newExpand
 		s.band = max(4, (dst.h+bands-1)/bands)
 	}
@@ -36,12 +39,12 @@ func (s *int8Expand) tasks() int { return s.dst.blocks * s.bands() }
 // row is the bytes of a row of a block.
 func (s *int8Expand) row() int { return s.src.w * kernel.Block }
 
-// scratch holds a row of padding and a band's input rows, of each image.
+// scratch holds a band's expanded rows, of each image.
 func (s *int8Expand) scratch() int {
 	if s.b.Expand == nil {
-		return s.row()
+		return 0
 	}
-	return s.row() * (1 + s.src.images*min(s.src.h, s.b.Stride*(s.band-1)+3))
+	return s.row() * s.src.images * min(s.src.h, s.b.Stride*(s.band-1)+3)
 }
 
 func (s *int8Expand) run(x *exec, task int) {
@@ -50,7 +53,6 @@ func (s *int8Expand) run(x *exec, task int) {
 	end := min(begin+s.band, s.dst.h)
 	from := max(0, s.b.Stride*begin-s.top) // the first input row that the band needs
 	to := min(s.src.h, s.b.Stride*(end-1)-s.top+3)
-	fill(x.scratch[:s.row()], s.b.depthwise.in.Zero)
 	rows := s.expanded(x, hb, from, to)
 	for image := range s.src.images {
 		s.depthwise(x, hb, image, begin, end, from, rows[image*(to-from)*s.row():])
@@ -70,7 +72,7 @@ func (s *int8Expand) depthwise(x *exec, hb, image, begin, end, from int, rows []
 		for j := range a.Rows {
 			in := s.b.Stride*y - s.top + j
 			if in < 0 || in >= s.src.h {
-				a.Rows[j] = x.scratch[:n]
+				a.Rows[j] = s.padding
 			} else {
 				a.Rows[j] = rows[(in-from)*n:][:n]
 			}
@@ -87,7 +89,7 @@ func (s *int8Expand) expanded(x *exec, hb, from, to int) []uint8 {
 		return s.src.block8(x, hb, from*s.src.w)
 	}
 	a := s.b.expand.pointwise(s.src.from8(x, from*s.src.w), s.src.stride(), hb, s.src.images*(to-from)*s.src.w)
-	a.Dst = x.scratch[s.row():]
+	a.Dst = x.scratch
 	s.net.set.Pointwise(a)
 	return a.Dst
 }

@@ -186,11 +186,15 @@ func randomInt8(c model.Config, seed uint64, most int, wide, logits bool) *model
 		if bounded {
 			l.Out.Zero = uint8(rng.IntN(90))
 			l.Min, l.Max = l.Out.Zero, l.Out.Zero+uint8(100+rng.IntN(66))
+			if rng.IntN(2) == 0 { // as calibration has it
+				l.Out.Zero, l.Min, l.Max = 0, 0, 255
+			}
 		}
 		weight := float64(most) / math.Sqrt(3)
-		l.Out.Scale = float32(float64(x.Scale) * weight * math.Sqrt(float64(k)) * 0.01)
+		l.Out.Scale = 0.02 * (0.5 + rng.Float32())
+		scale := float32(float64(l.Out.Scale/x.Scale) / (weight * math.Sqrt(float64(k))))
 		for o := range out {
-			l.Scale = append(l.Scale, 0.01*(0.5+rng.Float32()))
+			l.Scale = append(l.Scale, scale*(0.5+rng.Float32()))
 			if o%13 == 5 {
 				l.Scale[o] = 0
 			}

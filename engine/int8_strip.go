@@ -20,15 +20,15 @@ type int8Level struct {
 	b         *int8Bottleneck
 	in, out   size
 	stride    int
-	top, left int   // rows and columns of padding
-	line      int   // bytes of a row that a 3x3 convolution reads
-	pad       uint8 // what padding holds, the zero point of what it reads
-	padding   int   // [line], a row of padding
-	hidden    ring  // expanded rows
-	image     int   // [window][line], image rows with their padding
-	mixed     ring  // a row after the depthwise convolution
-	rows      ring  // output, unless it is the strip's last level
-	wide      ring  // output in float32, in a wide network
+	top, left int     // rows and columns of padding
+	line      int     // bytes of a row that a 3x3 convolution reads
+	pad       uint8   // what padding holds, the zero point of what it reads
+	padding   []uint8 // [line], a row of padding
+	hidden    ring    // expanded rows
+	image     int     // [window][line], image rows with their padding
+	mixed     ring    // a row after the depthwise convolution
+	rows      ring    // output, unless it is the strip's last level
+	wide      ring    // output in float32, in a wide network
 }
 
 // row8 and from8 are row and from of a ring of bytes.
@@ -99,7 +99,7 @@ func (s *int8Strip) finish(dst *tensor) {
 	}
 	for i := range s.levels {
 		l := &s.levels[i]
-		l.padding = take(l.line)
+		l.padding = rowOf(l.pad, l.line)
 		if l.b == nil {
 			l.image = take(window * l.line)
 		}
@@ -122,12 +122,16 @@ func (s *int8Strip) run(x *exec, task int) {
 		p[i].out = first
 		first = max(0, first*l.stride-l.top)
 		p[i].expand = first
-		fill(x.scratch[l.padding:][:l.line], l.pad)
-		if l.b == nil {
-			fill(x.scratch[l.image:][:window*l.line], l.pad)
-		}
 	}
 	s.advance(x, &p, len(s.levels)-1, min(begin+s.band, s.dst.h))
+}
+
+// rowOf returns n times v. Plans keep rows of padding: to write them anew in every
+// task took a hundredth of a run.
+func rowOf(v uint8, n int) []uint8 {
+	row := kernel.AlignedBytes(n)
+	fill(row, v)
+	return row
 }
 
 func fill(dst []uint8, v uint8) {
@@ -235,7 +239,7 @@ func (s *int8Strip) windowRow(x *exec, i, b, y int) []uint8 {
 	l := &s.levels[i]
 	switch {
 	case y < 0 || y >= l.in.h:
-		return x.scratch[l.padding:][:l.line]
+		return l.padding
 	case l.b.Expand != nil:
 		return l.hidden.row8(x.scratch, b, y)
 	}
@@ -304,26 +308,41 @@ func (s *int8Strip) firstRow(x *exec, i, y int) {
 // imageRow is the place of image row y with its padding.
 func (l *int8Level) imageRow(x *exec, y int) []uint8 {
 	if y < 0 || y >= l.in.h {
-		return x.scratch[l.padding:][:l.line]
+		return l.padding
 	}
 	return x.scratch[l.image+y%window*l.line:][:l.line]
 }
 
 // load puts image row y, normalised and quantised, between its padding.
 func (s *int8Strip) load(x *exec, l *int8Level, y int) {
-	n := 3 * l.in.w
-	row := l.imageRow(x, y)[3*l.left:][:n]
+	row := l.imageRow(x, y)
+	begin, n := 3*l.left, 3*l.in.w
+	fill(row[:begin], l.pad)
+	fill(row[begin+n:], l.pad)
+	row = row[begin : begin+n]
 	if x.pixels == nil {
 		for i, v := range x.data[y*n:][:n] {
 			row[i] = s.net.quantized.Input.Quantize(v)
 		}
 		return
 	}
-	levels := s.net.levels
-	pixels := x.pixels[y*n:][:n]
-	for len(row) >= 3 && len(pixels) >= 3 {
-		row[0], row[1], row[2] = levels[0][pixels[0]], levels[1][pixels[1]], levels[2][pixels[2]]
-		row, pixels = row[3:], pixels[3:]
+	look(row, x.pixels[y*n:][:n], s.net.levels)
+}
+
+// look has row be what the levels of as many pixels are as bytes: four pixels at a
+// time, without bounds to check, in two thirds of the time.
+func look(row, pixels []uint8, levels *[3][256]uint8) {
+	red, green, blue := &levels[0], &levels[1], &levels[2]
+	for len(row) >= 12 && len(pixels) >= 12 {
+		p, d := (*[12]uint8)(pixels), (*[12]uint8)(row)
+		d[0], d[1], d[2] = red[p[0]], green[p[1]], blue[p[2]]
+		d[3], d[4], d[5] = red[p[3]], green[p[4]], blue[p[5]]
+		d[6], d[7], d[8] = red[p[6]], green[p[7]], blue[p[8]]
+		d[9], d[10], d[11] = red[p[9]], green[p[10]], blue[p[11]]
+		row, pixels = row[12:], pixels[12:]
+	}
+	for i, v := range pixels {
+		row[i] = levels[i%3][v]
 	}
 }
 

@@ -233,7 +233,7 @@ func TestInt8NoAllocations(t *testing.T) {
 		c.Table[0].C, c.FirstChannels = 16, 16
 		e := compileInt8(t, randomInt8(c, 3, 127+i%2*128, i%2 == 0, true), set, 2, int8StripWidth)
 		for _, n := range []int{1, 4} {
-			in := Input{Pixels: noise(n * 96 * 96 * 3), N: n, H: 96, W: 96}
+			in := Input{Pixels: noise(n * 48 * 48 * 3), N: n, H: 48, W: 48}
 			out := Output{Logits: make([]float32, n*37), Features: make([]float32, n*136)}
 			run := func() {
 				if err := e.Run(t.Context(), in, out); err != nil {

@@ -98,6 +98,14 @@ func TestQuantize(t *testing.T) {
 			t.Errorf("%d came back as %d", b, got)
 		}
 	}
+	for i := range 10_000 { // close to ties, where multiplying by 1/scale goes wrong
+		q := Quantization{Scale: 0.01 + float32(i)*1e-5}
+		v := (float32(i%250) + 0.5) * q.Scale
+		exact := float64(v) / float64(q.Scale) // and then to float32: in two roundings the same as in one
+		if got, want := q.Quantize(v), uint8(math.RoundToEven(float64(float32(exact)))); got != want {
+			t.Fatalf("%v of scale %v becomes %d, want %d", v, q.Scale, got, want)
+		}
+	}
 }
 
 func TestQuantizedValidate(t *testing.T) {
