@@ -29,7 +29,7 @@ type Result struct {
 // same weights to the bit, whatever the number of threads, and so does a run that
 // was interrupted and resumed. It ends early with an error when the context does.
 // While it runs no other training may use the folder, and a folder that holds a run
-// is only for resuming it.
+// is only for resuming it. Damaged files of the run are *[fault.Error].
 func Fit(ctx context.Context, o Options) (*Result, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
@@ -289,6 +289,7 @@ func (t *trainer) step(epoch int, b *batch, lr float64) (loss float64, hits int,
 	if err != nil {
 		return 0, 0, err
 	}
+	// Stop before weights are spoiled that cannot be had back.
 	grad := make([]float32, len(logits))
 	loss = softmaxLoss(grad, logits, b.target, c.Classes)
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
@@ -304,7 +305,7 @@ func (t *trainer) step(epoch int, b *batch, lr float64) (loss float64, hits int,
 	} else {
 		n.backward(grad)
 	}
-	scale := 1.0
+	scale := 1.0 // of the gradient; 1e-6 as in torch.nn.utils.clip_grad_norm_
 	if t.Clip > 0 {
 		scale = min(1, t.Clip/(gradNorm(n.params)+1e-6))
 	}
@@ -325,7 +326,8 @@ func argmax(v []float32) int {
 	return best
 }
 
-// finish writes what stands at the end of a run.
+// finish writes what stands at the end of a run. It measures the best weights as they
+// are in their file, which is what others will use.
 func (t *trainer) finish(ctx context.Context) (*Result, error) {
 	best, err := t.openBest()
 	if err != nil {

@@ -111,7 +111,7 @@ func TestFit(t *testing.T) {
 }
 
 // TestResume checks that an interrupted training ends in the weights of one that
-// was not, whatever the threads, for every optimiser.
+// was not, whatever the threads, for every optimizer.
 func TestResume(t *testing.T) {
 	train, val := photos(t, 9)
 	for _, rule := range []Optimizer{SGD, RMSprop, AdamW} {

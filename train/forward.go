@@ -17,9 +17,11 @@ func (n *network) forward(input []float32, images int, mask []float32) ([]float3
 	return n.head.forward(images, mask), nil
 }
 
+// forwardLayers runs layer after layer over the whole batch, not image after image:
+// the statistics of a layer are known only when all images have been through it.
 func (n *network) forwardLayers(layers []*layer) error {
 	for _, l := range layers {
-		l.pack(n.threads)
+		l.pack(n.threads) // the weights have changed since the last step
 		l.norm.reset()
 		clear(l.seen[:])
 		if l.paired {
@@ -32,9 +34,10 @@ func (n *network) forwardLayers(layers []*layer) error {
 	return nil
 }
 
+// forwardLayer leaves l.y, its normalisation, and at the end of a block l.x.
 func (n *network) forwardLayer(l *layer) error {
 	if l.paired && l.prev != nil {
-		return n.forwardExpansion(l)
+		return n.forwardExpansion(l) // which is not stored at all, see pairs
 	}
 	l.y = n.buffers.take(n.images * l.imageSize())
 	n.eachImage(func(lane, image int) {
@@ -84,6 +87,8 @@ func (l *layer) observeAll(set *kernel.Set, lane, image, p, m int) {
 	l.seen[lane] += m
 }
 
+// forwardFirst gathers 3x3 patches, so that the first convolution is a matrix product
+// like the pointwise ones: 27 inputs are too few for a kernel of its own.
 func (n *network) forwardFirst(l *layer, lane, image int) {
 	for p := 0; p < l.pixels(); p += l.strip {
 		m := min(l.strip, l.pixels()-p)
@@ -132,6 +137,7 @@ func (n *network) multiply(l *layer, in []float32, stride, image, p, m int) {
 	}
 }
 
+// forwardPointwise observes what it has just computed, while it is in the cache.
 func (n *network) forwardPointwise(l *layer, lane, image int) {
 	for p := 0; p < l.pixels(); p += l.strip {
 		m := min(l.strip, l.pixels()-p)
@@ -149,7 +155,7 @@ func (n *network) inputStrip(l *layer, lane, image, p, m int) (in []float32, str
 		n.patches(l, in, image, p, m)
 		return in, 0
 	}
-	if l.prev.x != nil {
+	if l.prev.x != nil { // stored: no copy
 		return l.prev.x[image*l.prev.imageSize()+p*kernel.Block:], l.prev.pixels() * kernel.Block
 	}
 	stride = m * kernel.Block
@@ -159,6 +165,8 @@ func (n *network) inputStrip(l *layer, lane, image, p, m int) (in []float32, str
 	return in, stride
 }
 
+// forwardDepthwise works block by block within a strip of rows, so that the rows that
+// three output rows share are normalised once.
 func (n *network) forwardDepthwise(l *layer, lane, image int) {
 	row := l.inSide * kernel.Block
 	for y := 0; y < l.side; y += l.strip {
@@ -196,7 +204,7 @@ func (n *network) activationRows(l *layer, lane, image, b int, s rowStrip) []flo
 		return e.block(e.x, image, b, p)
 	case e.y != nil:
 		e.activation(n.set, dst, image, b, p, m)
-	default:
+	default: // an expansion of a pair: computed again from the block's input, which is less to read
 		n.set.Pointwise(kernel.Pointwise{
 			Dst: dst, Src: e.prev.x[image*e.prev.imageSize()+p*kernel.Block:], W: e.scaled[b], Bias: e.shift[b*kernel.Block:],
 			Pixels: m, K: e.In, SrcStride: e.prev.pixels() * kernel.Block, NR: kernel.NR(e.Out, b), ReLU6: e.ReLU6,
@@ -209,6 +217,7 @@ func (n *network) activationRows(l *layer, lane, image, b int, s rowStrip) []flo
 func (n *network) pool() {
 	l := n.layers[len(n.layers)-1]
 	n.head.begin(n.images)
+	// Strip by strip: the activation of a whole map does not fit into a lane's scratch.
 	n.eachImage(func(lane, image int) {
 		var sum [kernel.Block]float32
 		for b := range l.blocks() {

@@ -111,7 +111,7 @@ func near(t *testing.T, name string, got, want []float32, least float64) {
 }
 
 // TestTorchStep compares one step with PyTorch's: loss, logits, every gradient,
-// every running statistic, and every weight after each optimiser.
+// every running statistic, and every weight after each optimizer.
 func TestTorchStep(t *testing.T) {
 	g := readGolden(t)
 	for _, threads := range []int{1, 3} {

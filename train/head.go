@@ -86,6 +86,8 @@ func (h *head) drop(mask []float32) {
 	}
 }
 
+// pack brings weights that have just changed into the kernels' layout, for both
+// directions. Blocks are independent, so each is a task.
 func (h *head) pack() {
 	each(h.threads, len(h.packed), func(b int) {
 		nr := kernel.NR(h.Out, b)
@@ -110,6 +112,7 @@ func (h *head) pack() {
 func (h *head) backward(logits []float32, features bool) []float32 {
 	blocks := kernel.Blocks(h.Out)
 	grad := kernel.Aligned(blocks * h.images * kernel.Block)
+	// In the order of the images on one thread: the sum is the same on any number.
 	clear(h.bias.Grad)
 	for i := range h.images {
 		for o, v := range logits[i*h.Out:][:h.Out] {
@@ -117,6 +120,7 @@ func (h *head) backward(logits []float32, features bool) []float32 {
 			h.bias.Grad[o] += v
 		}
 	}
+	// A task has all images of its block of outputs, so no two add to the same gradient.
 	each(h.threads, blocks, func(b int) {
 		nr := kernel.NR(h.Out, b)
 		dw := make([]float32, kernel.Block*nr)

@@ -8,7 +8,7 @@ import (
 // An Optimizer names an update rule, as PyTorch implements it.
 type Optimizer string
 
-// The optimisers: stochastic gradient descent with momentum, RMSprop with
+// The optimizers: stochastic gradient descent with momentum, RMSprop with
 // momentum (the paper's), and Adam with decoupled weight decay.
 const (
 	SGD     Optimizer = "sgd"

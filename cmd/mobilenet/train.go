@@ -159,7 +159,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	if err := f.load(cmd, recipe); err != nil {
 		return err
 	}
-	if err := f.o.Validate(); err != nil { // again, now with the model
+	if err := f.o.Validate(); err != nil { // again, now with the model: --freeze and --pad depend on it
 		return usagef(cmd, "%w", err)
 	}
 	if err := f.warn(cmd.Context(), cmd.ErrOrStderr()); err != nil {
@@ -184,7 +184,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	f.o.Unreadable = func(err error) { fmt.Fprintln(stderr, "mobilenet:", printable(err.Error())) }
 	r, err := train.Fit(cmd.Context(), f.o)
 	switch {
-	case cmd.Context().Err() != nil:
+	case cmd.Context().Err() != nil: // first: what else went wrong may be for that
 		fmt.Fprintf(cmd.ErrOrStderr(), "\ninterrupted; go on with: mobilenet train --resume --run-dir %s\n", f.o.RunDir)
 		return err
 	case f.isPhoto(err):
@@ -231,10 +231,12 @@ func (f *trainFlags) apply(cmd *cobra.Command, recipe train.Recipe) (err error) 
 		}
 		f.data, f.model = cmp.Or(f.data, recipe.Data), "none"
 	}
+	// With --resume all flags are given: args.yaml has them, and was checked when the
+	// run began.
 	switch given := cmd.Flags().Changed; {
 	case f.model == "none" && f.freeze == "backbone":
 		return usagef(cmd, "--freeze backbone needs weights to start from, not --model none")
-	case f.model == "none" || f.o.Resume: // args.yaml has all flags
+	case f.model == "none" || f.o.Resume:
 	case given("width"), given("config"):
 		return usagef(cmd, "--width and --config are for --model none: weights come with an architecture")
 	}
@@ -257,7 +259,8 @@ func (f *trainFlags) apply(cmd *cobra.Command, recipe train.Recipe) (err error) 
 	return nil
 }
 
-// load opens the data and the model.
+// load opens the data and the model, in this order: a wrong --data is found before
+// weights are downloaded.
 func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	if f.data == "fashion-mnist" {
 		if f.data, err = fashionMNIST(cmd, false); err != nil {

@@ -37,6 +37,9 @@ func NewPredictions(classes []string) *Predictions {
 // Add adds an image of true class label, of which the model says logits. Errors
 // are those of [Tally.Add], with the image's name.
 func (p *Predictions) Add(name string, label int, logits []float32) error {
+	if p.tally == nil {
+		p.tally = NewTally(p.Classes)
+	}
 	o, err := p.tally.Add(label, logits)
 	if err != nil {
 		return fmt.Errorf("%s: %w", name, err)
@@ -46,7 +49,12 @@ func (p *Predictions) Add(name string, label int, logits []float32) error {
 }
 
 // Evaluation returns the measures over the images added so far.
-func (p *Predictions) Evaluation() *Evaluation { return p.tally.Evaluation() }
+func (p *Predictions) Evaluation() *Evaluation {
+	if p.tally == nil {
+		return NewTally(p.Classes).Evaluation()
+	}
+	return p.tally.Evaluation()
+}
 
 // Worst returns the places of n images in Images: mistakes before what is right,
 // and among either those first where the true class seemed least likely.

@@ -13,7 +13,7 @@ import (
 // measured, such as the validation of a set without any, is NaN.
 type Epoch struct {
 	Epoch           int     // from 1
-	TrainLoss       float64 // mean over the epoch, as the optimiser saw it
+	TrainLoss       float64 // mean over the epoch, as the optimizer saw it
 	TrainAcc        float64 // share of training images classified right, 0 to 1
 	ValLoss         float64 // mean cross-entropy
 	ValAcc1         float64 // top-1 accuracy, 0 to 1
@@ -23,9 +23,12 @@ type Epoch struct {
 	ImagesPerSecond float64 // of training
 }
 
-// Best is the epoch with the best weights of one or more, the earlier of equals: by
-// top-1 accuracy, then by loss; without validation the last one.
+// Best is the epoch with the best weights, the earlier of equals: by top-1 accuracy,
+// then by loss; without validation the last one. Of no epochs it is the zero Epoch.
 func Best(epochs []Epoch) Epoch {
+	if len(epochs) == 0 {
+		return Epoch{}
+	}
 	best := epochs[0]
 	for _, e := range epochs[1:] {
 		if e.better(best) {
