@@ -130,9 +130,10 @@ func (c *Classifier) Labels() []string { return slices.Clone(c.labels) }
 // Named reports whether the classes have names.
 func (c *Classifier) Named() bool { return c.named }
 
-// Decode reads a photo (JPEG, PNG, GIF, WebP, BMP, TIFF), turned as its EXIF
-// orientation says, with the pixels that Pillow gives. It is better input than
-// what image.Decode returns, which ignores the orientation.
+// Decode reads a photo (JPEG, PNG, GIF, WebP, BMP, TIFF, PPM; see package vision),
+// turned as its EXIF orientation says, with the pixels that Pillow gives. It is
+// better input than what image.Decode returns, which ignores the orientation. Of r
+// at most [vision.MaxFile] bytes are read.
 func Decode(ctx context.Context, r io.Reader) (*vision.Image, error) {
 	data, err := io.ReadAll(io.LimitReader(r, vision.MaxFile+1))
 	if err != nil {
