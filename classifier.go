@@ -23,6 +23,7 @@ type Classifier struct {
 	config  model.Config
 	assumed model.Assumed
 	notes   []string
+	rounded bool     // in the model's file, and not here
 	labels  []string // one per class
 	named   bool     // these are names, and not indices
 	engine  *engine.Engine
@@ -106,7 +107,8 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 		return nil, fmt.Errorf("a batch of %d photos: want 1 to %d, or 0 for as many as threads", o.batch, maxBatch)
 	}
 	return &Classifier{
-		config: m.Config, assumed: m.Assumed, notes: m.Notes, labels: slices.Clone(labels), named: named, engine: e,
+		config: m.Config, assumed: m.Assumed, notes: m.Notes, rounded: m.Dequantized,
+		labels: slices.Clone(labels), named: named, engine: e,
 		atOnce: cmp.Or(o.batch, e.Threads()),
 	}, nil
 }
@@ -122,6 +124,10 @@ func (c *Classifier) Assumed() []string { return c.assumed.List(c.config) }
 // Notes say what was found in the model's file, or left out of it, where somebody
 // might have expected something else.
 func (c *Classifier) Notes() []string { return slices.Clone(c.notes) }
+
+// Dequantized reports whether the model is one of 8-bit integers that runs as float32.
+// Its answers differ from those of programs that round as its file says.
+func (c *Classifier) Dequantized() bool { return c.rounded }
 
 // Labels names the classes by index, those of a single output as not and yes. Where
 // the model has no names they are the indices.

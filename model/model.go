@@ -21,6 +21,11 @@ type Model struct {
 	// Assumed says what of the input the file left open and was taken for granted.
 	// Files of ours leave nothing open.
 	Assumed Assumed
+
+	// Dequantized says that this is the float32 form of a network of 8-bit integers,
+	// whose activations are rounded where these are not: whoever runs it as it was
+	// meant, such as ONNX Runtime, gets other answers.
+	Dequantized bool
 }
 
 // New returns a model with the initialisation of torchvision's MobileNetV2:

@@ -263,7 +263,7 @@ func (q *Quantized) Inputs() (convs, blocks []Quantization) {
 // It computes without the rounding, and the bounds, of q's activations.
 func (q *Quantized) Dequantize() *Model {
 	n := q.Config.Network()
-	m := &Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed, Dict: StateDict{}}
+	m := &Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed, Dequantized: true, Dict: StateDict{}}
 	inputs, _ := q.Inputs()
 	for i, c := range n.Convs() {
 		w, b := q.Convs[i].dequantize(inputs[i].Scale)

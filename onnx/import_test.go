@@ -68,6 +68,9 @@ func TestImport(t *testing.T) {
 					t.Errorf("logit %d: %v, ONNX Runtime has %v", i, got, w)
 				}
 			}
+			if quantised := strings.HasPrefix(file, "q"); m.Dequantized != quantised {
+				t.Errorf("dequantised: %v, want %v", m.Dequantized, quantised)
+			}
 			wantPadding := model.PadTorch
 			if strings.HasPrefix(file, "tf") {
 				wantPadding = model.PadSame

@@ -122,10 +122,12 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 func (f *benchFlags) load(cmd *cobra.Command) (*model.Model, error) {
 	if f.model != "" {
 		m, err := mobilenet.LoadModel(cmd.Context(), f.model)
-		if err == nil {
-			sayNotes(cmd.ErrOrStderr(), f.model, m.Notes)
+		if err != nil {
+			return nil, err
 		}
-		return m, err
+		sayNotes(cmd.ErrOrStderr(), f.model, m.Notes)
+		sayDequantized(cmd.ErrOrStderr(), f.model, m.Dequantized)
+		return m, nil
 	}
 	c := model.Default()
 	c.Width = f.width

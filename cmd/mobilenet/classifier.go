@@ -80,6 +80,7 @@ func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilene
 	}
 	sayAssumed(stderr, f.model, c.Assumed())
 	sayNotes(stderr, f.model, c.Notes())
+	sayDequantized(stderr, f.model, c.Dequantized())
 	return c, nil
 }
 

@@ -27,6 +27,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("MODEL", said)
 			env.Setenv("TESTDATA", filepath.Join(root, "checkpoint", "testdata"))
+			env.Setenv("QUANTISED", filepath.Join(root, "onnx", "testdata", "import", "qdq13.onnx"))
 			env.Setenv("PHOTO", filepath.Join(root, "testdata", "shapes.png"))
 			env.Setenv("MOBILENET_CACHE", filepath.Join(env.WorkDir, "cache"))
 			return nil

@@ -39,5 +39,5 @@ func (f *networkFlags) network(cmd *cobra.Command) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &model.Model{Config: m.Config, Labels: m.Labels, Assumed: m.Assumed, Notes: m.Notes}, nil
+	return &model.Model{Config: m.Config, Labels: m.Labels, Assumed: m.Assumed, Notes: m.Notes, Dequantized: m.Dequantized}, nil
 }

@@ -49,6 +49,7 @@ Without MODEL it is a network with random weights of the given width.`,
 			if err != nil {
 				return err
 			}
+			sayDequantized(cmd.ErrOrStderr(), f.model, m.Dequantized)
 			if f.plan {
 				return writePlan(cmd.OutOrStdout(), m.Config)
 			}
@@ -105,12 +106,21 @@ func renderSummary(m *model.Model) string {
 input                   [3 %d %d], %s padding
 photos                  %s
 normalised by           %s
+precision               %s
 parameters              %s
 multiply-adds           %s
 weights, float32        %.2f MB
 largest activations     %.2f MB, layer by layer%s`,
-		h, w, c.Padding, resized(c.Preprocess), normalised(c.Preprocess), grouped(s.Params), grouped(s.MACs),
+		h, w, c.Padding, resized(c.Preprocess), normalised(c.Preprocess), precision(m), grouped(s.Params), grouped(s.MACs),
 		float64(s.Bytes)/1e6, float64(s.PeakAct)/1e6, assumedRow(m)+notesRow(m))
+}
+
+// precision is that of the file, and of what is made of it here.
+func precision(m *model.Model) string {
+	if m.Dequantized {
+		return "int8, run as float32"
+	}
+	return "float32"
 }
 
 // resized says how photos become as large as the input.
@@ -165,12 +175,13 @@ func writeSummaryJSON(cmd *cobra.Command, m *model.Model) error {
 		Config  model.Config `json:"config"`
 		Assumed []string     `json:"assumed,omitempty"`
 		Notes   []string     `json:"notes,omitempty"`
+		Rounded bool         `json:"dequantized,omitempty"`
 		Params  int          `json:"params"`
 		MACs    int          `json:"macs"`
 		Bytes   int          `json:"weight_bytes"`
 		PeakAct int          `json:"peak_activation_bytes"`
 		Layers  []layer      `json:"layers"`
-	}{m.Config, m.Assumed.List(m.Config), m.Notes, s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
+	}{m.Config, m.Assumed.List(m.Config), m.Notes, m.Dequantized, s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
 }
 
 // shape prints [C H W] as CxHxW.

@@ -25,16 +25,13 @@ func Model(out *Layer, source Source, own *model.Config) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	m.Assumed, m.Notes = assumed, n.notes(out)
+	m.Assumed, m.Notes, m.Dequantized = assumed, n.notes(), quantised(out)
 	return m, nil
 }
 
-// notes say where the model is not quite the network that ends in out.
-func (n *network) notes(out *Layer) []string {
+// notes say where the model is not quite the network of the graph.
+func (n *network) notes() []string {
 	var notes []string
-	if quantised(out) {
-		notes = append(notes, "it computes in 8 bits, and is run in float32 here: results differ")
-	}
 	if n.pool == nil {
 		notes = append(notes, "its output is a map of features: their mean is the embedding")
 	}
@@ -44,7 +41,8 @@ func (n *network) notes(out *Layer) []string {
 	return notes
 }
 
-// quantised reports whether something is rounded to 8 bits before out.
+// quantised reports whether something is rounded to 8 bits before out. Where only
+// weights are, float32 computes the same.
 func quantised(out *Layer) bool {
 	seen := map[*Layer]bool{}
 	for left := []*Layer{out}; len(left) > 0; {
