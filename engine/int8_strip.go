@@ -326,24 +326,7 @@ func (s *int8Strip) load(x *exec, l *int8Level, y int) {
 		}
 		return
 	}
-	look(row, x.pixels[y*n:][:n], s.net.levels)
-}
-
-// look has row be what the levels of as many pixels are as bytes: four pixels at a
-// time, without bounds to check, in two thirds of the time.
-func look(row, pixels []uint8, levels *[3][256]uint8) {
-	red, green, blue := &levels[0], &levels[1], &levels[2]
-	for len(row) >= 12 && len(pixels) >= 12 {
-		p, d := (*[12]uint8)(pixels), (*[12]uint8)(row)
-		d[0], d[1], d[2] = red[p[0]], green[p[1]], blue[p[2]]
-		d[3], d[4], d[5] = red[p[3]], green[p[4]], blue[p[5]]
-		d[6], d[7], d[8] = red[p[6]], green[p[7]], blue[p[8]]
-		d[9], d[10], d[11] = red[p[9]], green[p[10]], blue[p[11]]
-		row, pixels = row[12:], pixels[12:]
-	}
-	for i, v := range pixels {
-		row[i] = levels[i%3][v]
-	}
+	s.net.set.Lookup(kernel.LookupInt8{Dst: row, Src: x.pixels[y*n:], Table: s.net.levels})
 }
 
 func (s *int8Strip) describe() Step {

@@ -25,6 +25,7 @@ type Int8 struct {
 	Add       func(AddInt8)
 	Pool      func(PoolInt8)
 	Quantize  func(QuantizeInt8)
+	Lookup    func(LookupInt8)
 	Peak      func(iterations int) (ops int) // multiplies and adds as fast as it can, for comparison
 	layouts   layouts
 }
@@ -197,3 +198,13 @@ type QuantizeInt8 struct {
 // AvailableInt8 returns the 8-bit sets that this CPU can run, the fastest first.
 // The last one is the plain Go set.
 func AvailableInt8() []*Int8 { return append(nativeInt8(), &GenericInt8) }
+
+// LookupInt8 quantises interleaved RGB, of which a level of a colour is always the
+// same byte:
+//
+//	Dst[i] = Table[i%3][Src[i]]
+type LookupInt8 struct {
+	Dst   []uint8
+	Src   []uint8 // as long as Dst
+	Table *[3][256]uint8
+}

@@ -67,6 +67,7 @@ var avx2Int8 = Int8{
 		poolInt8AVX2(&a)
 	},
 	Quantize: quantizeInt8AVX2Rest,
+	Lookup:   lookupInt8Generic,
 	Peak: func(iterations int) int {
 		peakInt8AVX2(iterations)
 		return iterations * 12 * 16 * 2
@@ -147,6 +148,7 @@ var avxvnniInt8 = Int8{
 	Add:      avx2Int8.Add,
 	Pool:     avx2Int8.Pool,
 	Quantize: avx2Int8.Quantize,
+	Lookup:   lookupInt8Generic,
 	Peak: func(iterations int) int {
 		peakInt8AVXVNNI(iterations)
 		return iterations * 12 * 32 * 2
@@ -230,6 +232,14 @@ var avx512vnniInt8 = Int8{
 		whole, rest := a.split()
 		quantizeInt8AVX512VNNI(&whole)
 		quantizeInt8Generic(rest)
+	},
+	Lookup: func(a LookupInt8) {
+		a.check()
+		if !cpu.X86.HasAVX512VBMI {
+			lookupInt8Generic(a)
+			return
+		}
+		lookupInt8AVX512VNNI(&a)
 	},
 	Peak: func(iterations int) int {
 		peakInt8AVX512VNNI(iterations)

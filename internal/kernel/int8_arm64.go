@@ -51,6 +51,7 @@ var neonInt8 = Int8{
 		quantizeInt8NEON(&whole)
 		quantizeInt8Generic(rest)
 	},
+	Lookup: lookupInt8Generic,
 	Peak: func(iterations int) int {
 		peakInt8NEON(iterations)
 		return iterations * 16 * 4 * 2
@@ -92,6 +93,7 @@ var dotprodInt8 = Int8{
 	Add:      neonInt8.Add,
 	Pool:     neonInt8.Pool,
 	Quantize: neonInt8.Quantize,
+	Lookup:   lookupInt8Generic,
 	Peak: func(iterations int) int {
 		peakInt8Dotprod(iterations)
 		return iterations * 16 * 16 * 2

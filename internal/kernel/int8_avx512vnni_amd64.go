@@ -71,5 +71,10 @@ func quantizeInt8AVX512VNNI(a *QuantizeInt8)
 //go:noescape
 func poolInt8AVX512VNNI(a *PoolInt8)
 
+// lookupInt8AVX512VNNI is LookupInt8. It needs AVX-512 VBMI.
+//
+//go:noescape
+func lookupInt8AVX512VNNI(a *LookupInt8)
+
 // peakInt8AVX512VNNI does iterations times 12 independent steps of four or two products.
 func peakInt8AVX512VNNI(iterations int)

@@ -142,6 +142,8 @@ func BenchmarkElementsInt8(b *testing.B) {
 		add.A, add.B, add.Dst = x, y, x
 		run("add", func() { set.Add(add) })
 		run("quantize", func() { set.Quantize(QuantizeInt8{Dst: x, Src: floats, M: 3, Range: Range{Max: 255}}) })
+		var table [3][256]uint8
+		run("lookup", func() { set.Lookup(LookupInt8{Dst: x, Src: y, Table: &table}) })
 		run("pool", func() { set.Pool(PoolInt8{Dst: y, Src: x, Range: Range{Max: 255}, Pixels: n / Block, M: 1}) })
 	}
 }

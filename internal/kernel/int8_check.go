@@ -64,6 +64,11 @@ func (a *QuantizeInt8) check() {
 	a.Range.check()
 }
 
+func (a *LookupInt8) check() {
+	need("Src", len(a.Src) >= len(a.Dst))
+	need("Table", a.Table != nil)
+}
+
 func (f *Filter) check() {
 	need("Filter", f != nil)
 	need("K", f.K >= 1)

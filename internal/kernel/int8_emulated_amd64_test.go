@@ -130,6 +130,11 @@ func (g *guest8) elements(n int) {
 	g.call("addInt8AVX512VNNI", unsafe.Pointer(&a), unsafe.Sizeof(a), func() { GenericInt8.Add(a) })
 	q := newQuantizeInt8(g.m, n*Block)
 	g.call("quantizeInt8AVX512VNNI", unsafe.Pointer(&q), unsafe.Sizeof(q), func() { GenericInt8.Quantize(q) })
+	l := newLookupInt8(g.m, 31*n)
+	host := l
+	l.Table = (*[3][256]uint8)(unsafe.Pointer(unsafe.SliceData(take[uint8](g.m, 3*256))))
+	*l.Table = *host.Table
+	g.call("lookupInt8AVX512VNNI", unsafe.Pointer(&l), unsafe.Sizeof(l), func() { GenericInt8.Lookup(host) })
 	for out := toBytes; out <= toFloats; out++ {
 		p := newPoolInt8(g.m, n, out)
 		g.call("poolInt8AVX512VNNI", unsafe.Pointer(&p), unsafe.Sizeof(p), func() { GenericInt8.Pool(p) })

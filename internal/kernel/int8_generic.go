@@ -12,6 +12,7 @@ var GenericInt8 = Int8{
 	Add:       addInt8Generic,
 	Pool:      poolInt8Generic,
 	Quantize:  quantizeInt8Generic,
+	Lookup:    lookupInt8Generic,
 	Peak:      peakInt8Generic,
 	layouts:   layouts{narrow: layoutRows, wide: layoutRows},
 }
@@ -159,6 +160,24 @@ func quantizeInt8Generic(a QuantizeInt8) {
 	a.check()
 	for i := range a.Dst {
 		a.Dst[i] = a.Range.quantize(a.Src[i] * a.M)
+	}
+}
+
+// lookupInt8Generic takes four pixels at a time, without bounds to check.
+func lookupInt8Generic(a LookupInt8) {
+	a.check()
+	red, green, blue := &a.Table[0], &a.Table[1], &a.Table[2]
+	dst, src := a.Dst, a.Src[:len(a.Dst)]
+	for len(dst) >= 12 && len(src) >= 12 {
+		d, s := (*[12]uint8)(dst), (*[12]uint8)(src)
+		d[0], d[1], d[2] = red[s[0]], green[s[1]], blue[s[2]]
+		d[3], d[4], d[5] = red[s[3]], green[s[4]], blue[s[5]]
+		d[6], d[7], d[8] = red[s[6]], green[s[7]], blue[s[8]]
+		d[9], d[10], d[11] = red[s[9]], green[s[10]], blue[s[11]]
+		dst, src = dst[12:], src[12:]
+	}
+	for i, v := range src {
+		dst[i] = a.Table[i%3][v]
 	}
 }
 

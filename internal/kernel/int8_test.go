@@ -496,6 +496,36 @@ func TestQuantizeInt8(t *testing.T) {
 	})
 }
 
+func newLookupInt8(m *memory8, n int) LookupInt8 {
+	a := LookupInt8{Dst: m.bytes(n), Src: m.bytes(n), Table: new([3][256]uint8)}
+	for c := range a.Table {
+		for i := range a.Table[c] {
+			a.Table[c][i] = uint8(m.rng.Uint32())
+		}
+	}
+	return a
+}
+
+func checkLookupInt8(t rapid.TB, set *Int8, a LookupInt8) {
+	t.Helper()
+	set.Lookup(a)
+	for i, got := range a.Dst {
+		if want := a.Table[i%3][a.Src[i]]; got != want {
+			t.Fatalf("%d bytes: byte %d is %d, want %d", len(a.Dst), i, got, want)
+		}
+	}
+}
+
+func TestLookupInt8(t *testing.T) {
+	eachInt8(t, func(t *testing.T, set *Int8) {
+		for n := range 600 {
+			m := newMemory8(uint64(n))
+			checkLookupInt8(t, set, newLookupInt8(m, n))
+			m.intact(t)
+		}
+	})
+}
+
 // TestRandomShapesInt8 has what the tables above leave out.
 func TestRandomShapesInt8(t *testing.T) {
 	eachInt8(t, func(t *testing.T, set *Int8) {
@@ -634,7 +664,7 @@ func TestAllocationsInt8(t *testing.T) {
 			dw, first := newLayer8(m, 9, Block, wide), newLayer8(m, 27, Block, wide)
 			p, q := newPointwiseInt8(m, set, short, 5, toBytes), newPointwiseInt8(m, set, long, 400, toSum)
 			d, f := newDepthwiseInt8(m, set, dw, 9, 1, 1), newFirstInt8(m, set, first, 9)
-			a, o, u := newAddInt8(m, 3), newPoolInt8(m, 3, toBytes), newQuantizeInt8(m, 70)
+			a, o, u, k := newAddInt8(m, 3), newPoolInt8(m, 3, toBytes), newQuantizeInt8(m, 70), newLookupInt8(m, 70)
 			if n := testing.AllocsPerRun(3, func() {
 				set.Pointwise(p)
 				set.Pointwise(q)
@@ -643,6 +673,7 @@ func TestAllocationsInt8(t *testing.T) {
 				set.Add(a)
 				set.Pool(o)
 				set.Quantize(u)
+				set.Lookup(k)
 			}); n != 0 {
 				t.Errorf("%s, wide %v: %v allocations", set.Name, wide, n)
 			}

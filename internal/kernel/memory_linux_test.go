@@ -92,6 +92,7 @@ func TestGuardPagesInt8(t *testing.T) {
 				checkAddInt8(t, set, newAddInt8(m, n))
 				checkPoolInt8(t, set, newPoolInt8(m, n, output(n%2)))
 				checkQuantizeInt8(t, set, newQuantizeInt8(m, n*n*9))
+				checkLookupInt8(t, set, newLookupInt8(m, n*n*17))
 			}
 		}
 	})

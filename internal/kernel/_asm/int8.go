@@ -130,6 +130,9 @@ func (s isa8) kernels() {
 	s.add()
 	s.quantize()
 	s.pool()
+	if s.bytes == 64 {
+		s.lookup()
+	}
 	s.peak()
 }
 

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	. "github.com/mmcloughlin/avo/build"
 	. "github.com/mmcloughlin/avo/gotypes"
 	. "github.com/mmcloughlin/avo/operand"
@@ -161,4 +163,67 @@ func (s isa8) pool() {
 	VMOVUPS(as(r, pixelBytes8), Mem{Base: Load(a.Field("Dst").Base(), GP64())})
 	VZEROUPPER()
 	RET()
+}
+
+// lookup emits the tables of interleaved colours, which needs VBMI as well. A table
+// is four vectors, of which an instruction looks up two by the lower seven bits of
+// its indices; the eighth bit chooses between two results, and masks with every
+// third bit between the colours.
+func (s isa8) lookup() {
+	a := declare("lookupInt8"+s.name, "LookupInt8", "is LookupInt8. It needs AVX-512 VBMI.")
+	free := s.isa.file()
+	table := Load(a.Field("Table"), GP64())
+	tables := free.take(3*256/s.bytes, s.bytes)
+	for i, v := range tables {
+		VMOVUPS(Mem{Base: table, Disp: i * s.bytes}, v)
+	}
+	x, low, high, out := free.take(1, 64)[0], free.take(1, 64)[0], free.take(1, 64)[0], free.take(1, 64)[0]
+	t := GP64()
+	var third [3]reg.Register
+	for i, k := range []reg.Register{reg.K1, reg.K2, reg.K3} {
+		MOVQ(U64(uint64(0x9249249249249249)<<i), t)
+		KMOVQ(t, k)
+		third[i] = k
+	}
+	src, dst, n := Load(a.Field("Src").Base(), GP64()), Load(a.Field("Dst").Base(), GP64()), Load(a.Field("Dst").Len(), GP64())
+	// The colours of a block's bytes begin with the block's number modulo 3.
+	colours := func(block int) {
+		VPMOVB2M(x, reg.K4)
+		for c := range 3 {
+			v := tables[4*c:]
+			VMOVDQA64(x, low)
+			VPERMI2B(v[1], v[0], low)
+			VMOVDQA64(x, high)
+			VPERMI2B(v[3], v[2], high)
+			VMOVDQU8(high, reg.K4, low)
+			if c == 0 {
+				VMOVDQA64(low, out)
+			} else {
+				VMOVDQU8(low, third[(c-block+3)%3], out)
+			}
+		}
+	}
+	Label("next")
+	for block := range 3 {
+		CMPQ(n, Imm(64))
+		JL(LabelRef(fmt.Sprintf("rest%d", block)))
+		VMOVUPS(Mem{Base: src}, x)
+		colours(block)
+		VMOVUPS(out, Mem{Base: dst})
+		ADDQ(Imm(64), src)
+		ADDQ(Imm(64), dst)
+		SUBQ(Imm(64), n)
+	}
+	JMP(LabelRef("next"))
+	for block := range 3 {
+		Label(fmt.Sprintf("rest%d", block))
+		MOVQ(U64(1<<64-1), t)
+		BZHIQ(n, t, t)
+		KMOVQ(t, reg.K5)
+		VMOVDQU8_Z(Mem{Base: src}, reg.K5, x)
+		colours(block)
+		VMOVDQU8(out, reg.K5, Mem{Base: dst})
+		VZEROUPPER()
+		RET()
+	}
 }
