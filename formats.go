@@ -48,6 +48,8 @@ type format struct {
 	// others lists the files that such a file refers to, by their names in its
 	// folder, without reading all of it; nil if there are never any.
 	others func(f io.ReaderAt, size int64) ([]string, error)
+	// beside lists files that read looks for in the folder and can do without.
+	beside []string
 	// write makes a file, whole or not at all; nil if the format is not written.
 	write func(path string, m *model.Model, o SaveOptions) error
 }
@@ -57,11 +59,11 @@ type format struct {
 var formats = []format{
 	{
 		name: "torch", endings: []string{".pth", ".pt"},
-		match: checkpoint.IsTorch, read: readCheckpoint, write: saveCheckpoint,
+		match: checkpoint.IsTorch, read: readCheckpoint, beside: checkpoint.Sidecars, write: saveCheckpoint,
 	},
 	{
 		name: "safetensors", endings: []string{".safetensors"},
-		match: checkpoint.IsSafetensors, read: readCheckpoint, write: saveCheckpoint,
+		match: checkpoint.IsSafetensors, read: readCheckpoint, beside: checkpoint.Sidecars, write: saveCheckpoint,
 	},
 	{
 		name: "ONNX", endings: []string{".onnx"},
@@ -106,7 +108,13 @@ func endings(of func(format) bool) string {
 	return strings.Join(out, ", ")
 }
 
-func readCheckpoint(data []byte, _ fs.FS) (*model.Model, error) { return checkpoint.Parse(data) }
+func readCheckpoint(data []byte, folder fs.FS) (*model.Model, error) {
+	m, err := checkpoint.Parse(data)
+	if err != nil || folder == nil {
+		return m, err
+	}
+	return m, checkpoint.ReadSidecars(m, folder)
+}
 
 func readONNX(data []byte, folder fs.FS) (*model.Model, error) {
 	if folder == nil {

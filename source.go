@@ -2,10 +2,12 @@ package mobilenet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -47,8 +49,46 @@ func resolve(name string, o options) (source, error) {
 	if _, err := os.Stat(name); err != nil && !strings.ContainsAny(name, `./\`) {
 		return source{}, fmt.Errorf("%q: %w, and no model has that name (%s)", name, fs.ErrNotExist, strings.Join(Names(), ", "))
 	}
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		file, err := modelIn(name)
+		if err != nil {
+			return source{}, fault.In(name, err)
+		}
+		name = file
+	}
 	fsys, file := wholefile.Folder(name)
 	return source{name: name, fsys: fsys, file: file}, nil
+}
+
+// usualNames are what the file of the weights is called in a folder that is a model:
+// Hugging Face's two, and that of a training's best weights.
+var usualNames = []string{"model.safetensors", "pytorch_model.bin", "best.safetensors"}
+
+// modelIn finds the file in a folder that is given for a model.
+func modelIn(dir string) (string, error) {
+	for _, name := range usualNames {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err == nil && !info.IsDir() {
+			return path, nil
+		}
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return "", err
+	}
+	var found []string
+	for _, e := range entries {
+		if _, ok := formatNamed(e.Name()); ok && !e.IsDir() {
+			found = append(found, e.Name())
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", fault.Unsupportedf("a folder without a model: it has none of %s", strings.Join(usualNames, ", "))
+	case 1:
+		return filepath.Join(dir, found[0]), nil
+	}
+	return "", fault.Unsupportedf("a folder with %d models: say which, for example %s", len(found), fault.Shown(found[0]))
 }
 
 func resolvePublished(w hub.Weights, o options) (source, error) {
@@ -114,11 +154,15 @@ func (s source) key() string {
 	if s.data != nil {
 		return ""
 	}
-	sum, others, err := s.survey()
+	sum, others, beside, err := s.survey()
 	sums := []string{sum}
-	for _, name := range others {
+	for i, name := range append(others, beside...) {
 		if err == nil {
 			sum, err = checksumOf(s.fsys, path.Join(path.Dir(s.file), name))
+			if i >= len(others) && errors.Is(err, fs.ErrNotExist) {
+				err = nil
+				continue
+			}
 			sums = append(sums, sum)
 		}
 	}
@@ -128,27 +172,27 @@ func (s source) key() string {
 	return s.keyOf(sums)
 }
 
-// survey returns the checksum of the source's own file and the names of those that
-// it refers to.
-func (s source) survey() (sum string, others []string, err error) {
+// survey returns the checksum of the source's own file, the names of those that it
+// refers to, and of those that may lie beside it.
+func (s source) survey() (sum string, others, beside []string, err error) {
 	f, size, err := openAt(s.fsys, s.file)
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	defer f.Close()
 	head := make([]byte, min(foreign.Head, size))
 	if _, err := f.ReadAt(head, 0); err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	format, err := formatOf(s.file, head)
 	if err == nil && format.others != nil {
 		others, err = format.others(f, size)
 	}
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	sum, err = checksum(f, size)
-	return sum, others, err
+	return sum, others, format.beside, err
 }
 
 func (s source) keyOf(sums []string) string {

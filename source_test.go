@@ -441,3 +441,53 @@ func TestSaveModel(t *testing.T) {
 		}
 	}
 }
+
+// TestFolder: a folder that holds a model is one, and what lies beside the weights is
+// part of it.
+func TestFolder(t *testing.T) {
+	weights, err := os.ReadFile("checkpoint/testdata/zip.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := mobilenet.LoadModel(t.Context(), dir); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("an empty folder: %v", err)
+	}
+	write("pytorch_model.bin", string(weights))
+	cache := t.TempDir()
+	resolution := func() int {
+		t.Helper()
+		c, err := mobilenet.Open(t.Context(), dir, mobilenet.WithCache(cache))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c.Config().Resolution
+	}
+	for range 2 { // from the files, and from the cache
+		if got := resolution(); got != 224 {
+			t.Errorf("resolution %d without a config", got)
+		}
+	}
+	for _, side := range []int{96, 64} {
+		write("config.json", fmt.Sprintf(`{"model_type": "mobilenet_v2", "image_size": %d}`, side))
+		for range 2 {
+			if got := resolution(); got != side {
+				t.Errorf("resolution %d, config.json says %d", got, side)
+			}
+		}
+	}
+	write("other.pth", string(weights))
+	if _, err := mobilenet.LoadModel(t.Context(), dir); err != nil {
+		t.Errorf("beside another file: %v", err)
+	}
+	os.Remove(filepath.Join(dir, "pytorch_model.bin"))
+	write("third.pth", string(weights))
+	if _, err := mobilenet.LoadModel(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "2 models") {
+		t.Errorf("two models: %v", err)
+	}
+}
