@@ -126,6 +126,36 @@ func TestRunIsTheEngine(t *testing.T) {
 	}
 }
 
+// TestSameComesBack reads graphs whose padding follows the size of the input.
+func TestSameComesBack(t *testing.T) {
+	m := shaken(t, model.PadSame)
+	for _, mode := range []Mode{Preserve, Train} {
+		for opset := MinOpset; opset <= MaxOpset; opset++ {
+			g, err := Export(m, ExportOptions{Mode: mode, Opset: opset, Dynamic: DynamicAll})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, n := range ir.Unwrap(g).Graph.Node {
+				if ir.Attr(n, "auto_pad") != nil && opset > 9 {
+					t.Errorf("opset %d: %s leaves its padding to the reader", opset, ir.Place(n))
+				}
+			}
+			back, err := Model(g)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !back.Config.Equal(m.Config) {
+				t.Errorf("%s, opset %d: %+v came back", mode, opset, back.Config)
+			}
+			for name, want := range m.Dict {
+				if !slices.Equal(back.Dict[name].Data, want.Data) {
+					t.Errorf("%s, opset %d: %s is another", mode, opset, name)
+				}
+			}
+		}
+	}
+}
+
 func compareWithEngine(t *testing.T, name string, e *engine.Engine, p *Graph, size int) {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(5, 6))
