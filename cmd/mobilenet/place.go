@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -158,15 +160,22 @@ func place(dir, name string, data []byte) error {
 	ext := filepath.Ext(name)
 	path := filepath.Join(dir, name)
 	for n := 2; ; n++ {
-		old, err := os.ReadFile(path)
-		if err == nil && bytes.Equal(old, data) {
-			return nil
-		}
-		if os.IsNotExist(err) {
+		info, err := os.Lstat(path)
+		if errors.Is(err, fs.ErrNotExist) {
 			return atomicfile.Write(path, func(w io.Writer) error {
 				_, err := w.Write(data)
 				return err
 			})
+		}
+		if err != nil {
+			return err
+		}
+		// Cameras call thousands of photos alike, so they are read only if they may be
+		// the same.
+		if info.Mode().IsRegular() && info.Size() == int64(len(data)) {
+			if old, err := os.ReadFile(path); err != nil || bytes.Equal(old, data) {
+				return err
+			}
 		}
 		path = filepath.Join(dir, fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(name, ext), n, ext))
 	}
