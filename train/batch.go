@@ -210,15 +210,7 @@ func New(c model.Config, set *dataset.Set, seed uint64) (*model.Model, error) {
 	if err := c.Validate(); err != nil {
 		return nil, err
 	}
-	weights := 0
-	for _, spec := range c.Network().Specs() {
-		n := 1
-		for _, d := range spec.Shape {
-			n *= d
-		}
-		weights += n
-	}
-	if weights > maxWeights {
+	if weights := weightsOf(c); weights > maxWeights {
 		return nil, fault.TooLargef("a network of %d weights: at most %d are trained", weights, maxWeights)
 	}
 	m, err := model.New(c, seed)
@@ -227,6 +219,21 @@ func New(c model.Config, set *dataset.Set, seed uint64) (*model.Model, error) {
 	}
 	m.Labels = set.Classes
 	return m, nil
+}
+
+// weightsOf is how many numbers a network has that training changes.
+func weightsOf(c model.Config) (weights int) {
+	for _, spec := range c.Network().Specs() {
+		if !spec.Trained() {
+			continue
+		}
+		n := 1
+		for _, d := range spec.Shape {
+			n *= d
+		}
+		weights += n
+	}
+	return weights
 }
 
 // Prepare returns a copy of m for the classes of a set. It has a classifier of its

@@ -2,6 +2,7 @@ package train
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
@@ -351,7 +352,28 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 		}
 	}
 	r.Unreadable = len(t.unreadable.seen)
-	return r, nil
+	return r, t.writeCard(r)
+}
+
+// writeCard describes what came of the run to somebody who finds it.
+func (t *trainer) writeCard(r *Result) error {
+	c := report.Card{
+		Classes: t.Train.Classes, Train: t.Train.Counts(), Weights: weightsOf(t.Model.Config), File: BestFile,
+		Epochs: r.Epochs, Best: r.Best, Evaluation: r.Evaluation, Test: r.Test, Unreadable: r.Unreadable,
+	}
+	h, w := t.Model.Config.InputSize()
+	c.Input = fmt.Sprintf("%dx%d", h, w)
+	if t.validator != nil {
+		c.Val = t.Val.Counts()
+	}
+	settings, err := os.ReadFile(filepath.Join(t.RunDir, ArgsFile))
+	if err != nil { // of a program that has none
+		if settings, err = json.MarshalIndent(t.Hyperparameters, "", "  "); err != nil {
+			return err
+		}
+	}
+	c.Settings = string(settings)
+	return report.WriteCard(t.RunDir, c)
 }
 
 // test measures the best weights with images that no choice was made with.

@@ -93,7 +93,7 @@ func TestFit(t *testing.T) {
 	if r.Evaluation.Top1Accuracy < 0.9 {
 		t.Errorf("accuracy %v", r.Evaluation.Top1Accuracy)
 	}
-	for _, name := range []string{BestFile, LastFile, StateFile, "results.csv", "results.png", "confusion_matrix.png", "train_batch.jpg", "val_predictions.jpg"} {
+	for _, name := range []string{BestFile, LastFile, StateFile, "results.csv", "results.png", "README.md", "split.csv", "confusion_matrix.png", "train_batch.jpg", "val_predictions.jpg"} {
 		if info, err := os.Stat(filepath.Join(o.RunDir, name)); err != nil || info.Size() == 0 {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/train/report"
 )
 
 // Files of a run folder.
@@ -25,7 +26,7 @@ const (
 // written are the files of a run that a killed process may have been writing.
 var written = []string{
 	StateFile, LastFile, BestFile, ArgsFile, SplitFile, "results.csv", "results.png",
-	"train_batch.jpg", "val_predictions.jpg", "confusion_matrix.png",
+	"train_batch.jpg", "val_predictions.jpg", "confusion_matrix.png", report.CardFile,
 }
 
 // claim makes the run folder, if it is not there, and locks it, so that only one

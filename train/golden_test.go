@@ -132,6 +132,7 @@ func TestTorchStep(t *testing.T) {
 			}
 		}
 	}
+	tested := 0
 	for rule, h := range map[string]struct {
 		hyper
 		lr float64
@@ -146,11 +147,15 @@ func TestTorchStep(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		tested++
 		step(t, n, g.input(0), g.targets(0), g.mask())
 		o.step(2, h.lr, 1)
 		for _, p := range n.params {
 			near(t, rule+" "+p.Name, p.Value, g.tensors[rule+"."+p.Name].Data, 1e-2)
 		}
+	}
+	if tested != len(Optimizers()) {
+		t.Errorf("%d optimizers compared, want all %d", tested, len(Optimizers()))
 	}
 }
 

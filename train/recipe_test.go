@@ -33,6 +33,42 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
+// TestNewRule trains with an optimizer that is a row of the table and nothing else.
+func TestNewRule(t *testing.T) {
+	was := rules
+	defer func() { rules = was }()
+	rules = append(slices.Clone(rules), rule{name: "sign", buffers: 3, rate: 0.001, update: func(_ *optimizer, p *parameter, s state, u update) {
+		for i, g := range p.Grad {
+			s[2][i]++ // the last of its buffers: steps
+			if g > 0 {
+				p.Value[i] -= float32(u.lr)
+			} else {
+				p.Value[i] += float32(u.lr)
+			}
+		}
+	}})
+	r, err := RecipeNamed("torchvision", false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := r.With(Changes{
+		Given: func(name string) bool { return name == "optimizer" }, Values: Hyperparameters{Optimizer: "sign"}, Augment: "basic", Freeze: "none",
+	})
+	if err != nil || h.LR != 0.001 || !slices.Contains(Optimizers(), "sign") {
+		t.Fatalf("rate %v, error %v", h.LR, err)
+	}
+	train, val := photos(t, 4)
+	o := options(t, train, val)
+	o.Optimizer, o.LR, o.Epochs, o.Warmup = "sign", 0.001, 1, 0
+	if _, err := Fit(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	o.Resume, o.Extend, o.Epochs = true, true, 2
+	if _, err := Fit(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // TestWith checks what follows from a change, and changes that don't go together.
 func TestWith(t *testing.T) {
 	for name, test := range map[string]struct {

@@ -1,0 +1,214 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+)
+
+// A Card is what a reader of a model's page wants to know: what it was made of, how
+// good it is, and what not to expect of it.
+type Card struct {
+	Classes    []string
+	Train, Val []int  // images of each class; Val is nil without validation
+	Input      string // such as "224x224"
+	Weights    int    // numbers that were learned or came with the model
+	Epochs     []Epoch
+	Best       int         // epoch of the weights, from 1
+	Evaluation *Evaluation // on the validation images; nil without
+	Test       *Evaluation // on images that no choice was made with; nil without
+	Unreadable int         // images that were left out
+	Settings   string      // how it was trained, as text of lines
+	File       string      // of the weights
+}
+
+// cardClasses are listed one and all. Of more, the worst are.
+const cardClasses = 50
+
+// WriteCard writes a card as README.md to a folder, beside the pictures that a
+// training leaves there. A README.md that is no card stays as it is.
+func WriteCard(dir string, c Card) error {
+	if old, err := os.ReadFile(filepath.Join(dir, CardFile)); err == nil && !bytes.HasPrefix(old, []byte(cardHead)) {
+		return nil
+	}
+	return atomicfile.Write(filepath.Join(dir, CardFile), func(w io.Writer) error {
+		_, err := w.Write(c.markdown())
+		return err
+	})
+}
+
+// CardFile is what WriteCard writes.
+const CardFile = "README.md"
+
+// cardHead is what sites that publish models look for.
+const cardHead = "---\npipeline_tag: image-classification\ntags: [mobilenet_v2]\n---\n"
+
+func (c Card) markdown() []byte {
+	var b bytes.Buffer
+	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
+	p(cardHead)
+	p("# MobileNetV2 for %d classes\n", len(c.Classes))
+	p("A MobileNetV2 (arXiv 1801.04381) that tells %s apart: %d weights, photos of %s pixels. The weights are those of epoch %d of %d.\n",
+		c.what(), c.Weights, c.Input, c.Best, len(c.Epochs))
+	p("```\nmobilenet predict --model %s PHOTO\n```\n", c.File)
+	p("## How good it is\n")
+	c.figures(p)
+	p("## What it was trained with\n")
+	c.data(p)
+	p("## What it can't do\n")
+	c.limits(p)
+	p("## How it was trained\n")
+	p("```yaml\n%s\n```", c.settings())
+	if len(c.Epochs) > 0 {
+		p("\n![loss and accuracy by epoch](results.png)")
+	}
+	return b.Bytes()
+}
+
+// settings are as they are, but for where files lie on a machine that is nobody's
+// business.
+func (c Card) settings() string {
+	lines := strings.Split(strings.TrimSpace(strings.ReplaceAll(c.Settings, "```", "'''")), "\n")
+	for i, line := range lines {
+		if name, path, ok := strings.Cut(line, ": "); ok && filepath.IsAbs(path) {
+			lines[i] = name + ": " + filepath.Base(path)
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// what names few classes, and counts many.
+func (c Card) what() string {
+	const most = 10
+	if len(c.Classes) > most {
+		return fmt.Sprintf("%d kinds of pictures", len(c.Classes))
+	}
+	var names []string
+	for _, name := range c.Classes {
+		names = append(names, cell(name))
+	}
+	last := len(names) - 1
+	return strings.Join(names[:last], ", ") + " and " + names[last]
+}
+
+func (c Card) figures(p func(string, ...any)) {
+	if c.Evaluation == nil && c.Test == nil {
+		p("Nobody knows: there were no images to validate with.\n")
+		return
+	}
+	p("| measured on | images | top-1 | 95 %% interval | top-5 | loss | calibration error |\n|---|---|---|---|---|---|---|")
+	line := func(name string, e *Evaluation) {
+		if e == nil {
+			return
+		}
+		low, high := interval(e.Top1Accuracy, e.Images)
+		p("| %s | %d | %s | %s to %s | %s | %.4f | %s |", name, e.Images, percent(e.Top1Accuracy), percent(low), percent(high), percent(e.Top5Accuracy), e.Loss, percent(e.ECE))
+	}
+	line("validation, which the epoch was chosen by", c.Evaluation)
+	line("test, which nothing was chosen by", c.Test)
+	p("")
+	e := c.Evaluation
+	if e == nil {
+		e = c.Test
+	}
+	if confused := e.MostConfused(5); len(confused) > 0 {
+		p("Most often confused:\n\n| is | taken for | images |\n|---|---|---|")
+		for _, m := range confused {
+			p("| %s | %s | %d of %d |", cell(c.Classes[m.True]), cell(c.Classes[m.Predicted]), m.Count, e.PerClass[m.True].Support)
+		}
+		p("")
+	}
+	if c.Evaluation != nil {
+		p("![confusion matrix](confusion_matrix.png)\n")
+	}
+}
+
+// interval is Wilson's: where the accuracy of all such images lies, to 95 %, if it was
+// measured on so many.
+func interval(accuracy float64, images int) (low, high float64) {
+	const z = 1.96
+	n := float64(max(images, 1))
+	middle := (accuracy + z*z/(2*n)) / (1 + z*z/n)
+	half := z / (1 + z*z/n) * math.Sqrt(accuracy*(1-accuracy)/n+z*z/(4*n*n))
+	return max(0, middle-half), min(1, middle+half)
+}
+
+func (c Card) data(p func(string, ...any)) {
+	train, val := 0, 0
+	for i, n := range c.Train {
+		train += n
+		if c.Val != nil {
+			val += c.Val[i]
+		}
+	}
+	p("%d images, and %d to validate with.", train, val)
+	if c.Unreadable > 0 {
+		p("%d of them could not be read, and were left out.", c.Unreadable)
+	}
+	list := make([]int, 0, len(c.Classes))
+	if e := c.Evaluation; e != nil && len(c.Classes) > cardClasses {
+		p("Of the %d classes these %d are told apart worst:", len(c.Classes), cardClasses)
+		for _, class := range e.Worst(cardClasses) {
+			list = append(list, class.Index)
+		}
+	} else {
+		for i := range min(cardClasses, len(c.Classes)) {
+			list = append(list, i)
+		}
+	}
+	p("\n| class | trained with | validated with | precision | recall |\n|---|---|---|---|---|")
+	for _, i := range list {
+		val, precision, recall := "-", "-", "-"
+		if c.Val != nil {
+			val = fmt.Sprint(c.Val[i])
+		}
+		if e := c.Evaluation; e != nil && e.PerClass[i].Support > 0 {
+			precision, recall = percent(e.PerClass[i].Precision), percent(e.PerClass[i].Recall)
+		}
+		p("| %s | %d | %s | %s | %s |", cell(c.Classes[i]), c.Train[i], val, precision, recall)
+	}
+	p("")
+}
+
+// fewImages of a class say little about it: of ten right out of ten the interval
+// still begins at 72 %.
+const fewImages = 10
+
+func (c Card) limits(p func(string, ...any)) {
+	p("- It knows these classes and no others: of a picture of anything else it names one of them all the same.")
+	p("- The figures hold for pictures like those it was measured on, and say little about others.")
+	var few []string
+	for i, name := range c.Classes {
+		if c.Val != nil && c.Val[i] < fewImages {
+			few = append(few, cell(name))
+		}
+	}
+	const most = 10
+	if n := len(few) - most; n > 0 {
+		few = append(few[:most], fmt.Sprintf("%d more", n))
+	}
+	if len(few) > 0 {
+		p("- Too few images to say much about: %s (fewer than %d to validate with).", strings.Join(few, ", "), fewImages)
+	}
+	least, greatest := math.MaxInt, 0
+	for _, n := range c.Train {
+		least, greatest = min(least, n), max(greatest, n)
+	}
+	if greatest >= 10*max(least, 1) {
+		p("- The classes are uneven, from %d to %d images: rare ones are named too seldom, unless that was balanced.", least, greatest)
+	}
+	p("")
+}
+
+func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
+
+// cell is a name in a table of Markdown.
+func cell(name string) string {
+	return strings.NewReplacer("\\", `\\`, "|", `\|`, "<", "&lt;", "`", "\\`", "*", `\*`, "_", `\_`, "[", `\[`).Replace(printable(name))
+}
