@@ -68,14 +68,18 @@ func (s *int8Expand) depthwise(x *exec, hb, image, begin, end, from int, rows []
 		Width: s.src.w, Stride: s.b.Stride, Left: s.left, Pad: w.in.Zero,
 	}
 	n := s.row()
-	for y := begin; y < end; y++ {
+	for y := begin; y < end; y += 1 + a.More {
+		first := s.b.Stride*y - s.top
 		for j := range a.Rows {
-			in := s.b.Stride*y - s.top + j
-			if in < 0 || in >= s.src.h {
+			if in := first + j; in < 0 || in >= s.src.h {
 				a.Rows[j] = s.padding
 			} else {
-				a.Rows[j] = rows[(in-from)*n:][:n]
+				a.Rows[j] = rows[(in-from)*n:]
 			}
+		}
+		a.More = 0
+		if first >= 0 { // up to the last row that reads no padding
+			a.More = max(0, min(end-1-y, (s.src.h-window-first)/s.b.Stride))
 		}
 		a.Dst = s.dst.block8(x, hb, (image*s.dst.h+y)*s.dst.w)
 		s.net.set.Depthwise(a)

@@ -98,22 +98,24 @@ type PointwiseInt8 struct {
 	SrcStride int
 }
 
-// DepthwiseInt8 is one output row of one block of a depthwise 3x3 convolution:
-// Dst[x][c] = Range.Requantize(acc, M[c]) of
+// DepthwiseInt8 is output rows of one block of a depthwise 3x3 convolution: in the
+// first Dst[x][c] = Range.Requantize(acc, M[c]) of
 //
 //	acc = Bias[c] + Σji Rows[j][x*Stride-Left+i][c]*W[3*j+i][c]
 //
-// where a column outside of the input holds Pad. It is always whole blocks: what
-// it makes of their padding means nothing.
+// where a column outside of the input holds Pad. In each of the More others Dst
+// begins a row further on and Rows begin Stride rows further on. It is always whole
+// blocks: what it makes of their padding means nothing.
 type DepthwiseInt8 struct {
-	Dst    []uint8    // [ceil(Width/Stride)][Block]
-	Rows   [3][]uint8 // each [Width][Block]: the input rows above, at and below; all Pad for a row of padding
+	Dst    []uint8    // [1+More][ceil(Width/Stride)][Block]
+	Rows   [3][]uint8 // each [1+More*Stride][Width][Block]: the input rows above, at and below; all Pad for a row of padding
 	Filter *Filter    // from PackDepthwise
 	Range  Range
 	Width  int   // input columns
 	Stride int   // 1 or 2
 	Left   int   // columns of padding before the first: 1, or 0 at stride 2
 	Pad    uint8 // the input's zero point
+	More   int   // output rows besides the first
 }
 
 // OutWidth is the number of output columns.

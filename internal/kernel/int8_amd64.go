@@ -102,12 +102,12 @@ func firstInt8AVX2(a *FirstInt8) {
 }
 
 func depthwiseInt8AVX2(a *DepthwiseInt8) {
-	a.end()
-	switch a.Stride {
-	case 1:
-		depthwise1Int8AVX2(a)
-	case 2:
-		depthwise2Int8AVX2(a)
+	for rest, ok := a.end(), true; ok; ok = a.next(&rest) {
+		if a.Stride == 1 {
+			depthwise1Int8AVX2(a)
+		} else {
+			depthwise2Int8AVX2(a)
+		}
 	}
 }
 
@@ -179,12 +179,12 @@ func firstInt8AVXVNNI(a *FirstInt8) {
 }
 
 func depthwiseInt8AVXVNNI(a *DepthwiseInt8) {
-	a.end()
-	switch a.Stride {
-	case 1:
-		depthwise1Int8AVXVNNI(a)
-	case 2:
-		depthwise2Int8AVXVNNI(a)
+	for rest, ok := a.end(), true; ok; ok = a.next(&rest) {
+		if a.Stride == 1 {
+			depthwise1Int8AVXVNNI(a)
+		} else {
+			depthwise2Int8AVXVNNI(a)
+		}
 	}
 }
 
@@ -286,11 +286,11 @@ func firstInt8AVX512VNNI(a *FirstInt8) {
 }
 
 func depthwiseInt8AVX512VNNI(a *DepthwiseInt8) {
-	a.end()
-	switch a.Stride {
-	case 1:
-		depthwise1Int8AVX512VNNI(a)
-	case 2:
-		depthwise2Int8AVX512VNNI(a)
+	for rest, ok := a.end(), true; ok; ok = a.next(&rest) {
+		if a.Stride == 1 {
+			depthwise1Int8AVX512VNNI(a)
+		} else {
+			depthwise2Int8AVX512VNNI(a)
+		}
 	}
 }

@@ -128,12 +128,12 @@ func firstInt8NEON(a *FirstInt8) {
 }
 
 func depthwiseInt8NEON(a *DepthwiseInt8) {
-	a.end()
-	switch a.Stride {
-	case 1:
-		depthwise1Int8NEON(a)
-	case 2:
-		depthwise2Int8NEON(a)
+	for rest, ok := a.end(), true; ok; ok = a.next(&rest) {
+		if a.Stride == 1 {
+			depthwise1Int8NEON(a)
+		} else {
+			depthwise2Int8NEON(a)
+		}
 	}
 }
 
@@ -164,12 +164,12 @@ func firstInt8Dotprod(a *FirstInt8) {
 }
 
 func depthwiseInt8Dotprod(a *DepthwiseInt8) {
-	a.end()
-	switch a.Stride {
-	case 1:
-		depthwise1Int8Dotprod(a)
-	case 2:
-		depthwise2Int8Dotprod(a)
+	for rest, ok := a.end(), true; ok; ok = a.next(&rest) {
+		if a.Stride == 1 {
+			depthwise1Int8Dotprod(a)
+		} else {
+			depthwise2Int8Dotprod(a)
+		}
 	}
 }
 

@@ -21,9 +21,11 @@ func (a *PointwiseInt8) check() {
 func (a *DepthwiseInt8) check() {
 	need("Width", a.Width >= 1)
 	need("Stride and Left", a.Stride == 1 && a.Left == 1 || a.Stride == 2 && a.Left&^1 == 0)
-	need("Dst", len(a.Dst) >= a.OutWidth()*Block)
+	need("More", a.More >= 0)
+	need("Dst", len(a.Dst) >= (1+a.More)*a.OutWidth()*Block)
+	row := (1 + a.More*a.Stride) * a.Width * Block
 	for j := range a.Rows { // ranging over the rows themselves would copy them first
-		need("Rows", len(a.Rows[j]) >= a.Width*Block)
+		need("Rows", len(a.Rows[j]) >= row)
 	}
 	a.Filter.check()
 	need("Filter, which is another kernel's,", a.Filter.K == DepthwiseK && a.Filter.NR == Block)

@@ -88,6 +88,17 @@ func firstInt8Generic(a FirstInt8) {
 
 func depthwiseInt8Generic(a DepthwiseInt8) {
 	a.check()
+	depthwiseRowInt8Generic(a)
+	for range a.More {
+		a.Dst = a.Dst[a.OutWidth()*Block:]
+		for j := range a.Rows {
+			a.Rows[j] = a.Rows[j][a.Stride*a.Width*Block:]
+		}
+		depthwiseRowInt8Generic(a)
+	}
+}
+
+func depthwiseRowInt8Generic(a DepthwiseInt8) {
 	var pad [Block]uint8
 	for c := range pad {
 		pad[c] = a.Pad

@@ -93,8 +93,29 @@ func (p *panels) next(piece *FirstInt8) bool {
 	return true
 }
 
-// end ends Dst where the row ends: what assembly goes by.
-func (a *DepthwiseInt8) end() { a.Dst = a.Dst[:a.OutWidth()*Block] }
+// end ends Dst where its first row does: what assembly goes by. It returns the rows
+// behind.
+func (a *DepthwiseInt8) end() (rest []uint8) {
+	n := a.OutWidth() * Block
+	rest = a.Dst[n:]
+	a.Dst = a.Dst[:n]
+	return rest
+}
+
+// next makes a its next row, which is the first of rest, if there is one.
+func (a *DepthwiseInt8) next(rest *[]uint8) bool {
+	if a.More == 0 {
+		return false
+	}
+	a.More--
+	n := a.Stride * a.Width * Block
+	for j := range a.Rows {
+		a.Rows[j] = a.Rows[j][n:]
+	}
+	a.Dst = *rest
+	*rest = a.end()
+	return true
+}
 
 // split returns the part of a that is whole blocks, and the rest.
 func (a QuantizeInt8) split() (whole, rest QuantizeInt8) {

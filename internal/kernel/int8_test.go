@@ -285,29 +285,30 @@ func TestPointwiseInt8(t *testing.T) {
 func newDepthwiseInt8(m *memory8, set *Int8, l layer8, width, stride, left int) DepthwiseInt8 {
 	a := DepthwiseInt8{
 		Filter: m.filter(set.PackDepthwise(l.Weights, l.block)), Range: m.ranges(),
-		Width: width, Stride: stride, Left: left, Pad: l.Zero,
+		Width: width, Stride: stride, Left: left, Pad: l.Zero, More: max(0, m.rng.IntN(5)-2),
 	}
 	for j := range a.Rows {
-		a.Rows[j] = m.bytes(width * Block)
+		a.Rows[j] = m.bytes((1 + a.More*stride) * width * Block)
 	}
-	a.Dst = m.bytes(a.OutWidth() * Block)
+	a.Dst = m.bytes((1 + a.More) * a.OutWidth() * Block)
 	return a
 }
 
 func checkDepthwiseInt8(t rapid.TB, set *Int8, l layer8, a DepthwiseInt8) {
 	t.Helper()
 	set.Depthwise(a)
-	for x := range a.OutWidth() {
+	for p := range (1 + a.More) * a.OutWidth() {
+		y, x := p/a.OutWidth(), p%a.OutWidth()
 		l.channels(func(n, c int) {
 			s := l.sum(c, func(k int) uint8 {
 				col := x*a.Stride - a.Left + k%3
 				if col < 0 || col >= a.Width {
 					return a.Pad
 				}
-				return a.Rows[k/3][col*Block+n]
+				return a.Rows[k/3][(y*a.Stride*a.Width+col)*Block+n]
 			})
-			if got, want := a.Dst[x*Block+n], requantized(s, l.M[c], a.Range); got != want {
-				t.Fatalf("width %d, stride %d, left %d: pixel %d channel %d is %d, want %d", a.Width, a.Stride, a.Left, x, n, got, want)
+			if got, want := a.Dst[p*Block+n], requantized(s, l.M[c], a.Range); got != want {
+				t.Fatalf("width %d, stride %d, left %d: row %d pixel %d channel %d is %d, want %d", a.Width, a.Stride, a.Left, y, x, n, got, want)
 			}
 		})
 	}
