@@ -59,7 +59,7 @@ func TestSidecars(t *testing.T) {
 			func(m *model.Model) bool { return m.Config.Resolution == 96 && m.Config.Preprocess.Resize == 128 }},
 		{"timm", timmConfig, "", "", func(m *model.Model) bool {
 			h, w := m.Config.InputSize()
-			return h == 128 && w == 160 && m.Config.Preprocess.Resize == 142 && m.Config.Preprocess.Interpolation == model.Bicubic // int(128/0.9)
+			return h == 128 && w == 160 && m.Config.Preprocess.Resize == 177 && m.Config.Preprocess.Interpolation == model.Bicubic // int(160/0.9)
 		}},
 		{"of something else", `{"model_type": "bert", "image_size": 5}`, `{"image_processor_type": "ViTImageProcessor", "do_resize": false}`,
 			"--resolution 224 --resize 256 --interpolation bilinear --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",

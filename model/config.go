@@ -69,10 +69,9 @@ const (
 )
 
 // Preprocess says how a photo becomes an input tensor: the shorter side is
-// resized to Resize pixels, the centre Config.Resolution square is cut out, and
-// each channel of it becomes (v/255 - Mean) / Std, in RGB order. Where the input is
-// no square, the photo is resized so that it just covers a box of the input's shape
-// whose shorter side has Resize pixels (timm's ResizeKeepRatio).
+// resized to Resize pixels, the centre of the input's size is cut out, and
+// each channel of it becomes (v/255 - Mean) / Std, in RGB order (torchvision's Resize,
+// CenterCrop, ToTensor and Normalize).
 type Preprocess struct {
 	Resize        int           `json:"resize"`           // pixels
 	Squash        bool          `json:"squash,omitempty"` // instead: resized to the input's size, whatever the photo's shape

@@ -15,7 +15,7 @@ func (c Config) InputSize() (h, w int) {
 }
 
 // DefaultResize is what photos are resized to, where nobody says otherwise, for an
-// input whose shorter side has so many pixels: 256 for 224, as torchvision's
+// input whose longer side has so many pixels: 256 for 224, as torchvision's
 // IMAGENET1K_V1 has it, and the same share of the photo for any other.
 func DefaultResize(side int) int { return int(math.Round(float64(side) * 256 / 224)) }
 
@@ -23,7 +23,7 @@ func DefaultResize(side int) int { return int(math.Round(float64(side) * 256 / 2
 // so that the network sees the same share of them as before.
 func (c *Config) SetInput(h, w int) {
 	oldH, oldW := c.InputSize()
-	before, after := min(oldH, oldW), min(h, w)
+	before, after := max(oldH, oldW), max(h, w)
 	if before != after && before > 0 {
 		c.Preprocess.Resize = int(math.Round(float64(c.Preprocess.Resize) * float64(after) / float64(before)))
 	}
@@ -128,7 +128,7 @@ func (in Input) Apply(c *Config) error {
 	}
 	if in.Crop > 0 && in.Crop <= 1 {
 		h, w := c.InputSize()
-		p.Resize, p.Squash = int(float64(min(h, w))/in.Crop), false // rounded down, as timm does
+		p.Resize, p.Squash = int(float64(max(h, w))/in.Crop), false // rounded down, as timm does
 	}
 	if in.Interpolation != "" {
 		p.Interpolation = in.Interpolation

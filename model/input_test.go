@@ -19,7 +19,7 @@ func TestSetInput(t *testing.T) {
 	c := Default()
 	c.Preprocess.Resize = 232 // IMAGENET1K_V2's
 	c.SetInput(192, 256)
-	if h, w := c.InputSize(); h != 192 || w != 256 || c.Preprocess.Resize != 199 {
+	if h, w := c.InputSize(); h != 192 || w != 256 || c.Preprocess.Resize != 265 {
 		t.Errorf("input %dx%d, resize %d", h, w, c.Preprocess.Resize)
 	}
 	if err := c.Validate(); err != nil {
@@ -36,7 +36,7 @@ func TestInputApply(t *testing.T) {
 	}{
 		{"nothing", Input{}, ``},
 		{"resolution", Input{Height: 96}, `"resolution":96 "resize":110`},
-		{"rectangle", Input{Height: 96, Width: 160}, `"resolution":96 "input_width":160 "resize":110`},
+		{"rectangle", Input{Height: 96, Width: 160}, `"resolution":96 "input_width":160 "resize":183`},
 		{"resolution and resize", Input{Height: 96, Resize: 96}, `"resolution":96 "resize":96`},
 		{"torchvision's pair", Input{Resize: 232, Crop: 224}, `"resize":232`},
 		{"crop in pixels", Input{Crop: 160}, `"resolution":160 "resize":183`},

@@ -36,16 +36,12 @@ func Crop(src *Image, p model.Preprocess, resolution int) *Image {
 
 // CropTo prepares a photo for an input of h by w pixels, up to the normalisation:
 // ResizeShorter to p.Resize and CenterCrop, of which only the part that the crop
-// keeps is computed. [model.Preprocess] says what is done for an input that is no
-// square, and where p.Squash is set.
+// keeps is computed. Where p.Squash is set it is the resize alone, to that size.
 func CropTo(src *Image, p model.Preprocess, h, w int) *Image {
 	if p.Squash {
 		return Resize(src, w, h, p.Interpolation)
 	}
 	rw, rh := shorterTo(src.W, src.H, p.Resize)
-	if w != h {
-		rw, rh = cover(src.W, src.H, p.Resize, w, h)
-	}
 	x, _ := cropFrom(rw, w)
 	y, _ := cropFrom(rh, h)
 	win := window{x, y, min(rw, w), min(rh, h)}
@@ -54,16 +50,6 @@ func CropTo(src *Image, p model.Preprocess, h, w int) *Image {
 		return CenterCrop(m, w, h)
 	}
 	return m
-}
-
-// cover returns the size of an image of w by h pixels after timm's ResizeKeepRatio
-// to a box of the shape inW by inH whose shorter side has size pixels: the smallest
-// that covers the box.
-func cover(w, h, size, inW, inH int) (int, int) {
-	grow := float64(size) / float64(min(inW, inH))
-	boxW, boxH := math.Round(float64(inW)*grow), math.Round(float64(inH)*grow)
-	scale := max(boxW/float64(w), boxH/float64(h))
-	return max(1, int(math.Round(float64(w)*scale))), max(1, int(math.Round(float64(h)*scale)))
 }
 
 // Normalize writes src to dst, [H][W][3], as torchvision's ToTensor and
