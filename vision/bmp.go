@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"io"
+	"math"
 	"math/bits"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -50,7 +51,7 @@ func openBMP(data []byte) (picture, error) {
 			b.compression, colours = le.Uint32(head[16:]), le.Uint32(head[32:])
 		}
 	}
-	if b.h < 0 {
+	if b.h < 0 && b.h != math.MinInt32 {
 		b.h, b.topDown = -b.h, true
 	}
 	at := 14 + size

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image"
 	"image/color"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -41,8 +42,8 @@ func FuzzFromImage(f *testing.F) {
 	f.Add(byte(7), -7, 3, 34, 38, 41, 21, 41*35, 21*18)
 	f.Add(byte(7), -8, -8, 8, 8, 16, 8, 256, 64)
 	f.Add(byte(9), 1, 1, 4, 4, 3, 2, 9, 4)
-	f.Add(byte(1), 0, 0, 1<<32, 1<<32, 4, 0, 100, 0)
-	f.Add(byte(3), -1<<63, 0, 1<<63-1, 1, 4, 0, 100, 0)
+	f.Add(byte(1), 0, 0, math.MaxInt32, math.MaxInt32, 4, 0, 100, 0)
+	f.Add(byte(3), math.MinInt, 0, math.MaxInt, 1, 4, 0, 100, 0)
 	f.Fuzz(func(t *testing.T, kind byte, x0, y0, x1, y1, stride, chroma, n, m int) {
 		if n < 0 || n > 1<<16 || m < 0 || m > 1<<16 {
 			return

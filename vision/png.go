@@ -6,6 +6,7 @@ import (
 	"hash"
 	"hash/crc32"
 	"io"
+	"math"
 
 	"github.com/klauspost/compress/zlib"
 
@@ -335,7 +336,11 @@ func (r *idat) Read(b []byte) (int, error) {
 		if len(rest) < 8 || string(rest[4:8]) != "IDAT" {
 			return 0, io.EOF
 		}
-		r.left = int(binary.BigEndian.Uint32(rest))
+		n := binary.BigEndian.Uint32(rest)
+		if n > math.MaxInt32 {
+			return 0, fault.At(int64(r.at), "chunk \"IDAT\" of %d bytes", n)
+		}
+		r.left = int(n)
 		r.open = true
 		r.crc.Reset()
 		r.crc.Write(rest[4:8])
@@ -356,7 +361,7 @@ func (r *idat) Read(b []byte) (int, error) {
 // is there.
 func (r *idat) check() error {
 	rest := r.data[r.at:]
-	if !r.open || len(rest) < r.left+4 {
+	if !r.open || len(rest)-4 < r.left {
 		return nil
 	}
 	r.crc.Write(rest[:r.left])

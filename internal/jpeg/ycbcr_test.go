@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"image"
 	"image/jpeg"
+	"math"
 	"math/rand/v2"
 	"testing"
 )
@@ -136,8 +137,8 @@ func TestPlanes(t *testing.T) {
 		"no chroma":       {Rect: whole, Y: make([]byte, 64), YStride: 8, CStride: 4, SubsampleRatio: image.YCbCrSubsampleRatio420},
 		"no strides":      {Rect: whole, Y: make([]byte, 64), Cb: make([]byte, 64), Cr: make([]byte, 64)},
 		"negative stride": {Rect: whole, Y: make([]byte, 64), Cb: make([]byte, 64), Cr: make([]byte, 64), YStride: -8, CStride: 8},
-		"huge":            {Rect: image.Rect(0, 0, 1<<32, 1<<32), Y: make([]byte, 64), Cb: make([]byte, 64), Cr: make([]byte, 64), YStride: 8, CStride: 8},
-		"whole range":     {Rect: image.Rectangle{image.Pt(-1<<63, -1<<63), image.Pt(1<<63-1, 1<<63-1)}, Y: make([]byte, 64), Cb: make([]byte, 64), Cr: make([]byte, 64), YStride: 8, CStride: 8},
+		"huge":            {Rect: image.Rect(0, 0, math.MaxInt32, math.MaxInt32), Y: make([]byte, 64), Cb: make([]byte, 64), Cr: make([]byte, 64), YStride: 8, CStride: 8},
+		"whole range":     {Rect: image.Rectangle{image.Pt(math.MinInt, math.MinInt), image.Pt(math.MaxInt, math.MaxInt)}, Y: make([]byte, 64), Cb: make([]byte, 64), Cr: make([]byte, 64), YStride: 8, CStride: 8},
 	} {
 		if pix, err := FromYCbCr(m); err == nil {
 			t.Errorf("%s: %d bytes", name, len(pix))
