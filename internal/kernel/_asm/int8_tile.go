@@ -72,14 +72,16 @@ func (t *tile8) bias() {
 // multiply emits the step of one group of k: the first row's inputs are at in,
 // the next one's step bytes behind, the weights at w. Without products of bytes a
 // group is two pairs of 16 bits.
-func (t *tile8) multiply(in, w Mem, step int) {
+func (t *tile8) multiply(in, w Mem, step int) { t.multiplyParts(t.set.parts(), in, w, step) }
+
+func (t *tile8) multiplyParts(parts int, in, w Mem, step int) {
 	free := t.free
 	var v []reg.VecPhysical
 	for _, bytes := range t.shape.widths {
 		v = append(v, free.take(1, bytes)...)
 	}
 	x := free.take(1, t.shape.widths[0])[0]
-	for range t.set.parts() {
+	for range parts {
 		for i := range v {
 			VMOVUPS(w.Offset(i*t.shape.widths[0]), v[i])
 		}
@@ -343,7 +345,11 @@ func (t *tile8) sumRows(scratch Mem) {
 		step *= 2
 	}
 	for g := range groups {
-		t.multiply(Mem{Base: x, Disp: g * t.set.inputBytes()}, Mem{Base: w, Disp: g * t.groupBytes()}, step)
+		parts := t.set.parts()
+		if g == groups-1 {
+			parts = 1 // of the last group only one weight isn't zero
+		}
+		t.multiplyParts(parts, Mem{Base: x, Disp: g * t.set.inputBytes()}, Mem{Base: w, Disp: g * t.groupBytes()}, step)
 	}
 	ADDQ(Imm(sliceBytes), rows)
 	ADDQ(imm(groups*t.groupBytes()), w)
