@@ -9,11 +9,13 @@ import "math"
 // means nothing, and never let it into a result.
 //
 // All sums are int32 and exact, modulo 2^32. They leave as bytes by one formula,
-// [Requantize], which is that of ONNX's QLinearConv in ONNX Runtime and of
-// LiteRT's default kernels, or as float32 by [Dequantize]. Nothing is rounded
-// twice in one instruction set and once in another, so all sets give the same
-// bits. That no product saturates is part of the contract: VPMADDUBSW, which
-// adds pairs of products in 16 bits, does.
+// [Range.Requantize], which is that of ONNX's QLinearConv in ONNX Runtime and of
+// LiteRT's default kernels, or as float32 by [Dequantize]. Every rounding is part
+// of the contract, so all sets give the same bits. So is that no sum of products
+// saturates: that of VPMADDUBSW, 16 bits for two products, does.
+//
+// Packing and computing belong to a set: PackPointwise, PackDepthwise and PackFirst
+// make what its kernels read of [Weights].
 //
 // Every function panics where its arguments are too short, and reads and writes
 // nothing outside of them.

@@ -12,6 +12,23 @@
 // value is computed by the same operations in the same order whatever the tile
 // or the pixel run it falls into, so results do not depend on how the work is
 // cut up.
+//
+// An [Int8] is the same for networks of 8-bit integers: activations are bytes in
+// that layout, sums are exact in int32, and one formula makes bytes of them. So
+// their sets don't differ in a single bit, either from each other or from ONNX
+// Runtime, of which testdata/ort.json has results.
+//
+//	              float32  8 bits
+//	generic       x        x       plain Go
+//	avx2          x        x       16-bit products: those of bytes that AVX2 has saturate
+//	avxvnni                x
+//	avx512        x
+//	avx512vnni             x
+//	neon          x        x       16-bit products
+//	dotprod                x       signed products: bytes minus 128
+//
+// Where there is assembly for amd64 it is generated, by _asm; what an instruction
+// set's kernels differ in is a table there. That for arm64 is written by hand.
 package kernel
 
 import (
