@@ -7,7 +7,6 @@ import (
 	"hash/crc32"
 	"io"
 	"io/fs"
-	"slices"
 	"sync"
 	"syscall"
 
@@ -130,17 +129,14 @@ func (f *tallied) SyscallConn() (syscall.RawConn, error) {
 	return conn.SyscallConn()
 }
 
-// sums are those of the first file and then, by their names, of the others.
-func (t *tally) sums() []string {
-	if len(t.files) == 0 {
-		return nil
-	}
-	slices.SortFunc(t.files[1:], func(a, b *tallied) int { return cmp.Compare(a.name, b.name) })
-	var out []string
+// sum is the checksum of a file, as it was read or, if it was not, as it is now.
+func (t *tally) sum(name string) (string, error) {
 	for _, f := range t.files {
-		out = append(out, f.sum.String())
+		if f.name == name {
+			return f.sum.String(), nil
+		}
 	}
-	return out
+	return checksumOf(t.fsys, name)
 }
 
 // check returns an error unless all files are still what they were when they were

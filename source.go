@@ -1,9 +1,11 @@
 package mobilenet
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -134,17 +136,21 @@ func (s source) read() (*model.Model, string, error) {
 		if data, err = wholefile.Read(&t, s.file, maxModel); err != nil {
 			return nil, "", err
 		}
-		folder = below{&t, path.Dir(s.file)}
+		folder = wholefile.Sub(&t, path.Dir(s.file))
 	}
 	f, err := formatOf(s.file, data[:min(foreign.Head, len(data))])
 	if err != nil {
 		return nil, "", err
 	}
 	m, err := f.read(data, folder)
+	if err != nil || folder == nil {
+		return m, "", err
+	}
+	key, err := s.keyOf(f, bytes.NewReader(data), int64(len(data)), t.sum)
 	if err != nil {
 		return nil, "", err
 	}
-	return m, s.keyOf(t.sums()), t.check()
+	return m, key, t.check()
 }
 
 // key tells what the source holds now: all the bytes of all its files, which are not
@@ -154,60 +160,61 @@ func (s source) key() string {
 	if s.data != nil {
 		return ""
 	}
-	sum, others, beside, err := s.survey()
-	sums := []string{sum}
-	for i, name := range append(others, beside...) {
-		if err == nil {
-			sum, err = checksumOf(s.fsys, path.Join(path.Dir(s.file), name))
-			if i >= len(others) && errors.Is(err, fs.ErrNotExist) {
-				err = nil
-				continue
-			}
-			sums = append(sums, sum)
-		}
-	}
-	if err != nil {
-		return ""
-	}
-	return s.keyOf(sums)
-}
-
-// survey returns the checksum of the source's own file, the names of those that it
-// refers to, and of those that may lie beside it.
-func (s source) survey() (sum string, others, beside []string, err error) {
 	f, size, err := openAt(s.fsys, s.file)
 	if err != nil {
-		return "", nil, nil, err
+		return ""
 	}
 	defer f.Close()
 	head := make([]byte, min(foreign.Head, size))
 	if _, err := f.ReadAt(head, 0); err != nil {
-		return "", nil, nil, err
+		return ""
 	}
 	format, err := formatOf(s.file, head)
-	if err == nil && format.others != nil {
-		others, err = format.others(f, size)
-	}
 	if err != nil {
-		return "", nil, nil, err
+		return ""
 	}
-	sum, err = checksum(f, size)
-	return sum, others, format.beside, err
+	key, err := s.keyOf(format, f, size, func(name string) (string, error) {
+		if name == s.file {
+			return checksum(f, size)
+		}
+		return checksumOf(s.fsys, name)
+	})
+	if err != nil {
+		return ""
+	}
+	return key
 }
 
-func (s source) keyOf(sums []string) string {
+// keyOf returns the key of the source whose own file, of a format, is r. sum returns the
+// checksum of a file of fsys.
+func (s source) keyOf(f format, r io.ReaderAt, size int64, sum func(name string) (string, error)) (string, error) {
+	names := []string{s.file}
+	if f.others != nil {
+		others, err := f.others(r, size)
+		if err != nil {
+			return "", err
+		}
+		for _, name := range others {
+			names = append(names, path.Join(path.Dir(s.file), name))
+		}
+	}
+	needed := len(names)
+	for _, name := range f.beside {
+		names = append(names, path.Join(path.Dir(s.file), name))
+	}
+	var key []string
+	for i, name := range names {
+		text, err := sum(name)
+		if i >= needed && errors.Is(err, fs.ErrNotExist) {
+			text, err = "-", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		key = append(key, text)
+	}
 	if s.published != nil { // the preprocessing goes with the name
-		sums = append(sums, s.published.Name)
+		key = append(key, s.published.Name)
 	}
-	return strings.Join(sums, ",")
+	return strings.Join(key, ","), nil
 }
-
-// below is a folder of a file system. Other than what fs.Sub returns it can tell what
-// a file is without opening it.
-type below struct {
-	fsys fs.FS
-	dir  string
-}
-
-func (b below) Open(name string) (fs.File, error)     { return b.fsys.Open(path.Join(b.dir, name)) }
-func (b below) Stat(name string) (fs.FileInfo, error) { return fs.Stat(b.fsys, path.Join(b.dir, name)) }

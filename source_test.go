@@ -442,6 +442,27 @@ func TestSaveModel(t *testing.T) {
 	}
 }
 
+// TestCacheBesideOtherFiles: a file that is not read, because the model's own says all,
+// does not keep it out of the cache.
+func TestCacheBesideOtherFiles(t *testing.T) {
+	m, err := mobilenet.LoadModel(t.Context(), weights)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, cache := t.TempDir(), t.TempDir()
+	path := filepath.Join(dir, "m.safetensors")
+	if err := mobilenet.SaveModel(path, m, mobilenet.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "config.json"), []byte(`{"learning_rate": 0.1}`))
+	if _, err := mobilenet.Open(t.Context(), path, mobilenet.WithCache(cache)); err != nil {
+		t.Fatal(err)
+	}
+	if files := packed(t, cache); len(files) != 1 {
+		t.Errorf("packed files %q, want one", files)
+	}
+}
+
 // TestFolder: a folder that holds a model is one, and what lies beside the weights is
 // part of it.
 func TestFolder(t *testing.T) {

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -35,15 +36,35 @@ func ReadSidecars(m *model.Model, folder fs.FS) error {
 		if err != nil {
 			return fault.In(name, err)
 		}
+		if !describes(text) {
+			continue
+		}
 		var s sidecar
 		if err := json.Unmarshal(text, &s); err != nil {
-			return fault.In(name, fault.Brokenf("not JSON as it should be: %v", err))
+			return fault.In(name, fault.Brokenf("not JSON as it should be: %.200v", err))
 		}
 		if err := s.apply(m); err != nil {
 			return fault.In(name, err)
 		}
 	}
 	return m.Config.Validate()
+}
+
+// describes reports whether a sidecar is, or was meant to be, about a model of these
+// libraries. Many things are called config.json.
+func describes(text []byte) bool {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(text, &fields) != nil {
+		return bytes.Contains(text, []byte("mobilenet")) // a file that is cut
+	}
+	is := func(field, prefix string) bool {
+		var value string
+		return json.Unmarshal(fields[field], &value) == nil && strings.HasPrefix(value, prefix)
+	}
+	_, processor := fields["do_resize"]
+	_, normalises := fields["image_mean"]
+	_, rescales := fields["rescale_factor"]
+	return is("model_type", "mobilenet_v2") || is("architecture", "mobilenetv2") || processor || normalises || rescales
 }
 
 // A sidecar has the fields of all three files that are of use.

@@ -61,6 +61,9 @@ func TestSidecars(t *testing.T) {
 			h, w := m.Config.InputSize()
 			return h == 128 && w == 160 && m.Config.Preprocess.Resize == 177 && m.Config.Preprocess.Interpolation == model.Bicubic // int(160/0.9)
 		}},
+		{"settings of a training", `{"architecture": {"backbone": "mobilenetv2"}, "size": "large", "model_type": 3}`, `- 1`,
+			"--resolution 224 --resize 256 --interpolation bilinear --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
+			func(m *model.Model) bool { return m.Config.Equal(open(2).Config) && m.Labels == nil }},
 		{"of something else", `{"model_type": "bert", "image_size": 5}`, `{"image_processor_type": "ViTImageProcessor", "do_resize": false}`,
 			"--resolution 224 --resize 256 --interpolation bilinear --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225",
 			func(m *model.Model) bool { return m.Config.Equal(open(2).Config) && m.Labels == nil }},

@@ -36,11 +36,7 @@ func read(fsys fs.FS, name string) (*Graph, error) {
 	if err != nil {
 		return nil, err
 	}
-	folder, err := fs.Sub(fsys, path.Dir(name))
-	if err != nil {
-		return nil, err
-	}
-	g, err := Parse(data, folder)
+	g, err := Parse(data, wholefile.Sub(fsys, path.Dir(name)))
 	if err != nil && !Match(data) {
 		if mistaken := foreign.Check(data[:min(len(data), foreign.Head)], "an ONNX model"); mistaken != nil {
 			return nil, mistaken

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -47,6 +48,18 @@ func (f folder) Stat(name string) (fs.FileInfo, error) {
 	defer root.Close()
 	return root.Stat(filepath.FromSlash(name))
 }
+
+// Sub returns the folder dir of fsys. Other than that of fs.Sub it can tell what a file
+// is without opening it.
+func Sub(fsys fs.FS, dir string) fs.FS { return sub{fsys, dir} }
+
+type sub struct {
+	fsys fs.FS
+	dir  string
+}
+
+func (s sub) Open(name string) (fs.File, error)     { return s.fsys.Open(path.Join(s.dir, name)) }
+func (s sub) Stat(name string) (fs.FileInfo, error) { return fs.Stat(s.fsys, path.Join(s.dir, name)) }
 
 // Open opens a file of fsys of at most limit bytes. What is no regular file is not
 // opened: a pipe might never end, or never open. Errors don't repeat the name.
