@@ -33,6 +33,10 @@ type Classifier struct {
 // maxBatch bounds the memory that a wrong option could take.
 const maxBatch = 1 << 14
 
+// maxInput is how many pixels a network takes that only its file asks for: 130 MB of
+// activations, half a second.
+const maxInput = 2048 * 2048
+
 // Open loads a model as [LoadModel] does and prepares it for running. [WithCache]
 // keeps what it prepares for the next process.
 func Open(ctx context.Context, name string, opts ...Option) (*Classifier, error) {
@@ -102,6 +106,10 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 		for i := range labels {
 			labels[i] = strconv.Itoa(i)
 		}
+	}
+	h, w := m.Config.InputSize()
+	if told := o.input.Height != 0 || o.input.Crop > 1; h > maxInput/w && !told {
+		return nil, fault.TooLargef("an input of %dx%d pixels, which takes gigabytes of memory; a resolution that is asked for is not refused (--resolution)", h, w)
 	}
 	if o.batch < 0 || o.batch > maxBatch {
 		return nil, fmt.Errorf("a batch of %d photos: want 1 to %d, or 0 for as many as threads", o.batch, maxBatch)

@@ -90,3 +90,16 @@ func TestNoClasses(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// TestHugeInput: what a file asks for is bounded, what the caller asks for is not.
+func TestHugeInput(t *testing.T) {
+	m := headed(t, 3, model.Head{})
+	m.Config.Resolution = 8192
+	if _, err := mobilenet.New(m); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("error %v", err)
+	}
+	c, err := mobilenet.New(m, mobilenet.WithInput(model.Input{Height: 4096}))
+	if err != nil || c.Config().Resolution != 4096 {
+		t.Errorf("asked for: %v", err)
+	}
+}
