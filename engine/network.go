@@ -13,8 +13,8 @@ import (
 type network struct {
 	set         *kernel.Set
 	config      model.Config
-	levels      *[3][256]float32 // what each level of each channel is normalised to
-	first       weights          // k is 27
+	levels      *model.Levels // what pixels are normalised to
+	first       weights       // k is 27
 	bottlenecks []bottleneck
 	last        weights
 	linears     []weights // the head's: hidden ones and the classifier, or none

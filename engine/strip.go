@@ -268,10 +268,5 @@ func (s *strip) load(x *exec, l *level, y int) {
 		copy(row, x.data[y*n:])
 		return
 	}
-	levels := s.net.levels
-	pixels := x.pixels[y*n:][:n]
-	for len(row) >= 3 && len(pixels) >= 3 {
-		row[0], row[1], row[2] = levels[0][pixels[0]], levels[1][pixels[1]], levels[2][pixels[2]]
-		row, pixels = row[3:], pixels[3:]
-	}
+	s.net.levels.Apply(row, x.pixels[y*n:][:n])
 }

@@ -99,17 +99,30 @@ func TFPreprocess(resize int) Preprocess {
 	return Preprocess{Resize: resize, Interpolation: Bilinear, Mean: half, Std: half}
 }
 
-// Levels returns what each 8-bit level of each channel becomes, in torchvision's
-// order of float32 operations: ToTensor divides by 255, Normalize subtracts the
-// mean and divides by the standard deviation.
-func (p Preprocess) Levels() *[3][256]float32 {
-	var t [3][256]float32
+// Levels are what each 8-bit level of each channel becomes.
+type Levels [3][256]float32
+
+// Levels returns what preprocessing makes of pixels, in torchvision's order of
+// float32 operations: ToTensor divides by 255, Normalize subtracts the mean and
+// divides by the standard deviation.
+func (p Preprocess) Levels() *Levels {
+	var t Levels
 	for c := range t {
 		for v := range t[c] {
 			t[c][v] = (float32(v)/255 - p.Mean[c]) / p.Std[c]
 		}
 	}
 	return &t
+}
+
+// Apply writes pixels [n][3], RGB, to dst of the same shape, each level as what it
+// becomes.
+func (t *Levels) Apply(dst []float32, pixels []byte) {
+	r, g, b := &t[0], &t[1], &t[2]
+	for len(dst) >= 3 && len(pixels) >= 3 {
+		dst[0], dst[1], dst[2] = r[pixels[0]], g[pixels[1]], b[pixels[2]]
+		dst, pixels = dst[3:], pixels[3:]
+	}
 }
 
 // A Config is a MobileNetV2 architecture together with the input it expects.

@@ -74,7 +74,7 @@ func (o *Options) loader(ctx context.Context, epoch int, order [][]int) iter.Seq
 
 // prepare decodes, augments and normalises the images of a batch. Those that can't be
 // read are left out.
-func (o *Options) prepare(ctx context.Context, epoch, number int, items []int, levels *[3][256]float32) (*batch, error) {
+func (o *Options) prepare(ctx context.Context, epoch, number int, items []int, levels *model.Levels) (*batch, error) {
 	c := &o.Model.Config
 	side := c.Resolution * c.Resolution * 3
 	b := &batch{
@@ -91,7 +91,7 @@ func (o *Options) prepare(ctx context.Context, epoch, number int, items []int, l
 		}
 		i := len(b.items)
 		img = o.Augment.Apply(img, c.Preprocess, c.Resolution, o.rng(forImage, epoch, item))
-		normalize(b.input[i*side:][:side], img.Pix, levels)
+		levels.Apply(b.input[i*side:][:side], img.Pix)
 		o.target(b.target[i*c.Classes:][:c.Classes], item)
 		b.items = append(b.items, item)
 	}
@@ -100,12 +100,6 @@ func (o *Options) prepare(ctx context.Context, epoch, number int, items []int, l
 		o.mix(b, o.rng(forMix, epoch, number))
 	}
 	return b, nil
-}
-
-func normalize(dst []float32, pix []byte, levels *[3][256]float32) {
-	for i := 0; i+2 < len(dst); i += 3 {
-		dst[i], dst[i+1], dst[i+2] = levels[0][pix[i]], levels[1][pix[i+1]], levels[2][pix[i+2]]
-	}
 }
 
 // mix blends every image with the one before it in the batch, by mixup (arXiv

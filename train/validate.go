@@ -51,7 +51,7 @@ func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation
 		}
 		err = add(items, classify(m, v.features, items, v.Threads))
 	} else {
-		err = v.infer(ctx, m, v.set, func(e *engine.Engine, in engine.Input, items []int) error {
+		err = v.eachBatch(ctx, m, v.set, func(e *engine.Engine, in engine.Input, items []int) error {
 			logits := make([]float32, in.N*m.Config.Classes)
 			if err := e.Run(ctx, in, engine.Output{Logits: logits}); err != nil {
 				return err
@@ -75,9 +75,9 @@ func (v *validator) picture(i int) (image.Image, error) {
 	return picture(vision.Crop(img, c.Preprocess, c.Resolution)), nil
 }
 
-// infer calls run with all images of a set that can be read, as m wants them, in
+// eachBatch calls run with all images of a set that can be read, as m wants them, in
 // batches. The next ones are decoded meanwhile.
-func (o *Options) infer(ctx context.Context, m *model.Model, set *dataset.Set, run func(e *engine.Engine, in engine.Input, items []int) error) error {
+func (o *Options) eachBatch(ctx context.Context, m *model.Model, set *dataset.Set, run func(e *engine.Engine, in engine.Input, items []int) error) error {
 	e, err := engine.Compile(m, engine.Options{Threads: o.Threads})
 	if err != nil {
 		return err
@@ -123,7 +123,7 @@ func (o *Options) featuresOf(ctx context.Context, set *dataset.Set) (features []
 		missing[i] = true
 	}
 	some := make([]float32, validBatch*width)
-	err = o.infer(ctx, o.Model, set, func(e *engine.Engine, in engine.Input, items []int) error {
+	err = o.eachBatch(ctx, o.Model, set, func(e *engine.Engine, in engine.Input, items []int) error {
 		if err := e.Run(ctx, in, engine.Output{Features: some[:in.N*width]}); err != nil {
 			return err
 		}

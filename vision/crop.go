@@ -55,13 +55,7 @@ func CropTo(src *Image, p model.Preprocess, h, w int) *Image {
 // Normalize writes src to dst, [H][W][3], as torchvision's ToTensor and
 // Normalize give it (there as [3][H][W]).
 func Normalize(dst []float32, src *Image, mean, std [3]float32) {
-	levels := model.Preprocess{Mean: mean, Std: std}.Levels()
-	r, g, b := &levels[0], &levels[1], &levels[2]
-	for s := src.Pix; len(s) >= 3; s = s[3:] {
-		d := dst[:3]
-		d[0], d[1], d[2] = r[s[0]], g[s[1]], b[s[2]]
-		dst = dst[3:]
-	}
+	model.Preprocess{Mean: mean, Std: std}.Levels().Apply(dst[:3*src.W*src.H], src.Pix)
 }
 
 // Preprocess turns a photo into the input of a network: [Crop], then
