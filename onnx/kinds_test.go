@@ -29,15 +29,16 @@ var refused = map[string]string{
 // kinds are the others: what their output is of the model's, where that is not the
 // logits, and what else must have been read.
 var kinds = map[string]struct {
-	output func(logits []float64) []float64
-	config func(c model.Config) bool
-	notes  string
+	output    func(logits []float64) []float64
+	config    func(c model.Config) bool
+	notes     string
+	quantised bool
 }{
 	"average_pool":      {},
 	"conv_classifier":   {output: softmax},
-	"dynamic":           {notes: "8 bits"},
+	"dynamic":           {quantised: true},
 	"extra_1x1":         {config: func(c model.Config) bool { return c.Table[0].Expand }},
-	"fake_quant":        {notes: "8 bits"},
+	"fake_quant":        {quantised: true},
 	"features_only":     {config: featuresOnly, notes: "a map of features"},
 	"head_identity":     {config: featuresOnly},
 	"head_log_softmax":  {output: logSoftmax},
@@ -54,9 +55,9 @@ var kinds = map[string]struct {
 	"opset28":           {},
 	"ort_extended":      {},
 	"plain":             {},
-	"qdq":               {notes: "8 bits"},
-	"qdq_float_weights": {notes: "8 bits"},
-	"qoperator":         {notes: "8 bits"},
+	"qdq":               {quantised: true},
+	"qdq_float_weights": {quantised: true},
+	"qoperator":         {quantised: true},
 	"rectangle":         {config: func(c model.Config) bool { h, w := c.InputSize(); return h == 48 && w == 64 }},
 	"wrap_argmax":       {output: largest},
 	"wrap_bgr":          {notes: "BGR"},
@@ -148,11 +149,14 @@ func TestKinds(t *testing.T) {
 			if kind.config != nil && !kind.config(m.Config) {
 				t.Errorf("the config is %+v", m.Config)
 			}
+			if m.Dequantized != kind.quantised {
+				t.Errorf("dequantised: %v, want %v", m.Dequantized, kind.quantised)
+			}
 			if notes := strings.Join(m.Notes, "; "); !strings.Contains(notes, kind.notes) || kind.notes == "" && notes != "" {
 				t.Errorf("the notes are %q, want something about %q", notes, kind.notes)
 			}
 			tolerance := 1e-4
-			if strings.Contains(kind.notes, "8 bits") {
+			if kind.quantised {
 				tolerance = 0.5 // activations are not rounded here
 			}
 			for i, row := range rows {
@@ -244,7 +248,7 @@ func checkRun(t *testing.T, name string, g *onnx.Graph, rows [][]float64) {
 		height = 48
 	}
 	tolerance := 1e-4
-	if strings.Contains(kinds[name].notes, "8 bits") {
+	if kinds[name].quantised {
 		tolerance = 0.1 // a rounding that falls the other way is a step of 8 bits
 	}
 	for i, row := range rows {
