@@ -52,14 +52,26 @@ func Open(ctx context.Context, name string, opts ...Option) (*Classifier, error)
 	if o.cache != "" {
 		key = o.keyOf(s.key())
 	}
+	var quantized network
 	load := func() (*model.Model, string, error) {
-		m, key, err := s.load(ctx)
+		n, key, err := s.load(ctx)
+		if err == nil {
+			err = fault.In(s.name, n.setInput(o.input))
+		}
+		if err == nil && o.inBytes(n) {
+			quantized, err = n, errInBytes
+		}
 		if err != nil {
 			return nil, "", err
 		}
-		return m, o.keyOf(key), fault.In(s.name, m.SetInput(o.input))
+		return n.float32(), o.keyOf(key), nil
 	}
 	e, m, err := engine.Cached(o.cache, key, engine.Options{Threads: o.threads}, load)
+	if errors.Is(err, errInBytes) {
+		// Packed in a few milliseconds, so that there is no cache for it.
+		c, err := o.quantized(quantized.quantized)
+		return c, fault.In(s.name, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -67,13 +79,52 @@ func Open(ctx context.Context, name string, opts ...Option) (*Classifier, error)
 	return c, fault.In(s.name, err)
 }
 
+// inBytes reports whether n runs in 8-bit integers.
+func (o options) inBytes(n network) bool { return n.quantized != nil && o.precise != Float32 }
+
+var errInBytes = errors.New("a network of 8-bit integers")
+
 // keyOf adds to the key of a model's files what else its engine depends on. The empty
 // key stays empty: nothing is kept under it.
 func (o options) keyOf(key string) string {
-	if key == "" || o.input.IsZero() {
+	if key == "" {
 		return key
 	}
-	return fmt.Sprintf("%s,%+v", key, o.input)
+	if o.precise == Float32 {
+		key += ",float32"
+	}
+	if !o.input.IsZero() {
+		key += fmt.Sprintf(",%+v", o.input)
+	}
+	return key
+}
+
+// NewQuantized is [New] for a network of 8-bit integers, which runs as that.
+func NewQuantized(q *model.Quantized, opts ...Option) (*Classifier, error) {
+	if q == nil {
+		return nil, errors.New("no model")
+	}
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	o := collect(opts)
+	if o.precise == Float32 {
+		return New(q.Dequantize(), opts...)
+	}
+	own := *q
+	if err := own.SetInput(o.input); err != nil {
+		return nil, err
+	}
+	return o.quantized(&own)
+}
+
+// quantized makes a classifier that runs q.
+func (o options) quantized(q *model.Quantized) (*Classifier, error) {
+	e, err := engine.CompileQuantized(q, engine.Options{Threads: o.threads})
+	if err != nil {
+		return nil, err
+	}
+	return o.classifier(network{quantized: q}.about(), e)
 }
 
 // New prepares a model in memory for running. Later changes to m don't reach the
@@ -96,6 +147,12 @@ func New(m *model.Model, opts ...Option) (*Classifier, error) {
 
 // classifier names the classes of m, which e runs.
 func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, error) {
+	switch got := Precision(e.Precision()); {
+	case o.precise != "" && o.precise != Float32 && o.precise != Int8:
+		return nil, fmt.Errorf("precision %q: want %s or %s", o.precise, Float32, Int8)
+	case o.precise == Int8 && got != Int8:
+		return nil, notQuantized()
+	}
 	labels, err := o.labelsOf(m)
 	if err != nil {
 		return nil, err
@@ -136,6 +193,9 @@ func (c *Classifier) Notes() []string { return slices.Clone(c.notes) }
 // Dequantized reports whether the model is one of 8-bit integers that runs as float32.
 // Its answers differ from those of programs that round as its file says.
 func (c *Classifier) Dequantized() bool { return c.rounded }
+
+// Precision is what the network runs in.
+func (c *Classifier) Precision() Precision { return Precision(c.engine.Precision()) }
 
 // Labels names the classes by index, those of a single output as not and yes. Where
 // the model has no names they are the indices.

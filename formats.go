@@ -41,10 +41,10 @@ type format struct {
 
 	// match reports whether a file with these first bytes may be of the format.
 	match func(head []byte) bool
-	// read makes a model of a file's bytes, which it may keep. folder is where the
+	// read makes a network of a file's bytes, which it may keep. folder is where the
 	// other files are that it refers to, nil if there are none. Errors don't name
 	// the file.
-	read func(data []byte, folder fs.FS) (*model.Model, error)
+	read func(data []byte, folder fs.FS) (network, error)
 	// others lists the files that such a file refers to, by their names in its
 	// folder, without reading all of it; nil if there are never any.
 	others func(f io.ReaderAt, size int64) ([]string, error)
@@ -52,6 +52,40 @@ type format struct {
 	beside []string
 	// write makes a file, whole or not at all; nil if the format is not written.
 	write func(path string, m *model.Model, o SaveOptions) error
+	// writeQuantized does the same for a network of 8-bit integers.
+	writeQuantized func(path string, q *model.Quantized) error
+}
+
+// A network is what a file holds: one of these.
+type network struct {
+	model     *model.Model
+	quantized *model.Quantized
+}
+
+// float32 returns the network as a model.
+func (n network) float32() *model.Model {
+	if n.quantized != nil {
+		return n.quantized.Dequantize()
+	}
+	return n.model
+}
+
+// about returns the network without weights.
+func (n network) about() *model.Model {
+	if q := n.quantized; q != nil {
+		return &model.Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed}
+	}
+	m := *n.model
+	m.Dict = nil
+	return &m
+}
+
+// setInput does as [model.Model.SetInput] does.
+func (n network) setInput(in model.Input) error {
+	if n.quantized != nil {
+		return n.quantized.SetInput(in)
+	}
+	return n.model.SetInput(in)
 }
 
 // formats are tried in this order, by the content of a file. The name of a file says
@@ -63,7 +97,8 @@ var formats = []format{
 	},
 	{
 		name: "safetensors", endings: []string{".safetensors"},
-		match: checkpoint.IsSafetensors, read: readCheckpoint, beside: checkpoint.Sidecars, write: saveCheckpoint,
+		match: checkpoint.IsSafetensors, read: readSafetensors, beside: checkpoint.Sidecars, write: saveCheckpoint,
+		writeQuantized: checkpoint.SaveQuantized,
 	},
 	{
 		name: "ONNX", endings: []string{".onnx"},
@@ -108,26 +143,35 @@ func endings(of func(format) bool) string {
 	return strings.Join(out, ", ")
 }
 
-func readCheckpoint(data []byte, folder fs.FS) (*model.Model, error) {
+func readCheckpoint(data []byte, folder fs.FS) (network, error) {
 	m, err := checkpoint.Parse(data)
 	if err != nil || folder == nil {
-		return m, err
+		return network{model: m}, err
 	}
-	return m, checkpoint.ReadSidecars(m, folder)
+	return network{model: m}, checkpoint.ReadSidecars(m, folder)
 }
 
-func readONNX(data []byte, folder fs.FS) (*model.Model, error) {
+func readSafetensors(data []byte, folder fs.FS) (network, error) {
+	q, ok, err := checkpoint.ParseQuantized(data)
+	if ok || err != nil {
+		return network{quantized: q}, err
+	}
+	return readCheckpoint(data, folder)
+}
+
+func readONNX(data []byte, folder fs.FS) (n network, err error) {
 	if folder == nil {
 		files, err := onnx.ExternalFiles(bytes.NewReader(data), int64(len(data)))
 		if err == nil && len(files) > 0 {
-			return nil, fault.Unsupportedf("the weights lie in another file, %s: open the model by its name", fault.Shown(files[0]))
+			return n, fault.Unsupportedf("the weights lie in another file, %s: open the model by its name", fault.Shown(files[0]))
 		}
 	}
 	g, err := onnx.Parse(data, folder)
 	if err != nil {
-		return nil, err
+		return n, err
 	}
-	return onnx.Model(g)
+	n.model, err = onnx.Model(g)
+	return n, err
 }
 
 // SaveOptions are the choices of [SaveModel]. The zero value is right for all formats.
@@ -152,6 +196,19 @@ func SaveModel(path string, m *model.Model, o SaveOptions) error {
 		return fmt.Errorf("%s: write what? the name ends in none of %s", path, endings(func(f format) bool { return f.write != nil }))
 	}
 	return f.write(path, m, o)
+}
+
+// SaveQuantized is [SaveModel] for a network of 8-bit integers, which is kept as it is:
+// the name ends in .safetensors.
+func SaveQuantized(path string, q *model.Quantized) error {
+	if q == nil {
+		return errors.New("no model")
+	}
+	f, ok := formatNamed(path)
+	if !ok || f.writeQuantized == nil {
+		return fmt.Errorf("%s: 8-bit integers are kept in files whose name ends in %s", path, endings(func(f format) bool { return f.writeQuantized != nil }))
+	}
+	return f.writeQuantized(path, q)
 }
 
 func saveCheckpoint(path string, m *model.Model, o SaveOptions) error {

@@ -2,6 +2,7 @@ package mobilenet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -23,6 +24,7 @@ type options struct {
 	batch    int
 	labels   []string
 	input    model.Input
+	precise  Precision
 	offline  bool
 	progress func(name string, done, total int64)
 }
@@ -65,6 +67,19 @@ func WithLabels(labels []string) Option { return func(o *options) { o.labels = l
 // say it or says it wrongly: resolution, resize, crop, normalisation.
 func WithInput(in model.Input) Option { return func(o *options) { o.input = in } }
 
+// A Precision is that of a network's weights and activations.
+type Precision string
+
+const (
+	Float32 Precision = "float32"
+	Int8    Precision = "int8" // 8-bit integers, see [model.Quantized]
+)
+
+// WithPrecision says what [Open] and [NewQuantized] run a network in. Without it one of
+// 8-bit integers in a file of ours runs as that, and everything else in float32. Float32
+// runs any network; Int8 is an error for one that nobody has quantised.
+func WithPrecision(p Precision) Option { return func(o *options) { o.precise = p } }
+
 // WithOffline uses published weights from the cache only.
 func WithOffline(offline bool) Option { return func(o *options) { o.offline = offline } }
 
@@ -80,6 +95,9 @@ func WithProgress(f func(name string, done, total int64)) Option {
 // one it is shows in the content. The model has a label for each class where they are
 // known, and Assumed lists what its file leaves open.
 //
+// What was quantised comes as float32, and its Dequantized says so: [LoadQuantized] and
+// [Open] take a network of 8-bit integers as it is.
+//
 // Errors about the content are *[fault.Error] and name the file. What is intact but
 // not read is errors.ErrUnsupported, a file that isn't there fs.ErrNotExist.
 func LoadModel(ctx context.Context, name string, opts ...Option) (*model.Model, error) {
@@ -89,6 +107,32 @@ func LoadModel(ctx context.Context, name string, opts ...Option) (*model.Model, 
 		return nil, err
 	}
 	return o.load(ctx, s)
+}
+
+// LoadQuantized returns the network of 8-bit integers called name, as [LoadModel] does
+// a model. Of any other model the error is [ErrNotQuantized].
+func LoadQuantized(ctx context.Context, name string, opts ...Option) (*model.Quantized, error) {
+	o := collect(opts)
+	s, err := resolve(name, o)
+	if err != nil {
+		return nil, err
+	}
+	n, err := o.network(ctx, s)
+	if err == nil && n.quantized == nil {
+		err = fault.In(s.name, notQuantized())
+	}
+	if err != nil {
+		return nil, err
+	}
+	n.quantized.Labels, err = o.labelsOf(n.about())
+	return n.quantized, fault.In(s.name, err)
+}
+
+// ErrNotQuantized is about a model that 8-bit integers are wanted of.
+var ErrNotQuantized = errors.New("not a network of 8-bit integers that runs as such here")
+
+func notQuantized() error {
+	return &fault.Error{Kind: fault.Unsupported, Reason: ErrNotQuantized.Error(), Err: ErrNotQuantized}
 }
 
 // ReadModel reads a model from r, as [LoadModel] reads that in a file. [New] makes a
@@ -104,15 +148,22 @@ func ReadModel(r io.Reader, opts ...Option) (*model.Model, error) {
 	return collect(opts).load(context.Background(), source{data: data})
 }
 
+// network reads what is in a source.
+func (o options) network(ctx context.Context, s source) (network, error) {
+	n, _, err := s.load(ctx)
+	if err != nil {
+		return n, err
+	}
+	return n, fault.In(s.name, n.setInput(o.input))
+}
+
 // load reads the model of a source and names its classes.
 func (o options) load(ctx context.Context, s source) (*model.Model, error) {
-	m, _, err := s.load(ctx)
+	n, err := o.network(ctx, s)
 	if err != nil {
 		return nil, err
 	}
-	if err := m.SetInput(o.input); err != nil {
-		return nil, fault.In(s.name, err)
-	}
+	m := n.float32()
 	if m.Labels, err = o.labelsOf(m); err != nil {
 		return nil, fault.In(s.name, err)
 	}

@@ -108,49 +108,48 @@ func resolvePublished(w hub.Weights, o options) (source, error) {
 	return s, nil
 }
 
-// load reads the model. The key tells what was read: see [source.key].
-func (s source) load(ctx context.Context) (m *model.Model, key string, err error) {
+// load reads the network. The key tells what was read: see [source.key].
+func (s source) load(ctx context.Context) (n network, key string, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, "", err
+		return n, "", err
 	}
 	if s.fetch != nil {
 		if err := s.fetch(ctx); err != nil {
-			return nil, "", err
+			return n, "", err
 		}
 	}
-	m, key, err = s.read()
+	n, key, err = s.read()
 	if err != nil {
-		return nil, "", fault.In(s.name, err)
+		return n, "", fault.In(s.name, err)
 	}
-	if s.published != nil {
-		m.Config.Preprocess, m.Assumed = s.published.Preprocess, model.Assumed{}
+	if s.published != nil && n.model != nil {
+		n.model.Config.Preprocess, n.model.Assumed = s.published.Preprocess, model.Assumed{}
 	}
-	return m, key, ctx.Err()
+	return n, key, ctx.Err()
 }
 
-func (s source) read() (*model.Model, string, error) {
+func (s source) read() (n network, key string, err error) {
 	t := tally{fsys: s.fsys}
 	data, folder := s.data, fs.FS(nil)
 	if data == nil {
 		var err error
 		if data, err = wholefile.Read(&t, s.file, maxModel); err != nil {
-			return nil, "", err
+			return n, "", err
 		}
 		folder = wholefile.Sub(&t, path.Dir(s.file))
 	}
 	f, err := formatOf(s.file, data[:min(foreign.Head, len(data))])
 	if err != nil {
-		return nil, "", err
+		return n, "", err
 	}
-	m, err := f.read(data, folder)
+	n, err = f.read(data, folder)
 	if err != nil || folder == nil {
-		return m, "", err
+		return n, "", err
 	}
-	key, err := s.keyOf(f, bytes.NewReader(data), int64(len(data)), t.sum)
-	if err != nil {
-		return nil, "", err
+	if key, err = s.keyOf(f, bytes.NewReader(data), int64(len(data)), t.sum); err != nil {
+		return n, "", err
 	}
-	return m, key, t.check()
+	return n, key, t.check()
 }
 
 // key tells what the source holds now: all the bytes of all its files, which are not

@@ -30,6 +30,12 @@
 // preprocessing, or TensorFlow's for the names of Hugging Face. The model's Assumed
 // lists what was taken for granted.
 //
+// # Networks of 8-bit integers
+//
+// [SaveQuantized] keeps one in a .safetensors file of its own, a byte a weight, about 3.6
+// MB at width 1, and [ParseQuantized] reads it back. Whoever reads a model from such a
+// file gets its float32 form, whose Dequantized says so.
+//
 // # Trust
 //
 // Files are not trusted. Nothing in a pickle is called, no size is believed before the

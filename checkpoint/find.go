@@ -16,6 +16,8 @@ type contents struct {
 	leaves   []leaf
 	metadata map[string]string // may be nil
 	what     string            // what the file is where there are no tensors: "a dictionary"
+
+	quantised *model.Quantized // all that there is, if not nil
 }
 
 // A candidate is what may be the state dict of a MobileNetV2: tensors whose names
@@ -193,6 +195,9 @@ func shapesOf(leaves map[string]leaf) map[string][]int {
 
 // model returns the model in a file of size bytes.
 func (f *contents) model(size int) (*model.Model, error) {
+	if f.quantised != nil {
+		return f.quantised.Dequantize(), nil
+	}
 	n, err := f.network()
 	if err != nil {
 		return nil, err

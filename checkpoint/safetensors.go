@@ -27,44 +27,72 @@ func IsSafetensors(head []byte) bool {
 	return len(head) > 8 && head[8] == '{' && binary.LittleEndian.Uint64(head) <= maxSafetensorsHeader
 }
 
-// parseSafetensors reads the format of github.com/huggingface/safetensors.
-func parseSafetensors(data []byte) (*contents, error) {
+// A safetensors is a file of the format of github.com/huggingface/safetensors.
+type safetensors struct {
+	entries  map[string]safetensorsEntry // checked against body
+	metadata map[string]string
+	body     []byte
+}
+
+func readSafetensors(data []byte) (f safetensors, err error) {
 	n := binary.LittleEndian.Uint64(data)
 	if n > uint64(len(data)-8) {
-		return nil, fault.At(0, "header of %d bytes in a file of %d: unexpected end", n, len(data))
+		return f, fault.At(0, "header of %d bytes in a file of %d: unexpected end", n, len(data))
 	}
 	var entries map[string]json.RawMessage
 	if err := json.Unmarshal(data[8:8+n], &entries); err != nil {
-		return nil, fault.At(8, "header: %.200v", err)
+		return f, fault.At(8, "header: %.200v", err)
 	}
-	f := &contents{what: "a file"}
-	body := data[8+n:]
+	f.entries, f.body = map[string]safetensorsEntry{}, data[8+n:]
 	var spans [][2]uint64
 	for _, name := range slices.Sorted(maps.Keys(entries)) {
 		if name == "__metadata__" {
 			if err := json.Unmarshal(entries[name], &f.metadata); err != nil {
-				return nil, fault.At(8, "metadata: %.200v", err)
+				return f, fault.At(8, "metadata: %.200v", err)
 			}
 			continue
 		}
 		var e safetensorsEntry
 		err := json.Unmarshal(entries[name], &e)
 		if err == nil {
-			err = e.check(body)
+			err = e.check(f.body)
 		}
 		if err != nil {
-			return nil, fault.At(8, "tensor %s: %.200v", fault.Shown(name), err)
+			return f, fault.At(8, "tensor %s: %.200v", fault.Shown(name), err)
 		}
+		f.entries[name] = e
+		spans = append(spans, e.Offsets)
+	}
+	return f, checkSpans(spans, uint64(len(f.body)), int64(8+n))
+}
+
+// parseSafetensors returns what may be a network in the file.
+func parseSafetensors(data []byte) (*contents, error) {
+	f, err := readSafetensors(data)
+	if err != nil {
+		return nil, err
+	}
+	q, ok, err := f.quantised()
+	if ok || err != nil {
+		return &contents{quantised: q}, err
+	}
+	return f.contents(), nil
+}
+
+// contents are what the tensors are as float32.
+func (f safetensors) contents() *contents {
+	c := &contents{what: "a file", metadata: f.metadata}
+	for _, name := range slices.Sorted(maps.Keys(f.entries)) {
+		e := f.entries[name]
 		l := leaf{name: name, shape: ints(e.Shape), same: fmt.Sprint(e)}
 		if t, ok := dtypes[e.DType]; ok {
-			l.values = func() (model.Tensor, error) { return e.tensor(body, t), nil }
+			l.values = func() (model.Tensor, error) { return e.tensor(f.body, t), nil }
 		} else {
 			l.err = fault.Unsupportedf("values of type %s are not read", fault.Shown(e.DType))
 		}
-		f.leaves = append(f.leaves, l)
-		spans = append(spans, e.Offsets)
+		c.leaves = append(c.leaves, l)
 	}
-	return f, checkSpans(spans, uint64(len(body)), int64(8+n))
+	return c
 }
 
 // checkSpans requires that tensors follow one another without gap or overlap,
@@ -149,17 +177,17 @@ func ReadTensors(path string) (model.StateDict, map[string]string, error) {
 	if !IsSafetensors(data) {
 		return nil, nil, fault.In(path, fault.At(0, "not a .safetensors file"))
 	}
-	c, err := parseSafetensors(data)
+	f, err := readSafetensors(data)
 	if err != nil {
 		return nil, nil, fault.In(path, err)
 	}
 	dict := model.StateDict{}
-	for _, l := range c.leaves {
+	for _, l := range f.contents().leaves {
 		if dict[l.name], err = l.read(); err != nil {
 			return nil, nil, fault.In(path, about(l.name, err))
 		}
 	}
-	return dict, c.metadata, nil
+	return dict, f.metadata, nil
 }
 
 // WriteTensors writes any tensors and metadata as a .safetensors file.
@@ -172,20 +200,36 @@ func WriteTensors(path string, dict model.StateDict, metadata map[string]string)
 }
 
 func writeTensors(path string, tensors []namedTensor, metadata map[string]string) error {
-	// The reference implementation writes wide types first, so that each tensor
-	// is aligned to its own size.
-	slices.SortStableFunc(tensors, func(a, b namedTensor) int { return width(b) - width(a) })
-	header := map[string]any{"__metadata__": metadata}
-	at := uint64(0)
+	var entries []entry
 	for _, t := range tensors {
-		e := safetensorsEntry{"F32", []uint64{}, [2]uint64{at, at + uint64(width(t)*len(t.tensor.Data))}}
+		e := entry{t.name, "F32", t.tensor.Shape, t.bytes()}
 		switch {
 		case t.counter:
-			e.DType = "I64"
+			e.dtype = "I64"
 		case t.half:
-			e.DType = "F16"
+			e.dtype = "F16"
 		}
-		for _, d := range t.tensor.Shape {
+		entries = append(entries, e)
+	}
+	return writeEntries(path, entries, metadata)
+}
+
+// An entry is a tensor as it is written.
+type entry struct {
+	name, dtype string
+	shape       []int
+	data        []byte
+}
+
+func writeEntries(path string, entries []entry, metadata map[string]string) error {
+	// The reference implementation writes wide types first, so that each tensor
+	// is aligned to its own size.
+	slices.SortStableFunc(entries, func(a, b entry) int { return dtypes[b.dtype].size - dtypes[a.dtype].size })
+	header := map[string]any{"__metadata__": metadata}
+	at := uint64(0)
+	for _, t := range entries {
+		e := safetensorsEntry{t.dtype, []uint64{}, [2]uint64{at, at + uint64(len(t.data))}}
+		for _, d := range t.shape {
 			e.Shape = append(e.Shape, uint64(d))
 		}
 		header[t.name] = e
@@ -205,8 +249,8 @@ func writeTensors(path string, tensors []namedTensor, metadata map[string]string
 		if _, err := w.Write(text); err != nil {
 			return err
 		}
-		for _, t := range tensors {
-			if _, err := w.Write(t.bytes()); err != nil {
+		for _, t := range entries {
+			if _, err := w.Write(t.data); err != nil {
 				return err
 			}
 		}
@@ -214,32 +258,30 @@ func writeTensors(path string, tensors []namedTensor, metadata map[string]string
 	})
 }
 
-// width is the size of an element in a file.
-func width(t namedTensor) int {
-	switch {
-	case t.counter:
-		return 8
-	case t.half:
-		return 2
-	}
-	return 4
-}
-
 // bytes returns the elements in little-endian order, float32 perhaps in place.
 func (t namedTensor) bytes() []byte {
-	if width(t) == 4 && littleEndian && len(t.tensor.Data) > 0 {
-		return bytesOf(t.tensor.Data)
+	if !t.counter && !t.half {
+		return floatBytes(t.tensor.Data)
 	}
-	b := make([]byte, 0, width(t)*len(t.tensor.Data))
+	b := make([]byte, 0, 8*len(t.tensor.Data))
 	for _, v := range t.tensor.Data {
-		switch {
-		case t.counter:
+		if t.counter {
 			b = binary.LittleEndian.AppendUint64(b, uint64(int64(v)))
-		case t.half:
+		} else {
 			b = binary.LittleEndian.AppendUint16(b, half.FromFloat32(v))
-		default:
-			b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 		}
+	}
+	return b
+}
+
+// floatBytes returns the bytes of values as files have them, perhaps in place.
+func floatBytes(values []float32) []byte {
+	if littleEndian && len(values) > 0 {
+		return bytesOf(values)
+	}
+	b := make([]byte, 0, 4*len(values))
+	for _, v := range values {
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(v))
 	}
 	return b
 }

@@ -67,11 +67,15 @@ func (a Assumed) List(c Config) []string {
 
 // SetInput applies in to m's config, and takes what it says from what was assumed.
 // A resolution alone leaves the resize assumed, which follows it.
-func (m *Model) SetInput(in Input) error {
-	if err := in.Apply(&m.Config); err != nil {
+func (m *Model) SetInput(in Input) error { return setInput(&m.Config, &m.Assumed, in) }
+
+// SetInput does as [Model.SetInput] does. The normalised pixels keep their quantisation.
+func (q *Quantized) SetInput(in Input) error { return setInput(&q.Config, &q.Assumed, in) }
+
+func setInput(c *Config, a *Assumed, in Input) error {
+	if err := in.Apply(c); err != nil {
 		return err
 	}
-	a := &m.Assumed
 	a.Resolution = a.Resolution && in.Height == 0 && in.Width == 0 && in.Crop <= 1
 	a.Resize = a.Resize && in.Resize == 0 && !(in.Crop > 0 && in.Crop <= 1) && !in.Squash
 	a.Interpolation = a.Interpolation && in.Interpolation == ""
