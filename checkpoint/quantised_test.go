@@ -134,11 +134,11 @@ func TestHostileQuantized(t *testing.T) {
 	data := savedQuantized(t, q)
 	input := `\"input\":{\"scale\":0.5,\"zero\":3}`
 	for want, change := range map[string][2]string{
-		"input: scale 0: want a number above 0":                  {input, `\"input\":{\"scale\":0,\"zero\":3}`},
-		"input: scale -1":                                        {input, `\"input\":{\"scale\":-1}`},
-		"number 1e39":                                            {input, `\"input\":{\"scale\":1e39}`},
-		"beyond float32":                                         {input, `\"input\":{\"scale\":3.4e38}`},
-		"number 256":                                             {input, `\"input\":{\"scale\":1,\"zero\":256}`},
+		"input: scale 0: want a number above 0": {input, `\"input\":{\"scale\":0,\"zero\":3}`},
+		"input: scale -1":                       {input, `\"input\":{\"scale\":-1}`},
+		"number 1e39":                           {input, `\"input\":{\"scale\":1e39}`},
+		"beyond float32":                        {input, `\"input\":{\"scale\":3.4e38}`},
+		"number 256":                            {input, `\"input\":{\"scale\":1,\"zero\":256}`},
 		"metadata mobilenet.quantized: invalid character 'N'":    {`\"scale\":0.5`, `\"scale\":NaN`},
 		"nothing about layer features.0.0":                       {`\"features.0.0\":{`, `\"features.0.9\":{`},
 		"features.1: a sum is false, a residual true":            {`\"sums\":{\"`, `\"sums\":{\"x`},

@@ -13,7 +13,6 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
-	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/engine"
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -23,6 +22,7 @@ type benchFlags struct {
 	width                            float64
 	threads, batch, resolution, runs int
 	layers, train                    bool
+	precision                        precisionFlag
 }
 
 func newBench() *cobra.Command {
@@ -53,6 +53,7 @@ Without --model it is a network with random weights, which is as fast.`,
 	fs.BoolVar(&f.layers, "layers", false, "measure each step of the plan, too, on one core")
 	fs.BoolVar(&f.train, "train", false, "measure steps of training instead")
 	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
+	f.precision.register(cmd)
 	completeModel(cmd)
 	complete(cmd, "format", "table", "json")
 	return cmd
@@ -75,6 +76,7 @@ type timing struct {
 	Share      float64     `json:"share_of_peak"`
 	Memory     int         `json:"activation_bytes"`      // of one image in flight
 	InputWidth int         `json:"input_width,omitempty"` // where it is not the resolution
+	Precision  string      `json:"precision"`             // float32 or int8
 	Layers     []layerTime `json:"layers,omitempty"`
 }
 
@@ -91,6 +93,12 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	if err := oneOf(cmd, "format", f.format, "table", "json"); err != nil {
 		return err
 	}
+	if err := f.precision.check(cmd); err != nil {
+		return err
+	}
+	if f.model == "" && f.precision == "int8" {
+		return usagef(cmd, "--precision int8 is for a quantised model; random weights are float32")
+	}
 	if f.runs < 1 || f.batch < 1 || f.batch > 1024 {
 		return usagef(cmd, "--runs %d, --batch %d: want at least 1, and at most 1024 images", f.runs, f.batch)
 	}
@@ -102,14 +110,18 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	}
 	// Nothing is open or half-written while it measures, so Ctrl-C ends it at once.
 	defer context.AfterFunc(cmd.Context(), func() { os.Exit(exitInterrupted) })()
-	m, err := f.load(cmd)
+	m, q, err := f.load(cmd)
 	if err != nil {
 		return err
 	}
 	if f.train {
+		if q != nil {
+			m = q.Dequantize()
+			sayDequantized(cmd.ErrOrStderr(), f.model, true)
+		}
 		return f.measureTraining(cmd.OutOrStdout(), m)
 	}
-	r, err := f.measure(cmd.Context(), m)
+	r, err := f.measure(cmd.Context(), m, q)
 	if err != nil {
 		return err
 	}
@@ -119,26 +131,35 @@ func (f *benchFlags) run(cmd *cobra.Command) error {
 	return r.write(cmd.OutOrStdout())
 }
 
-func (f *benchFlags) load(cmd *cobra.Command) (*model.Model, error) {
+func (f *benchFlags) load(cmd *cobra.Command) (*model.Model, *model.Quantized, error) {
 	if f.model != "" {
-		m, err := mobilenet.LoadModel(cmd.Context(), f.model)
+		m, q, err := f.precision.load(cmd.Context(), f.model)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		sayNotes(cmd.ErrOrStderr(), f.model, m.Notes)
-		sayDequantized(cmd.ErrOrStderr(), f.model, m.Dequantized)
-		return m, nil
+		f.precision.say(cmd.ErrOrStderr(), f.model, m.Dequantized)
+		return m, q, nil
 	}
 	c := model.Default()
 	c.Width = f.width
 	m, err := model.New(c, 1)
 	if err != nil {
-		return nil, usagef(cmd, "%w", err)
+		return nil, nil, usagef(cmd, "%w", err)
 	}
-	return m, nil
+	return m, nil, nil
 }
 
-func (f *benchFlags) measure(ctx context.Context, m *model.Model) (timing, error) {
+// compile prepares m, or q if it is not nil.
+func (f *benchFlags) compile(m *model.Model, q *model.Quantized) (*engine.Engine, error) {
+	o := engine.Options{Threads: f.threads}
+	if q != nil {
+		return engine.CompileQuantized(q, o)
+	}
+	return engine.Compile(m, o)
+}
+
+func (f *benchFlags) measure(ctx context.Context, m *model.Model, q *model.Quantized) (timing, error) {
 	c := m.Config
 	if f.resolution != 0 {
 		c.SetInput(f.resolution, f.resolution)
@@ -146,7 +167,7 @@ func (f *benchFlags) measure(ctx context.Context, m *model.Model) (timing, error
 	if err := c.Validate(); err != nil {
 		return timing{}, err
 	}
-	e, err := engine.Compile(m, engine.Options{Threads: f.threads})
+	e, err := f.compile(m, q)
 	if err != nil {
 		return timing{}, err
 	}
@@ -162,6 +183,7 @@ func (f *benchFlags) measure(ctx context.Context, m *model.Model) (timing, error
 		CPU: e.CPU(), Threads: e.Threads(), Batch: f.batch, Resolution: h, InputWidth: c.InputWidth, Width: c.Width, Runs: f.runs,
 		Min: ms(l.Min), Median: ms(l.Median), P99: ms(l.P99),
 		Images: float64(f.batch) / l.Median.Seconds(), MACs: c.Summarize().MACs, Peak: peak / 1e9,
+		Precision: e.Precision(),
 	}
 	r.Share = 2 * float64(r.MACs) * float64(f.batch) / l.Min.Seconds() / (peak * float64(r.Threads))
 	in.N, in.Pixels = 1, in.Pixels[:h*w*3]
@@ -206,7 +228,7 @@ func noise(n int) []byte {
 func ms(d time.Duration) float64 { return 1000 * d.Seconds() }
 
 func (r timing) write(w io.Writer) error {
-	fmt.Fprintf(w, "MobileNetV2 width %v at %dx%d, batch %d, %d threads, %s kernels\n\n", r.Width, r.Resolution, cmp.Or(r.InputWidth, r.Resolution), r.Batch, r.Threads, r.CPU)
+	fmt.Fprintf(w, "MobileNetV2 width %v at %dx%d, %s, batch %d, %d threads, %s kernels\n\n", r.Width, r.Resolution, cmp.Or(r.InputWidth, r.Resolution), r.Precision, r.Batch, r.Threads, r.CPU)
 	t := newTable()
 	t.AppendRows([]table.Row{
 		{"latency of a batch", fmt.Sprintf("min %.2f ms, median %.2f ms, 99 %% %.2f ms (%d runs)", r.Min, r.Median, r.P99, r.Runs)},

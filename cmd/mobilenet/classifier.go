@@ -19,6 +19,7 @@ type classifierFlags struct {
 	threads, batch int
 	maxPixels      int
 	offline        bool
+	precision      precisionFlag
 	photos         photoFlags
 }
 
@@ -30,6 +31,7 @@ func (f *classifierFlags) register(cmd *cobra.Command) {
 	fs.IntVar(&f.batch, "batch", 0, "photos to run at once; 0 means as many as threads")
 	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
+	f.precision.register(cmd)
 	f.photos.register(cmd, true)
 	completeModel(cmd)
 }
@@ -44,6 +46,9 @@ func (f *classifierFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--max-pixels %d: want at least 1", f.maxPixels)
 	case isPhoto(f.model):
 		return photoAsModel(cmd, f.model)
+	}
+	if err := f.precision.check(cmd); err != nil {
+		return err
 	}
 	return f.photos.check(cmd)
 }
@@ -62,7 +67,7 @@ func (f *classifierFlags) settle() {
 func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilenet.Classifier, error) {
 	opts := []mobilenet.Option{
 		mobilenet.WithThreads(f.threads), mobilenet.WithBatch(f.batch), mobilenet.WithOffline(f.offline),
-		mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.photos.in), cacheWeights(),
+		mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.photos.in), f.precision.option(), cacheWeights(),
 	}
 	if f.labels != "" {
 		labels, err := dataset.ReadLabels(f.labels)
@@ -80,7 +85,7 @@ func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilene
 	}
 	sayAssumed(stderr, f.model, c.Assumed())
 	sayNotes(stderr, f.model, c.Notes())
-	sayDequantized(stderr, f.model, c.Dequantized())
+	f.precision.say(stderr, f.model, c.Dequantized())
 	return c, nil
 }
 

@@ -61,7 +61,7 @@ written too, with what flags here say of it.`,
 			}
 			sayAssumed(cmd.ErrOrStderr(), args[0], m.Assumed.List(m.Config))
 			sayNotes(cmd.ErrOrStderr(), args[0], m.Notes)
-			sayWeightsDequantized(cmd.ErrOrStderr(), args[0], m.Dequantized)
+			sayDequantized(cmd.ErrOrStderr(), args[0], m.Dequantized)
 			if err := mobilenet.SaveModel(args[1], m, mobilenet.SaveOptions{Naming: checkpoint.Naming(names), Half: half}); err != nil {
 				return err
 			}

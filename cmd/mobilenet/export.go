@@ -123,7 +123,7 @@ func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Graph, error) {
 	}
 	sayAssumed(cmd.ErrOrStderr(), f.model, m.Assumed.List(m.Config))
 	sayNotes(cmd.ErrOrStderr(), f.model, m.Notes)
-	sayWeightsDequantized(cmd.ErrOrStderr(), f.model, m.Dequantized)
+	sayDequantized(cmd.ErrOrStderr(), f.model, m.Dequantized)
 	f.options.Mode = onnx.Mode(f.mode)
 	if f.dynamic != "none" {
 		f.options.Dynamic = onnx.Dynamic(f.dynamic)

@@ -38,22 +38,6 @@ func sayNotes(stderr io.Writer, model string, notes []string) {
 	}
 }
 
-// sayDequantized says that a model of 8-bit integers runs as float32, which is not what
-// its file says.
-func sayDequantized(stderr io.Writer, model string, dequantized bool) {
-	if dequantized {
-		fmt.Fprintf(stderr, "mobilenet: %s is quantised to 8 bits and runs as float32 here: ONNX Runtime's answers differ; "+
-			"better than either is the float32 model that it was made from, if you have it\n", printable(model))
-	}
-}
-
-// sayWeightsDequantized says that what is made of a model of 8-bit integers is float32.
-func sayWeightsDequantized(stderr io.Writer, model string, dequantized bool) {
-	if dequantized {
-		fmt.Fprintf(stderr, "mobilenet: %s is quantised to 8 bits: its weights are taken as float32, and the rounding of its activations is lost\n", printable(model))
-	}
-}
-
 // writable reports whether the ending of a file's name says how to write a model.
 func writable(path string) bool {
 	return slices.ContainsFunc(mobilenet.Formats(), func(f mobilenet.Format) bool {

@@ -14,10 +14,13 @@ type networkFlags struct {
 	width   float64
 	input   model.Input // its size
 	classes int         // 0: ImageNet's
+
+	precision mobilenet.Precision // what the model runs in, from network on
 }
 
 // network is the model, without its weights, or one of the flags.
 func (f *networkFlags) network(cmd *cobra.Command) (*model.Model, error) {
+	f.precision = mobilenet.Float32
 	c := model.Default()
 	c.Width = f.width
 	if f.classes != 0 || cmd.Flags().Changed("classes") {
@@ -34,10 +37,13 @@ func (f *networkFlags) network(cmd *cobra.Command) (*model.Model, error) {
 			return nil, usagef(cmd, "--%s is for a network without weights; %s has its own", flag, f.model)
 		}
 	}
-	m, err := mobilenet.LoadModel(cmd.Context(), f.model,
+	m, q, err := precisionFlag("auto").load(cmd.Context(), f.model,
 		mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.input))
 	if err != nil {
 		return nil, err
+	}
+	if q != nil {
+		f.precision = mobilenet.Int8
 	}
 	return &model.Model{Config: m.Config, Labels: m.Labels, Assumed: m.Assumed, Notes: m.Notes, Dequantized: m.Dequantized}, nil
 }

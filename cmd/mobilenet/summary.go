@@ -10,6 +10,7 @@ import (
 	"github.com/jedib0t/go-pretty/v6/text"
 	"github.com/spf13/cobra"
 
+	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -49,14 +50,14 @@ Without MODEL it is a network with random weights of the given width.`,
 			if err != nil {
 				return err
 			}
-			sayDequantized(cmd.ErrOrStderr(), f.model, m.Dequantized)
+			precisionFlag("auto").say(cmd.ErrOrStderr(), f.model, m.Dequantized)
 			if f.plan {
 				return writePlan(cmd.OutOrStdout(), m.Config)
 			}
 			if f.format == "json" {
-				return writeSummaryJSON(cmd, m)
+				return writeSummaryJSON(cmd, m, f.precision)
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), renderSummary(m))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), renderSummary(m, f.precision))
 			return err
 		},
 	}
@@ -73,7 +74,7 @@ Without MODEL it is a network with random weights of the given width.`,
 }
 
 // renderSummary fits a terminal of 80 columns.
-func renderSummary(m *model.Model) string {
+func renderSummary(m *model.Model, p mobilenet.Precision) string {
 	c := m.Config
 	s := c.Summarize()
 	t := newTable()
@@ -111,16 +112,16 @@ parameters              %s
 multiply-adds           %s
 weights, float32        %.2f MB
 largest activations     %.2f MB, layer by layer%s`,
-		h, w, c.Padding, resized(c.Preprocess), normalised(c.Preprocess), precision(m), grouped(s.Params), grouped(s.MACs),
+		h, w, c.Padding, resized(c.Preprocess), normalised(c.Preprocess), precision(m, p), grouped(s.Params), grouped(s.MACs),
 		float64(s.Bytes)/1e6, float64(s.PeakAct)/1e6, assumedRow(m)+notesRow(m))
 }
 
-// precision is that of the file, and of what is made of it here.
-func precision(m *model.Model) string {
+// precision is that of the file, and what it runs in here if that is another.
+func precision(m *model.Model, p mobilenet.Precision) string {
 	if m.Dequantized {
-		return "int8, run as float32"
+		return "int8, run as " + string(p)
 	}
-	return "float32"
+	return string(p)
 }
 
 // resized says how photos become as large as the input.
@@ -153,7 +154,7 @@ func notesRow(m *model.Model) string {
 	return "\nfound in the file       " + strings.Join(m.Notes, "\n                        ")
 }
 
-func writeSummaryJSON(cmd *cobra.Command, m *model.Model) error {
+func writeSummaryJSON(cmd *cobra.Command, m *model.Model, p mobilenet.Precision) error {
 	s := m.Config.Summarize()
 	type layer struct {
 		Name   string `json:"name"`
@@ -172,16 +173,17 @@ func writeSummaryJSON(cmd *cobra.Command, m *model.Model) error {
 	e := json.NewEncoder(cmd.OutOrStdout())
 	e.SetIndent("", "  ")
 	return e.Encode(struct {
-		Config  model.Config `json:"config"`
-		Assumed []string     `json:"assumed,omitempty"`
-		Notes   []string     `json:"notes,omitempty"`
-		Rounded bool         `json:"dequantized,omitempty"`
-		Params  int          `json:"params"`
-		MACs    int          `json:"macs"`
-		Bytes   int          `json:"weight_bytes"`
-		PeakAct int          `json:"peak_activation_bytes"`
-		Layers  []layer      `json:"layers"`
-	}{m.Config, m.Assumed.List(m.Config), m.Notes, m.Dequantized, s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
+		Config    model.Config        `json:"config"`
+		Assumed   []string            `json:"assumed,omitempty"`
+		Notes     []string            `json:"notes,omitempty"`
+		Precision mobilenet.Precision `json:"precision"` // what it runs in
+		Rounded   bool                `json:"dequantized,omitempty"`
+		Params    int                 `json:"params"`
+		MACs      int                 `json:"macs"`
+		Bytes     int                 `json:"weight_bytes"`
+		PeakAct   int                 `json:"peak_activation_bytes"`
+		Layers    []layer             `json:"layers"`
+	}{m.Config, m.Assumed.List(m.Config), m.Notes, p, m.Dequantized, s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
 }
 
 // shape prints [C H W] as CxHxW.

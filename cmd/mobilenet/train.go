@@ -282,7 +282,7 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 		c, err = f.architecture(recipe)
 	} else if weights, err = mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr()))); err == nil {
 		c = weights.Config
-		sayWeightsDequantized(cmd.ErrOrStderr(), f.model, weights.Dequantized)
+		sayDequantized(cmd.ErrOrStderr(), f.model, weights.Dequantized)
 	}
 	if err != nil {
 		return err
