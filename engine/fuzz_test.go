@@ -25,8 +25,9 @@ var fuzzIdentity = identity{Key: "key", Build: "build", Arch: "any", ByteOrder: 
 // seed is a tiny network, packed.
 const seed = "testdata/fuzz/FuzzPacked/tiny"
 
-// TestPackedSeed reads the committed seed and writes it again. Where the format
-// has changed, packingVersion must have, too; then -update writes the seed anew.
+// TestPackedSeed reads the committed seed: fuzzing begins behind all checks of a whole
+// file. Where the format has changed, packingVersion must have, too; then -update
+// writes the seed anew.
 func TestPackedSeed(t *testing.T) {
 	const head, foot = "go test fuzz v1\n[]byte(", ")\n"
 	if *update {
@@ -51,12 +52,8 @@ func TestPackedSeed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	net, m, err := readPacked(strings.NewReader(data), int64(len(data)), fuzzIdentity, &kernel.Generic)
-	if err != nil {
+	if _, _, err := readPacked(strings.NewReader(data), int64(len(data)), fuzzIdentity, &kernel.Generic); err != nil {
 		t.Fatal(err)
-	}
-	if string(packedBytes(t, net, m)) != data {
-		t.Error("the seed is written otherwise than it was read: has the format changed?")
 	}
 }
 
