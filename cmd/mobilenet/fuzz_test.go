@@ -25,13 +25,13 @@ func FuzzArgs(f *testing.F) {
 	f.Add([]byte("a: &a [x, x]\nb: &b [*a, *a]\ndata: *b\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		flags, cmd := trainCommand()
-		if err := setArgs(cmd.Flags(), text); err != nil {
+		if err := setArgs(cmd.Flags(), text, nil); err != nil {
 			oneLine(t, err)
 			return
 		}
 		recipe, err := train.RecipeNamed(flags.recipe, flags.model != "none")
 		if err == nil {
-			flags.o.Resume = true
+			flags.settled = true
 			err = flags.apply(cmd, recipe)
 		}
 		if err != nil {

@@ -31,6 +31,7 @@ type trainFlags struct {
 	width, val                                   float64
 	resolution                                   int
 	dryRun                                       bool
+	settled                                      bool          // an args.yaml has set all flags; they were checked when its run began
 	o                                            train.Options // flags set its fields, the recipe those that no flag sets
 }
 
@@ -73,7 +74,7 @@ The recipes set what no flag sets:
 	fs := cmd.Flags()
 	fs.StringVarP(&f.data, "data", "d", "", "folder, CSV, or fashion-mnist")
 	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights to start from: a name (see mobilenet weights list), a file, or none")
-	fs.StringVar(&f.config, "config", "", "JSON file with the architecture, for --model none")
+	fs.StringVar(&f.config, "config", "", "JSON file with the architecture, for --model none; or the args.yaml of a run, whose settings are those that no flag sets")
 	fs.Float64Var(&f.width, "width", 1, "width multiplier, for --model none")
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
 	fs.StringVar(&f.recipe, "recipe", "", names(recipes)+"; finetune with weights, otherwise torchvision")
@@ -145,6 +146,8 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		if err := f.resume(cmd); err != nil {
 			return err
 		}
+	} else if err := f.likeAnother(cmd); err != nil {
+		return err
 	}
 	recipe, err := train.RecipeNamed(f.recipe, f.model != "none")
 	if err != nil {
@@ -231,12 +234,10 @@ func (f *trainFlags) apply(cmd *cobra.Command, recipe train.Recipe) (err error) 
 		}
 		f.data, f.model = cmp.Or(f.data, recipe.Data), "none"
 	}
-	// With --resume all flags are given: args.yaml has them, and was checked when the
-	// run began.
 	switch given := cmd.Flags().Changed; {
 	case f.model == "none" && f.freeze == "backbone":
 		return usagef(cmd, "--freeze backbone needs weights to start from, not --model none")
-	case f.model == "none" || f.o.Resume:
+	case f.model == "none" || f.settled:
 	case given("width"), given("config"):
 		return usagef(cmd, "--width and --config are for --model none: weights come with an architecture")
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"maps"
@@ -85,7 +86,8 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	data, test, epochs, maxErrors := f.data, f.test, f.o.Epochs, f.o.MaxErrors
 	f.o.Extend = fs.Changed("epochs")
 	tolerant := fs.Changed("max-errors")
-	if err := setArgs(fs, text); err != nil {
+	f.settled = true
+	if err := setArgs(fs, text, nil); err != nil {
 		return fmt.Errorf("resume: %w", &fault.Error{
 			File: path, Reason: err.Error() + "; put the file back as it was, or begin a new run in another --run-dir", Err: err,
 		})
@@ -100,9 +102,27 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	return nil
 }
 
-// setArgs sets flags as text, an args.yaml, says. Errors are a line: what it names
-// may be anything.
-func setArgs(fs *pflag.FlagSet, text []byte) error {
+// likeAnother sets the flags that are not given as --config says, if that is the
+// args.yaml of a run: a new one begins with its settings.
+func (f *trainFlags) likeAnother(cmd *cobra.Command) error {
+	if f.config == "" {
+		return nil
+	}
+	text, err := boundedfile.Read(f.config, maxText)
+	if err != nil || bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) { // an architecture, or nothing: see architecture
+		return err
+	}
+	var given []string
+	cmd.Flags().Visit(func(flag *pflag.Flag) { given = append(given, flag.Name) })
+	given = slices.DeleteFunc(given, func(name string) bool { return name == "config" }) // the run's own
+	path := f.config
+	f.config, f.settled = "", true
+	return fault.In(path, setArgs(cmd.Flags(), text, given))
+}
+
+// setArgs sets flags but those given as text, an args.yaml, says. Errors are a line:
+// what it names may be anything.
+func setArgs(fs *pflag.FlagSet, text []byte, given []string) error {
 	settings := map[string]any{}
 	if err := yaml.Unmarshal(text, &settings); err != nil {
 		return fmt.Errorf("not YAML of settings (%s)", strings.Join(strings.Fields(err.Error()), " "))
@@ -121,6 +141,9 @@ func setArgs(fs *pflag.FlagSet, text []byte) error {
 		}
 		if fs.Lookup(name) == nil || slices.Contains(notArgs, name) {
 			return fmt.Errorf("%.40q: not a setting of a run", name)
+		}
+		if slices.Contains(given, name) {
+			continue
 		}
 		if err := fs.Set(name, fmt.Sprint(value)); err != nil {
 			return fmt.Errorf("%s is %.40q, which can't be", name, fmt.Sprint(value))
