@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -21,9 +22,19 @@ type pnmFile struct {
 	most     int // the value of white
 }
 
-// isPNM wants what stands behind the number, too.
+// isPNM wants white space or a comment behind the number, too, and then a width, or
+// the first word of a PAM header: a text may begin with P1.
 func isPNM(head []byte) bool {
-	return len(head) >= 3 && head[0] == 'P' && head[1] >= '1' && head[1] <= '7' && (isSpace(head[2]) || head[2] == '#')
+	if len(head) < 3 || head[0] != 'P' || head[1] < '1' || head[1] > '7' || !isSpace(head[2]) && head[2] != '#' {
+		return false
+	}
+	p := &pnmFile{data: head, at: 2}
+	if head[1] == '7' {
+		word, err := p.token()
+		return err == nil && slices.Contains([]string{"WIDTH", "HEIGHT", "DEPTH", "MAXVAL", "TUPLTYPE"}, word)
+	}
+	_, err := p.number()
+	return err == nil
 }
 
 func isSpace(c byte) bool { return c == ' ' || c >= '\t' && c <= '\r' }

@@ -59,6 +59,9 @@ func TestRecognise(t *testing.T) {
 		{"<!doctype html><html><body><svg></svg>", "", false},
 		{"\x00\x00\x01\x00\x02\x00", "ICO", false},
 		{"version https://git-lfs.github.com/spec/v1\noid sha256:", "Git LFS pointer", false},
+		{"P6\n# drawn\n3 2\n255\n", "PNM", true},
+		{"P7\nWIDTH 3\n", "PNM", true},
+		{"P1 is the first of three priorities", "", false},
 		{"", "", false},
 		{"photo of an otter", "", false},
 	} {
