@@ -409,6 +409,26 @@ func TestAddInt8(t *testing.T) {
 	})
 }
 
+// TestAddExtremesInt8 has constants that no network has, as in plain Go.
+func TestAddExtremesInt8(t *testing.T) {
+	inf, nan := float32(math.Inf(1)), float32(math.NaN())
+	extremes := []float32{0, 1, -1, 1e30, -1e30, math.MaxFloat32, inf, -inf, nan, math.SmallestNonzeroFloat32}
+	eachInt8(t, func(t *testing.T, set *Int8) {
+		m := newMemory8(1)
+		for range 1000 {
+			pick := func() float32 { return extremes[m.rng.IntN(len(extremes))] }
+			a := AddInt8{A: m.bytes(3 * Block), B: m.bytes(3 * Block), Dst: m.bytes(3 * Block), ScaleA: pick(), ScaleB: pick(), Offset: pick()}
+			want := a
+			want.Dst = m.bytes(3 * Block)
+			GenericInt8.Add(want)
+			set.Add(a)
+			if !slices.Equal(a.Dst, want.Dst) {
+				t.Fatalf("%v*A + %v*B + %v: got %v, want %v", a.ScaleA, a.ScaleB, a.Offset, a.Dst, want.Dst)
+			}
+		}
+	})
+}
+
 func newPoolInt8(m *memory8, pixels int, out output) PoolInt8 {
 	a := PoolInt8{
 		Src: m.bytes(pixels * Block), Pixels: pixels, Range: m.ranges(), Zero: uint8(m.rng.IntN(256)),
