@@ -103,6 +103,7 @@ var formats = []format{
 	{
 		name: "ONNX", endings: []string{".onnx"},
 		match: onnx.Match, read: readONNX, others: onnx.ExternalFiles, write: saveONNX,
+		writeQuantized: saveQuantizedONNX,
 	},
 }
 
@@ -199,7 +200,7 @@ func SaveModel(path string, m *model.Model, o SaveOptions) error {
 }
 
 // SaveQuantized is [SaveModel] for a network of 8-bit integers, which is kept as it is:
-// the name ends in .safetensors.
+// the name ends in .safetensors, or in .onnx for a QDQ graph.
 func SaveQuantized(path string, q *model.Quantized) error {
 	if q == nil {
 		return errors.New("no model")
@@ -213,6 +214,14 @@ func SaveQuantized(path string, q *model.Quantized) error {
 
 func saveCheckpoint(path string, m *model.Model, o SaveOptions) error {
 	return checkpoint.Save(path, m, checkpoint.SaveOptions(o))
+}
+
+func saveQuantizedONNX(path string, q *model.Quantized) error {
+	g, err := onnx.ExportQuantized(q, onnx.QDQ, onnx.ExportOptions{})
+	if err != nil {
+		return fault.In(path, err)
+	}
+	return onnx.Save(path, g)
 }
 
 func saveONNX(path string, m *model.Model, o SaveOptions) error {

@@ -49,6 +49,12 @@
 //     initialisers called NAME.half with a Cast node NAME/Cast each, before all
 //     others. With Half the biases and norms stay float32.
 //
+// # 8-bit integers
+//
+// [ExportQuantized] writes a [model.Quantized] in either form that other programs take.
+// testdata/quantised.py holds ONNX Runtime's bytes against the engine's. A graph of
+// somebody else comes as float32, and the model's Dequantized says so.
+//
 // # Trust
 //
 // A file's structure is walked, and what its parts take in memory is added up, before

@@ -80,6 +80,23 @@ func (o ExportOptions) complete(c model.Config) (ExportOptions, error) {
 	return o, c.Validate()
 }
 
+// internal returns complete options as the exporter takes them.
+func (o ExportOptions) internal() export.Options {
+	return export.Options{
+		Opset:      o.Opset,
+		Fold:       o.Mode == Eval,
+		Train:      o.Mode == Train,
+		FreeBatch:  o.Dynamic != Fixed,
+		FreeSize:   o.Dynamic == DynamicAll,
+		Batch:      o.Batch,
+		Input:      o.Input,
+		Output:     o.Output,
+		Softmax:    o.Softmax,
+		Preprocess: o.Preprocess,
+		Half:       o.Half,
+	}
+}
+
 // Export returns m as an ONNX graph: node for node, name for name what
 // torch.onnx.export of torch 1.13 makes of torchvision's mobilenet_v2, with the
 // differences that the package's documentation lists. The graph shares memory with
@@ -96,19 +113,7 @@ func Export(m *model.Model, o ExportOptions) (*Graph, error) {
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}
-	p, err := export.Graph(&own, export.Options{
-		Opset:      o.Opset,
-		Fold:       o.Mode == Eval,
-		Train:      o.Mode == Train,
-		FreeBatch:  o.Dynamic != Fixed,
-		FreeSize:   o.Dynamic == DynamicAll,
-		Batch:      o.Batch,
-		Input:      o.Input,
-		Output:     o.Output,
-		Softmax:    o.Softmax,
-		Preprocess: o.Preprocess,
-		Half:       o.Half,
-	})
+	p, err := export.Graph(&own, o.internal())
 	if err != nil {
 		return nil, fmt.Errorf("export: %w", err)
 	}

@@ -14,10 +14,10 @@ import (
 )
 
 type exportFlags struct {
-	model, out, mode, dynamic string
-	simplify                  bool
-	photos                    photoFlags
-	options                   onnx.ExportOptions
+	model, out, mode, dynamic, format string
+	simplify                          bool
+	photos                            photoFlags
+	options                           onnx.ExportOptions
 }
 
 func newExport() *cobra.Command {
@@ -34,7 +34,11 @@ torchvision's mobilenet_v2. The modes are
 
 --simplify makes the graph smaller, as onnxsim does, runs both graphs on the same
 random input and prints the largest difference. With an .onnx file as model and no
-other change asked for, that file's own graph is simplified.`,
+other change asked for, that file's own graph is simplified.
+
+A model in 8-bit integers is written as that: --format qdq, with float32 operators
+between QuantizeLinear and DequantizeLinear, as most tools want it; qoperator, with
+operators on bytes, for ONNX Runtime; float, as if nobody had quantised it.`,
 		Example: `  mobilenet export --model best.safetensors -o best.onnx
   mobilenet export -m best.pth -o train.onnx --mode train --simplify
   mobilenet export -m best.pth -o server.onnx --dynamic batch --softmax --preprocess
@@ -55,9 +59,11 @@ other change asked for, that file's own graph is simplified.`,
 	fs.BoolVar(&f.options.Softmax, "softmax", false, "put out probabilities, not logits")
 	fs.BoolVar(&f.options.Preprocess, "preprocess", false, "take 8-bit pixels [N,H,W,3] and normalise them in the graph")
 	fs.BoolVar(&f.options.Half, "half", false, "store weights as float16")
+	fs.StringVar(&f.format, "format", "qdq", "of a quantised model: qdq, qoperator or float")
 	f.photos.register(cmd, true)
 	completeModel(cmd)
 	complete(cmd, "mode", string(onnx.Eval), string(onnx.Train), string(onnx.Preserve))
+	complete(cmd, "format", string(onnx.QDQ), string(onnx.QOperator), "float")
 	complete(cmd, "dynamic", "none", string(onnx.DynamicBatch), string(onnx.DynamicAll))
 	return cmd
 }
@@ -80,6 +86,9 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if err := oneOf(cmd, "dynamic", f.dynamic, "none", string(onnx.DynamicBatch), string(onnx.DynamicAll)); err != nil {
+		return err
+	}
+	if err := oneOf(cmd, "format", f.format, string(onnx.QDQ), string(onnx.QOperator), "float"); err != nil {
 		return err
 	}
 	if err := f.photos.check(cmd); err != nil {
@@ -117,9 +126,19 @@ func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Graph, error) {
 		}
 		return p, nil
 	}
-	m, err := mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.photos.in))
+	precision := precisionFlag("auto")
+	if f.format == "float" {
+		precision = "float"
+	}
+	m, q, err := precision.load(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.photos.in))
 	if err != nil {
 		return nil, err
+	}
+	if q == nil && f.format != "float" && cmd.Flags().Changed("format") {
+		return nil, fault.In(f.model, &fault.Error{Kind: fault.Unsupported, Reason: mobilenet.ErrNotQuantized.Error()})
+	}
+	if q != nil && f.simplify {
+		return nil, usagef(cmd, "--simplify is for graphs of float32: want --format float with it")
 	}
 	sayAssumed(cmd.ErrOrStderr(), f.model, m.Assumed.List(m.Config))
 	sayNotes(cmd.ErrOrStderr(), f.model, m.Notes)
@@ -128,7 +147,12 @@ func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Graph, error) {
 	if f.dynamic != "none" {
 		f.options.Dynamic = onnx.Dynamic(f.dynamic)
 	}
-	p, err := onnx.Export(m, f.options)
+	var p *onnx.Graph
+	if q != nil {
+		p, err = onnx.ExportQuantized(q, onnx.QuantizedForm(f.format), f.options)
+	} else {
+		p, err = onnx.Export(m, f.options)
+	}
 	if err != nil {
 		return nil, fault.In(f.model, err)
 	}

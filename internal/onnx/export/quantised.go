@@ -28,9 +28,11 @@ func Quantised(q *model.Quantized, qoperator bool, o Options) (*ir.Proto, error)
 	if q.Wide {
 		return nil, fault.Unsupportedf("ONNX has no wide residual sums: quantise without them")
 	}
-	o.Fold = true
 	m := &model.Model{Config: q.Config, Labels: q.Labels}
-	e := &quantisedExporter{exporter: exporter{m: m, o: o, g: &pb.GraphProto{Name: "mobilenet_int8"}}, q: q}
+	e := quantisedExporter{exporter: exporter{m: m, o: o, g: &pb.GraphProto{Name: "mobilenet_int8"}}, q: q}
+	if e.turned() {
+		return nil, fault.Unsupportedf("padding 'same' without a fixed height and width is not written in 8 bits")
+	}
 	if err := e.network(q.Config.Network(), qoperator); err != nil {
 		return nil, err
 	}
@@ -115,9 +117,6 @@ func (e *quantisedExporter) network(n model.Network, qoperator bool) error {
 	conv(n.Last)
 	x = f.pool(x, e.q.Pool)
 	logits := f.linear(n.Classifier, &e.q.Classifier, x)
-	if l := &e.q.Classifier; e.q.Logits {
-		logits = e.dequantize(n.Classifier.Name, e.clip(n.Classifier.Name, e.quantize(n.Classifier.Name, logits, l.Out), l))
-	}
 	if e.o.Softmax {
 		e.node("Softmax", "", []string{logits}, ir.IntOf("axis", 1))
 	}
@@ -164,37 +163,40 @@ func (e *quantisedExporter) clip(path string, x activation, l *model.QuantizedLa
 	return x
 }
 
-// layer appends the weights and the biases of l, with their scales and zero points.
-func (e *quantisedExporter) layer(name string, l *model.QuantizedLayer, shape []int, sx float32) (weight, bias [3]string) {
+// layer appends the weights of l, their scales and zero points, and the biases.
+func (e *quantisedExporter) layer(name string, l *model.QuantizedLayer, shape []int) (weight [3]string, bias string) {
 	out := len(l.Bias)
-	weights, biases, scales := make([]byte, len(l.Weight)), make([]byte, 0, 4*out), make([]float32, out)
+	weights, biases := make([]byte, len(l.Weight)), make([]byte, 0, 4*out)
 	for i, w := range l.Weight {
 		weights[i] = byte(int8(w))
 	}
-	for o, b := range l.Bias {
+	for _, b := range l.Bias {
 		biases = binary.LittleEndian.AppendUint32(biases, uint32(b))
-		scales[o] = l.Multiplier(o, sx, false)
 	}
-	part := func(kind string) [3]string {
-		return [3]string{name + kind, name + kind + "_scale", name + kind + "_zero"}
-	}
-	weight, bias = part(".weight"), part(".bias")
+	weight = [3]string{name + ".weight", name + ".weight_scale", name + ".weight_zero"}
+	bias = name + ".bias"
 	e.initialise(
 		byteTensor(weight[0], pb.TensorProto_INT8, weights, shape...),
 		ir.FloatTensor(weight[1], l.Scale, out),
 		byteTensor(weight[2], pb.TensorProto_INT8, make([]byte, out), out),
-		byteTensor(bias[0], pb.TensorProto_INT32, biases, out),
-		ir.FloatTensor(bias[1], scales, out),
-		byteTensor(bias[2], pb.TensorProto_INT32, make([]byte, 4*out), out),
+		byteTensor(bias, pb.TensorProto_INT32, biases, out),
 	)
 	return weight, bias
 }
 
-// dequantized appends a layer's weights and biases as float32.
+// dequantized appends a layer's weights and biases as float32. The layer reads bytes
+// of scale sx.
 func (e *quantisedExporter) dequantized(name string, l *model.QuantizedLayer, shape []int, sx float32) (weight, bias string) {
-	w, b := e.layer(name, l, shape, sx)
+	w, b := e.layer(name, l, shape)
+	out := len(l.Bias)
+	scales := make([]float32, out)
+	for o := range scales {
+		scales[o] = l.Multiplier(o, sx, false)
+	}
+	scale, zero := b+"_scale", b+"_zero" // tools want the zero point, though it is the default
+	e.initialise(ir.FloatTensor(scale, scales, out), byteTensor(zero, pb.TensorProto_INT32, make([]byte, 4*out), out))
 	weight = e.node("DequantizeLinear", name+".weight", w[:], ir.IntOf("axis", 0))
-	return weight, e.node("DequantizeLinear", name+".bias", b[:], ir.IntOf("axis", 0))
+	return weight, e.node("DequantizeLinear", name+".bias", []string{b, scale, zero}, ir.IntOf("axis", 0))
 }
 
 // Operators on float32, between pairs of QuantizeLinear and DequantizeLinear.
@@ -220,7 +222,11 @@ func (e *quantisedExporter) poolFloat(x activation, out model.Quantization) acti
 
 func (e *quantisedExporter) linearFloat(l model.Linear, w *model.QuantizedLayer, x activation) string {
 	weight, bias := e.dequantized(l.Name, w, []int{l.Out, l.In}, x.Scale)
-	return e.node("Gemm", l.Name, []string{e.dequantize(l.Name, x), weight, bias}, ir.IntOf("transB", 1))
+	y := e.node("Gemm", l.Name, []string{e.dequantize(l.Name, x), weight, bias}, ir.IntOf("transB", 1))
+	if !e.q.Logits {
+		return y
+	}
+	return e.dequantize(l.Name, e.clip(l.Name, e.quantize(l.Name, y, w.Out), w))
 }
 
 // Operators on bytes, most of them ONNX Runtime's.
@@ -232,10 +238,10 @@ func (e *quantisedExporter) microsoft(op, path string, inputs []string, attrs ..
 }
 
 func (e *quantisedExporter) convBytes(c model.Conv, l *model.QuantizedLayer, x activation) activation {
-	w, b := e.layer(c.Name, l, c.WeightShape(), x.Scale)
+	w, b := e.layer(c.Name, l, c.WeightShape())
 	y := e.stands(module(c), "", l.Out)
 	y.value = e.node("QLinearConv", module(c), []string{
-		x.value, x.scale, x.zero, w[0], w[1], w[2], y.scale, y.zero, b[0],
+		x.value, x.scale, x.zero, w[0], w[1], w[2], y.scale, y.zero, b,
 	}, e.convAttributes(c)...)
 	return y
 }
@@ -254,10 +260,15 @@ func (e *quantisedExporter) poolBytes(x activation, out model.Quantization) acti
 }
 
 func (e *quantisedExporter) linearBytes(l model.Linear, w *model.QuantizedLayer, x activation) string {
-	weight, bias := e.layer(l.Name, w, []int{l.Out, l.In}, x.Scale)
-	return e.microsoft("QGemm", l.Name, []string{
-		x.value, x.scale, x.zero, weight[0], weight[1], weight[2], bias[0],
-	}, ir.FloatOf("alpha", 1), ir.IntOf("transA", 0), ir.IntOf("transB", 1))
+	weight, bias := e.layer(l.Name, w, []int{l.Out, l.In})
+	inputs := []string{x.value, x.scale, x.zero, weight[0], weight[1], weight[2], bias}
+	attributes := []*ir.Attribute{ir.FloatOf("alpha", 1), ir.IntOf("transA", 0), ir.IntOf("transB", 1)}
+	if !e.q.Logits {
+		return e.microsoft("QGemm", l.Name, inputs, attributes...)
+	}
+	y := e.stands(l.Name, "", w.Out)
+	y.value = e.microsoft("QGemm", l.Name, append(inputs, y.scale, y.zero), attributes...)
+	return e.dequantize(l.Name, e.clip(l.Name, y, w))
 }
 
 func byteTensor(name string, elem pb.TensorProto_DataType, raw []byte, shape ...int) *ir.Tensor {
