@@ -99,7 +99,7 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newPredict(), newSummary(), newBench(), newConvert(), newExport(), newCheck(), newGraph(), newWeights(), newTrain(), newVal(), newData())
+	root.AddCommand(newPredict(), newSummary(), newBench(), newConvert(), newExport(), newCheck(), newGraph(), newWeights(), newTrain(), newVal(), newQuantize(), newData())
 	const letters = 2
 	root.SuggestionsMinimumDistance = letters
 	for _, cmd := range root.Commands() {
