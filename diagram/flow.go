@@ -3,6 +3,8 @@ package diagram
 import (
 	"math"
 	"strings"
+
+	"github.com/mobilenet-go/mobilenet/fault"
 )
 
 // Measures of a node's box and of the page.
@@ -39,6 +41,9 @@ type strip struct {
 }
 
 func drawGraph(g *graph, subtitle, note string) (*canvas, error) {
+	if len(g.nodes) == 0 {
+		return nil, fault.Unsupportedf("there is nothing to draw: no input, operator or output")
+	}
 	f := &flow{graph: g}
 	f.labelEdges()
 	var sizes []point
