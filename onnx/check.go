@@ -39,7 +39,9 @@ func Simplify(g *Graph) (*Graph, error) {
 
 // Difference runs both graphs, which have one input of the same kind, on the same
 // random data and returns the largest absolute difference of an output, and the
-// largest absolute output of a. Axes without a fixed size get 1 image of 64x64.
+// largest absolute output of a. Axes without a fixed size get 1 image of 64x64. Of a
+// batch of fixed size one image is run, if the graph can run one. What takes more than
+// some seconds or 256 MB is an error.
 func Difference(a, b *Graph, seed uint64) (difference, largest float64, err error) {
 	return simplify.Difference(ir.Unwrap(a), ir.Unwrap(b), seed)
 }

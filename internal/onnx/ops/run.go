@@ -119,7 +119,8 @@ func (m *meter) take(n *ir.Node, inputs []*Value, types []Type) error {
 			read += len(v.Data)
 		}
 	}
-	products := add(read, multiplied(made, factors(n, inputs)))
+	// An element that is read or made takes the time of some eight products.
+	products := add(8*read, add(multiplied(8, made), multiplied(made, factors(n, inputs))))
 	if made > m.elements || products > m.products {
 		return fault.TooLargef("it makes %d elements by %d products: more than is run", made, products)
 	}
