@@ -46,7 +46,7 @@ func WithFS(fsys fs.FS) Option { return func(o *options) { o.fsys = fsys } }
 
 // WithCache has [Open] keep what it makes of a model's weights in the folder dir, some
 // 14 MB for each of the eight models used last, so that the next process to open the
-// same model starts sooner (here in 4 ms, not 30). The same means the content of all its
+// same model starts sooner. The same model is one with the same content of all its
 // files, whatever they are called. Without this option nothing is kept.
 func WithCache(dir string) Option { return func(o *options) { o.cache = dir } }
 

@@ -20,9 +20,9 @@ import (
 // has 75 MB.
 const maxFile = 1 << 30
 
-// Open reads a torch checkpoint (zip or legacy format) or a safetensors file
-// with the weights of a MobileNetV2 under torchvision's, timm's or Hugging
-// Face's names. Which it is shows in the content. The error names the file.
+// Open reads the MobileNetV2 in a torch checkpoint (zip or legacy format) or a
+// safetensors file, in any of the forms that the package's documentation lists. Which
+// it is shows in the content. The error names the file.
 func Open(path string) (*model.Model, error) {
 	fsys, name := wholefile.Folder(path)
 	m, err := OpenFS(fsys, name)

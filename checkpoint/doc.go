@@ -25,10 +25,11 @@
 //
 // The config is inferred from the tensors' shapes: [InferConfig]. What shapes don't show
 // (preprocessing, padding, labels, strides of an unusual table) travels in the metadata
-// of our files, which [Save] writes. Files of others have none, and get what is usual for
-// their names: symmetric padding, an epsilon of 1e-5 and torchvision's or timm's
-// preprocessing, or TensorFlow's for the names of Hugging Face. The model's Assumed
-// lists what was taken for granted.
+// of our files, which [Save] writes. For those of transformers and timm it lies in files
+// beside the weights: [ReadSidecars]. Other files get what is usual for their names:
+// symmetric padding, an epsilon of 1e-5 and torchvision's or timm's preprocessing, or
+// TensorFlow's for the names of Hugging Face. The model's Assumed lists what was taken
+// for granted.
 //
 // # Networks of 8-bit integers
 //

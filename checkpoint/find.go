@@ -119,13 +119,16 @@ func (c candidate) network(metadata map[string]string) (network, error) {
 	if err != nil {
 		return n, n.incomplete(loose, s.classifier)
 	}
+	notes := n.notes
 	if err := n.addHead(loose, s.classifier, channels.last); err != nil {
 		return n, err
 	}
 	if n.config, n.own, err = model.MetadataConfig(metadata); err != nil {
 		return n, err
 	}
-	if !n.own {
+	if n.own { // it says what the head is
+		n.notes = notes
+	} else {
 		n.config = n.inferConfig(channels, s.naming)
 		if err := n.config.Validate(); err != nil {
 			return n, fault.Unsupportedf("%v", err)

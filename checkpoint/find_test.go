@@ -271,6 +271,9 @@ func TestHeads(t *testing.T) {
 				continue
 			}
 			sameWeights(t, again.Dict, m.Dict, 0)
+			if again.Notes != nil { // our file says what its head is
+				t.Errorf("%s as %s: notes %q", test.note, naming, again.Notes)
+			}
 			if !again.Config.Equal(m.Config) {
 				t.Errorf("%s as %s: config %+v", test.note, naming, again.Config)
 			}

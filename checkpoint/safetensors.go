@@ -18,8 +18,13 @@ import (
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
-// maxSafetensorsHeader is the format's own limit.
-const maxSafetensorsHeader = 100 << 20
+const (
+	// maxSafetensorsHeader is the format's own limit.
+	maxSafetensorsHeader = 100 << 20
+	// maxTensors bounds the time that a header takes. A MobileNetV2 has 314, with its
+	// optimiser's state some 1000; the largest language models have 50,000.
+	maxTensors = 1 << 16
+)
 
 // IsSafetensors reports whether a file with these first bytes is of the format: 8
 // bytes of header length and a JSON object.
@@ -42,6 +47,9 @@ func readSafetensors(data []byte) (f safetensors, err error) {
 	var entries map[string]json.RawMessage
 	if err := json.Unmarshal(data[8:8+n], &entries); err != nil {
 		return f, fault.At(8, "header: %.200v", err)
+	}
+	if len(entries) > maxTensors {
+		return f, fault.TooLargef("%d tensors, more than the limit of %d", len(entries), maxTensors)
 	}
 	f.entries, f.body = map[string]safetensorsEntry{}, data[8+n:]
 	var spans [][2]uint64
