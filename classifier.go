@@ -52,37 +52,31 @@ func Open(ctx context.Context, name string, opts ...Option) (*Classifier, error)
 	if o.cache != "" {
 		key = o.keyOf(s.key())
 	}
-	var quantized network
-	load := func() (*model.Model, string, error) {
+	load := func() (engine.Source, string, error) {
 		n, key, err := s.load(ctx)
 		if err == nil {
 			err = fault.In(s.name, n.setInput(o.input))
 		}
-		if err == nil && o.inBytes(n) {
-			quantized, err = n, errInBytes
-		}
 		if err != nil {
-			return nil, "", err
+			return engine.Source{}, "", err
 		}
-		return n.float32(), o.keyOf(key), nil
+		return o.source(n), o.keyOf(key), nil
 	}
-	e, m, err := engine.Cached(o.cache, key, engine.Options{Threads: o.threads}, load)
-	if errors.Is(err, errInBytes) {
-		// Packed in a few milliseconds, so that there is no cache for it.
-		c, err := o.quantized(quantized.quantized)
-		return c, fault.In(s.name, err)
-	}
+	e, from, err := engine.Cached(o.cache, key, engine.Options{Threads: o.threads}, load)
 	if err != nil {
 		return nil, err
 	}
-	c, err := o.classifier(m, e)
+	c, err := o.classifier(network{from.Model, from.Quantized}.about(), e)
 	return c, fault.In(s.name, err)
 }
 
-// inBytes reports whether n runs in 8-bit integers.
-func (o options) inBytes(n network) bool { return n.quantized != nil && o.precise != Float32 }
-
-var errInBytes = errors.New("a network of 8-bit integers")
+// source returns n as it is to run.
+func (o options) source(n network) engine.Source {
+	if n.quantized != nil && o.precise != Float32 {
+		return engine.Source{Quantized: n.quantized}
+	}
+	return engine.Source{Model: n.float32()}
+}
 
 // keyOf adds to the key of a model's files what else its engine depends on. The empty
 // key stays empty: nothing is kept under it.

@@ -20,11 +20,11 @@ import (
 
 // cached asks for the weights called "key" and reports whether they had to be
 // loaded.
-func cached(t testing.TB, dir string, m *model.Model) (e *Engine, head *model.Model, loaded bool) {
+func cached(t testing.TB, dir string, from Source) (e *Engine, head Source, loaded bool) {
 	t.Helper()
-	e, head, err := Cached(dir, "key", Options{Threads: 2}, func() (*model.Model, string, error) {
+	e, head, err := Cached(dir, "key", Options{Threads: 2}, func() (Source, string, error) {
 		loaded = true
-		return m, "key", nil
+		return from, "key", nil
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -33,34 +33,44 @@ func cached(t testing.TB, dir string, m *model.Model) (e *Engine, head *model.Mo
 }
 
 func TestCached(t *testing.T) {
-	m := random(t, small())
+	m, q := random(t, small()), randomInt8(small(), 4, 255, true, false)
 	m.Labels, m.Assumed = []string{"cat", "dog"}, model.AllAssumed
-	dir := filepath.Join(t.TempDir(), "not", "yet [there]")
-	first, _, loaded := cached(t, dir, m)
-	if !loaded {
-		t.Error("an empty cache had the weights")
-	}
-	second, head, loaded := cached(t, dir, nil)
-	if loaded {
-		t.Error("the weights were not kept")
-	}
-	want := *m
-	want.Dict = nil
-	if diff := cmp.Diff(want, *head); diff != "" {
-		t.Errorf("of the model came back: %s", diff)
-	}
-	in := Input{Data: pixels(48 * 40 * 3), N: 1, H: 48, W: 40}
-	if !slices.Equal(outputs(t, first, in).Logits, outputs(t, second, in).Logits) {
-		t.Error("the kept weights give other logits")
+	q.Labels, q.Assumed = m.Labels, m.Assumed
+	for _, from := range []Source{{Model: m}, {Quantized: q}} {
+		dir := filepath.Join(t.TempDir(), "not", "yet [there]")
+		first, _, loaded := cached(t, dir, from)
+		if !loaded {
+			t.Error("an empty cache had the weights")
+		}
+		second, head, loaded := cached(t, dir, Source{})
+		if loaded {
+			t.Error("the weights were not kept")
+		}
+		if diff := cmp.Diff(from.head(), head); diff != "" {
+			t.Errorf("of the model came back: %s", diff)
+		}
+		if !head.Config().Equal(small()) || !slices.Equal(head.Labels(), m.Labels) {
+			t.Error("another config or other labels")
+		}
+		if first.Precision() != second.Precision() {
+			t.Errorf("precision %q, want %q", second.Precision(), first.Precision())
+		}
+		in := Input{Data: pixels(48 * 40 * 3), N: 1, H: 48, W: 40}
+		if !slices.Equal(outputs(t, first, in).Logits, outputs(t, second, in).Logits) {
+			t.Error("the kept weights give other logits")
+		}
 	}
 }
 
 // TestCacheMisses asks for weights that are in the folder, but under another key,
 // of another build, or for other kernels.
 func TestCacheMisses(t *testing.T) {
-	set := kernel.Available()[0]
-	m := random(t, small())
-	id := identityOf("key", set)
+	k, err := chooseKernels("")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := Source{Model: random(t, small())}
+	id := k.identities("key")[0]
 	for name, change := range map[string]func(*identity){
 		"key":        func(id *identity) { id.Key += "2" },
 		"build":      func(id *identity) { id.Build += "2" },
@@ -72,28 +82,28 @@ func TestCacheMisses(t *testing.T) {
 	} {
 		c := cacheEntry{dir: t.TempDir(), identity: id}
 		cached(t, c.dir, m)
-		if _, _, ok := c.load(set, Options{}); !ok {
+		if _, _, ok := c.load(k, Options{}); !ok {
 			t.Fatal("a miss without a change")
 		}
 		other := c
 		change(&other.identity)
-		if _, _, ok := other.load(set, Options{}); ok {
+		if _, _, ok := other.load(k, Options{}); ok {
 			t.Errorf("%s: a hit in spite of the change", name)
 		}
 		// Even where the file has the name.
 		if err := os.Rename(c.path(), other.path()); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, ok := other.load(set, Options{}); ok {
+		if _, _, ok := other.load(k, Options{}); ok {
 			t.Errorf("%s: the header does not show the change", name)
 		}
 	}
-	if other := kernel.Generic.Name; set.Name != other {
+	if other := kernel.Generic.Name; id.CPU != other {
 		dir := t.TempDir()
 		cached(t, dir, m)
 		t.Setenv("MOBILENET_CPU", other)
 		if _, _, loaded := cached(t, dir, m); !loaded {
-			t.Errorf("weights packed for %s were used by %s", set.Name, other)
+			t.Errorf("weights packed for %s were used by %s", id.CPU, other)
 		}
 	}
 }
@@ -102,20 +112,20 @@ func TestCacheMisses(t *testing.T) {
 // the reading, and fail.
 func TestCacheKeepsWhatWasRead(t *testing.T) {
 	dir := t.TempDir()
-	m := random(t, small())
+	m := Source{Model: random(t, small())}
 	for _, key := range []string{"another", ""} {
-		_, got, err := Cached(dir, "key", Options{}, func() (*model.Model, string, error) { return m, key, nil })
+		_, got, err := Cached(dir, "key", Options{}, func() (Source, string, error) { return m, key, nil })
 		if err != nil || got != m {
 			t.Errorf("%v, %v", got, err)
 		}
 	}
 	for _, place := range []struct{ dir, key string }{{"", "key"}, {dir, ""}} {
-		if _, _, err := Cached(place.dir, place.key, Options{}, func() (*model.Model, string, error) { return m, place.key, nil }); err != nil {
+		if _, _, err := Cached(place.dir, place.key, Options{}, func() (Source, string, error) { return m, place.key, nil }); err != nil {
 			t.Error(err)
 		}
 	}
 	bad := errors.New("bad")
-	if _, _, err := Cached(dir, "key", Options{}, func() (*model.Model, string, error) { return nil, "key", bad }); err != bad {
+	if _, _, err := Cached(dir, "key", Options{}, func() (Source, string, error) { return Source{}, "key", bad }); err != bad {
 		t.Errorf("error %v, want that of load", err)
 	}
 	if files, _ := os.ReadDir(dir); len(files) > 0 {
@@ -135,59 +145,63 @@ func TestCacheThatCannotBeUsed(t *testing.T) {
 	}
 	for _, dir := range []string{file, filepath.Join(file, "sub"), readonly, "a\x00b"} {
 		for range 2 {
-			if _, got, _ := cached(t, dir, m); !got.Config.Equal(m.Config) {
+			if _, got, _ := cached(t, dir, Source{Model: m}); !got.Config().Equal(m.Config) {
 				t.Errorf("%q: another model", dir)
 			}
 		}
 	}
 	m.Labels = []string{"caf\xe9"} // which JSON would change
 	dir := t.TempDir()
-	cached(t, dir, m)
-	if _, got, _ := cached(t, dir, m); got.Labels[0] != m.Labels[0] {
-		t.Errorf("label %q, want %q", got.Labels[0], m.Labels[0])
+	cached(t, dir, Source{Model: m})
+	if _, got, _ := cached(t, dir, Source{Model: m}); got.Labels()[0] != m.Labels[0] {
+		t.Errorf("label %q, want %q", got.Labels()[0], m.Labels[0])
 	}
 }
 
 // TestDamagedPackedFile flips each of many bytes, and cuts the file off.
 func TestDamagedPackedFile(t *testing.T) {
-	m := random(t, small())
-	dir := t.TempDir()
-	cached(t, dir, m)
-	path := onlyFile(t, dir)
-	good, err := os.ReadFile(path)
+	k, err := chooseKernels("")
 	if err != nil {
 		t.Fatal(err)
 	}
-	id := identityOf("key", kernel.Available()[0])
-	load := func(data []byte) error {
-		if err := os.WriteFile(path, data, 0o644); err != nil {
+	for i, from := range []Source{{Model: random(t, small())}, {Quantized: randomInt8(small(), 4, 127, false, true)}} {
+		dir := t.TempDir()
+		cached(t, dir, from)
+		path := onlyFile(t, dir)
+		good, err := os.ReadFile(path)
+		if err != nil {
 			t.Fatal(err)
 		}
-		_, _, err := openPacked(path, id, kernel.Available()[0])
-		return err
-	}
-	for at := 0; at < len(good); at += 1 + len(good)/97 {
-		bad := slices.Clone(good)
-		bad[at] ^= 4
-		if load(bad) == nil {
-			t.Errorf("no error with byte %d changed", at)
+		load := func(data []byte) error {
+			if err := os.WriteFile(path, data, 0o644); err != nil {
+				t.Fatal(err)
+			}
+			_, _, err := openPacked(path, k.identities("key")[i], k)
+			return err
 		}
-		if load(good[:at]) == nil {
-			t.Errorf("no error for the first %d bytes", at)
+		for at := 0; at < len(good); at += 1 + len(good)/97 {
+			bad := slices.Clone(good)
+			bad[at] ^= 4
+			if load(bad) == nil {
+				t.Errorf("no error with byte %d changed", at)
+			}
+			if load(good[:at]) == nil {
+				t.Errorf("no error for the first %d bytes", at)
+			}
 		}
-	}
-	if load(append(slices.Clone(good), good...)) == nil {
-		t.Error("no error for the file twice over")
-	}
-	if err := load(good); err != nil {
-		t.Error(err)
-	}
-	load(good[:len(good)/2])
-	if _, _, loaded := cached(t, dir, m); !loaded {
-		t.Error("half a file was used")
-	}
-	if _, _, loaded := cached(t, dir, nil); loaded {
-		t.Error("half a file was not replaced")
+		if load(append(slices.Clone(good), good...)) == nil {
+			t.Error("no error for the file twice over")
+		}
+		if err := load(good); err != nil {
+			t.Error(err)
+		}
+		load(good[:len(good)/2])
+		if _, _, loaded := cached(t, dir, from); !loaded {
+			t.Error("half a file was used")
+		}
+		if _, _, loaded := cached(t, dir, Source{}); loaded {
+			t.Error("half a file was not replaced")
+		}
 	}
 }
 
@@ -196,8 +210,8 @@ func TestDamagedPackedFile(t *testing.T) {
 func TestFileCutOffInUse(t *testing.T) {
 	m := random(t, small())
 	dir := t.TempDir()
-	cached(t, dir, m)
-	e, _, loaded := cached(t, dir, nil)
+	cached(t, dir, Source{Model: m})
+	e, _, loaded := cached(t, dir, Source{})
 	if loaded {
 		t.Fatal("the weights were not kept")
 	}
@@ -331,12 +345,15 @@ func BenchmarkBuild(b *testing.B) {
 }
 
 func BenchmarkCached(b *testing.B) {
-	m := random(b, model.Default())
-	dir := b.TempDir()
-	cached(b, dir, m)
-	for b.Loop() {
-		if _, _, loaded := cached(b, dir, m); loaded {
-			b.Fatal("a miss")
-		}
+	for _, from := range []Source{{Model: random(b, model.Default())}, {Quantized: calibrated(model.Default())}} {
+		dir := b.TempDir()
+		e, _, _ := cached(b, dir, from)
+		b.Run("precision="+e.Precision(), func(b *testing.B) {
+			for b.Loop() {
+				if _, _, loaded := cached(b, dir, Source{}); loaded {
+					b.Fatal("a miss")
+				}
+			}
+		})
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -66,42 +65,26 @@ const maxThreads = 1024
 // Compile prepares m for running. Later changes to m don't reach the engine. It is
 // an error if the model's config or state dict is wrong (see [model.Network.Check])
 // or if the options name kernels that this machine can't run.
-func Compile(m *model.Model, o Options) (*Engine, error) {
-	if m == nil {
-		return nil, errors.New("no model to compile")
-	}
-	if err := m.Config.Validate(); err != nil {
-		return nil, err
-	}
-	if err := m.Config.Network().Check(m.Dict); err != nil {
-		return nil, err
-	}
-	set, err := kernel.Choose(o.CPU)
-	if err != nil {
-		return nil, err
-	}
-	net := newNetwork(m.Config, set)
-	net.pack(m)
-	return start(net.program(), o)
-}
+func Compile(m *model.Model, o Options) (*Engine, error) { return Source{Model: m}.Compile(o) }
 
 // CompileQuantized is [Compile] for a network of 8-bit integers. It is an error if q is
 // wrong (see [model.Quantized.Validate]). What a run puts out is float32 all the same:
 // logits, features and taps are the numbers that the bytes stand for. All kernels
 // give the same bits.
 func CompileQuantized(q *model.Quantized, o Options) (*Engine, error) {
-	if q == nil {
-		return nil, errors.New("no model to compile")
-	}
-	if err := q.Validate(); err != nil {
-		return nil, err
-	}
-	set, err := kernel.ChooseInt8(o.CPU)
+	return Source{Quantized: q}.Compile(o)
+}
+
+// Compile is [Compile] or [CompileQuantized].
+func (s Source) Compile(o Options) (*Engine, error) {
+	k, err := chooseKernels(o.CPU)
 	if err != nil {
 		return nil, err
 	}
-	net := newInt8Network(q, set)
-	net.pack(q)
+	net, err := s.pack(k)
+	if err != nil {
+		return nil, err
+	}
 	return start(net.program(), o)
 }
 

@@ -74,15 +74,15 @@ func ExampleCached() {
 	defer os.RemoveAll(dir)
 	const key = "random weights, seed 1"
 	for range 2 {
-		e, m, err := engine.Cached(dir, key, engine.Options{}, func() (*model.Model, string, error) {
+		e, from, err := engine.Cached(dir, key, engine.Options{}, func() (engine.Source, string, error) {
 			fmt.Println("loading")
 			m, err := model.New(model.Default(), 1)
-			return m, key, err
+			return engine.Source{Model: m}, key, err
 		})
 		if err != nil {
 			log.Fatal(err)
 		}
-		fmt.Println(m.Config.Classes, "classes")
+		fmt.Println(from.Config().Classes, "classes")
 		e.Close()
 	}
 	// Output:

@@ -12,7 +12,7 @@ const int8Precision = "int8"
 // program returns what an engine runs of net, which has its weights.
 func (net *int8Network) program() program {
 	return program{
-		config: net.quantized.Config, precision: int8Precision, cpu: net.set.Name, weights: net.arena,
+		config: net.quantized.Config, precision: int8Precision, cpu: net.set.Name, weights: net.arena, wide: net.wide,
 		plan: net.plan, peak: net.set.Peak,
 	}
 }

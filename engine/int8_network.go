@@ -20,7 +20,8 @@ type int8Network struct {
 	classifier  int8Layer
 	stripWidth  int // as in network
 
-	arena arena // where all weights are, in the order of each
+	arena arena  // where all weights are, in the order of each
+	wide  []bool // of each filter, whether its weights have 16 bits
 }
 
 // int8StripWidth is stripWidth.
@@ -158,7 +159,18 @@ func (net *int8Network) pack(q *model.Quantized) {
 		wg.Go(func() { l.pack(net.set, from) })
 	})
 	wg.Wait()
-	net.move(func(l *int8Layer, b int, mem []byte) { l.filters[b] = l.filters[b].CopyTo(mem) })
+	var packed []*kernel.Filter
+	net.each(func(l *int8Layer) { packed = append(packed, l.filters...) })
+	for _, f := range packed {
+		net.wide = append(net.wide, f.Wide())
+	}
+	net.allocate()
+	net.each(func(l *int8Layer) {
+		for _, f := range l.filters {
+			f.Copy(packed[0])
+			packed = packed[1:]
+		}
+	})
 }
 
 func (l *int8Layer) pack(set *kernel.Int8, from *model.QuantizedLayer) {
@@ -196,22 +208,37 @@ func (net *int8Network) each(do func(*int8Layer)) {
 	do(&net.classifier)
 }
 
-// move makes the arena, with place for every filter, and calls put to put it there.
-func (net *int8Network) move(put func(l *int8Layer, block int, mem []byte)) {
-	n := 0
-	size := func(l *int8Layer, b int) int { return kernel.FilterBytes(l.filterK, l.nr(b), l.filters[b].Wide()) }
-	net.each(func(l *int8Layer) {
-		for b := range l.filters {
-			n += size(l, b)
-		}
-	})
-	net.arena = kernel.HugeBytes(n)
+// filters is the number of filters.
+func (net *int8Network) filters() (n int) {
+	net.each(func(l *int8Layer) { n += l.blocks() })
+	return n
+}
+
+// bytes is the length of the arena.
+func (net *int8Network) bytes() (n int64) {
+	net.eachFilter(func(l *int8Layer, b, bytes int, wide bool) { n += int64(bytes) })
+	return n
+}
+
+// allocate makes the arena and filters in it.
+func (net *int8Network) allocate() {
+	net.arena = kernel.HugeBytes(int(net.bytes()))
 	rest := net.arena
+	net.each(func(l *int8Layer) { l.filters = nil })
+	net.eachFilter(func(l *int8Layer, b, bytes int, wide bool) {
+		l.filters = append(l.filters, kernel.NewFilter(l.filterK, l.nr(b), wide, rest[:bytes]))
+		rest = rest[bytes:]
+	})
+}
+
+// eachFilter calls do for every filter: its layer and block, its bytes, and whether
+// its weights have 16 bits.
+func (net *int8Network) eachFilter(do func(l *int8Layer, b, bytes int, wide bool)) {
+	wide := net.wide
 	net.each(func(l *int8Layer) {
-		for b := range l.filters {
-			n := size(l, b)
-			put(l, b, rest[:n])
-			rest = rest[n:]
+		for b := range l.blocks() {
+			do(l, b, kernel.FilterBytes(l.filterK, l.nr(b), wide[0]), wide[0])
+			wide = wide[1:]
 		}
 	})
 }

@@ -16,7 +16,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
-	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -26,7 +25,7 @@ import (
 //	header length   uint32
 //	header CRC-32C  uint32
 //	header          JSON, see packedHeader, and spaces up to a multiple of 64 bytes
-//	weights         float32, the network's arena
+//	weights         the network's arena
 //
 // The header's numbers are little-endian. The length of the weights follows from
 // the config. The file is read, not mapped: another process may cut it off or
@@ -38,8 +37,10 @@ const headerAt = len(packedMagic) + 8
 
 type packedHeader struct {
 	identity
-	Model model.Model `json:"model"` // without its state dict
-	Sums  []uint32    `json:"sums"`  // CRC-32C of each piece of the weights
+	Model     *model.Model     `json:"model,omitempty"`     // without its state dict, or
+	Quantized *model.Quantized `json:"quantized,omitempty"` // without weights
+	Wide      []bool           `json:"wide,omitempty"`      // of each filter of 8-bit networks, whether its weights have 16 bits
+	Sums      []uint32         `json:"sums"`                // CRC-32C of each piece of the weights
 }
 
 // pieceBytes is what is read and checked at a time. A MiB is still in the
@@ -52,19 +53,21 @@ const maxHeader = 64 << 20
 // castagnoli is the CRC that CPUs compute: 14 MB take about a millisecond.
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// savePacked writes the packed weights of m to the file at path.
-func savePacked(path string, id identity, weights arena, m *model.Model) error {
-	return atomicfile.Write(path, func(w io.Writer) error { return writePacked(w, id, weights, m) })
+// savePacked writes the packed weights of what net was compiled from to the file at
+// path.
+func savePacked(path string, id identity, net compiled, of Source) error {
+	return atomicfile.Write(path, func(w io.Writer) error { return writePacked(w, id, net, of) })
 }
 
-func writePacked(w io.Writer, id identity, weights arena, m *model.Model) error {
-	for _, text := range append([]string{id.Key}, m.Labels...) {
+func writePacked(w io.Writer, id identity, net compiled, of Source) error {
+	for _, text := range append([]string{id.Key}, of.Labels()...) {
 		if !utf8.ValidString(text) {
 			return fmt.Errorf("%q: JSON has no bytes that are not UTF-8", text)
 		}
 	}
-	h := packedHeader{identity: id, Model: *m}
-	h.Model.Dict = nil
+	head, p := of.head(), net.program()
+	weights := p.weights
+	h := packedHeader{identity: id, Model: head.Model, Quantized: head.Quantized, Wide: p.wide}
 	for piece := range slices.Chunk(weights, pieceBytes) {
 		h.Sums = append(h.Sums, crc32.Checksum(piece, castagnoli))
 	}
@@ -94,43 +97,64 @@ func (h *packedHeader) encode() ([]byte, error) {
 }
 
 // openPacked reads the packed file at path.
-func openPacked(path string, id identity, set *kernel.Set) (*network, *model.Model, error) {
+func openPacked(path string, id identity, k kernels) (compiled, Source, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, nil, err
+		return nil, Source{}, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, nil, err
+		return nil, Source{}, err
 	}
-	return readPacked(f, info.Size(), id, set)
+	return readPacked(f, info.Size(), id, k)
 }
 
-// readPacked reads a packed file of so many bytes: a network, and its model
-// without weights. It fails if the file is of another identity or damaged.
-func readPacked(r io.ReaderAt, size int64, id identity, set *kernel.Set) (*network, *model.Model, error) {
+// readPacked reads a packed file of so many bytes: a network, and what it was compiled
+// from, without weights. It fails if the file is of another identity or damaged.
+func readPacked(r io.ReaderAt, size int64, id identity, k kernels) (compiled, Source, error) {
 	h, at, err := readHeader(r, size)
 	switch {
 	case err != nil:
-		return nil, nil, err
+		return nil, Source{}, err
 	case h.identity != id:
-		return nil, nil, fmt.Errorf("packed as %+v, want %+v", h.identity, id)
+		return nil, Source{}, fmt.Errorf("packed as %+v, want %+v", h.identity, id)
 	}
-	if err := h.Model.Config.Validate(); err != nil {
-		return nil, nil, err
+	net, err := h.network(k)
+	if err != nil {
+		return nil, Source{}, err
 	}
-	net := newNetwork(h.Model.Config, set)
 	// Before there is memory for them.
 	if want := net.bytes(); size-at != want || int64(len(h.Sums)) != (want+pieceBytes-1)/pieceBytes {
-		return nil, nil, fmt.Errorf("%d bytes of weights and %d checksums for a config that has %d bytes", size-at, len(h.Sums), want)
+		return nil, Source{}, fmt.Errorf("%d bytes of weights and %d checksums for a config that has %d bytes", size-at, len(h.Sums), want)
 	}
-	h.Model.Dict = nil
 	net.allocate()
-	if err := readPieces(net.arena, io.NewSectionReader(r, at, size-at), h.Sums); err != nil {
-		return nil, nil, err
+	if err := readPieces(net.program().weights, io.NewSectionReader(r, at, size-at), h.Sums); err != nil {
+		return nil, Source{}, err
 	}
-	return net, &h.Model, nil
+	return net, Source{Model: h.Model, Quantized: h.Quantized}.head(), nil
+}
+
+// network returns the network of a header, without its weights.
+func (h *packedHeader) network(k kernels) (compiled, error) {
+	switch m, q := h.Model, h.Quantized; {
+	case h.Precision == float32Precision && m != nil && q == nil:
+		if err := m.Config.Validate(); err != nil {
+			return nil, err
+		}
+		return newNetwork(m.Config, k.float32), nil
+	case h.Precision == int8Precision && q != nil && m == nil:
+		if err := q.ValidateActivations(); err != nil {
+			return nil, err
+		}
+		net := newInt8Network(q, k.int8)
+		if n := net.filters(); len(h.Wide) != n {
+			return nil, fmt.Errorf("the width of %d filters' weights, and the network has %d", len(h.Wide), n)
+		}
+		net.wide = h.Wide
+		return net, nil
+	}
+	return nil, fmt.Errorf("no model in %s", h.Precision)
 }
 
 // readHeader returns the header and where it ends.

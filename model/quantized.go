@@ -91,6 +91,24 @@ type QuantizedLayer struct {
 // Validate returns an error that names the first thing about q that can't be: a
 // *[fault.Error] whose place is the layer's module path.
 func (q *Quantized) Validate() error {
+	if err := q.ValidateActivations(); err != nil {
+		return err
+	}
+	n := q.Config.Network()
+	for i, c := range n.Convs() {
+		if err := q.Convs[i].check(c.Name, c.Out, elements(c.WeightShape())); err != nil {
+			return err
+		}
+	}
+	l := n.Classifier
+	if err := q.Classifier.check(l.Name, l.Out, l.Out*l.In); err != nil {
+		return err
+	}
+	return q.checkScales(n)
+}
+
+// ValidateActivations is Validate for all but weights and their scales.
+func (q *Quantized) ValidateActivations() error {
 	if err := q.Config.Validate(); err != nil {
 		return err
 	}
@@ -109,11 +127,7 @@ func (q *Quantized) Validate() error {
 		return err
 	}
 	for i := range convs {
-		c, l := &convs[i], &q.Convs[i]
-		if err := l.check(c.Name, c.Out, elements(c.WeightShape())); err != nil {
-			return err
-		}
-		if err := l.checkOut(c.Name); err != nil {
+		if err := q.Convs[i].checkOut(convs[i].Name); err != nil {
 			return err
 		}
 	}
@@ -127,16 +141,10 @@ func (q *Quantized) Validate() error {
 	if err := q.Pool.check("avgpool"); err != nil {
 		return err
 	}
-	l := n.Classifier
-	if err := q.Classifier.check(l.Name, l.Out, l.Out*l.In); err != nil {
-		return err
-	}
 	if q.Logits {
-		if err := q.Classifier.checkOut(l.Name); err != nil {
-			return err
-		}
+		return q.Classifier.checkOut(n.Classifier.Name)
 	}
-	return q.checkScales(n)
+	return nil
 }
 
 // checkScales wants scales that can be multiplied and divided by each other.

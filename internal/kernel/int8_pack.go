@@ -91,14 +91,12 @@ func NewFilter(k, nr int, wide bool, mem []byte) *Filter {
 // Wide reports whether the weights have 16 bits.
 func (f *Filter) Wide() bool { return f.W16 != nil }
 
-// CopyTo returns a copy of f in mem: see NewFilter.
-func (f *Filter) CopyTo(mem []byte) *Filter {
-	g := NewFilter(f.K, f.NR, f.Wide(), mem)
-	copy(g.W8, f.W8)
-	copy(g.W16, f.W16)
-	copy(g.Bias, f.Bias)
-	copy(g.M, f.M)
-	return g
+// Copy gives f the numbers of g, which is as large and as wide.
+func (f *Filter) Copy(g *Filter) {
+	copy(f.W8, g.W8)
+	copy(f.W16, g.W16)
+	copy(f.Bias, g.Bias)
+	copy(f.M, g.M)
 }
 
 // PackPointwise packs block b of the output channels of a 1x1 convolution.
