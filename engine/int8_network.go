@@ -27,16 +27,24 @@ type int8Network struct {
 // int8StripWidth is stripWidth.
 const int8StripWidth = 40
 
-// An int8Layer is a convolution or the classifier: pointwise, depthwise or the first
-// one, as K says.
+// An int8Layer is a convolution or the classifier.
 type int8Layer struct {
+	kind    kind
 	n, k    int // output channels, and what each sums over
-	filterK int // the K of its filters
 	in, out model.Quantization
 	bytes   kernel.Range // of what it puts out
 	float   bool         // it puts out float32(sum) * float32(sx*sw) instead
 	filters []*kernel.Filter
 }
+
+// A kind of layer is what kernel it is for.
+type kind int
+
+const (
+	pointwise kind = iota
+	depthwise
+	first
+)
 
 // An int8Bottleneck is an inverted residual.
 type int8Bottleneck struct {
@@ -67,10 +75,21 @@ func (l *int8Layer) blocks() int { return kernel.Blocks(l.n) }
 
 // nr is the row length of the filter of output block b.
 func (l *int8Layer) nr(b int) int {
-	if l.filterK == kernel.DepthwiseK {
+	if l.kind == depthwise {
 		return kernel.Block
 	}
 	return kernel.NR(l.n, b)
+}
+
+// filterK is the K of the layer's filters.
+func (l *int8Layer) filterK() int {
+	switch l.kind {
+	case depthwise:
+		return kernel.DepthwiseK
+	case first:
+		return kernel.FirstK
+	}
+	return l.k
 }
 
 func (l *int8Layer) macs(pixels int) int { return l.n * l.k * pixels }
@@ -95,12 +114,10 @@ func newInt8Network(q *model.Quantized, set *kernel.Int8) *int8Network {
 			out: from.Out, bytes: rangeOf(from.Out, from.Min, from.Max),
 		}
 		switch {
-		case c.Kernel == 1:
-			l.filterK = l.k
 		case c.Depthwise():
-			l.filterK = kernel.DepthwiseK
-		default:
-			l.filterK = kernel.FirstK
+			l.kind = depthwise
+		case c.Kernel == 3:
+			l.kind = first
 		}
 		at++
 		return l
@@ -129,7 +146,7 @@ func newInt8Network(q *model.Quantized, set *kernel.Int8) *int8Network {
 	net.last = conv(n.Last)
 	c := &q.Classifier
 	net.classifier = int8Layer{
-		n: n.Classifier.Out, k: n.Classifier.In, filterK: n.Classifier.In, in: q.Pool,
+		n: n.Classifier.Out, k: n.Classifier.In, in: q.Pool,
 		out: c.Out, bytes: rangeOf(c.Out, c.Min, c.Max), float: !q.Logits,
 	}
 	return net
@@ -179,11 +196,10 @@ func (l *int8Layer) pack(set *kernel.Int8, from *model.QuantizedLayer) {
 		w.M[o] = from.Multiplier(o, l.in.Scale, !l.float)
 	}
 	pack := set.PackPointwise
-	switch l.filterK {
-	case l.k:
-	case kernel.DepthwiseK:
+	switch l.kind {
+	case depthwise:
 		pack = set.PackDepthwise
-	case kernel.FirstK:
+	case first:
 		pack = set.PackFirst
 		w.W = interleave(w.W, l.n)
 	}
@@ -226,7 +242,7 @@ func (net *int8Network) allocate() {
 	rest := net.arena
 	net.each(func(l *int8Layer) { l.filters = nil })
 	net.eachFilter(func(l *int8Layer, b, bytes int, wide bool) {
-		l.filters = append(l.filters, kernel.NewFilter(l.filterK, l.nr(b), wide, rest[:bytes]))
+		l.filters = append(l.filters, kernel.NewFilter(l.filterK(), l.nr(b), wide, rest[:bytes]))
 		rest = rest[bytes:]
 	})
 }
@@ -237,7 +253,7 @@ func (net *int8Network) eachFilter(do func(l *int8Layer, b, bytes int, wide bool
 	wide := net.wide
 	net.each(func(l *int8Layer) {
 		for b := range l.blocks() {
-			do(l, b, kernel.FilterBytes(l.filterK, l.nr(b), wide[0]), wide[0])
+			do(l, b, kernel.FilterBytes(l.filterK(), l.nr(b), wide[0]), wide[0])
 			wide = wide[1:]
 		}
 	})

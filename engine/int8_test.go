@@ -115,6 +115,16 @@ func TestInt8AgainstNaive(t *testing.T) {
 	}
 }
 
+// TestInt8Counts has as many channels as depthwise and first convolutions have taps.
+func TestInt8Counts(t *testing.T) {
+	c := small()
+	c.RoundTo, c.FirstChannels, c.LastChannels = 1, 12, 36
+	c.Table = []model.Stage{{T: 1, C: 12, N: 2, S: 1}, {T: 1, C: 36, N: 2, S: 2}, {T: 1, C: 9, N: 1, S: 1}, {T: 3, C: 27, N: 2, S: 1}}
+	for _, set := range kernel.AvailableInt8() {
+		checkInt8(t, randomInt8(c, 0, 127, false, false), set, size{37, 40}, []int{1}, []int{1, 100})
+	}
+}
+
 // TestInt8OddNetworks has channel counts that are no multiple of anything, first
 // blocks with a residual, and weights that don't fit into bytes.
 func TestInt8OddNetworks(t *testing.T) {
