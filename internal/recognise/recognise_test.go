@@ -200,8 +200,9 @@ func TestColours(t *testing.T) {
 	mean := func(i int) float64 { return float64(photos.Mean[i]) }
 	std := func(i int) float64 { return float64(photos.Std[i]) }
 	for name, c := range map[string]struct {
-		layers []Layer // the first one first
-		notes  int
+		layers      []Layer // the first one first
+		notes       int
+		dequantized bool
 	}{
 		"levels": {layers: []Layer{
 			{Kind: Affine, Scale: []float64{1. / 255}},
@@ -220,7 +221,7 @@ func TestColours(t *testing.T) {
 			{Kind: Swap},
 			{Kind: Affine, Scale: list(func(i int) float64 { return 1 / 255. / std(i) }), Offset: list(func(i int) float64 { return -mean(i) / std(i) })},
 		}},
-		"8 bits": {notes: 1, layers: []Layer{{Kind: Quantize, Range: Range{Low: -2.1, High: 2.6}}}},
+		"8 bits": {dequantized: true, layers: []Layer{{Kind: Quantize, Range: Range{Low: -2.1, High: 2.6}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			want := small(t, nil)
@@ -239,8 +240,8 @@ func TestColours(t *testing.T) {
 					t.Errorf("mean %v, std %v", p.Mean, p.Std)
 				}
 			}
-			if got.Assumed.Norm || len(got.Notes) != c.notes {
-				t.Errorf("assumed %+v, notes %q", got.Assumed, got.Notes)
+			if got.Assumed.Norm || len(got.Notes) != c.notes || got.Dequantized != c.dequantized {
+				t.Errorf("assumed %+v, notes %q, dequantized %v", got.Assumed, got.Notes, got.Dequantized)
 			}
 		})
 	}
