@@ -2,11 +2,9 @@ package train
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -101,7 +99,7 @@ func newTrainer(o Options) (*trainer, error) {
 	if o.EMA > 0 {
 		t.average = newAverage(o.Model, o.EMA)
 	}
-	if o.Resume {
+	if o.Resume { // last: load fills what the options have made
 		if err := t.load(); err != nil {
 			return nil, err
 		}
@@ -148,14 +146,16 @@ func (t *trainer) weights() *model.Model {
 	return t.Model
 }
 
+// epoch trains with all images once, validates, and saves. Until it has saved, nothing
+// of the epoch counts: a run that ends in between begins it anew.
 func (t *trainer) epoch(ctx context.Context, epoch int) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
 	began := time.Now()
 	order := t.order(epoch)
 	e := report.Epoch{Epoch: epoch, ValLoss: math.NaN(), ValAcc1: math.NaN(), ValAcc5: math.NaN()}
 	var images, right int
 	one := func(b *batch) error {
+		// By the batch's number, not by the steps so far: those of batches of which
+		// nothing could be read are missing.
 		e.LR = t.rate(float64(epoch-1) + float64(b.number)/float64(len(order)))
 		loss, hits, err := t.step(epoch, b, e.LR)
 		if err != nil {
@@ -205,12 +205,12 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 
 // batches calls f with every batch of the epoch, in order.
 func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(*batch) error) error {
-	if epoch == 1 {
+	if epoch == 1 { // before the first step, so that wrong colours are seen at once
 		if err := t.sheet(ctx, order[0]); err != nil {
 			return err
 		}
 	}
-	if t.features != nil || t.known != nil {
+	if t.features != nil || t.known != nil { // nothing to decode, so no loader
 		for i, items := range order {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -325,67 +325,4 @@ func argmax(v []float32) int {
 		}
 	}
 	return best
-}
-
-// finish writes what stands at the end of a run. It measures the best weights as they
-// are in their file, which is what others will use.
-func (t *trainer) finish(ctx context.Context) (*Result, error) {
-	best, err := t.openBest()
-	if err != nil {
-		return nil, err
-	}
-	r := &Result{Epochs: t.history, Best: t.best, Model: best}
-	if t.validator != nil {
-		if r.Evaluation, err = t.validator.run(ctx, best); err != nil {
-			return nil, err
-		}
-		if err := report.WriteConfusionPNG(filepath.Join(t.RunDir, "confusion_matrix.png"), r.Evaluation); err != nil {
-			return nil, err
-		}
-		if err := t.validator.predictions.WriteSheet(filepath.Join(t.RunDir, "val_predictions.jpg"), t.validator.picture); err != nil {
-			return nil, err
-		}
-	}
-	if t.Test != nil && len(t.Test.Items) > 0 {
-		if r.Test, err = t.test(ctx, best); err != nil {
-			return nil, fmt.Errorf("test: %w", err)
-		}
-	}
-	r.Unreadable = len(t.unreadable.seen)
-	return r, t.writeCard(r)
-}
-
-// writeCard describes what came of the run to somebody who finds it.
-func (t *trainer) writeCard(r *Result) error {
-	c := report.Card{
-		Classes: t.Train.Classes, Train: t.Train.Counts(), Weights: weightsOf(t.Model.Config), File: BestFile,
-		Epochs: r.Epochs, Best: r.Best, Evaluation: r.Evaluation, Test: r.Test, Unreadable: r.Unreadable,
-	}
-	h, w := t.Model.Config.InputSize()
-	c.Input = fmt.Sprintf("%dx%d", h, w)
-	if t.validator != nil {
-		c.Val = t.Val.Counts()
-	}
-	settings, err := os.ReadFile(filepath.Join(t.RunDir, ArgsFile))
-	if err != nil { // of a program that has none
-		if settings, err = json.MarshalIndent(t.Hyperparameters, "", "  "); err != nil {
-			return err
-		}
-	}
-	c.Settings = string(settings)
-	return report.WriteCard(t.RunDir, c)
-}
-
-// test measures the best weights with images that no choice was made with.
-func (t *trainer) test(ctx context.Context, best *model.Model) (*report.Evaluation, error) {
-	v := &validator{Options: t.Options, set: t.Test}
-	e, err := v.run(ctx, best)
-	if err != nil {
-		return nil, err
-	}
-	dir := filepath.Join(t.RunDir, TestDir)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
-	}
-	return e, v.predictions.WriteFolder(dir, e, v.picture)
 }

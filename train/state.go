@@ -52,6 +52,8 @@ func (t *trainer) save() error {
 	if err := gob.NewEncoder(&history).Encode(t.history); err != nil {
 		return err
 	}
+	// The digest of the best weights is in the state before they are in their file, so
+	// it can't be that of other weights which are there for whatever reason.
 	if t.best == t.done() {
 		t.bestSum = modelSum(t.weights())
 	}
@@ -97,7 +99,7 @@ func sum(dict model.StateDict, meta map[string]string) string {
 			fmt.Fprintf(h, "%q %q\n", key, meta[key])
 		}
 	}
-	buf := make([]byte, 0, 64<<10)
+	buf := make([]byte, 0, 64<<10) // one write of 16,000 numbers, not as many of one
 	for _, name := range slices.Sorted(maps.Keys(dict)) {
 		t := dict[name]
 		fmt.Fprintf(h, "%q %d\n", name, t.Shape)
@@ -275,7 +277,7 @@ func (t *trainer) restore(dict model.StateDict, meta map[string]string) error {
 			return fmt.Errorf("the run goes on with the settings that it began with: %s", strings.Join(other, ", "))
 		}
 	}
-	want := t.tensors()
+	want := t.tensors() // which share memory with t, so that copying restores it
 	for name, to := range want {
 		from, ok := dict[name]
 		if !ok || len(from.Data) != len(to.Data) {
@@ -321,6 +323,7 @@ func (t *trainer) restoreHistory(meta map[string]string) error {
 	if err := cmp.Or(err, bestErr, stepsErr); err != nil {
 		return fault.Brokenf("damaged metadata: %v", err)
 	}
+	// A sum that fits is no proof against bytes that somebody made up.
 	for i, e := range epochs {
 		if e.Epoch != i+1 {
 			return fault.Brokenf("damaged metadata: epoch %d is in the place of %d", e.Epoch, i+1)

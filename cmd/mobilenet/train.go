@@ -25,6 +25,8 @@ import (
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
+// trainFlags are those of mobilenet train. What they are for is package train's
+// business; here they are read, and data and weights opened.
 type trainFlags struct {
 	data, model, config, recipe, augment, freeze string
 	test                                         string
@@ -141,6 +143,8 @@ func stringsOf[T ~string](values []T) []string {
 	return out
 }
 
+// run settles everything that can be wrong before it makes a run folder: what is
+// left behind there was begun.
 func (f *trainFlags) run(cmd *cobra.Command) error {
 	if f.o.Resume {
 		if err := f.resume(cmd); err != nil {
@@ -341,6 +345,7 @@ func newRunDir() (string, error) {
 		if i > 1 {
 			dir += strconv.Itoa(i)
 		}
+		// Mkdir fails where another process was faster, so the folder is this one's.
 		if err := os.Mkdir(dir, 0o755); !errors.Is(err, fs.ErrExist) {
 			return dir, err
 		}

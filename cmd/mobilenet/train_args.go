@@ -43,6 +43,7 @@ func (f *trainFlags) args(fs *pflag.FlagSet) (text []byte, err error) {
 			}
 		}
 	}
+	// All flags, not those given: a later version may have other defaults and recipes.
 	settings := map[string]any{}
 	fs.VisitAll(func(flag *pflag.Flag) {
 		if slices.Contains(notArgs, flag.Name) {
@@ -83,6 +84,7 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
+	// What may be said anew is kept aside while args.yaml sets all flags.
 	data, test, epochs, maxErrors := f.data, f.test, f.o.Epochs, f.o.MaxErrors
 	f.o.Extend = fs.Changed("epochs")
 	tolerant := fs.Changed("max-errors")
@@ -134,7 +136,7 @@ func setArgs(fs *pflag.FlagSet, text []byte, given []string) error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
 		value := settings[name]
-		switch value.(type) {
+		switch value.(type) { // not a list, a map or a date, which YAML has too
 		case string, bool, int, int64, uint64, float64:
 		default:
 			return fmt.Errorf("%.40q is %.40q: want text, a number or a truth value", name, fmt.Sprint(value))

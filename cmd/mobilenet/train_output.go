@@ -90,6 +90,7 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintln(w, t.Render())
 	o := f.o
+	// One step is measured: a small folder has no full batch.
 	o.Batch = min(o.Batch, len(o.Train.Items))
 	if o.Threads == 0 {
 		o.Threads = runtime.GOMAXPROCS(0)
@@ -105,7 +106,7 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 	steps := (images + o.Batch - 1) / o.Batch
 	fmt.Fprintf(w, "network: width %v, %d x %d, %d classes\n", c.Width, c.Resolution, c.Resolution, c.Classes)
 	fmt.Fprintf(w, "training: %d epochs in batches of %d, %s %v, %s\n", f.o.Epochs, f.o.Batch, f.o.Optimizer, f.o.LR, f.o.Schedule)
-	memory := max(cost.Bytes, peakRSS()) + cost.Kept
+	memory := max(cost.Bytes, peakRSS()) + cost.Kept // decoded photos are in the peak, what is kept isn't yet
 	fmt.Fprintf(w, "memory: about %d MB; time: about %v and validation\n", memory>>20, (time.Duration(steps) * cost.Steps[0]).Round(time.Second))
 	if broken > 0 {
 		return fmt.Errorf("%d images are broken", broken)
@@ -179,7 +180,7 @@ func (l *trainLine) batch(p train.Progress) {
 		return
 	}
 	l.last = time.Now()
-	left := (p.Epochs-p.Epoch+1)*p.Batches - p.Batch
+	left := (p.Epochs-p.Epoch+1)*p.Batches - p.Batch // if no run of bad epochs ends it
 	eta := time.Duration(float64(time.Since(l.began)) / float64(l.seen) * float64(left))
 	fmt.Fprintf(l.w, "\r\x1b[Kepoch %d/%d  batch %d/%d  loss %.4f  accuracy %.2f %%  %.1f images/s  ETA %v",
 		p.Epoch, p.Epochs, p.Batch, p.Batches, p.Loss, 100*p.Accuracy, p.ImagesPerSecond, eta.Round(time.Second))
@@ -191,7 +192,7 @@ func (l *trainLine) epoch(e, best report.Epoch) {
 	if e.ValAcc1 == e.ValAcc1 {
 		line += fmt.Sprintf("  val loss %.4f  val top-1 %s  best %s (epoch %d)", e.ValLoss, share(e.ValAcc1), share(best.ValAcc1), best.Epoch)
 	}
-	done := e.Epoch - l.first + 1 // of this process
+	done := e.Epoch - l.first + 1 // of this process: what an interrupted one took is not known
 	eta := time.Since(l.began) / time.Duration(done) * time.Duration(l.epochs-e.Epoch)
 	line += fmt.Sprintf("  %.1f images/s  ETA %v\n", e.ImagesPerSecond, eta.Round(time.Second))
 	if isTerminal(l.w) {

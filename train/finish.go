@@ -1,0 +1,75 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/train/report"
+)
+
+// finish writes what stands at the end of a run. It measures the best weights as they
+// are in their file, which is what others will use.
+func (t *trainer) finish(ctx context.Context) (*Result, error) {
+	best, err := t.openBest()
+	if err != nil {
+		return nil, err
+	}
+	r := &Result{Epochs: t.history, Best: t.best, Model: best}
+	if t.validator != nil {
+		if r.Evaluation, err = t.validator.run(ctx, best); err != nil {
+			return nil, err
+		}
+		if err := report.WriteConfusionPNG(filepath.Join(t.RunDir, "confusion_matrix.png"), r.Evaluation); err != nil {
+			return nil, err
+		}
+		if err := t.validator.predictions.WriteSheet(filepath.Join(t.RunDir, "val_predictions.jpg"), t.validator.picture); err != nil {
+			return nil, err
+		}
+	}
+	if t.Test != nil && len(t.Test.Items) > 0 {
+		if r.Test, err = t.test(ctx, best); err != nil {
+			return nil, fmt.Errorf("test: %w", err)
+		}
+	}
+	r.Unreadable = len(t.unreadable.seen)
+	return r, t.writeCard(r)
+}
+
+// writeCard describes what came of the run to somebody who finds it.
+func (t *trainer) writeCard(r *Result) error {
+	c := report.Card{
+		Classes: t.Train.Classes, Train: t.Train.Counts(), Weights: weightsOf(t.Model.Config), File: BestFile,
+		Epochs: r.Epochs, Best: r.Best, Evaluation: r.Evaluation, Test: r.Test, Unreadable: r.Unreadable,
+	}
+	h, w := t.Model.Config.InputSize()
+	c.Input = fmt.Sprintf("%dx%d", h, w)
+	if t.validator != nil {
+		c.Val = t.Val.Counts()
+	}
+	settings, err := os.ReadFile(filepath.Join(t.RunDir, ArgsFile))
+	if err != nil { // of a program that has none
+		if settings, err = json.MarshalIndent(t.Hyperparameters, "", "  "); err != nil {
+			return err
+		}
+	}
+	c.Settings = string(settings)
+	return report.WriteCard(t.RunDir, c)
+}
+
+// test measures the best weights with images that no choice was made with.
+func (t *trainer) test(ctx context.Context, best *model.Model) (*report.Evaluation, error) {
+	v := &validator{Options: t.Options, set: t.Test}
+	e, err := v.run(ctx, best)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(t.RunDir, TestDir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	return e, v.predictions.WriteFolder(dir, e, v.picture)
+}
