@@ -118,7 +118,8 @@ func (g *guest8) first(nr, width int) {
 func (g *guest8) depthwise(width, stride, left int) {
 	l := g.narrow(9, Block)
 	a := newDepthwiseInt8(g.m, &avx512vnniInt8, l, width, stride, left)
-	a.More = 0 // further rows are further calls of the code that is emulated
+	a.More = 0 // further rows are further calls of the code that is emulated,
+	a.end()    // which goes by where Dst ends
 	var f *Filter
 	f, a.Filter = g.both(l, (*Int8).PackDepthwise)
 	host := a
