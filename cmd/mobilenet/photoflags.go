@@ -80,7 +80,7 @@ func (f sizeFlag) Set(text string) error {
 // channelsFlag is a number for each of three channels, or one for all.
 type channelsFlag struct{ values *[]float32 }
 
-func (f channelsFlag) Type() string { return "numbers" }
+func (f channelsFlag) Type() string { return "string" } // as which args.yaml keeps it
 
 func (f channelsFlag) String() string {
 	if f.values == nil {
@@ -95,6 +95,10 @@ func (f channelsFlag) String() string {
 
 func (f channelsFlag) Set(text string) error {
 	var values []float32
+	if text == "" { // the model's
+		*f.values = nil
+		return nil
+	}
 	for part := range strings.SplitSeq(text, ",") {
 		v, err := strconv.ParseFloat(strings.TrimSpace(part), 32)
 		if err != nil {
@@ -115,12 +119,12 @@ func (f channelsFlag) Set(text string) error {
 // interpolationFlag is a filter that photos are resized with.
 type interpolationFlag model.Interpolation
 
-func (f *interpolationFlag) Type() string   { return "filter" }
+func (f *interpolationFlag) Type() string   { return "string" }
 func (f *interpolationFlag) String() string { return string(*f) }
 
 func (f *interpolationFlag) Set(text string) error {
 	switch v := model.Interpolation(text); v {
-	case model.Bilinear, model.Bicubic:
+	case model.Bilinear, model.Bicubic, "": // "" for the model's
 		*f = interpolationFlag(v)
 		return nil
 	}

@@ -32,6 +32,7 @@ type trainFlags struct {
 	test                                         string
 	width, val                                   float64
 	resolution                                   int
+	photos                                       photoFlags
 	dryRun                                       bool
 	settled                                      bool          // an args.yaml has set all flags; they were checked when its run began
 	o                                            train.Options // flags set its fields, the recipe those that no flag sets
@@ -79,6 +80,7 @@ The recipes set what no flag sets:
 	fs.StringVar(&f.config, "config", "", "JSON file with the architecture, for --model none; or the args.yaml of a run, whose settings are those that no flag sets")
 	fs.Float64Var(&f.width, "width", 1, "width multiplier, for --model none")
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
+	f.photos.register(cmd, false)
 	fs.StringVar(&f.recipe, "recipe", "", names(recipes)+"; finetune with weights, otherwise torchvision")
 	fs.Float64Var(&f.val, "val", 0.2, "share of each class to validate with, where the data has no split")
 	fs.IntVar(&f.o.Epochs, "epochs", 0, "passes over the data")
@@ -292,8 +294,16 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	if err != nil {
 		return err
 	}
-	if f.resolution != 0 {
-		c.SetInput(f.resolution, f.resolution)
+	in := f.photos.in
+	in.Height = f.resolution
+	if err := in.Apply(&c); err != nil {
+		return usagef(cmd, "%w", err)
+	}
+	if weights != nil {
+		if err := weights.SetInput(in); err != nil {
+			return usagef(cmd, "%w", err)
+		}
+		sayAssumed(cmd.ErrOrStderr(), f.model, weights.Assumed.List(weights.Config))
 	}
 	c.Classes = len(f.o.Train.Classes)
 	if err := c.Validate(); err != nil {
