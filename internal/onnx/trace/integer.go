@@ -8,8 +8,6 @@ import (
 	"github.com/mobilenet-go/mobilenet/internal/recognise"
 )
 
-var sprint = fmt.Sprintf
-
 // isInteger reports whether elements are whole numbers.
 func isInteger(elem ir.DataType) bool {
 	switch elem {
@@ -36,7 +34,7 @@ func (t *tracer) spread(c *constant, scale, zero []float32, axis int) (list []fl
 	inner, count := 1, max(len(scale), len(zero))
 	if count > 1 {
 		if axis >= len(dims) || dims[axis] != count {
-			return nil, sprint("%d scales for axis %d of shape %v", count, axis, dims)
+			return nil, fmt.Sprintf("%d scales for axis %d of shape %v", count, axis, dims)
 		}
 		for _, d := range dims[axis+1:] {
 			inner *= d

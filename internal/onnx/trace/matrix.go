@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
@@ -43,16 +44,16 @@ func convLayer(n *ir.Node, c *constant) (l recognise.Layer, reason string) {
 		Out: dims[0], In: dims[1], Kernel: dims[2], Stride: 1, Groups: int(ir.IntAttr(n, "group", 1)),
 	}
 	if dims[3] != l.Kernel {
-		return l, sprint("a kernel of %dx%d", dims[2], dims[3])
+		return l, fmt.Sprintf("a kernel of %dx%d", dims[2], dims[3])
 	}
 	if s := ir.IntsAttr(n, "strides"); len(s) == 2 && s[0] == s[1] {
 		l.Stride = int(s[0])
 	} else if s != nil {
-		return l, sprint("strides %v", s)
+		return l, fmt.Sprintf("strides %v", s)
 	}
 	for _, d := range ir.IntsAttr(n, "dilations") {
 		if d != 1 {
-			return l, sprint("dilations %v", ir.IntsAttr(n, "dilations"))
+			return l, fmt.Sprintf("dilations %v", ir.IntsAttr(n, "dilations"))
 		}
 	}
 	return l, padded(n, &l)
@@ -66,7 +67,7 @@ func padded(n *ir.Node, l *recognise.Layer) (reason string) {
 		if p := ir.IntsAttr(n, "pads"); len(p) == 4 {
 			l.Pads = [4]int64(p)
 		} else if p != nil {
-			return sprint("pads %v", p)
+			return fmt.Sprintf("pads %v", p)
 		}
 	case auto == "VALID" || l.Kernel == 1 && l.Stride == 1:
 	case auto == "SAME_UPPER" && l.Kernel == 3 && l.Stride == 2:
@@ -74,7 +75,7 @@ func padded(n *ir.Node, l *recognise.Layer) (reason string) {
 	case l.Kernel == 3 && l.Stride == 1, auto == "SAME_LOWER" && l.Kernel == 3 && l.Stride == 2:
 		l.Pads = around // SAME_LOWER has its one pixel at the top and left, where it counts
 	default:
-		return sprint("auto_pad %s", ir.Quote(auto))
+		return fmt.Sprintf("auto_pad %s", ir.Quote(auto))
 	}
 	return ""
 }
@@ -89,7 +90,7 @@ func (t *tracer) bias(n *ir.Node, b, w, out int) (bias []float32, reason string)
 	c := t.constant(n, b)
 	bias = c.floats()
 	if len(bias) != out {
-		return nil, sprint("its bias is not a constant of %d values", out)
+		return nil, fmt.Sprintf("its bias is not a constant of %d values", out)
 	}
 	if !isInteger(c.elem()) {
 		return bias, ""
