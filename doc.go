@@ -16,7 +16,6 @@
 //	vision/crop.go       shorter side resized, centre cut out
 //	engine/engine.go     pixels normalised and run through the network
 //	softmax.go           logits to probabilities, the largest first
-//	dataset/labels.go    classes to names
 //
-// and [Classifier.Classify] is these calls in this order.
+// and [Classifier.Classify] is these calls in this order, after the decoding.
 package mobilenet

@@ -128,7 +128,7 @@ func LoadQuantized(ctx context.Context, name string, opts ...Option) (*model.Qua
 	return n.quantized, fault.In(s.name, err)
 }
 
-// ErrNotQuantized is about a model that 8-bit integers are wanted of.
+// ErrNotQuantized is returned where [Int8] is asked of a model that is not quantised.
 var ErrNotQuantized = errors.New("not a network of 8-bit integers that runs as such here")
 
 func notQuantized() error {

@@ -11,7 +11,7 @@ import (
 // A Result is what a model says of a photo.
 type Result struct {
 	Predictions []Prediction // the best first
-	Logits      []float32    // [classes], before the softmax
+	Logits      []float32    // [outcomes], see [Classifier.Logits]
 }
 
 // ClassifyAll classifies photos as they come and yields a pair for each, in their

@@ -15,9 +15,11 @@ import (
 type Options struct {
 	Threads int // cores to use; 0 means all
 
-	// CPU names the kernels: "avx512", "avx2", "neon" or "generic", which is plain
-	// Go and runs everywhere. Empty means what the environment variable MOBILENET_CPU
-	// says, or else the fastest that this CPU can run.
+	// CPU names the kernels: "avx512", "avx2", "neon" or "generic", which is plain Go
+	// and runs everywhere; for 8-bit networks also "avx512vnni", "avxvnni" and
+	// "dotprod". The fastest without instructions beyond those is taken. Empty means
+	// what the environment variable MOBILENET_CPU says, or else the fastest that this
+	// CPU can run.
 	CPU string
 }
 

@@ -89,7 +89,8 @@ func TooLargef(format string, args ...any) *Error {
 
 // In names the file that err is about, unless err does so already: an Error
 // without a file gets it, a path error of package os loses its own path in favour
-// of it, and any other error is wrapped. In of nil is nil.
+// of it, and any other error is wrapped. In returns nil for a nil
+// error.
 func In(file string, err error) error {
 	if err == nil || file == "" {
 		return err

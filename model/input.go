@@ -65,7 +65,7 @@ func (a Assumed) List(c Config) []string {
 	return list
 }
 
-// SetInput applies in to m's config, and takes what it says from what was assumed.
+// SetInput applies in to m's config. What in says is no longer listed as assumed.
 // A resolution alone leaves the resize assumed, which follows it.
 func (m *Model) SetInput(in Input) error { return setInput(&m.Config, &m.Assumed, in) }
 

@@ -61,7 +61,8 @@ func (b InvertedResidual) Convs() []Conv {
 	return []Conv{*b.Expand, b.Depthwise, b.Project}
 }
 
-// A Linear is the classifier: weight [Out, In] and bias [Out].
+// A Linear is the classifier, or a hidden layer before it: weight [Out, In] and bias
+// [Out].
 type Linear struct {
 	Name    string
 	In, Out int

@@ -40,7 +40,7 @@ const (
 	DynamicAll   Dynamic = "all"   // that, and height and width
 )
 
-// ExportOptions says what [Export] writes. The zero value is the field's custom:
+// ExportOptions says what [Export] writes. The zero value gives what is usual:
 // an inference graph of opset 13, one image of the model's resolution, its input
 // called images and its output called output.
 type ExportOptions struct {

@@ -12,7 +12,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
-// A Network is what comes of it: see [model.Quantized].
+// A Network is the result of [Calibrate]: see [model.Quantized].
 type Network = model.Quantized
 
 // Options are the choices of [Calibrate].

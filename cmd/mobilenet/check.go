@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"fmt"
 	"os"
 	"strings"
@@ -30,20 +31,22 @@ there is one. Operators that MobileNetV2 graphs do not use are listed as not che
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s: %.2f MB\n%s", args[0], float64(info.Size())/1e6, onnx.Summary(p))
+			out := bufio.NewWriter(cmd.OutOrStdout())
+			defer out.Flush() // what was found out before a mistake
+			fmt.Fprintf(out, "%s: %.2f MB\n%s", args[0], float64(info.Size())/1e6, onnx.Summary(p))
 			if names := onnx.Unchecked(p); len(names) > 0 {
 				const shown = 10
-				fmt.Fprintf(cmd.OutOrStdout(), "not checked  %d nodes: %s", len(names), strings.Join(names[:min(shown, len(names))], ", "))
+				fmt.Fprintf(out, "not checked  %d nodes: %s", len(names), strings.Join(names[:min(shown, len(names))], ", "))
 				if len(names) > shown {
-					fmt.Fprint(cmd.OutOrStdout(), ", ...")
+					fmt.Fprint(out, ", ...")
 				}
-				fmt.Fprintln(cmd.OutOrStdout())
+				fmt.Fprintln(out)
 			}
 			if err := onnx.Check(p); err != nil {
 				return fault.In(args[0], err)
 			}
-			fmt.Fprintln(cmd.OutOrStdout(), "ok")
-			return nil
+			fmt.Fprintln(out, "ok")
+			return out.Flush()
 		},
 	}
 }

@@ -47,6 +47,9 @@ written too, with what flags here say of it.`,
 			if err := photos.check(cmd); err != nil {
 				return err
 			}
+			if sameFile(args[0], args[1]) {
+				return usagef(cmd, "%s is IN as well: it would be written over; give OUT another name", args[1])
+			}
 			opts := []mobilenet.Option{mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(photos.in)}
 			if labels != "" {
 				l, err := dataset.ReadLabels(labels)

@@ -94,6 +94,9 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 	if err := f.photos.check(cmd); err != nil {
 		return err
 	}
+	if sameFile(f.model, f.out) {
+		return usagef(cmd, "%s is the model as well: it would be written over; give the output another name", f.out)
+	}
 	p, err := f.graph(cmd)
 	if err != nil {
 		return err

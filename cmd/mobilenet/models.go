@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -43,6 +44,13 @@ func writable(path string) bool {
 	return slices.ContainsFunc(mobilenet.Formats(), func(f mobilenet.Format) bool {
 		return f.Written && slices.Contains(f.Endings, strings.ToLower(filepath.Ext(path)))
 	})
+}
+
+// sameFile reports whether two names stand for one file that is there.
+func sameFile(a, b string) bool {
+	first, errA := os.Stat(a)
+	second, errB := os.Stat(b)
+	return errA == nil && errB == nil && os.SameFile(first, second)
 }
 
 // cacheWeights has a process that opens a model leave its packed weights, in the

@@ -34,6 +34,11 @@ func (f *photoFlags) register(cmd *cobra.Command, size bool) {
 // check refuses what can't be of any model; what doesn't go with this one is an error
 // of opening it.
 func (f *photoFlags) check(cmd *cobra.Command) error {
+	for name, zero := range map[string]bool{"resolution": f.in.Height == 0, "resize": f.in.Resize == 0, "crop": f.in.Crop == 0} {
+		if zero && cmd.Flags().Changed(name) {
+			return usagef(cmd, "--%s 0: want more than 0", name)
+		}
+	}
 	c := model.Default()
 	if err := f.in.Apply(&c); err != nil {
 		return usagef(cmd, "%w", err)

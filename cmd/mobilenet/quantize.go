@@ -71,6 +71,8 @@ func (f *quantizeFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--data is missing: a folder of photos of the kind that the network will see; they show what ranges its numbers have")
 	case f.out == "":
 		return usagef(cmd, "say what to write: -o FILE.safetensors")
+	case sameFile(f.model, f.out):
+		return usagef(cmd, "%s is the model as well: it would be written over; give the output another name", f.out)
 	case f.photos < 1 || f.photos > 4096:
 		return usagef(cmd, "--photos %d: want 1 to 4096; 32 to 512 are of use", f.photos)
 	case f.threads < 0 || f.threads > 1024:
@@ -86,6 +88,7 @@ func (f *quantizeFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	sayAssumed(stderr, f.model, m.Assumed.List(m.Config))
+	sayDequantized(stderr, f.model, m.Dequantized)
 	calibrate, others, err := f.divide()
 	if err != nil {
 		return err
@@ -96,6 +99,7 @@ func (f *quantizeFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	q.Assumed = model.Assumed{} // it is made for just these photos
 	measured := others
 	if len(others) == 0 {
 		measured = calibrate
