@@ -3,6 +3,7 @@ package diagram
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/model"
@@ -137,8 +138,12 @@ func drawArchitecture(title string, cfg model.Config, input tensor, ops []operat
 	c.legend(margin, 484, [][2]string{
 		{"t", "expansion of the channels inside a block"}, {"c", "output channels"}, {"n", "blocks"}, {"s", "stride of the first block"},
 	})
+	origin := "Source: Sandler et al., arXiv 1801.04381, Table 2."
+	if !slices.Equal(cfg.Table, model.Table2()) {
+		origin = "The table is this network's own, not that of arXiv 1801.04381."
+	}
 	source := text{x: margin, y: 506, size: 14, color: muted,
-		s: "Tensors are height × width × channels, drawn with the square roots of these. Source: Sandler et al., arXiv 1801.04381, Table 2."}
+		s: "Tensors are height × width × channels, drawn with the square roots of these. " + origin}
 	c.add(source)
 	c.w = max(c.w, source.box().w+2*margin)
 	return c
