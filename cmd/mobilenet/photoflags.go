@@ -34,9 +34,12 @@ func (f *photoFlags) register(cmd *cobra.Command, size bool) {
 // check refuses what can't be of any model; what doesn't go with this one is an error
 // of opening it.
 func (f *photoFlags) check(cmd *cobra.Command) error {
-	for name, zero := range map[string]bool{"resolution": f.in.Height == 0, "resize": f.in.Resize == 0, "crop": f.in.Crop == 0} {
-		if zero && cmd.Flags().Changed(name) {
-			return usagef(cmd, "--%s 0: want more than 0", name)
+	for _, flag := range []struct {
+		name string
+		zero bool
+	}{{"resolution", f.in.Height == 0}, {"resize", f.in.Resize == 0}, {"crop", f.in.Crop == 0}} {
+		if flag.zero && cmd.Flags().Changed(flag.name) {
+			return usagef(cmd, "--%s 0: want more than 0", flag.name)
 		}
 	}
 	c := model.Default()

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -40,8 +42,9 @@ it, and as many others tell how far the network is from the model: how often bot
 have the same best class, the signal to noise ratio of the logits, and the
 divergence of the probabilities.
 
-OUT is a model for predict, val and bench, and for every command that wants float32:
-convert and export say that they take the integers for numbers.`,
+OUT, a .safetensors file, is a model for every command: predict, val and bench run it
+in 8 bits, export writes it as ONNX in 8 bits, convert and train take the integers for
+numbers and say so. Named .onnx, OUT is that export at once.`,
 		Example: `  mobilenet quantize --model best.safetensors --data photos -o best-int8.safetensors
   mobilenet quantize -m mobilenet_v2.pth -d photos -o int8.safetensors --photos 256 --report int8.json`,
 		Args: args(cobra.NoArgs),
@@ -55,7 +58,7 @@ convert and export say that they take the integers for numbers.`,
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: "+modelEndings())
 	fs.StringVarP(&f.data, "data", "d", "", "folder of photos to calibrate with, searched through")
-	fs.StringVarP(&f.out, "output", "o", "", "file to write: .safetensors")
+	fs.StringVarP(&f.out, "output", "o", "", "file to write: .safetensors or .onnx")
 	fs.StringVar(&f.report, "report", "", "JSON file for what was measured")
 	fs.IntVar(&f.photos, "photos", 128, "how many photos to calibrate with, at most, and how many others to measure with")
 	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
@@ -71,6 +74,8 @@ func (f *quantizeFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--data is missing: a folder of photos of the kind that the network will see; they show what ranges its numbers have")
 	case f.out == "":
 		return usagef(cmd, "say what to write: -o FILE.safetensors")
+	case !slices.Contains([]string{".safetensors", ".onnx"}, strings.ToLower(filepath.Ext(f.out))): // before the work, not behind it
+		return usagef(cmd, "%s: write what? the name ends in none of .safetensors, .onnx", f.out)
 	case sameFile(f.model, f.out):
 		return usagef(cmd, "%s is the model as well: it would be written over; give the output another name", f.out)
 	case f.photos < 1 || f.photos > 4096:
@@ -118,8 +123,9 @@ func (f *quantizeFlags) run(cmd *cobra.Command) error {
 	return f.tell(cmd.OutOrStdout(), len(calibrate), c)
 }
 
-// divide lists the photos to calibrate with and those to measure with: every other one
-// of as many as both need, taken evenly from the folder, so that each is of all classes.
+// divide lists the photos to calibrate with and those to measure with. Where there are
+// more than --photos they are every other one of those taken, evenly from all of the
+// folder, so that each part is of all its classes.
 func (f *quantizeFlags) divide() (calibrate, others []string, err error) {
 	paths, _, err := dataset.Images(f.data)
 	if err != nil {
@@ -128,13 +134,12 @@ func (f *quantizeFlags) divide() (calibrate, others []string, err error) {
 	if len(paths) == 0 {
 		return nil, nil, fmt.Errorf("%s: no photos to calibrate with", f.data)
 	}
-	n := min(2*f.photos, len(paths))
-	if n <= f.photos {
+	if len(paths) <= f.photos {
 		return paths, nil, nil
 	}
+	n := min(2*f.photos, len(paths))
 	for i := range n {
-		path := paths[i*len(paths)/n]
-		if i%2 == 0 || len(calibrate) < f.photos && n-i <= f.photos-len(calibrate) {
+		if path := paths[i*len(paths)/n]; i%2 == 0 {
 			calibrate = append(calibrate, path)
 		} else {
 			others = append(others, path)
