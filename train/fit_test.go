@@ -114,14 +114,15 @@ func TestFit(t *testing.T) {
 // was not, whatever the threads, for every optimizer.
 func TestResume(t *testing.T) {
 	train, val := photos(t, 9)
+	colours := vision.Augment{MinScale: 0.5, Flip: 0.5, Erase: 0.2, Rand: vision.RandAugment{Operations: 2, Magnitude: 9}, Jitter: vision.Jitter{Brightness: 0.4, Hue: 0.1}}
 	for _, rule := range []Optimizer{SGD, RMSprop, AdamW} {
 		whole := options(t, train, val)
-		whole.Optimizer, whole.LR, whole.Threads = rule, 0.002, 1
+		whole.Optimizer, whole.LR, whole.Threads, whole.Augment = rule, 0.002, 1, colours
 		if _, err := Fit(t.Context(), whole); err != nil {
 			t.Fatal(err)
 		}
 		parts := options(t, train, val)
-		parts.Optimizer, parts.LR, parts.Threads = rule, 0.002, 3
+		parts.Optimizer, parts.LR, parts.Threads, parts.Augment = rule, 0.002, 3, colours
 		for _, end := range []int{2, 5, 8} { // batches after which the process dies
 			ctx, cancel := context.WithCancel(t.Context())
 			steps := 0

@@ -26,8 +26,7 @@ func (n *network) knownBytes(images int) int64 {
 
 // unchanged reports whether every epoch has the same images.
 func (o *Options) unchanged() bool {
-	a := o.Augment
-	return a.MinScale == 0 && a.Pad == 0 && a.Flip == 0 && !a.Trivial && a.Erase == 0 && o.Mixup == 0 && o.CutMix == 0
+	return !o.Augment.Changes() && o.Mixup == 0 && o.CutMix == 0
 }
 
 // activations computes what the frozen modules put out for every training image.

@@ -218,6 +218,13 @@ func (h *Hyperparameters) wrong() []string {
 	} {
 		check(v.value >= 0 && v.value <= math.MaxInt32, "%s %v: want 0 or more", v.name, v.value)
 	}
+	for _, v := range []struct {
+		name string
+		err  error
+	}{{"color-jitter", a.Jitter.Validate()}, {"rand-augment", a.Rand.Validate()}} {
+		check(v.err == nil, "%s: %v", v.name, v.err)
+	}
+	check(!a.Trivial || a.Rand.Operations == 0, "rand-augment: augment trivial has an operation of its own: want one of the two")
 	check(h.Freeze >= FreezeBackbone, "freeze %d: want 0 or more", h.Freeze)
 	check(slices.Contains(Optimizers(), h.Optimizer), "optimizer %q: want one of %q", h.Optimizer, Optimizers())
 	check(h.Balance == "" || slices.Contains(balances, h.Balance), "balance %q: want one of %q", h.Balance, balances)

@@ -163,6 +163,8 @@ func (r Recipe) With(c Changes) (Hyperparameters, error) {
 	set("scale", func() { a.MinScale = v.Augment.MinScale })
 	set("pad", func() { a.Pad = v.Augment.Pad })
 	set("erase", func() { a.Erase = v.Augment.Erase })
+	set("color-jitter", func() { a.Jitter = v.Augment.Jitter })
+	set("rand-augment", func() { a.Rand = v.Augment.Rand })
 	if a.Pad > 0 {
 		a.MinScale = 0
 	}
@@ -191,6 +193,12 @@ func (h *Hyperparameters) unaugment(c Changes) error {
 		if c.Given(s.name) && s.value != 0 {
 			return fmt.Errorf("%s %v %s", s.name, s.value, why)
 		}
+	}
+	if c.Given("color-jitter") && h.Augment.Jitter != (vision.Jitter{}) {
+		return fmt.Errorf("color-jitter %s", why)
+	}
+	if c.Given("rand-augment") && h.Augment.Rand.Operations > 0 {
+		return fmt.Errorf("rand-augment %s", why)
 	}
 	h.Augment, h.Mixup, h.CutMix = vision.Augment{}, 0, 0
 	return nil

@@ -89,11 +89,27 @@ func TestWith(t *testing.T) {
 		"frozen":            {"finetune", func(c *Changes) { c.Freeze = "backbone" }, nil, func(h Hyperparameters) bool { return h.Freeze == FreezeBackbone && h.Augment.MinScale == 0 }, ""},
 		"not what is given": {"finetune", func(c *Changes) { c.Values.Epochs = 99 }, nil, func(h Hyperparameters) bool { return h.Epochs == 10 }, ""},
 		"mixed and frozen":  {"finetune", func(c *Changes) { c.Freeze, c.Values.Mixup = "backbone", 0.2 }, []string{"mixup"}, nil, "mixup 0.2 changes the photos"},
-		"0 and frozen":      {"finetune", func(c *Changes) { c.Freeze = "backbone" }, []string{"mixup", "scale"}, func(h Hyperparameters) bool { return true }, ""},
-		"freeze":            {"finetune", func(c *Changes) { c.Freeze = "-1" }, nil, nil, "freeze -1: want none, backbone or"},
-		"augment":           {"finetune", func(c *Changes) { c.Augment = "lots" }, nil, nil, "augment lots: want none, basic, trivial"},
-		"optimizer":         {"finetune", func(c *Changes) { c.Values.Optimizer = "adam" }, []string{"optimizer"}, nil, `optimizer "adam"`},
-		"gamma":             {"finetune", func(c *Changes) {}, []string{"gamma"}, nil, "gamma 0: want more than 0"},
+		"colours": {"finetune", func(c *Changes) {
+			c.Values.Augment.Jitter.Hue, c.Values.Augment.Rand.Operations = 0.1, 2
+		}, []string{"color-jitter", "rand-augment"}, func(h Hyperparameters) bool {
+			return h.Augment.Jitter.Hue == 0.1 && h.Augment.Rand.Operations == 2 && h.Augment.Flip == 0.5
+		}, ""},
+		"two policies": {"finetune", func(c *Changes) {
+			c.Augment, c.Values.Augment.Rand.Operations = "trivial", 2
+		}, []string{"augment", "rand-augment"}, nil, "rand-augment: augment trivial has an operation of its own"},
+		"jitter and frozen": {"finetune", func(c *Changes) {
+			c.Freeze, c.Values.Augment.Jitter.Hue = "backbone", 0.1
+		}, []string{"color-jitter"}, nil, "color-jitter changes the photos"},
+		"rand and frozen": {"finetune", func(c *Changes) {
+			c.Freeze, c.Values.Augment.Rand.Operations = "backbone", 2
+		}, []string{"rand-augment"}, nil, "rand-augment changes the photos"},
+		"hue":          {"finetune", func(c *Changes) { c.Values.Augment.Jitter.Hue = 0.6 }, []string{"color-jitter"}, nil, "color-jitter: hue 0.6: want 0 to 0.5"},
+		"magnitude":    {"finetune", func(c *Changes) { c.Values.Augment.Rand.Magnitude = 31 }, []string{"rand-augment"}, nil, "rand-augment: magnitude 31"},
+		"0 and frozen": {"finetune", func(c *Changes) { c.Freeze = "backbone" }, []string{"mixup", "scale"}, func(h Hyperparameters) bool { return true }, ""},
+		"freeze":       {"finetune", func(c *Changes) { c.Freeze = "-1" }, nil, nil, "freeze -1: want none, backbone or"},
+		"augment":      {"finetune", func(c *Changes) { c.Augment = "lots" }, nil, nil, "augment lots: want none, basic, trivial"},
+		"optimizer":    {"finetune", func(c *Changes) { c.Values.Optimizer = "adam" }, []string{"optimizer"}, nil, `optimizer "adam"`},
+		"gamma":        {"finetune", func(c *Changes) {}, []string{"gamma"}, nil, "gamma 0: want more than 0"},
 	} {
 		r, err := RecipeNamed(test.recipe, true)
 		if err != nil {

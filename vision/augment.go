@@ -10,12 +10,20 @@ import (
 // An Augment says how a photo is changed at random before it is trained with.
 // The zero value changes nothing: the evaluation's resize and centre crop.
 type Augment struct {
-	MinScale float64  // smallest share of the area that a random crop keeps (torchvision's RandomResizedCrop); 0 for none
-	Pad      int      // without random crops: shift by up to so many pixels, black coming in (RandomCrop with padding)
-	Flip     float64  // probability of a mirror image (RandomHorizontalFlip)
-	Trivial  bool     // one of TrivialAugmentWide's operations
-	Erase    float64  // probability of an erased rectangle (RandomErasing, arXiv 1708.04896)
-	Fill     [3]uint8 // what an erased rectangle becomes
+	MinScale float64     // smallest share of the area that a random crop keeps (torchvision's RandomResizedCrop); 0 for none
+	Pad      int         // without random crops: shift by up to so many pixels, black coming in (RandomCrop with padding)
+	Flip     float64     // probability of a mirror image (RandomHorizontalFlip)
+	Trivial  bool        // one of TrivialAugmentWide's operations
+	Rand     RandAugment // some of RandAugment's
+	Jitter   Jitter      // of colours
+	Erase    float64     // probability of an erased rectangle (RandomErasing, arXiv 1708.04896)
+	Fill     [3]uint8    // what an erased rectangle becomes
+}
+
+// Changes reports whether a photo is changed at all.
+func (a Augment) Changes() bool {
+	a.Fill = [3]uint8{}
+	return a != Augment{}
 }
 
 // Apply returns a square image of resolution pixels made from src.
@@ -35,6 +43,10 @@ func (a Augment) Apply(src *Image, p model.Preprocess, resolution int, rng *rand
 	}
 	if a.Trivial {
 		dst = trivial(dst, rng)
+	}
+	dst = a.Rand.apply(dst, rng)
+	if (a.Jitter != Jitter{}) {
+		dst = a.Jitter.apply(dst, rng)
 	}
 	if rng.Float64() < a.Erase {
 		a.erase(dst, rng)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"io"
+	"math"
 	"math/rand/v2"
 	"os"
 	"testing"
@@ -35,9 +36,9 @@ func TestTrivial(t *testing.T) {
 		return m
 	}
 	photo := next()
-	for i, op := range operations {
+	for _, op := range operations {
 		for _, s := range []float64{-30, -17, -3, 1, 12, 30} {
-			got, want := op(photo, s/30), next()
+			got, want := op.apply(photo, op.trivial(math.Abs(s)/30, s < 0)), next()
 			different := 0
 			for p := range want.Pix {
 				if got.Pix[p] != want.Pix[p] {
@@ -45,7 +46,7 @@ func TestTrivial(t *testing.T) {
 				}
 			}
 			if different > 0 {
-				t.Errorf("operation %d at %v: %d of %d values differ", i, s, different, len(want.Pix))
+				t.Errorf("%s at %v: %d of %d values differ", op.name, s, different, len(want.Pix))
 			}
 		}
 	}

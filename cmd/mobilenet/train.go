@@ -100,6 +100,8 @@ The recipes set what no flag sets:
 	fs.Float64Var(&f.o.Augment.MinScale, "scale", 0, "smallest area of a random crop")
 	fs.IntVar(&f.o.Augment.Pad, "pad", 0, "instead of random crops: shift by up to so many pixels")
 	fs.Float64Var(&f.o.Augment.Erase, "erase", 0, "probability of random erasing")
+	fs.TextVar(&f.o.Augment.Jitter, "color-jitter", vision.Jitter{}, "random colours: a `strength` such as 0.4, or those of brightness, contrast, saturation and hue, such as 0.4,0.4,0.4,0.1")
+	fs.TextVar(&f.o.Augment.Rand, "rand-augment", vision.RandAugment{}, "RandAugment: `number` of operations and magnitude of 0 to 30, such as 2,9")
 	fs.Float64Var(&f.o.Mixup, "mixup", 0, "alpha of mixup")
 	fs.Float64Var(&f.o.CutMix, "cutmix", 0, "alpha of CutMix")
 	fs.Float64Var(&f.o.Clip, "clip", 0, "largest norm of the gradient")

@@ -1,42 +1,6 @@
 package vision
 
-import (
-	"math"
-	"math/rand/v2"
-)
-
-// bins is the number of strengths of TrivialAugmentWide.
-const bins = 31
-
-// trivial applies one operation of TrivialAugmentWide (arXiv 2103.10158) at a
-// random strength, with torchvision's ranges and Pillow's pixels.
-func trivial(m *Image, rng *rand.Rand) *Image {
-	op := operations[rng.IntN(len(operations))]
-	share := float64(rng.IntN(bins)) / (bins - 1)
-	if rng.IntN(2) == 1 {
-		share = -share
-	}
-	return op(m, share)
-}
-
-// operations take a strength of -1 to 1. Those without two directions ignore the
-// sign.
-var operations = []func(m *Image, s float64) *Image{
-	func(m *Image, s float64) *Image { return m },
-	func(m *Image, s float64) *Image { return affine(m, [6]float64{1, 0.99 * s, 0, 0, 1, 0}) },            // ShearX
-	func(m *Image, s float64) *Image { return affine(m, [6]float64{1, 0, 0, 0.99 * s, 1, 0}) },            // ShearY
-	func(m *Image, s float64) *Image { return affine(m, [6]float64{1, 0, -math.Trunc(32 * s), 0, 1, 0}) }, // TranslateX
-	func(m *Image, s float64) *Image { return affine(m, [6]float64{1, 0, 0, 0, 1, -math.Trunc(32 * s)}) }, // TranslateY
-	func(m *Image, s float64) *Image { return rotate(m, 135*s) },                                          // Rotate
-	func(m *Image, s float64) *Image { return blend(NewImage(m.W, m.H), m, 1+0.99*s) },                    // Brightness
-	func(m *Image, s float64) *Image { return blend(grayscale(m), m, 1+0.99*s) },                          // Color
-	func(m *Image, s float64) *Image { return blend(flat(m), m, 1+0.99*s) },                               // Contrast
-	func(m *Image, s float64) *Image { return blend(smooth(m), m, 1+0.99*s) },                             // Sharpness
-	func(m *Image, s float64) *Image { return posterize(m, 8-int(math.RoundToEven(30*math.Abs(s)/5))) },   // Posterize
-	func(m *Image, s float64) *Image { return solarize(m, 255-255*math.Abs(s)) },                          // Solarize
-	func(m *Image, s float64) *Image { return autoContrast(m) },
-	func(m *Image, s float64) *Image { return equalize(m) },
-}
+import "math"
 
 // affine takes every pixel from where the matrix sends its centre, or is black
 // there: Pillow's Image.transform with AFFINE and NEAREST, in its 16 binary
@@ -69,7 +33,7 @@ func blend(a, b *Image, share float64) *Image {
 	dst := NewImage(b.W, b.H)
 	alpha := float32(share)
 	for i, v := range a.Pix {
-		t := float32(v) + alpha*(float32(b.Pix[i])-float32(v))
+		t := float32(v) + float32(alpha*(float32(b.Pix[i])-float32(v))) // rounded in between on every CPU
 		dst.Pix[i] = uint8(min(255, max(0, t)))
 	}
 	return dst
