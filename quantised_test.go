@@ -37,7 +37,7 @@ func quantised(t *testing.T) *model.Quantized {
 	}
 	for i, b := range q.Config.Network().Blocks {
 		if !b.Residual() {
-			q.Sums[i] = model.Quantization{} // means nothing, and no file keeps it
+			q.Sums[i] = model.QuantizedSum{} // means nothing, and no file keeps it
 		}
 	}
 	return q

@@ -26,9 +26,9 @@ func randomQuantized(c model.Config, most int) *model.Quantized {
 	n := c.Network()
 	q := &model.Quantized{Config: c, Input: random(), Pool: random(), Convs: make([]model.QuantizedLayer, len(n.Convs()))}
 	for _, b := range n.Blocks {
-		sum := model.Quantization{}
+		sum := model.QuantizedSum{}
 		if b.Residual() {
-			sum = random()
+			sum.Quantization, sum.Swapped = random(), rng.IntN(2) == 0
 		}
 		q.Sums = append(q.Sums, sum)
 	}
@@ -65,7 +65,11 @@ func TestQuantizedComesBack(t *testing.T) {
 		q := randomQuantized(golden(t).Config, most)
 		q.Labels = []string{"a", "b", "ç", "d", "\x1b"}
 		q.Assumed = model.Assumed{Norm: true}
-		q.Logits, q.Wide = most == 255, most == 255
+		if most == 255 {
+			q.Logits, q.Wide, q.Signed = true, true, true
+			q.ClassBias = &model.ClassBias{Bytes: make([]uint8, q.Config.Classes), Of: q.Pool, Sum: model.QuantizedSum{Quantization: q.Input, Swapped: true}}
+			q.ClassBias.Bytes[2] = 200
+		}
 		data := savedQuantized(t, q)
 		if !bytes.Contains(data, []byte(dtype)) {
 			t.Errorf("weights up to %d are not %s", most, dtype)

@@ -194,7 +194,7 @@ type int8Classifier struct {
 }
 
 func (s *int8Classifier) tasks() int   { return s.net.classifier.blocks() }
-func (s *int8Classifier) scratch() int { return s.src.images * kernel.Block * f32Bytes }
+func (s *int8Classifier) scratch() int { return (s.src.images*f32Bytes + 1) * kernel.Block }
 
 func (s *int8Classifier) run(x *exec, task int) {
 	if x.logits == nil {
@@ -215,8 +215,14 @@ func (s *int8Classifier) run(x *exec, task int) {
 			copy(logits, a.Float[i*kernel.Block:][:kernel.Block])
 			continue
 		}
+		bytes := a.Dst[i*kernel.Block:][:kernel.Block]
+		if b := s.net.quantized.ClassBias; b != nil {
+			added := x.scratch[n*kernel.Block:][:kernel.Block]
+			copy(added, b.Bytes[task*kernel.Block:])
+			s.net.set.Add(s.net.classBias.into(bytes, bytes, added))
+		}
 		for c := range min(len(logits), kernel.Block) {
-			logits[c] = w.out.Dequantize(a.Dst[i*kernel.Block+c])
+			logits[c] = s.net.logits.Dequantize(bytes[c])
 		}
 	}
 }

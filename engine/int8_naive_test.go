@@ -65,12 +65,12 @@ func naiveInt8(q *model.Quantized, image []uint8, h, w int) (logits, features []
 		low, high := last.Min, last.Max
 		if b.Residual() {
 			low, high = 0, 255
-			sum := newBytesMap(y.c, y.h, y.w, q.Sums[i])
+			sum := newBytesMap(y.c, y.h, y.w, q.Sums[i].Quantization)
 			for k := range sum.bytes {
 				if wide {
 					sum.numbers[k] = y.numbers[k] + x.numbers[k]
 				} else {
-					sum.bytes[k] = naiveSum(x.bytes[k], y.bytes[k], x.q, y.q, sum.q)
+					sum.bytes[k] = naiveSum(q, x.bytes[k], y.bytes[k], x.q, y.q, q.Sums[i])
 					sum.numbers[k] = sum.q.Dequantize(sum.bytes[k])
 				}
 			}
@@ -109,7 +109,11 @@ func naiveInt8(q *model.Quantized, image []uint8, h, w int) (logits, features []
 		v := float32(int32(sum)) * m
 		if q.Logits {
 			b := naiveByte(float32(int32(sum))*(m/l.Out.Scale), l.Out.Zero, l.Min, l.Max)
-			v = float32(int(b)-int(l.Out.Zero)) * l.Out.Scale
+			of := l.Out
+			if c := q.ClassBias; c != nil {
+				b, of = naiveSum(q, b, c.Bytes[o], of, c.Of, c.Sum), c.Sum.Quantization
+			}
+			v = float32(int(b)-int(of.Zero)) * of.Scale
 		}
 		logits = append(logits, v)
 	}
@@ -123,7 +127,15 @@ func naiveByte(v float32, zero, low, high uint8) uint8 {
 
 // naiveSum is the residual sum of bytes a and b, its products and sums exact until
 // each fma rounds once.
-func naiveSum(a, b uint8, qa, qb, sum model.Quantization) uint8 {
+func naiveSum(q *model.Quantized, byteA, byteB uint8, qa, qb model.Quantization, sum model.QuantizedSum) uint8 {
+	if sum.Swapped {
+		byteA, byteB, qa, qb = byteB, byteA, qb, qa
+	}
+	less, low, high := 0, 0.0, 255.0
+	if q.Signed {
+		less, low, high = 128, -128, 127
+	}
+	signed := func(b uint8) float32 { return float32(int(b) - less) }
 	fma := func(x, y, z float32) float32 {
 		exact := func(v float32) *big.Float { return new(big.Float).SetPrec(1000).SetFloat64(float64(v)) }
 		p := exact(x)
@@ -132,8 +144,9 @@ func naiveSum(a, b uint8, qa, qb, sum model.Quantization) uint8 {
 		return r
 	}
 	ra, rb := qa.Scale/sum.Scale, qb.Scale/sum.Scale
-	offset := float32(sum.Zero) - fma(ra, float32(qa.Zero), rb*float32(qb.Zero))
-	return naiveByte(fma(float32(a), ra, fma(float32(b), rb, offset)), 0, 0, 255)
+	offset := signed(sum.Zero) - fma(ra, signed(qa.Zero), rb*signed(qb.Zero))
+	v := math.RoundToEven(float64(fma(signed(byteA), ra, fma(signed(byteB), rb, offset))))
+	return uint8(int(min(max(v, low), high)) + less)
 }
 
 func naiveInt8Conv(q *model.Quantized, c model.Conv, l *model.QuantizedLayer, x bytesMap, wide bool) bytesMap {
@@ -211,14 +224,30 @@ func randomInt8(c model.Config, seed uint64, most int, wide, logits bool) *model
 		for _, c := range b.Convs() {
 			q.Convs = append(q.Convs, layer(c.Out, c.In/c.Groups*c.Kernel*c.Kernel, c.ReLU6))
 		}
-		q.Sums = append(q.Sums, model.Quantization{Scale: x.Scale * (1 + rng.Float32()), Zero: uint8(rng.IntN(256))})
+		sum := model.Quantization{Scale: x.Scale * (1 + rng.Float32()), Zero: uint8(rng.IntN(256))}
+		q.Sums = append(q.Sums, model.QuantizedSum{Quantization: sum})
 		if b.Residual() {
-			x = q.Sums[len(q.Sums)-1]
+			x = sum
 		}
 	}
 	q.Convs = append(q.Convs, layer(n.Last.Out, n.Last.In, true))
 	q.Pool = model.Quantization{Scale: x.Scale * (0.3 + rng.Float32()/2), Zero: uint8(rng.IntN(90))}
 	x = q.Pool
 	q.Classifier = layer(n.Classifier.Out, n.Classifier.In, false)
+	return q
+}
+
+// foreign gives q what networks of ours don't have: signed bytes, sums in the other
+// order, bytes that are added to the logits'.
+func foreign(q *model.Quantized) *model.Quantized {
+	q.Signed, q.Logits = true, true
+	for i := range q.Sums {
+		q.Sums[i].Swapped = i%2 == 0
+	}
+	out := q.Classifier.Out
+	q.ClassBias = &model.ClassBias{
+		Bytes: noise(q.Config.Classes), Of: model.Quantization{Scale: out.Scale / 3, Zero: 100},
+		Sum: model.QuantizedSum{Quantization: model.Quantization{Scale: out.Scale * 1.25, Zero: 90}, Swapped: true},
+	}
 	return q
 }

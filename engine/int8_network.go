@@ -18,7 +18,9 @@ type int8Network struct {
 	bottlenecks []int8Bottleneck
 	last        int8Layer
 	classifier  int8Layer
-	stripWidth  int // as in network
+	classBias   sum                // of logits and what is added to them, if something is
+	logits      model.Quantization // what they stand for where they are bytes
+	stripWidth  int                // as in network
 
 	arena arena  // where all weights are, in the order of each
 	wide  []bool // of each filter, whether its weights have 16 bits
@@ -52,7 +54,7 @@ type int8Bottleneck struct {
 	expand    int8Layer // no channels when the expand ratio is 1
 	depthwise int8Layer
 	project   int8Layer
-	sum       kernel.AddInt8     // its constants, of a residual sum of bytes
+	sum       sum                // of a residual of bytes
 	out       model.Quantization // of what the block puts out
 
 	// In a wide network, whether the projection's sums leave as float32, and whether
@@ -135,8 +137,8 @@ func newInt8Network(q *model.Quantized, set *kernel.Int8) *int8Network {
 		p.out = p.project.out
 		if b.Residual() {
 			in := inputs[at-len(b.Convs())]
-			p.out = q.Sums[i]
-			p.sum = kernel.NewAddInt8(scaleOf(in), scaleOf(p.project.out), scaleOf(p.out))
+			p.out = q.Sums[i].Quantization
+			p.sum = net.newSum(in, p.project.out, q.Sums[i])
 		}
 		p.keeps = q.Wide && i+1 < len(n.Blocks) && n.Blocks[i+1].Residual()
 		p.wide = p.keeps || q.Wide && b.Residual()
@@ -149,7 +151,39 @@ func newInt8Network(q *model.Quantized, set *kernel.Int8) *int8Network {
 		n: n.Classifier.Out, k: n.Classifier.In, in: q.Pool,
 		out: c.Out, bytes: rangeOf(c.Out, c.Min, c.Max), float: !q.Logits,
 	}
+	net.logits = c.Out
+	if b := q.ClassBias; b != nil {
+		net.classBias, net.logits = net.newSum(c.Out, b.Of, b.Sum), b.Sum.Quantization
+	}
 	return net
+}
+
+// newSum returns the sum of bytes that stand for a and b.
+func (net *int8Network) newSum(a, b model.Quantization, s model.QuantizedSum) sum {
+	origin := uint8(0)
+	if net.quantized.Signed {
+		origin = 128
+	}
+	if s.Swapped {
+		a, b = b, a
+	}
+	return sum{kernel.NewAddInt8(scaleOf(a), scaleOf(b), scaleOf(s.Quantization), origin), s.Swapped}
+}
+
+// A sum is the constants of a sum of bytes.
+type sum struct {
+	kernel.AddInt8
+	swapped bool
+}
+
+// into returns the sum of a and b, which dst becomes.
+func (s *sum) into(dst, a, b []uint8) kernel.AddInt8 {
+	sum := s.AddInt8
+	sum.Dst, sum.A, sum.B = dst, a, b
+	if s.swapped {
+		sum.A, sum.B = b, a
+	}
+	return sum
 }
 
 // levelBytes are the levels of the preprocessing, quantised.

@@ -328,9 +328,7 @@ func (s *int8Strip) project(x *exec, i, y, n int) {
 func (net *int8Network) byteSum(a kernel.PointwiseInt8, b *int8Bottleneck, residual []uint8) {
 	net.set.Pointwise(a)
 	if b.Residual() {
-		sum := b.sum
-		sum.A, sum.B, sum.Dst = residual, a.Dst, a.Dst
-		net.set.Add(sum)
+		net.set.Add(b.sum.into(a.Dst, residual, a.Dst))
 	}
 }
 

@@ -147,6 +147,9 @@ func TestInt8OddNetworks(t *testing.T) {
 		}
 		most := rapid.SampledFrom([]int{127, 127, 255, 3}).Draw(r, "most")
 		q := randomInt8(c, rapid.Uint64().Draw(r, "seed"), most, rapid.Bool().Draw(r, "wide"), rapid.Bool().Draw(r, "bytes for logits"))
+		if rapid.Bool().Draw(r, "foreign") {
+			foreign(q)
+		}
 		s := size{rapid.IntRange(32, 60).Draw(r, "h"), rapid.IntRange(32, 60).Draw(r, "w")}
 		set := rapid.SampledFrom(sets).Draw(r, "set")
 		threads, strips := rapid.IntRange(1, 4).Draw(r, "threads"), rapid.IntRange(1, 40).Draw(r, "strips")
@@ -172,8 +175,9 @@ func TestInt8OddNetworks(t *testing.T) {
 // TestInt8SameBits runs a batch in every way it can be cut up.
 func TestInt8SameBits(t *testing.T) {
 	const n, h, w = 33, 50, 41
-	for _, wide := range []bool{false, true} {
-		q := randomInt8(small(), 9, 127, wide, false)
+	for _, q := range []*model.Quantized{
+		randomInt8(small(), 9, 127, false, false), randomInt8(small(), 9, 127, true, false), foreign(randomInt8(small(), 10, 255, false, true)),
+	} {
 		in := Input{Pixels: noise(n * h * w * 3), N: n, H: h, W: w}
 		want := outputs(t, compileInt8(t, q, &kernel.GenericInt8, 1, 1), in)
 		logits, _, _ := naiveInt8(q, quantised(q, in.Pixels[(n-1)*h*w*3:]), h, w)

@@ -23,6 +23,9 @@ import (
 //
 //	clamp(rne(fma(a, sa/sy, fma(b, sb/sy, zy - fma(sa/sy, za, (sb/sy)*zb)))), 0, 255)
 //
+// in which a and b change places where the sum is Swapped, and all bytes and zero points
+// are 128 less where they are Signed.
+//
 // The pool puts out clamp(rne(float32(sum) * (sx / (sy*pixels))) + Zero, 0, 255),
 // where sum is of the bytes less their zero point (QLinearGlobalAveragePool).
 type Quantized struct {
@@ -32,10 +35,15 @@ type Quantized struct {
 
 	Input      Quantization     // of the normalised pixels
 	Convs      []QuantizedLayer // those of Config.Network().Convs(), in that order
-	Sums       []Quantization   // what block i of Config.Network().Blocks puts out, if it has a residual
+	Sums       []QuantizedSum   // what block i of Config.Network().Blocks puts out, if it has a residual
 	Pool       Quantization     // behind the global average pool
 	Classifier QuantizedLayer   // Out, Min and Max count only where Logits is set
 	Logits     bool             // whether the logits are bytes, too, or float32(sum) * float32(sx*sw)
+	ClassBias  *ClassBias       // what is added to bytes of logits; nil for nothing, as usual
+
+	// Signed says that the bytes are signed ones in files: 128 less than here, zero
+	// points, too. It matters to the rounding of residual sums.
+	Signed bool
 
 	// Wide keeps residual sums in float32, and what is added to them: a block with a
 	// residual, and one in front of such a block, puts out
@@ -48,6 +56,20 @@ type Quantized struct {
 	// same, and the numbers that they stand for are added. No file format but ours
 	// has that.
 	Wide bool
+}
+
+// A QuantizedSum is what the bytes of a residual sum stand for.
+type QuantizedSum struct {
+	Quantization
+	Swapped bool `json:"swapped,omitempty"` // the projection's output is the first of the two, and the block's input the second
+}
+
+// A ClassBias is bytes that are added to those of the logits, as if it were a residual
+// sum: the bias of a classifier without one (QLinearMatMul and QLinearAdd).
+type ClassBias struct {
+	Bytes []uint8      `json:"bytes"` // [Classes]
+	Of    Quantization `json:"of"`    // what they stand for
+	Sum   QuantizedSum `json:"sum"`   // what the logits stand for then; Swapped if Bytes are the first
 }
 
 // A Quantization is what the bytes of a tensor stand for: (q - Zero) * Scale.
@@ -142,9 +164,31 @@ func (q *Quantized) ValidateActivations() error {
 		return err
 	}
 	if q.Logits {
-		return q.Classifier.checkOut(n.Classifier.Name)
+		if err := q.Classifier.checkOut(n.Classifier.Name); err != nil {
+			return err
+		}
+	}
+	if b := q.ClassBias; b != nil {
+		return b.check(q, n.Classifier)
 	}
 	return nil
+}
+
+// check wants a byte for each class, and bytes to add them to.
+func (b *ClassBias) check(q *Quantized, l Linear) error {
+	switch {
+	case !q.Logits:
+		return wrongLayer(l.Name, "bytes are added to logits that are none")
+	case len(b.Bytes) != l.Out:
+		return wrongLayer(l.Name, "%d bytes are added to the logits of %d classes", len(b.Bytes), l.Out)
+	}
+	if err := b.Of.check(l.Name); err != nil {
+		return err
+	}
+	if err := b.Sum.check(l.Name); err != nil {
+		return err
+	}
+	return b.Sum.checkTerms(l.Name, q.Classifier.Out, b.Of)
 }
 
 // checkScales wants scales that can be multiplied and divided by each other.
@@ -159,16 +203,24 @@ func (q *Quantized) checkScales(n Network) error {
 		if !b.Residual() {
 			continue
 		}
-		for _, s := range []float32{blocks[i].Scale, q.projection(n, i).Scale} {
-			if !finite(255 * (s / q.Sums[i].Scale)) {
-				return wrongLayer(b.Name, "scale %v of what is added is beyond float32 for a sum of scale %v", s, q.Sums[i].Scale)
-			}
+		if err := q.Sums[i].checkTerms(b.Name, blocks[i], q.projection(n, i)); err != nil {
+			return err
 		}
 	}
 	if x := q.Convs[len(q.Convs)-1].Out.Scale; !finite(x / q.Pool.Scale) {
 		return wrongLayer("avgpool", "scale %v of its input is beyond float32 for an output of scale %v", x, q.Pool.Scale)
 	}
 	return q.Classifier.checkMultipliers(n.Classifier.Name, q.Pool.Scale, q.Logits)
+}
+
+// checkTerms wants scales that can be divided by the sum's.
+func (s QuantizedSum) checkTerms(place string, terms ...Quantization) error {
+	for _, x := range terms {
+		if !finite(255 * (x.Scale / s.Scale)) {
+			return wrongLayer(place, "scale %v of what is added is beyond float32 for a sum of scale %v", x.Scale, s.Scale)
+		}
+	}
+	return nil
 }
 
 // Multiplier returns what sums of output channel o are multiplied by for an input of
@@ -260,7 +312,7 @@ func (q *Quantized) Inputs() (convs, blocks []Quantization) {
 			conv()
 		}
 		if b.Residual() {
-			x = q.Sums[i]
+			x = q.Sums[i].Quantization
 		}
 	}
 	conv()
@@ -278,6 +330,11 @@ func (q *Quantized) Dequantize() *Model {
 		Unfold(m.Dict, c, w, b, q.Config.BNEps)
 	}
 	w, b := q.Classifier.dequantize(q.Pool.Scale)
+	if c := q.ClassBias; c != nil {
+		for i, v := range c.Bytes {
+			b[i] += c.Of.Dequantize(v)
+		}
+	}
 	l := n.Classifier
 	m.Dict[l.Name+".weight"] = Tensor{Shape: []int{l.Out, l.In}, Data: w}
 	m.Dict[l.Name+".bias"] = Tensor{Shape: []int{l.Out}, Data: b}

@@ -16,9 +16,11 @@ const QuantizedKey = "mobilenet.quantized"
 type quantizedEntry struct {
 	Input   Quantization            `json:"input"`
 	Layers  map[string]layerOutput  `json:"layers"`         // by module path, the classifier's too
-	Sums    map[string]Quantization `json:"sums,omitempty"` // by module path of the block
+	Sums    map[string]QuantizedSum `json:"sums,omitempty"` // by module path of the block
 	Pool    Quantization            `json:"avgpool"`
 	Logits  bool                    `json:"logits,omitempty"`
+	Bias    *ClassBias              `json:"class_bias,omitempty"`
+	Signed  bool                    `json:"signed,omitempty"`
 	Wide    bool                    `json:"wide,omitempty"`
 	Assumed Assumed                 `json:"assumed"`
 }
@@ -38,8 +40,8 @@ func (q *Quantized) Metadata() (map[string]string, error) {
 		return nil, err
 	}
 	e := quantizedEntry{
-		Input: q.Input, Layers: map[string]layerOutput{}, Sums: map[string]Quantization{}, Pool: q.Pool,
-		Logits: q.Logits, Wide: q.Wide, Assumed: q.Assumed,
+		Input: q.Input, Layers: map[string]layerOutput{}, Sums: map[string]QuantizedSum{}, Pool: q.Pool,
+		Logits: q.Logits, Bias: q.ClassBias, Signed: q.Signed, Wide: q.Wide, Assumed: q.Assumed,
 	}
 	for _, p := range q.Parts() {
 		e.Layers[p.Name] = layerOutput{p.Layer.Out, p.Layer.Min, p.Layer.Max}
@@ -78,8 +80,8 @@ func MetadataQuantized(entries map[string]string) (q *Quantized, ok bool, err er
 	}
 	n := c.Network()
 	q = &Quantized{
-		Config: c, Assumed: e.Assumed, Input: e.Input, Pool: e.Pool, Logits: e.Logits, Wide: e.Wide,
-		Convs: make([]QuantizedLayer, len(n.Convs())), Sums: make([]Quantization, len(n.Blocks)),
+		Config: c, Assumed: e.Assumed, Input: e.Input, Pool: e.Pool, Logits: e.Logits, ClassBias: e.Bias, Signed: e.Signed, Wide: e.Wide,
+		Convs: make([]QuantizedLayer, len(n.Convs())), Sums: make([]QuantizedSum, len(n.Blocks)),
 	}
 	for _, p := range q.Parts() {
 		out, ok := e.Layers[p.Name]

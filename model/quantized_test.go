@@ -52,7 +52,7 @@ func roughly(m *Model) *Quantized {
 		x = six
 	}
 	for range n.Blocks {
-		q.Sums = append(q.Sums, six)
+		q.Sums = append(q.Sums, QuantizedSum{Quantization: six})
 	}
 	l := n.Classifier
 	q.Classifier = layer(m.Dict[l.Name+".weight"].Data, m.Dict[l.Name+".bias"].Data)
@@ -111,20 +111,31 @@ func TestQuantize(t *testing.T) {
 func TestQuantizedValidate(t *testing.T) {
 	nan := float32(math.NaN())
 	for name, spoil := range map[string]func(q *Quantized){
-		"input: scale NaN":                               func(q *Quantized) { q.Input.Scale = nan },
-		"avgpool: scale 0":                               func(q *Quantized) { q.Pool.Scale = 0 },
-		"features.3: scale -1":                           func(q *Quantized) { q.Sums[2].Scale = -1 },
-		"features.0.0: 215 weights, want 216":            func(q *Quantized) { q.Convs[0].Weight = q.Convs[0].Weight[1:] },
-		"features.1.conv.0.0: 1 scales of weights":       func(q *Quantized) { q.Convs[1].Scale = q.Convs[1].Scale[:1] },
-		"features.1.conv.0.0: 0 biases":                  func(q *Quantized) { q.Convs[1].Bias = nil },
-		"features.0.0: scale NaN of output channel 2":    func(q *Quantized) { q.Convs[0].Scale[2] = nan },
-		"features.0.0: scale +Inf":                       func(q *Quantized) { q.Convs[0].Out.Scale = float32(math.Inf(1)) },
-		"features.0.0: scale 1e-45":                      func(q *Quantized) { q.Convs[0].Out.Scale = 1e-45 },
-		"features.0.0: its output is bounded by 9":       func(q *Quantized) { q.Convs[0].Min, q.Convs[0].Max = 9, 8 },
-		"features.0.0: weight 7 is 256 from":             func(q *Quantized) { q.Convs[0].Weight[7] = 256 },
-		"1 quantised convolutions, and the network":      func(q *Quantized) { q.Convs = q.Convs[:1] },
-		"quantisation of 1 blocks' sums":                 func(q *Quantized) { q.Sums = q.Sums[:1] },
-		"classifier.1: 4 scales of weights, want 5":      func(q *Quantized) { q.Classifier.Scale = q.Classifier.Scale[1:] },
+		"input: scale NaN":                             func(q *Quantized) { q.Input.Scale = nan },
+		"avgpool: scale 0":                             func(q *Quantized) { q.Pool.Scale = 0 },
+		"features.3: scale -1":                         func(q *Quantized) { q.Sums[2].Scale = -1 },
+		"features.0.0: 215 weights, want 216":          func(q *Quantized) { q.Convs[0].Weight = q.Convs[0].Weight[1:] },
+		"features.1.conv.0.0: 1 scales of weights":     func(q *Quantized) { q.Convs[1].Scale = q.Convs[1].Scale[:1] },
+		"features.1.conv.0.0: 0 biases":                func(q *Quantized) { q.Convs[1].Bias = nil },
+		"features.0.0: scale NaN of output channel 2":  func(q *Quantized) { q.Convs[0].Scale[2] = nan },
+		"features.0.0: scale +Inf":                     func(q *Quantized) { q.Convs[0].Out.Scale = float32(math.Inf(1)) },
+		"features.0.0: scale 1e-45":                    func(q *Quantized) { q.Convs[0].Out.Scale = 1e-45 },
+		"features.0.0: its output is bounded by 9":     func(q *Quantized) { q.Convs[0].Min, q.Convs[0].Max = 9, 8 },
+		"features.0.0: weight 7 is 256 from":           func(q *Quantized) { q.Convs[0].Weight[7] = 256 },
+		"1 quantised convolutions, and the network":    func(q *Quantized) { q.Convs = q.Convs[:1] },
+		"quantisation of 1 blocks' sums":               func(q *Quantized) { q.Sums = q.Sums[:1] },
+		"classifier.1: 4 scales of weights, want 5":    func(q *Quantized) { q.Classifier.Scale = q.Classifier.Scale[1:] },
+		"classifier.1: bytes are added to logits that": func(q *Quantized) { q.ClassBias = &ClassBias{} },
+		"classifier.1: 2 bytes are added to the logits": func(q *Quantized) {
+			q.Logits, q.ClassBias = true, &ClassBias{Bytes: make([]uint8, 2)}
+		},
+		"classifier.1: scale NaN: want": func(q *Quantized) {
+			q.Logits, q.ClassBias = true, &ClassBias{Bytes: make([]uint8, 5), Of: Quantization{Scale: nan}}
+		},
+		"classifier.1: scale 1e+20 of what is added": func(q *Quantized) {
+			q.Logits, q.Classifier.Out.Scale = true, 1
+			q.ClassBias = &ClassBias{Bytes: make([]uint8, 5), Of: Quantization{Scale: 1e20}, Sum: QuantizedSum{Quantization: Quantization{Scale: 1e-20}}}
+		},
 		"classifier.1: scale 0":                          func(q *Quantized) { q.Logits, q.Classifier.Out.Scale = true, 0 },
 		"features.0.0: scales 1e+20 of the input, 1e+20": func(q *Quantized) { q.Input.Scale, q.Convs[0].Scale[3] = 1e20, 1e20 },
 		"features.3: scale 1e+20 of what is added":       func(q *Quantized) { q.Convs[8].Out.Scale, q.Sums[2].Scale = 1e20, 1e-20 },

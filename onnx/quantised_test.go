@@ -33,7 +33,7 @@ func randomQuantized() *model.Quantized {
 	n := c.Network()
 	q := &model.Quantized{
 		Config: c, Input: model.Quantization{Scale: 0.0196, Zero: 126},
-		Convs: make([]model.QuantizedLayer, len(n.Convs())), Sums: make([]model.Quantization, len(n.Blocks)),
+		Convs: make([]model.QuantizedLayer, len(n.Convs())), Sums: make([]model.QuantizedSum, len(n.Blocks)),
 	}
 	x := q.Input
 	layer := func(l *model.QuantizedLayer, out, k int, bounded bool) {
@@ -70,8 +70,8 @@ func randomQuantized() *model.Quantized {
 			conv(c)
 		}
 		if b.Residual() {
-			q.Sums[i] = model.Quantization{Scale: x.Scale * (1 + rng.Float32()), Zero: uint8(rng.IntN(256))}
-			x = q.Sums[i]
+			q.Sums[i].Quantization = model.Quantization{Scale: x.Scale * (1 + rng.Float32()), Zero: uint8(rng.IntN(256))}
+			x = q.Sums[i].Quantization
 		}
 	}
 	conv(n.Last)
@@ -198,7 +198,7 @@ func quantisedTaps(q *model.Quantized, taps []engine.Tap) map[string]tappedBytes
 		}
 		conv(b.Name+".conv", convs[len(convs)-1].Name)
 		if b.Residual() {
-			out[scope(b.Name)] = tappedBytes{modules[b.Name], q.Sums[i]}
+			out[scope(b.Name)] = tappedBytes{modules[b.Name], q.Sums[i].Quantization}
 		}
 	}
 	last := strings.TrimSuffix(n.Last.Name, ".0")

@@ -25,7 +25,7 @@ func (n *network) round(m *model.Model) *Network {
 			sum = b.sum.bestRange()
 			ranges[b.sum] = sum
 		}
-		q.Sums = append(q.Sums, sum)
+		q.Sums = append(q.Sums, model.QuantizedSum{Quantization: sum})
 	}
 	q.Pool = n.pool.upTo(math.Inf(1))
 	ranges[&n.pool] = q.Pool

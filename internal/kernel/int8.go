@@ -145,7 +145,8 @@ type FirstInt8 struct {
 
 // AddInt8 is a residual sum, byte by byte:
 //
-//	Dst[i] = clamp(rne(fma(A[i], ScaleA, fma(B[i], ScaleB, Offset))), 0, 255)
+//	v = fma(A[i]-Origin, ScaleA, fma(B[i]-Origin, ScaleB, Offset))
+//	Dst[i] = clamp(rne(v) + Range.Zero, Range.Min, Range.Max)
 //
 // which is what ONNX Runtime's QLinearAdd computes on x86, with what
 // [NewAddInt8] returns. fma rounds once.
@@ -153,14 +154,21 @@ type AddInt8 struct {
 	Dst, A, B      []uint8 // equally long, whole pixels of [Block]; Dst may be A or B
 	ScaleA, ScaleB float32
 	Offset         float32
+	Origin         float32 // the byte of the integer 0: 0, or 128 where bytes are signed ones plus 128
+	Range          Range   // Zero is Origin
 }
 
 // NewAddInt8 returns the constants for adding a and b, given the scale and zero
-// point of each and of the sum. Their order matters where a sum is close to a tie.
-func NewAddInt8(a, b, sum Scale) AddInt8 {
+// point of each and of the sum. Their order matters where a sum is close to a tie,
+// and so does the origin.
+func NewAddInt8(a, b, sum Scale, origin uint8) AddInt8 {
+	zero := func(s Scale) float32 { return float32(int(s.Zero) - int(origin)) }
 	ra, rb := a.Scale/sum.Scale, b.Scale/sum.Scale
-	zeros := fma(ra, float32(a.Zero), float32(rb*float32(b.Zero)))
-	return AddInt8{ScaleA: ra, ScaleB: rb, Offset: float32(sum.Zero) - zeros}
+	zeros := fma(ra, zero(a), float32(rb*zero(b)))
+	return AddInt8{
+		ScaleA: ra, ScaleB: rb, Offset: zero(sum) - zeros,
+		Origin: float32(origin), Range: Range{Zero: int32(origin), Max: 255},
+	}
 }
 
 // A Scale is what the bytes of a tensor stand for: (q - Zero)*Scale.

@@ -138,7 +138,7 @@ func BenchmarkElementsInt8(b *testing.B) {
 		run := func(name string, f func()) {
 			b.Run(fmt.Sprintf("isa=%s/%s", set.Name, name), func(b *testing.B) { bestOf(b, n*32, 0, f) })
 		}
-		add := NewAddInt8(Scale{0.1, 3}, Scale{0.2, 4}, Scale{0.3, 5})
+		add := NewAddInt8(Scale{0.1, 3}, Scale{0.2, 4}, Scale{0.3, 5}, 0)
 		add.A, add.B, add.Dst = x, y, x
 		run("add", func() { set.Add(add) })
 		run("quantize", func() { set.Quantize(QuantizeInt8{Dst: x, Src: floats, M: 3, Range: Range{Max: 255}}) })

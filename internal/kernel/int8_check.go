@@ -47,6 +47,7 @@ func (a *AddInt8) check() {
 	need("Dst", len(a.Dst)%Block == 0)
 	need("A", len(a.A) == len(a.Dst))
 	need("B", len(a.B) == len(a.Dst))
+	a.Range.check()
 }
 
 func (a *PoolInt8) check() {

@@ -125,9 +125,9 @@ func depthwiseRowInt8Generic(a DepthwiseInt8) {
 
 func addInt8Generic(a AddInt8) {
 	a.check()
-	r := Range{Max: 255}
 	for i, v := range a.A {
-		a.Dst[i] = r.quantize(fma(float32(v), a.ScaleA, fma(float32(a.B[i]), a.ScaleB, a.Offset)))
+		b := fma(float32(a.B[i])-a.Origin, a.ScaleB, a.Offset)
+		a.Dst[i] = a.Range.quantize(fma(float32(v)-a.Origin, a.ScaleA, b))
 	}
 }
 

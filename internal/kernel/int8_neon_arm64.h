@@ -38,6 +38,7 @@
 #define FCVTNS(d) VECTOR2(0x4e21a800, d, d) // to the nearest integer, ties to even, saturating
 #define FMUL(d, n, m) VECTOR3(0x6e20dc00, d, n, m)
 #define FADD(d, n, m) VECTOR3(0x4e20d400, d, n, m)
+#define FSUB(d, n, m) VECTOR3(0x4ea0d400, d, n, m)
 #define FMLA(d, n, m) VECTOR3(0x4e20cc00, d, n, m) // d += n * m
 #define FMINNM(d, n, m) VECTOR3(0x4ea0c400, d, n, m) // the number where one is NaN
 #define SQXTN(d, n) VECTOR2(0x0e614800, d, n)   // to 16 bits, saturating

@@ -276,7 +276,13 @@ TEXT ·addInt8NEON(SB), NOSPLIT, $0-8
 	MOVW AddInt8_ScaleA(R0), R7; VDUP R7, V20.S4
 	MOVW AddInt8_ScaleB(R0), R7; VDUP R7, V21.S4
 	MOVW AddInt8_Offset(R0), R7; VDUP R7, V22.S4
-	MOVD $0x437f0000, R7; VDUP R7, V23.S4 // 255
+	MOVW AddInt8_Origin(R0), R7; VDUP R7, V24.S4
+	RANGE(AddInt8_Range)
+	MOVW (AddInt8_Range+Range_Max)(R0), R7
+	MOVW (AddInt8_Range+Range_Zero)(R0), R8
+	SUB  R8, R7
+	SCVTFWS R7, F23
+	VDUP V23.S[0], V23.S4
 	CBZ  R6, done
 
 loop:
@@ -284,12 +290,13 @@ loop:
 	FMOVD.P 8(R2), F2
 	UXTL(0, 0); UXTL42(1, 0); UXTL4(0, 0); SCVTF(0); SCVTF(1)
 	UXTL(2, 2); UXTL42(3, 2); UXTL4(2, 2); SCVTF(2); SCVTF(3)
+	FSUB(0, 0, 24); FSUB(1, 1, 24); FSUB(2, 2, 24); FSUB(3, 3, 24)
 	MOVE(4, 22); MOVE(5, 22)
 	FMLA(4, 2, 21); FMLA(5, 3, 21)
 	FMLA(4, 0, 20); FMLA(5, 1, 20)
 	FMINNM(4, 4, 23); FMINNM(5, 5, 23)
 	FCVTNS(4); FCVTNS(5)
-	SQXTN(4, 4); SQXTN2(4, 5); SQXTUN(4, 4)
+	PACK(4, 5)
 	FMOVD.P F4, 8(R4)
 	SUBS $8, R6
 	BNE  loop

@@ -24,6 +24,7 @@ type ortCase struct {
 	SX, SY             float32
 	SA, SB, SC         float32
 	ZX, ZY, ZA, ZB, ZC uint8
+	Origin             uint8 // of the bytes of an addition, see [AddInt8]
 }
 
 // numbersOf are little-endian numbers, as all systems here have them.
@@ -180,7 +181,7 @@ func (c *ortCase) check(t *testing.T, set *Int8) {
 			}
 		}
 	case "add":
-		a := NewAddInt8(Scale{c.SA, c.ZA}, Scale{c.SB, c.ZB}, Scale{c.SC, c.ZC})
+		a := NewAddInt8(Scale{c.SA, c.ZA}, Scale{c.SB, c.ZB}, Scale{c.SC, c.ZC}, c.Origin)
 		a.A, a.B, a.Dst = c.X, c.B, make([]uint8, len(c.X))
 		set.Add(a)
 		got = a.Dst

@@ -369,7 +369,11 @@ func TestFirstInt8(t *testing.T) {
 // newAddInt8 returns a sum whose rounding is often close to a tie.
 func newAddInt8(m *memory8, pixels int) AddInt8 {
 	scale := func() Scale { return Scale{float32(1+m.rng.IntN(20)) / 10, uint8(m.rng.IntN(256))} }
-	a := NewAddInt8(scale(), scale(), Scale{float32(1 + m.rng.IntN(4)), uint8(m.rng.IntN(256))})
+	origin := uint8(m.rng.IntN(2) * 128)
+	a := NewAddInt8(scale(), scale(), Scale{float32(1 + m.rng.IntN(4)), uint8(m.rng.IntN(256))}, origin)
+	if m.rng.IntN(3) == 0 {
+		a.Range.Min, a.Range.Max = int32(m.rng.IntN(128)), int32(128+m.rng.IntN(128))
+	}
 	a.A, a.B, a.Dst = m.bytes(pixels*Block), m.bytes(pixels*Block), m.bytes(pixels*Block)
 	if m.rng.IntN(4) == 0 {
 		a.Dst = a.B
@@ -382,14 +386,15 @@ func checkAddInt8(t rapid.TB, set *Int8, a AddInt8) {
 	rat := func(f float32) *big.Rat { return new(big.Rat).SetFloat64(float64(f)) }
 	fma := func(x uint8, y, z float32) float32 {
 		p := rat(y)
-		p.Mul(p, new(big.Rat).SetInt64(int64(x)))
+		p.Mul(p, new(big.Rat).SetInt64(int64(x)-int64(a.Range.Zero)))
 		f, _ := p.Add(p, rat(z)).Float32()
 		return f
 	}
 	want := make([]uint8, len(a.Dst))
 	for i, v := range a.A {
 		r := fma(v, a.ScaleA, fma(a.B[i], a.ScaleB, a.Offset))
-		want[i] = uint8(min(max(math.RoundToEven(float64(r)), 0), 255))
+		rounded := math.RoundToEven(float64(r)) + float64(a.Range.Zero)
+		want[i] = uint8(min(max(rounded, float64(a.Range.Min)), float64(a.Range.Max)))
 	}
 	set.Add(a)
 	for i, v := range a.Dst {
@@ -417,7 +422,10 @@ func TestAddExtremesInt8(t *testing.T) {
 		m := newMemory8(1)
 		for range 1000 {
 			pick := func() float32 { return extremes[m.rng.IntN(len(extremes))] }
-			a := AddInt8{A: m.bytes(3 * Block), B: m.bytes(3 * Block), Dst: m.bytes(3 * Block), ScaleA: pick(), ScaleB: pick(), Offset: pick()}
+			a := AddInt8{A: m.bytes(3 * Block), B: m.bytes(3 * Block), Dst: m.bytes(3 * Block), ScaleA: pick(), ScaleB: pick(), Offset: pick(), Range: bytes255}
+			if m.rng.IntN(2) == 0 {
+				a.Origin, a.Range.Zero = 128, 128
+			}
 			want := a
 			want.Dst = m.bytes(3 * Block)
 			GenericInt8.Add(want)

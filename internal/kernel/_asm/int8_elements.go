@@ -81,23 +81,21 @@ func (s isa8) broadcast(c Component, free *file) reg.VecPhysical {
 func (s isa8) add() {
 	a := declare("addInt8"+s.name, "AddInt8", "is AddInt8.")
 	free := s.isa.file()
-	f := s.finisher(func(name string) reg.Register {
-		v := GP32()
-		MOVL(U32(map[string]uint32{"Max": 255}[name]), v)
-		return v
-	}, &free)
+	f := s.finisher(rangeOf(a), &free)
 	x, y := Load(a.Field("A").Base(), GP64()), Load(a.Field("B").Base(), GP64())
 	sx, sy := s.broadcast(a.Field("ScaleA"), &free), s.broadcast(a.Field("ScaleB"), &free)
-	offset := s.broadcast(a.Field("Offset"), &free)
+	offset, origin := s.broadcast(a.Field("Offset"), &free), s.broadcast(a.Field("Origin"), &free)
 	t := free.take(1, s.bytes)[0]
 	s.elements(f, free, Load(a.Field("Dst").Base(), GP64()), Load(a.Field("Dst").Len(), GP64()), func(v []reg.VecPhysical) {
 		for i, v := range v {
 			at := i * s.bytes / 4
 			VPMOVZXBD(Mem{Base: y, Disp: at}, v)
 			VCVTDQ2PS(v, v)
+			VSUBPS(origin, v, v)
 			VFMADD213PS(offset, sy, v)
 			VPMOVZXBD(Mem{Base: x, Disp: at}, t)
 			VCVTDQ2PS(t, t)
+			VSUBPS(origin, t, t)
 			VFMADD231PS(t, sx, v)
 		}
 		ADDQ(imm(len(v)*s.bytes/4), x)

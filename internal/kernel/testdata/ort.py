@@ -140,6 +140,28 @@ for ties in (False, True):
     x = (rng.integers(-300, 300, 70) / 8 if ties else rng.uniform(-40, 40, 70)).astype(np.float32)
     add("quantize", x=x, sx=s, zy=z, y=run("QuantizeLinear", dict(x=x, s=s, z=np.array(z)), TensorProto.UINT8))
 
+
+def added(dtype, move, a, b, sa, sb, sc, za, zb, zc):
+    """QLinearAdd of bytes of a type, which are a and b less move."""
+    zero = lambda z: np.array(z - move, dtype)
+    inputs = dict(a=(a - move).astype(dtype), sa=sa, za=zero(za), b=(b - move).astype(dtype), sb=sb, zb=zero(zb), sc=sc, zc=zero(zc))
+    return run("QLinearAdd", inputs, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), "com.microsoft").astype(int) + move
+
+
+# Signed bytes round at other places than the same ones plus 128 do: two values of a million.
+every_a, every_b = (v.ravel().reshape(1, -1, 1, 1) for v in np.meshgrid(np.arange(256), np.arange(256)))
+found = 0
+while found < 2:
+    sa, sb, sc = scale(False, 0.01, 0.2), scale(False, 0.01, 0.2), scale(False, 0.01, 0.2)
+    za, zb, zc = (int(z) for z in rng.integers(0, 256, 3))
+    y = added(np.int8, 128, every_a, every_b, sa, sb, sc, za, zb, zc)
+    differ = np.flatnonzero(y != added(np.uint8, 0, every_a, every_b, sa, sb, sc, za, zb, zc))
+    if len(differ):
+        at = np.concatenate([differ[:8], rng.choice(every_a.size, 64, replace=False)])[:64]
+        pick = lambda v: v.ravel()[at].reshape(1, -1, 1, 1).astype(np.uint8)
+        add("add", x=pick(every_a), b=pick(every_b), sa=sa, sb=sb, sc=sc, za=za, zb=zb, zc=zc, origin=128, y=pick(y))
+        found += 1
+
 versions = dict(onnxruntime=onnxruntime.__version__, onnx=onnx.__version__, numpy=np.__version__)
 with open(os.path.join(os.path.dirname(os.path.abspath(__file__)), "ort.json"), "w") as f:
     f.write('{"versions": %s, "cases": [\n' % json.dumps(versions))

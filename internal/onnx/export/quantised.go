@@ -111,7 +111,7 @@ func (e *quantisedExporter) network(n model.Network, qoperator bool) error {
 			conv(c)
 		}
 		if b.Residual() {
-			x = f.add(b.Name, in, x, e.q.Sums[i])
+			x = f.add(b.Name, in, x, e.q.Sums[i].Quantization)
 		}
 	}
 	conv(n.Last)
