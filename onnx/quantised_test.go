@@ -288,7 +288,7 @@ func TestExportQuantizedRefuses(t *testing.T) {
 		`form "": want "qdq" or "qoperator"`:        {"", onnx.ExportOptions{}, nil},
 		"no wide residual sums":                     {onnx.QDQ, onnx.ExportOptions{}, func(q *model.Quantized) { q.Wide = true }},
 		"input: scale 0":                            {onnx.QDQ, onnx.ExportOptions{}, func(q *model.Quantized) { q.Input.Scale = 0 }},
-		"features.0.0: weights further from":        {onnx.QDQ, onnx.ExportOptions{}, func(q *model.Quantized) { q.Convs[0].Weight[3] = 128 }},
+		"features.0.0: weights further from":        {onnx.QDQ, onnx.ExportOptions{}, func(q *model.Quantized) { q.Convs[0].Weight[3], q.Convs[0].Weight[4] = 128, -128 }},
 		"'same' without a fixed":                    {onnx.QDQ, onnx.ExportOptions{Dynamic: onnx.DynamicAll}, func(q *model.Quantized) { q.Config.Padding = model.PadSame }},
 		`already: choose another name for the`:      {onnx.QDQ, onnx.ExportOptions{Input: "features.0.0.weight"}, nil},
 		`input and output are both called "images"`: {onnx.QDQ, onnx.ExportOptions{Output: "images"}, nil},
