@@ -3,6 +3,7 @@ package vision
 import (
 	"bytes"
 	"image/jpeg"
+	"image/png"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/model"
@@ -37,6 +38,19 @@ func BenchmarkPreprocess(b *testing.B) {
 func BenchmarkDecodeJPEG(b *testing.B) {
 	var file bytes.Buffer
 	if err := jpeg.Encode(&file, photo(), nil); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := Decode(b.Context(), file.Bytes(), DecodeOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkDecodePNG(b *testing.B) {
+	var file bytes.Buffer
+	if err := png.Encode(&file, photo()); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

@@ -1,9 +1,9 @@
 package vision
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
-	"hash"
 	"hash/crc32"
 	"io"
 	"math"
@@ -74,7 +74,7 @@ func openPNG(data []byte) (picture, error) {
 		p.palette[i] = [3]byte{byte(i), byte(i), byte(i)}
 	}
 	const inflate = 64 << 10 // its window and tables
-	return picture{w: p.w, h: p.h, extra: inflate + 4*int64(w)*8, decode: p.decode}, nil
+	return picture{w: p.w, h: p.h, extra: inflate + 4*int64(w)*8 + int64(len(data)), decode: p.decode}, nil
 }
 
 func (p *pngFile) depthFits() bool {
@@ -135,10 +135,25 @@ func (p *pngFile) decode(ctx context.Context, c *canvas) error {
 	if p.kind == pngPalette && !palette {
 		return fault.At(int64(p.at), "no palette")
 	}
-	chunks := &idat{data: p.data, at: p.at, crc: crc32.NewIEEE()}
-	z, err := zlib.NewReader(chunks)
-	if err != nil {
+	chunks := newIDAT(p.data, p.at)
+	if err := p.pixels(ctx, chunks, c); err != nil {
+		if sum := chunks.check(); sum != nil {
+			return sum // which explains the other
+		}
+		if err == io.ErrUnexpectedEOF && chunks.Len() == 0 && chunks.end != io.EOF {
+			err = chunks.end
+		}
 		return p.inflated(err)
+	}
+	return chunks.check()
+}
+
+// pixels inflates the chunks. What checksums there are must be right; Pillow takes
+// files that lack them.
+func (p *pngFile) pixels(ctx context.Context, chunks *idat, c *canvas) error {
+	z, err := zlib.NewReader(&chunks.Reader)
+	if err != nil {
+		return err
 	}
 	passes := []pass{{0, 0, 1, 1}}
 	if p.interlaced {
@@ -146,14 +161,13 @@ func (p *pngFile) decode(ctx context.Context, c *canvas) error {
 	}
 	for _, ps := range passes {
 		if err := p.pass(ctx, z, ps, c); err != nil {
-			return p.inflated(err)
+			return err
 		}
 	}
-	// What checksums there are must be right; Pillow takes files that lack them.
 	if _, err := z.Read(make([]byte, 1)); err == zlib.ErrChecksum {
-		return p.inflated(err)
+		return err
 	}
-	return chunks.check()
+	return nil
 }
 
 // inflated gives an error of the pixels' stream a place.
@@ -182,6 +196,7 @@ func (p *pngFile) pass(ctx context.Context, r io.Reader, ps pass, c *canvas) err
 	back := (p.bits*p.channels() + 7) / 8 // bytes to the pixel on the left
 	n := (w*p.channels()*p.bits + 7) / 8
 	raw, before := make([]byte, 1+n), make([]byte, 1+n)
+	k := fastest()
 	var pixels []byte
 	if p.interlaced {
 		pixels = make([]byte, 3*w)
@@ -193,7 +208,7 @@ func (p *pngFile) pass(ctx context.Context, r io.Reader, ps pass, c *canvas) err
 		if _, err := io.ReadFull(r, raw); err != nil {
 			return err
 		}
-		if !unfilter(raw[0], raw[1:], before[1:], back) {
+		if !unfilter(k, raw[0], raw[1:], before[1:], back) {
 			return fault.At(int64(p.at), "row %d with filter %d", i, raw[0])
 		}
 		y := ps.y + i*ps.dy
@@ -212,7 +227,7 @@ func (p *pngFile) pass(ctx context.Context, r io.Reader, ps pass, c *canvas) err
 }
 
 // unfilter undoes a row's filter. back is how far the pixel on the left is.
-func unfilter(filter byte, row, above []byte, back int) bool {
+func unfilter(k *kernels, filter byte, row, above []byte, back int) bool {
 	above = above[:len(row)]
 	switch filter {
 	case 0:
@@ -221,9 +236,7 @@ func unfilter(filter byte, row, above []byte, back int) bool {
 			row[i] += row[i-back]
 		}
 	case 2:
-		for i, v := range above {
-			row[i] += v
-		}
+		addBytes(row, above)
 	case 3:
 		for i := range min(back, len(row)) {
 			row[i] += above[i] / 2
@@ -232,33 +245,50 @@ func unfilter(filter byte, row, above []byte, back int) bool {
 			row[i] += byte((int(row[i-back]) + int(above[i])) / 2)
 		}
 	case 4:
-		for i := range back {
-			paeth(row, above, i, back)
-		}
+		k.paeth(row, above, back)
 	default:
 		return false
 	}
 	return true
 }
 
-// paeth undoes the filter of every back-th byte from i on: the predictor is what
-// is nearest to left + up - corner.
-func paeth(row, above []byte, i, back int) {
-	left, corner := 0, 0
-	for ; i < len(row); i += back {
-		up := int(above[i])
-		a, b := up-corner, left-corner // the distances to left and up, with signs
-		c := abs(a + b)
-		a, b = abs(a), abs(b)
-		predicted := corner
-		if a <= b && a <= c {
-			predicted = left
-		} else if b <= c {
-			predicted = up
-		}
-		left = int(row[i]+byte(predicted)) & 255
-		row[i], corner = byte(left), up
+// addBytes adds b to a, of the same length, eight bytes at a time: the highest bits
+// apart, so that nothing is carried from byte to byte.
+func addBytes(a, b []byte) {
+	const high = 0x80808080_80808080
+	for len(a) >= 8 && len(b) >= 8 {
+		p, q := binary.LittleEndian.Uint64(a), binary.LittleEndian.Uint64(b)
+		binary.LittleEndian.PutUint64(a, (p&^high+q&^high)^(p^q)&high)
+		a, b = a[8:], b[8:]
 	}
+	for i, v := range b {
+		a[i] += v
+	}
+}
+
+// paethGeneric undoes PNG's filter 4.
+func paethGeneric(row, above []byte, back int) {
+	for i := range min(back, len(row)) {
+		row[i] += above[i] // which is nearest where there is nothing on the left
+	}
+	for i := back; i < len(row); i++ {
+		row[i] += predict(row[i-back], above[i], above[i-back])
+	}
+}
+
+// predict returns what is nearest to left + up - corner: the first of the three that
+// is.
+func predict(left, up, corner byte) byte {
+	a, b := int(up)-int(corner), int(left)-int(corner) // the distances to left and up, with signs
+	c := abs(a + b)
+	a, b = abs(a), abs(b)
+	switch {
+	case a <= b && a <= c:
+		return left
+	case b <= c:
+		return up
+	}
+	return corner
 }
 
 func abs(v int) int { return max(v, -v) }
@@ -311,64 +341,74 @@ func sampleAt(row []byte, x, bits int) int {
 	return int(row[at/8]) >> (8 - bits - at%8) & (1<<bits - 1)
 }
 
-// An idat reads the bodies of the chunks called IDAT that follow one another.
+// An idat is the compressed pixels: the bodies of the chunks called IDAT that follow
+// one another, whose checksums are not looked at before they have been read.
 type idat struct {
-	data []byte
-	at   int
-	left int // of the chunk
-	crc  hash.Hash32
-	open bool
+	bytes.Reader
+	data   []byte
+	chunks []span // of data, bodies
+	end    error  // why there are no more: io.EOF, or what is broken
 }
 
-func (r *idat) Read(b []byte) (int, error) {
-	for r.left == 0 {
-		if err := r.check(); err != nil {
-			return 0, err
-		}
-		if r.open {
-			if len(r.data)-r.at < 4 {
-				return 0, io.ErrUnexpectedEOF
-			}
-			r.at += 4
-			r.open = false
-		}
-		rest := r.data[r.at:]
+// A span is a part of a file.
+type span struct{ at, end int }
+
+// newIDAT collects the chunks from at on. The bodies of several are copied: inflating
+// from one piece takes half as long.
+func newIDAT(data []byte, at int) *idat {
+	r := &idat{data: data}
+	r.collect(at)
+	if len(r.chunks) == 1 {
+		r.Reset(data[r.chunks[0].at:r.chunks[0].end])
+		return r
+	}
+	n := 0
+	for _, c := range r.chunks {
+		n += c.end - c.at
+	}
+	body := make([]byte, 0, n)
+	for _, c := range r.chunks {
+		body = append(body, data[c.at:c.end]...)
+	}
+	r.Reset(body)
+	return r
+}
+
+func (r *idat) collect(at int) {
+	for {
+		rest := r.data[at:]
 		if len(rest) < 8 || string(rest[4:8]) != "IDAT" {
-			return 0, io.EOF
+			r.end = io.EOF
+			return
 		}
 		n := binary.BigEndian.Uint32(rest)
 		if n > math.MaxInt32 {
-			return 0, fault.At(int64(r.at), "chunk \"IDAT\" of %d bytes", n)
+			r.end = fault.At(int64(at), "chunk \"IDAT\" of %d bytes", n)
+			return
 		}
-		r.left = int(n)
-		r.open = true
-		r.crc.Reset()
-		r.crc.Write(rest[4:8])
-		r.at += 8
+		c := span{at + 8, at + 8 + int(min(int64(n), int64(len(rest)-8)))}
+		if n > 0 { // empty ones may be any number
+			r.chunks = append(r.chunks, c)
+		}
+		if at = c.end + 4; at > len(r.data) || c.end-c.at < int(n) {
+			r.end = io.ErrUnexpectedEOF
+			return
+		}
 	}
-	rest := r.data[r.at:]
-	n := copy(b, rest[:min(len(rest), r.left)])
-	if n == 0 {
-		return 0, io.ErrUnexpectedEOF
-	}
-	r.crc.Write(b[:n])
-	r.at += n
-	r.left -= n
-	return n, nil
 }
 
-// check reads what is left of the chunk and holds it against its checksum, if that
-// is there.
+// check holds the chunks that have been read, if in part, against their checksums.
+// The last one may lack it.
 func (r *idat) check() error {
-	rest := r.data[r.at:]
-	if !r.open || len(rest)-4 < r.left {
-		return nil
-	}
-	r.crc.Write(rest[:r.left])
-	r.at += r.left
-	r.left = 0
-	if binary.BigEndian.Uint32(r.data[r.at:]) != r.crc.Sum32() {
-		return fault.At(int64(r.at), "chunk \"IDAT\" with a wrong checksum")
+	read := int(r.Size()) - r.Len()
+	for _, c := range r.chunks {
+		if read <= 0 || len(r.data)-c.end < 4 {
+			break
+		}
+		read -= c.end - c.at
+		if crc32.ChecksumIEEE(r.data[c.at-4:c.end]) != binary.BigEndian.Uint32(r.data[c.end:]) {
+			return fault.At(int64(c.end), "chunk \"IDAT\" with a wrong checksum")
+		}
 	}
 	return nil
 }

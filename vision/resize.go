@@ -48,8 +48,9 @@ func resizeWindow(src *Image, w, h int, win window, f model.Interpolation) *Imag
 	defer scratch.Put(mid)
 	resizeColumns(mid, src, w, read, f)
 	dst := NewImage(win.w, win.h)
+	k := fastest()
 	for y := range dst.H {
-		rows.combine(dst.row(y), mid.Pix, y)
+		k.rows(&rows, dst.row(y), mid.Pix, y)
 	}
 	return dst
 }
@@ -74,8 +75,9 @@ func resizeColumns(dst, src *Image, w int, win window, f model.Interpolation) *I
 	columns := newTaps(src.W, w, win.x, win.w, f)
 	both := scratchImage(columns.end()-columns.start[0]+win.w, strip)
 	defer scratch.Put(both)
+	k := fastest()
 	for y := 0; y < dst.H; y += strip {
-		columns.horizontal(dst, src, y, win.y, both.Pix)
+		k.columns(&columns, dst, src, y, win.y, both.Pix)
 	}
 	return dst
 }

@@ -2,6 +2,7 @@ package vision
 
 import (
 	"math"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet/model"
 )
@@ -29,6 +30,24 @@ type taps struct {
 
 // end returns where the inputs of the last output end.
 func (t *taps) end() int { return t.start[len(t.start)-1] + t.n }
+
+// before returns how many outputs, from the first on, read nothing from input in on.
+func (t *taps) before(in int) int {
+	n, _ := slices.BinarySearch(t.start, in-t.n+1)
+	return n
+}
+
+// pixel writes output i of a row of pixels.
+func (t *taps) pixel(dst, src []byte, i int) {
+	r, g, b := uint64(half), uint64(half), uint64(half)
+	src = src[3*t.start[i]:]
+	for j, w := range t.coef[i*t.n:][:t.n] {
+		r += uint64(src[3*j]) * w
+		g += uint64(src[3*j+1]) * w
+		b += uint64(src[3*j+2]) * w
+	}
+	put(dst, 0, clip(int32(r)>>precision), clip(int32(g)>>precision), clip(int32(b)>>precision))
+}
 
 // newTaps returns the coefficients for outputs first to first+n when in pixels
 // are resized to out (Pillow's precompute_coeffs and normalize_coeffs_8bpc).
