@@ -5,7 +5,9 @@ import (
 	"errors"
 	"image"
 	"image/color"
+	"io/fs"
 	"iter"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
@@ -365,5 +367,33 @@ func TestDecodeFiles(t *testing.T) {
 	}
 	if len(failed) != 2 || !strings.HasPrefix(failed[0], "doc.go: not an image") || !strings.Contains(failed[1], "absent.png") {
 		t.Errorf("errors %q", failed)
+	}
+}
+
+// TestPrepareFile: what is prepared of a file is what Prepare makes of its pixels.
+func TestPrepareFile(t *testing.T) {
+	c := open(t)
+	for _, name := range []string{"420.jpg", "progressive.jpg", "exif6.jpg", "rgb.png"} {
+		path := filepath.Join("vision/testdata/images", name)
+		img, err := mobilenet.DecodeFile(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := c.PrepareFile(t.Context(), path, vision.DecodeOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := c.Prepare(img)
+		for i := range 224 * 224 {
+			if x, y := i%224, i/224; got.At(x, y) != want.At(x, y) {
+				t.Fatalf("%s: another pixel at %d, %d", name, x, y)
+			}
+		}
+		if _, err := c.Classify(t.Context(), got, 1); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := c.PrepareFile(t.Context(), "none.jpg", vision.DecodeOptions{}); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
 	}
 }

@@ -56,6 +56,11 @@ func (s *Set) Image(ctx context.Context, i int) (*vision.Image, error) {
 	return vision.DecodeFile(ctx, s.Items[i].Name, s.Decode)
 }
 
+// File returns the path of image i; ok is false where it is one of a file of many.
+func (s *Set) File(i int) (path string, ok bool) {
+	return s.Items[i].Name, s.Items[i].gray == nil
+}
+
 // Counts returns the number of images of each class.
 func (s *Set) Counts() []int {
 	counts := make([]int, len(s.Classes))

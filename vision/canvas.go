@@ -1,11 +1,14 @@
 package vision
 
+import "image"
+
 // A canvas takes the pixels of a file as they come, row by row or in runs, and
 // puts them where the photo's EXIF orientation wants them. Turning a whole photo
 // afterwards would take its memory twice.
 type canvas struct {
-	w, h        int // of the file
-	orientation int // 1 to 8
+	w, h        int             // of the file
+	orientation int             // 1 to 8
+	part        image.Rectangle // what is wanted of the file; empty for all
 	img         *Image
 	band        []byte // rows that wait to be turned together
 }

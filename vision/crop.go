@@ -1,6 +1,7 @@
 package vision
 
 import (
+	"image"
 	"math"
 
 	"github.com/mobilenet-go/mobilenet/model"
@@ -41,15 +42,33 @@ func CropTo(src *Image, p model.Preprocess, h, w int) *Image {
 	if p.Squash {
 		return Resize(src, w, h, p.Interpolation)
 	}
-	rw, rh := shorterTo(src.W, src.H, p.Resize)
-	x, _ := cropFrom(rw, w)
-	y, _ := cropFrom(rh, h)
-	win := window{x, y, min(rw, w), min(rh, h)}
+	rw, rh, win := cropOf(src.W, src.H, p, h, w)
 	m := resizeWindow(src, rw, rh, win, p.Interpolation)
 	if win.w < w || win.h < h {
 		return CenterCrop(m, w, h)
 	}
 	return m
+}
+
+// cropOf returns to what size [CropTo] scales a photo of sw by sh pixels, and which
+// part of that it keeps.
+func cropOf(sw, sh int, p model.Preprocess, h, w int) (rw, rh int, win window) {
+	rw, rh = shorterTo(sw, sh, p.Resize)
+	x, _ := cropFrom(rw, w)
+	y, _ := cropFrom(rh, h)
+	return rw, rh, window{x, y, min(rw, w), min(rh, h)}
+}
+
+// readBy returns the pixels that [CropTo] makes something of: of all it reads, those
+// that count more than nothing.
+func readBy(sw, sh int, p model.Preprocess, h, w int) image.Rectangle {
+	if p.Squash {
+		return image.Rect(0, 0, sw, sh)
+	}
+	rw, rh, win := cropOf(sw, sh, p, h, w)
+	left, right := inputs(sw, rw, win.x, win.w, p.Interpolation)
+	top, bottom := inputs(sh, rh, win.y, win.h, p.Interpolation)
+	return image.Rect(left, top, right, bottom)
 }
 
 // Normalize writes src to dst, [H][W][3], as torchvision's ToTensor and

@@ -2,6 +2,11 @@ package vision
 
 import (
 	"bytes"
+	"image"
+	"image/jpeg"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -30,5 +35,59 @@ func TestCropToSquashed(t *testing.T) {
 	p := model.Preprocess{Resize: 256, Squash: true, Interpolation: model.Bicubic}
 	if got := CropTo(src, p, 33, 44); !bytes.Equal(got.Pix, Resize(src, 44, 33, model.Bicubic).Pix) {
 		t.Error("differs from the resize alone")
+	}
+}
+
+// TestDecodeCrop: the pixels are those of Decode and CropTo, whatever an earlier call
+// has left in memory, turned or not, for photos of all shapes and JPEG files of all
+// samplings.
+func TestDecodeCrop(t *testing.T) {
+	rng := rand.New(rand.NewPCG(5, 5))
+	var photos [][]byte
+	files, err := filepath.Glob("testdata/images/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			continue // a folder
+		}
+		if _, err := Decode(t.Context(), data, DecodeOptions{}); err == nil {
+			photos = append(photos, data)
+		}
+	}
+	for range 40 {
+		m := image.NewRGBA(image.Rect(0, 0, 1+rng.IntN(400), 1+rng.IntN(300)))
+		for i := range m.Pix {
+			m.Pix[i] = byte(i/7) + byte(rng.IntN(30))
+		}
+		var b bytes.Buffer
+		if err := jpeg.Encode(&b, m, nil); err != nil {
+			t.Fatal(err)
+		}
+		photos = append(photos, b.Bytes())
+	}
+	for _, data := range photos {
+		for _, p := range []model.Preprocess{
+			{Resize: 64, Interpolation: model.Bilinear}, {Resize: 70, Interpolation: model.Bicubic},
+			{Resize: 40, Interpolation: model.Bilinear}, {Squash: true, Interpolation: model.Bilinear},
+		} {
+			h, w := 56, 48+rng.IntN(16)
+			whole, err := Decode(t.Context(), data, DecodeOptions{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := DecodeCrop(t.Context(), data, DecodeOptions{}, p, h, w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if want := CropTo(whole, p, h, w); got.W != w || got.H != h || !bytes.Equal(got.Pix, want.Pix) {
+				t.Fatalf("%dx%d, %+v to %dx%d: other pixels", whole.W, whole.H, p, w, h)
+			}
+		}
+	}
+	if _, err := DecodeCrop(t.Context(), photos[0][:len(photos[0])/2], DecodeOptions{}, model.ImageNetPreprocess(256), 224, 224); err == nil {
+		t.Error("half a file is not an error")
 	}
 }

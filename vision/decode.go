@@ -5,6 +5,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/jpeg"
+	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // DefaultMaxPixels is how many pixels an image may have if DecodeOptions say
@@ -32,6 +33,7 @@ type picture struct {
 	w, h   int
 	extra  int64 // bytes that decoding takes beside the pixels
 	turned int64 // the same if they are turned; 0 for no more than extra
+	parts  bool  // decode leaves out what isn't in the canvas's part
 	decode func(ctx context.Context, c *canvas) error
 }
 
@@ -97,8 +99,8 @@ func openJPEG(data []byte) (picture, error) {
 		return picture{}, err
 	}
 	// A row of blocks, with coefficients if it is progressive.
-	return picture{w: c.Width, h: c.Height, extra: 400 * int64(c.Width), decode: func(ctx context.Context, to *canvas) error {
-		return jpeg.Decode(ctx, data, jpeg.Rows{Row: to.row, Done: to.done})
+	return picture{w: c.Width, h: c.Height, extra: 400 * int64(c.Width), parts: true, decode: func(ctx context.Context, to *canvas) error {
+		return jpeg.Decode(ctx, data, jpeg.Rows{Row: to.row, Done: to.done, Part: to.part})
 	}}, nil
 }
 
@@ -112,6 +114,36 @@ func openJPEG(data []byte) (picture, error) {
 // not read, with how to convert it (errors.ErrUnsupported); more than a limit.
 // Bytes that are no image's at all are unsupported and [image.ErrFormat].
 func Decode(ctx context.Context, data []byte, o DecodeOptions) (*Image, error) {
+	return decode(ctx, data, o, nil)
+}
+
+// DecodeCrop is [Decode] followed by [CropTo]: the same pixels and errors, in less
+// time. Of a JPEG file that is not turned only what the crop is made of becomes
+// pixels, in memory that the next call uses again.
+func DecodeCrop(ctx context.Context, data []byte, o DecodeOptions, p model.Preprocess, h, w int) (*Image, error) {
+	reused := false
+	img, err := decode(ctx, data, o, func(c *canvas) {
+		c.part = readBy(c.w, c.h, p, h, w)
+		if reused = 3*c.w*c.h <= reusable; reused {
+			c.img = scratchImage(c.w, c.h)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	dst := CropTo(img, p, h, w)
+	if reused {
+		scratch.Put(img)
+	}
+	return dst, nil
+}
+
+// reusable is how many bytes of an image are kept for the next: a larger one would
+// stay for long, and its decoding takes much longer than its allocation.
+const reusable = 8 << 20
+
+// decode is Decode that may leave out parts: limit says of a canvas which.
+func decode(ctx context.Context, data []byte, o DecodeOptions, limit func(*canvas)) (*Image, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -137,6 +169,9 @@ func Decode(ctx context.Context, data []byte, o DecodeOptions) (*Image, error) {
 	n := p.memory(to.orientation != 1)
 	if err := budget.acquire(ctx, n, alone); err != nil {
 		return nil, f.fault(err)
+	}
+	if limit != nil && p.parts && to.orientation == 1 {
+		limit(to)
 	}
 	err = p.decode(ctx, to)
 	budget.release(n, to.img)

@@ -53,16 +53,15 @@ func (t *taps) pixel(dst, src []byte, i int) {
 // are resized to out (Pillow's precompute_coeffs and normalize_coeffs_8bpc).
 // Where Pillow sums fewer inputs than elsewhere, zeros fill up.
 func newTaps(in, out, first, n int, f model.Interpolation) taps {
-	filter, support := bilinear, 1.0
+	filter := bilinear
 	if f == model.Bicubic {
-		filter, support = bicubic, 2.0
+		filter = bicubic
 	}
 	scale := float64(in) / float64(out)
 	stretch := max(scale, 1) // a filter never gets narrower than a pixel
-	support *= stretch
 	bounds := func(i int) (center float64, begin, end int) {
-		center = (float64(first+i) + 0.5) * scale
-		return center, max(0, int(center-support+0.5)), min(in, int(center+support+0.5))
+		begin, end = inputs(in, out, first+i, 1, f)
+		return (float64(first+i) + 0.5) * scale, begin, end
 	}
 	t := taps{start: make([]int, n)}
 	for i := range n {
@@ -89,6 +88,17 @@ func newTaps(in, out, first, n int, f model.Interpolation) taps {
 		}
 	}
 	return t
+}
+
+// inputs returns which of in pixels count in outputs first to first+n of out.
+func inputs(in, out, first, n int, f model.Interpolation) (begin, end int) {
+	scale := float64(in) / float64(out)
+	support := max(scale, 1)
+	if f == model.Bicubic {
+		support *= 2
+	}
+	center := func(i int) float64 { return (float64(i) + 0.5) * scale }
+	return max(0, int(center(first)-support+0.5)), min(in, int(center(first+n-1)+support+0.5))
 }
 
 func bilinear(x float64) float64 { return max(0, 1-math.Abs(x)) }

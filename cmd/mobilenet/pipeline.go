@@ -6,6 +6,7 @@ import (
 	"image"
 	"iter"
 	"sync"
+	"sync/atomic"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -17,7 +18,9 @@ import (
 // with the results.
 type pipeline struct {
 	photos int
-	decode func(ctx context.Context, i int) (image.Image, error)
+	// decode reads photo i. c, unless it is nil, will be asked about the photo, and may
+	// prepare it.
+	decode func(ctx context.Context, i int, c *mobilenet.Classifier) (image.Image, error)
 	open   func() (*mobilenet.Classifier, error)
 	use    func(i int, r mobilenet.Result, err error) error // of photo i; an error ends it
 }
@@ -30,10 +33,15 @@ type pipeline struct {
 func (p *pipeline) run(ctx context.Context, f *classifierFlags, top int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	open := sync.OnceValues(p.open)
+	var opened atomic.Pointer[mobilenet.Classifier]
+	open := sync.OnceValues(func() (*mobilenet.Classifier, error) {
+		c, err := p.open()
+		opened.Store(c)
+		return c, err
+	})
 	photos, stop := prefetch.Start(ctx, prefetch.Options{Workers: f.threads, Ahead: f.threads + f.batch}, count(p.photos),
 		func(ctx context.Context, i int) (image.Image, error) {
-			img, err := p.decode(ctx, i)
+			img, err := p.decode(ctx, i, opened.Load())
 			if err != nil {
 				return nil, err
 			}

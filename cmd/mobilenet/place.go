@@ -44,13 +44,16 @@ func (k *keeper) outputs() []string {
 	return slices.DeleteFunc([]string{k.sortInto, k.annotated}, func(dir string) bool { return dir == "" })
 }
 
+// wantsPixels reports whether hold wants to see the photo itself.
+func (k *keeper) wantsPixels() bool { return k.annotated != "" }
+
 // hold keeps what will be needed of photo i.
 func (k *keeper) hold(i int, name string, data []byte, img *vision.Image) {
 	var h held
 	if info, err := os.Stat(name); k.sortInto != "" && (err != nil || !info.Mode().IsRegular()) {
 		h.data = data
 	}
-	if k.annotated != "" {
+	if k.wantsPixels() {
 		h.small = img
 		if scale := annotatedSide / float64(max(img.W, img.H)); scale < 1 {
 			h.small = vision.Resize(img, max(1, int(scale*float64(img.W))), max(1, int(scale*float64(img.H))), model.Bilinear)

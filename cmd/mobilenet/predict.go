@@ -155,7 +155,7 @@ func (p *prediction) run(ctx context.Context, stderr io.Writer) error {
 }
 
 // decode reads photo i.
-func (p *prediction) decode(ctx context.Context, i int) (image.Image, error) {
+func (p *prediction) decode(ctx context.Context, i int, c *mobilenet.Classifier) (image.Image, error) {
 	in := p.photos[i]
 	if in.err != nil {
 		return nil, in.err
@@ -163,6 +163,14 @@ func (p *prediction) decode(ctx context.Context, i int) (image.Image, error) {
 	data, err := readPhoto(ctx, in.name, p.stdin)
 	if err != nil {
 		return nil, err
+	}
+	if c != nil && !p.keeper.wantsPixels() {
+		img, err := c.PrepareData(ctx, data, p.decoding)
+		if err != nil {
+			return nil, err
+		}
+		p.keeper.hold(i, in.name, data, nil)
+		return img, nil
 	}
 	img, err := vision.Decode(ctx, data, p.decoding)
 	if err != nil {

@@ -204,8 +204,13 @@ func (v *validator) run(ctx context.Context, f *classifierFlags) error {
 	defer bar.finish()
 	p := pipeline{
 		photos: len(v.set.Items),
-		decode: func(ctx context.Context, i int) (image.Image, error) { return v.set.Image(ctx, i) },
-		open:   func() (*mobilenet.Classifier, error) { return v.c, nil },
+		decode: func(ctx context.Context, i int, c *mobilenet.Classifier) (image.Image, error) {
+			if path, ok := v.set.File(i); ok && c != nil {
+				return c.PrepareFile(ctx, path, v.set.Decode)
+			}
+			return v.set.Image(ctx, i)
+		},
+		open: func() (*mobilenet.Classifier, error) { return v.c, nil },
 		use: func(i int, r mobilenet.Result, err error) error {
 			bar.add()
 			if err != nil {

@@ -205,7 +205,7 @@ func (d *decoder) arithmeticBlock(s *scan) blockDecoder {
 				flat = false
 			})
 			if ok {
-				d.queue.put(d.k, c.samples(bx, by), c.stride, flat)
+				d.emit(c.component, bx, by, flat)
 			}
 			return ok
 		}

@@ -66,6 +66,10 @@ type component struct {
 	plane  []byte
 	stride int
 	blocks []coefBlock
+
+	// The columns of blocks that become samples: in this row of MCUs, and in those
+	// that the part has something of.
+	first, end, partEnd int
 }
 
 // slack is how far behind a row the vector kernels read.
@@ -103,6 +107,7 @@ type decoder struct {
 	colour Colour
 	queue  queue
 	k      *kernels
+	part   image.Rectangle // what is wanted of the image
 
 	planes [4][]byte    // memory for the components' samples
 	window []byte       // for the bits of the first scan
@@ -140,6 +145,11 @@ func Config(data []byte) (image.Config, error) {
 type Rows struct {
 	Row  func(y int) []byte // where row y goes, [width][3]
 	Done func(y int)        // row y is there
+
+	// Part is what is wanted of the image; empty means all. Other rows are not
+	// written, and other pixels of these rows hold whatever. Codes are read, and
+	// errors found, as for all: only the arithmetic behind them is left out.
+	Part image.Rectangle
 }
 
 // Decode writes the pixels of a file, RGB, to rows. A file that ends before all its

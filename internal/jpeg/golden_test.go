@@ -7,7 +7,9 @@ import (
 	"context"
 	"encoding/json"
 	"hash/crc32"
+	"image"
 	"io"
+	"math/rand/v2"
 	"os"
 	"testing"
 )
@@ -71,7 +73,7 @@ func decodeWith(ctx context.Context, data []byte, k *kernels) (pix []byte, w, h 
 		}
 		return pix[3*c.Width*y:]
 	}
-	if err := decode(ctx, data, Auto, Rows{row, func(int) {}}, k); err != nil {
+	if err := decode(ctx, data, Auto, Rows{Row: row, Done: func(int) {}}, k); err != nil {
 		return nil, 0, 0, err
 	}
 	return pix, c.Width, c.Height, nil
@@ -100,6 +102,39 @@ func TestConfig(t *testing.T) {
 		c, err := Config(head)
 		if err != nil || [2]int{c.Width, c.Height} != g.Size {
 			t.Errorf("%s: %+v: %v", g.File, c, err)
+		}
+	}
+}
+
+// TestPart: the pixels of a part are those of the whole, whatever was in memory
+// before.
+func TestPart(t *testing.T) {
+	rng := rand.New(rand.NewPCG(4, 4))
+	for _, g := range append(readGolden(t), readGoldenSet(t, "arithmetic")...) {
+		whole, w, h, err := decodeWith(t.Context(), g.data, &generic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, k := range sets() {
+			for range 20 {
+				x, y := rng.IntN(w), rng.IntN(h)
+				part := image.Rect(x, y, x+1+rng.IntN(w-x), y+1+rng.IntN(h-y))
+				pix := bytes.Repeat([]byte{guard}, 3*w*h)
+				given := 0
+				rows := Rows{Part: part, Done: func(int) { given++ }, Row: func(y int) []byte { return pix[3*w*y:] }}
+				if err := decode(t.Context(), g.data, Auto, rows, k); err != nil {
+					t.Fatal(err)
+				}
+				if given != part.Dy() {
+					t.Fatalf("%s, %v: %d rows", g.File, part, given)
+				}
+				for y := part.Min.Y; y < part.Max.Y; y++ {
+					from, to := 3*(w*y+part.Min.X), 3*(w*y+part.Max.X)
+					if !bytes.Equal(pix[from:to], whole[from:to]) {
+						t.Fatalf("%s of %dx%d, %s: row %d of %v differs", g.File, w, h, k.name, y, part)
+					}
+				}
+			}
 		}
 	}
 }

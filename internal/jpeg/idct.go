@@ -32,6 +32,9 @@ func (q *queue) put(k *kernels, dst []byte, stride int, flat bool) {
 	}
 }
 
+// drop leaves the block in next out.
+func (q *queue) drop() { q.coefs[q.n] = [64]int16{} }
+
 // flush transforms what is left.
 func (q *queue) flush(k *kernels) {
 	if q.n > 0 {

@@ -9,9 +9,18 @@ func (d *decoder) sequential(r *bits) blockDecoder {
 	return func(c *scanComponent, bx, by int) bool {
 		ok, flat := r.block(d.queue.next(), c)
 		if ok {
-			d.queue.put(d.k, c.samples(bx, by), c.stride, flat)
+			d.emit(c.component, bx, by, flat)
 		}
 		return ok
+	}
+}
+
+// emit turns the queue's next block into samples, if they are wanted.
+func (d *decoder) emit(c *component, bx, by int, flat bool) {
+	if c.first <= bx && bx < c.end {
+		d.queue.put(d.k, c.samples(bx, by), c.stride, flat)
+	} else {
+		d.queue.drop()
 	}
 }
 

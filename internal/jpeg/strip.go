@@ -2,6 +2,7 @@ package jpeg
 
 import (
 	"context"
+	"image"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 )
@@ -15,12 +16,14 @@ func (d *decoder) pixels(ctx context.Context, rows Rows) error {
 		}
 	}
 	d.newPlanes()
+	d.limit(rows.Part)
 	for _, s := range d.scans {
 		s.begin(d)
 	}
 	out := d.output(rows)
 	decisions := uint64(0)
 	for my := range d.mcuY {
+		d.want(my)
 		for _, s := range d.scans {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -42,6 +45,33 @@ func (d *decoder) pixels(ctx context.Context, rows Rows) error {
 		out.strip(my)
 	}
 	return nil
+}
+
+// limit sets what is wanted of the image.
+func (d *decoder) limit(part image.Rectangle) {
+	d.part = image.Rect(0, 0, d.width, d.height)
+	if !part.Empty() {
+		d.part = d.part.Intersect(part)
+	}
+	for i := range d.comps {
+		c := &d.comps[i]
+		dx := d.maxH / c.h // and upsampling wants a further sample on either side
+		c.first = max(0, d.part.Min.X-dx) / (8 * dx)
+		c.partEnd = min(c.padW, (d.part.Max.X+dx-1)/(8*dx)+1)
+	}
+}
+
+// want sets which blocks of a row of MCUs become samples: none if no row of the part
+// has to do with them.
+func (d *decoder) want(my int) {
+	size := 8 * d.maxV
+	wanted := size*(my+1)+d.maxV > d.part.Min.Y && size*my-d.maxV < d.part.Max.Y
+	for i := range d.comps {
+		d.comps[i].end = 0
+		if wanted {
+			d.comps[i].end = d.comps[i].partEnd
+		}
+	}
 }
 
 // begin makes a scan ready to be read. The first has a window that is kept from
@@ -83,7 +113,7 @@ func (c *component) transform(d *decoder, my int) {
 		return
 	}
 	for by := range min(c.v, c.bh-my*c.v) {
-		for bx := range c.bw {
+		for bx := c.first; bx < min(c.bw, c.end); bx++ {
 			d.transform(c, bx, by)
 		}
 	}
@@ -116,11 +146,12 @@ func (o *output) strip(my int) {
 	if my == d.mcuY-1 {
 		end = d.height
 	}
-	for y := first; y < end; y++ {
+	left, right := d.part.Min.X, d.part.Max.X
+	for y := max(first, d.part.Min.Y); y < min(end, d.part.Max.Y); y++ {
 		for i := range o.ups {
-			o.rows[i] = o.ups[i].row(d.k, y, my)
+			o.rows[i] = o.ups[i].row(d.k, y, my)[left:]
 		}
-		o.convert(o.dst.Row(y)[:3*d.width], &o.rows)
+		o.convert(o.dst.Row(y)[3*left:3*right], &o.rows)
 		o.dst.Done(y)
 	}
 	for i := range d.comps {

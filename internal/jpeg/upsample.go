@@ -6,6 +6,8 @@ type upsampler struct {
 	*component
 	dx, dy int // pixels per sample
 	fancy  bool
+	from   int      // the samples that are wanted, a multiple of chunk,
+	n      int      // and how many, likewise
 	sums   []uint16 // of two rows, with a further one at both ends
 	out    []byte
 }
@@ -18,6 +20,10 @@ func (d *decoder) upsampler(c *component) upsampler {
 	u := upsampler{component: c, dx: d.maxH / c.h, dy: d.maxV / c.v}
 	// libjpeg interpolates 2:1 only, and not the narrowest images.
 	u.fancy = u.dy <= 2 && u.dx == 2 && c.w > 2 || u.dx == 1 && u.dy == 2
+	// A sample on either side belongs to the part. The output of a sample at the left
+	// that is not the image's first is wrong, and not wanted.
+	u.from = max(0, d.part.Min.X/u.dx-1) &^ (chunk - 1)
+	u.n = min(roundUp(c.w), roundUp(d.part.Max.X/u.dx+2)) - u.from
 	if u.dx > 1 || u.dy > 1 {
 		u.sums = make([]uint16, roundUp(c.w)+2+chunk)
 		u.out = make([]byte, max(u.dx*roundUp(c.w), roundUp(d.width)))
@@ -30,8 +36,8 @@ func (c *component) samplesOf(y, my int) []byte { return c.plane[(y-8*c.v*my+1)*
 
 func roundUp(n int) int { return (n + chunk - 1) &^ (chunk - 1) }
 
-// row returns row y at full width, with slack behind it, while row my of MCUs is
-// in memory.
+// row returns row y at full width, with slack behind it, while row my of MCUs is in
+// memory. Only the part that is wanted is computed.
 func (u *upsampler) row(k *kernels, y, my int) []byte {
 	near := u.samplesOf(y/u.dy, my)
 	switch {
@@ -41,7 +47,7 @@ func (u *upsampler) row(k *kernels, y, my int) []byte {
 		if u.dx == 1 {
 			return near
 		}
-		for x := range u.w {
+		for x := u.from; x < min(u.w, u.from+u.n); x++ {
 			for i := range u.dx {
 				u.out[u.dx*x+i] = near[x]
 			}
@@ -54,13 +60,12 @@ func (u *upsampler) row(k *kernels, y, my int) []byte {
 		at := y/2 - 1 + y%2*2
 		far = u.samplesOf(min(max(at, 0), u.rows-1), my)
 	}
-	n := roundUp(u.w)
-	sums := u.sums[1 : 1+n]
-	k.blend(sums, near, far)
+	sums := u.sums[1+u.from:][:u.n]
+	k.blend(sums, near[u.from:], far[u.from:])
 	if u.dx == 1 {
-		bias := uint16(1 + y%2)
-		for x, s := range sums[:u.w] {
-			u.out[x] = byte((s + bias) >> 2)
+		bias, out := uint16(1+y%2), u.out[u.from:]
+		for x, s := range sums[:min(u.n, u.w-u.from)] {
+			out[x] = byte((s + bias) >> 2)
 		}
 		return u.out
 	}
@@ -70,7 +75,7 @@ func (u *upsampler) row(k *kernels, y, my int) []byte {
 	if u.dy == 1 {
 		even, odd = 4, 8
 	}
-	k.spread(u.out[:2*n], u.sums[:n+2], even, odd)
+	k.spread(u.out[2*u.from:][:2*u.n], u.sums[u.from:][:u.n+2], even, odd)
 	return u.out
 }
 

@@ -73,6 +73,7 @@ func (g *grid) aligned() []byte {
 		d.comps[i].padW = ceil(w, 8*g.dx) * d.comps[i].h
 	}
 	d.newPlanes()
+	d.limit(image.Rectangle{})
 	pix := make([]byte, 3*w*h)
 	out := d.output(Rows{Row: func(y int) []byte { return pix[3*w*y:] }, Done: func(int) {}})
 	for my := range d.mcuY {
