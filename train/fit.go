@@ -39,6 +39,7 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 	}
 	defer release()
 	defer o.unreadable.report() // an error may be for the lack of these
+	defer o.uniform.report()    // of Data.Test
 	t, err := newTrainer(o)
 	if err != nil {
 		return nil, err
@@ -50,6 +51,7 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 	if err := t.freeze(ctx); err != nil {
 		return nil, err
 	}
+	o.uniform.report() // if frozen modules have looked at all images; otherwise after an epoch
 	for epoch := t.done() + 1; epoch <= o.Epochs && !t.exhausted(); epoch++ {
 		if err := t.epoch(ctx, epoch); err != nil {
 			return nil, err
@@ -197,6 +199,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 		return err
 	}
 	t.unreadable.report()
+	t.uniform.report()
 	if t.EpochDone != nil {
 		t.EpochDone(e, best)
 	}

@@ -302,3 +302,44 @@ func breakImage(t *testing.T, o *Options) {
 	}
 	o.Val = nil
 }
+
+// TestUniform checks that images of one colour are told of once, by name, and before
+// the first step where frozen modules have looked at all images.
+func TestUniform(t *testing.T) {
+	dir := t.TempDir()
+	train, val := photos(t, 9)
+	for i, name := range []string{"b.png", "a.png"} {
+		m := image.NewGray(image.Rect(0, 0, 40, 36))
+		var b bytes.Buffer
+		if err := png.Encode(&b, m); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), b.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		train.Items = append(train.Items, dataset.Item{Name: filepath.Join(dir, name), Label: i})
+	}
+	val.Items = append(val.Items, train.Items[len(train.Items)-2])
+	val.Items[len(val.Items)-1].Label = 2
+	for _, freeze := range []int{0, FreezeBackbone} {
+		o := options(t, train, val)
+		o.Freeze, o.Epochs = freeze, 2
+		steps := 0
+		var told []string
+		o.Progress = func(Progress) { steps++ }
+		o.Uniform = func(names []string) {
+			if freeze == FreezeBackbone && steps > 0 {
+				t.Error("told after the first step")
+			}
+			for _, name := range names {
+				told = append(told, filepath.Base(name))
+			}
+		}
+		if _, err := Fit(t.Context(), o); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Join(told, " ") != "a.png b.png" {
+			t.Errorf("freeze %d: told of %q, want a.png b.png", freeze, told)
+		}
+	}
+}

@@ -28,6 +28,7 @@ type Options struct {
 	Run
 
 	unreadable *unreadable // images that are left out
+	uniform    *uniform    // images of one colour
 	weights    []float32   // of the classes in the loss; nil for 1
 }
 
@@ -83,6 +84,7 @@ type Run struct {
 	Progress   func(Progress)                 // after every batch
 	EpochDone  func(epoch, best report.Epoch) // after every epoch, validation included
 	Unreadable func(err error)                // of every image that is left out, once
+	Uniform    func(names []string)           // of images of one colour (see vision.Image.Uniform), each once
 }
 
 // Progress is where a training stands.
@@ -112,6 +114,7 @@ func (o *Options) complete() error {
 		return err
 	}
 	o.unreadable = &unreadable{max: o.MaxErrors, tell: o.Unreadable}
+	o.uniform = &uniform{tell: o.Uniform}
 	o.weights = o.classWeights()
 	if o.Augment.Fill == [3]uint8{} {
 		for i, v := range o.Model.Config.Preprocess.Mean {

@@ -27,7 +27,11 @@ func (o *Options) image(ctx context.Context, set *dataset.Set, i int) (*vision.I
 		return nil, err
 	}
 	img, err := set.Image(ctx, i)
-	if err == nil || ctx.Err() != nil { // a photo whose decoding was cut short is sound
+	if err == nil {
+		o.uniform.look(set.Items[i].Name, img)
+		return img, nil
+	}
+	if ctx.Err() != nil { // a photo whose decoding was cut short is sound
 		return img, err
 	}
 	return nil, o.unreadable.add(set.Items[i].Name, err)

@@ -193,6 +193,9 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	line := &trainLine{w: stderr, began: began, epochs: f.o.Epochs}
 	f.o.Progress, f.o.EpochDone = line.batch, line.epoch
 	f.o.Unreadable = func(err error) { fmt.Fprintln(stderr, "mobilenet:", printable(err.Error())) }
+	if !f.o.Resume { // it was said at the beginning
+		f.o.Uniform = func(names []string) { warnUniform(stderr, names) }
+	}
 	r, err := train.Fit(cmd.Context(), f.o)
 	switch {
 	case cmd.Context().Err() != nil: // first: what else went wrong may be for that

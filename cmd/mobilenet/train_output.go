@@ -47,6 +47,13 @@ func (f *trainFlags) warn(ctx context.Context, w io.Writer) (err error) {
 	return nil
 }
 
+// warnUniform names photos in which there is nothing to see.
+func warnUniform(w io.Writer, names []string) {
+	if len(names) > 0 {
+		fmt.Fprintf(w, "warning: photos of one colour, or nearly: %d: %s\n", len(names), few(names))
+	}
+}
+
 // few lists some names and counts the rest.
 func few(names []string) string {
 	const most = 5
@@ -63,19 +70,25 @@ func few(names []string) string {
 func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 	c := f.o.Model.Config
 	broken := 0
+	var uniform []string
 	for _, set := range []*dataset.Set{f.o.Train, f.o.Val, f.o.Test} {
 		if set == nil {
 			continue
 		}
 		for i := range set.Items {
-			if _, err := set.Image(ctx, i); ctx.Err() != nil {
+			img, err := set.Image(ctx, i)
+			switch {
+			case ctx.Err() != nil:
 				return ctx.Err()
-			} else if err != nil {
+			case err != nil:
 				fmt.Fprintln(w, "broken:", printable(err.Error()))
 				broken++
+			case img.Uniform():
+				uniform = append(uniform, set.Items[i].Name)
 			}
 		}
 	}
+	warnUniform(w, uniform)
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.AppendHeader(table.Row{"class", "train", "val"})
