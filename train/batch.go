@@ -39,6 +39,8 @@ type batch struct {
 	items  []int     // of the training set
 	input  []float32 // [n][H][W][3], normalised
 	target []float32 // [n][classes]
+	shown  []float32 // to the teacher: [n][H][W][3] of its own size, normalised as it wants; nil if it knows the images, or there is none
+	soft   []float32 // the teacher's logits, [n][classes]
 }
 
 // order is the epoch's batches of indices. What is left over is a batch of its
@@ -90,8 +92,14 @@ func (o *Options) prepare(ctx context.Context, epoch, number int, items []int, l
 			continue
 		}
 		i := len(b.items)
-		img = o.Augment.Apply(img, c.Preprocess, c.Resolution, o.rng(forImage, epoch, item))
+		photo := img
+		img = o.Augment.Apply(photo, c.Preprocess, c.Resolution, o.rng(forImage, epoch, item))
 		levels.Apply(b.input[i*side:][:side], img.Pix)
+		if t := o.teacher; t != nil && !o.unchanged() {
+			seen := make([]float32, t.side())
+			t.levels.Apply(seen, t.view(o, photo, img, epoch, item).Pix)
+			b.shown = append(b.shown, seen...)
+		}
 		o.target(b.target[i*c.Classes:][:c.Classes], item)
 		b.items = append(b.items, item)
 	}
@@ -113,31 +121,14 @@ func (o *Options) mix(b *batch, rng *rand.Rand) {
 	if alpha == 0 {
 		return
 	}
-	share := beta(rng, alpha)
-	n, side := len(b.items), o.Model.Config.Resolution
-	size := side * side * 3
-	before := append([]float32(nil), b.input[(n-1)*size:]...)
-	x0, y0, x1, y1 := 0, 0, side, side
+	m := mixing{share: beta(rng, alpha), cut: cut}
 	if cut {
-		r := math.Sqrt(1-share) / 2
-		cx, cy := rng.Float64(), rng.Float64()
-		at := func(v float64) int { return int(min(1, max(0, v)) * float64(side)) }
-		x0, x1, y0, y1 = at(cx-r), at(cx+r), at(cy-r), at(cy+r)
-		share = 1 - float64((x1-x0)*(y1-y0))/float64(side*side)
+		m.x, m.y = rng.Float64(), rng.Float64()
 	}
-	for i := range n {
-		img := b.input[i*size:][:size]
-		own := append([]float32(nil), img...)
-		for y := y0; y < y1; y++ {
-			for k := (y*side + x0) * 3; k < (y*side+x1)*3; k++ {
-				if cut {
-					img[k] = before[k]
-				} else {
-					img[k] = float32(share)*img[k] + float32(1-share)*before[k]
-				}
-			}
-		}
-		before = own
+	n := len(b.items)
+	share := m.apply(b.input, n, o.Model.Config.Resolution)
+	if b.shown != nil {
+		m.apply(b.shown, n, o.teacher.model.Config.Resolution)
 	}
 	classes := o.Model.Config.Classes
 	last := append([]float32(nil), b.target[(n-1)*classes:]...)
@@ -149,6 +140,43 @@ func (o *Options) mix(b *batch, rng *rand.Rand) {
 		}
 		last = own
 	}
+}
+
+// A mixing is how the images of a batch are blended: all of an image, or a rectangle
+// around x and y, shares of its sides.
+type mixing struct {
+	share float64 // that stays of an image
+	cut   bool
+	x, y  float64
+}
+
+// apply blends n square images and returns what share of each stayed.
+func (m mixing) apply(images []float32, n, side int) float64 {
+	share := m.share
+	size := side * side * 3
+	before := append([]float32(nil), images[(n-1)*size:]...)
+	x0, y0, x1, y1 := 0, 0, side, side
+	if m.cut {
+		r := math.Sqrt(1-share) / 2
+		at := func(v float64) int { return int(min(1, max(0, v)) * float64(side)) }
+		x0, x1, y0, y1 = at(m.x-r), at(m.x+r), at(m.y-r), at(m.y+r)
+		share = 1 - float64((x1-x0)*(y1-y0))/float64(side*side)
+	}
+	for i := range n {
+		img := images[i*size:][:size]
+		own := append([]float32(nil), img...)
+		for y := y0; y < y1; y++ {
+			for k := (y*side + x0) * 3; k < (y*side+x1)*3; k++ {
+				if m.cut {
+					img[k] = before[k]
+				} else {
+					img[k] = float32(share)*img[k] + float32(1-share)*before[k]
+				}
+			}
+		}
+		before = own
+	}
+	return share
 }
 
 // beta draws from the beta distribution with both parameters alpha, by Johnk's

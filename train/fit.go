@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/mobilenet-go/mobilenet/engine"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -98,6 +99,14 @@ func newTrainer(o Options) (*trainer, error) {
 	if t.settings, err = settingsOf(o); err != nil {
 		return nil, err
 	}
+	if o.Data.Teacher != nil {
+		if t.teacher, err = newTeacher(&o); err != nil {
+			return nil, err
+		}
+		if t.teacher.engine, err = engine.Compile(o.Data.Teacher, engine.Options{Threads: o.Threads}); err != nil {
+			return nil, fmt.Errorf("teacher: %w", err)
+		}
+	}
 	if o.EMA > 0 {
 		t.average = newAverage(o.Model, o.EMA)
 	}
@@ -128,6 +137,9 @@ func (t *trainer) freeze(ctx context.Context) (err error) {
 
 // close closes TensorBoard's file, whose records are complete after every epoch.
 func (t *trainer) close() {
+	if t.teacher != nil {
+		t.teacher.engine.Close()
+	}
 	if t.events != nil {
 		t.events.Close()
 	}
@@ -219,7 +231,7 @@ func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(
 				return err
 			}
 			if b := t.targets(i, items); t.enough(b) {
-				if err := f(b); err != nil {
+				if err := t.taught(ctx, b, f); err != nil {
 					return err
 				}
 			}
@@ -233,11 +245,27 @@ func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(
 		if !t.enough(b) {
 			continue
 		}
-		if err := f(b); err != nil {
+		if err := t.taught(ctx, b, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// taught calls f with a batch, with what the teacher says of it if there is one.
+func (t *trainer) taught(ctx context.Context, b *batch, f func(*batch) error) error {
+	var err error
+	switch {
+	case t.teacher == nil:
+	case b.shown == nil:
+		err = t.teacher.recall(ctx, &t.Options, b)
+	default:
+		err = t.teacher.answer(ctx, b)
+	}
+	if err != nil {
+		return err
+	}
+	return f(b)
 }
 
 // enough reports whether a step can be made with what could be read of a batch: a
@@ -295,7 +323,7 @@ func (t *trainer) step(epoch int, b *batch, lr float64) (loss float64, hits int,
 	}
 	// Stop before weights are spoiled that cannot be had back.
 	grad := make([]float32, len(logits))
-	loss = softmaxLoss(grad, logits, b.target, c.Classes)
+	loss = t.loss(grad, logits, b)
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return 0, 0, fmt.Errorf("layer %s: %w", n.head.Name, errNotFinite)
 	}

@@ -29,6 +29,7 @@ type Options struct {
 
 	unreadable *unreadable // images that are left out
 	uniform    *uniform    // images of one colour
+	teacher    *teacher    // nil without
 	weights    []float32   // of the classes in the loss; nil for 1
 }
 
@@ -38,6 +39,10 @@ type Data struct {
 	Train *dataset.Set
 	Val   *dataset.Set // may be nil
 	Test  *dataset.Set // measured with once, at the end; may be nil
+
+	// Teacher, which may be nil, is a trained model for Model to imitate. It has the
+	// classes of Train, in any order, an input of any size, and doesn't change.
+	Teacher *model.Model
 
 	// Division is that of Train and Val, for SplitFile; of nil Fit makes it.
 	Division *dataset.Division
@@ -65,6 +70,12 @@ type Hyperparameters struct {
 	Clip           float64        `json:"clip"`     // largest norm of the gradient; 0 for none
 	Patience       int            `json:"patience"` // epochs without a better validation before stopping; 0 for none
 	Balance        Balance        `json:"balance"`  // of classes with more and fewer images; "" for none
+
+	// With a Teacher the loss is 1-TeacherWeight of that with the labels and
+	// TeacherWeight of the distance from the teacher, whose logits are divided by
+	// TeacherTemperature: the higher it is, the more the improbable classes count.
+	TeacherTemperature float64 `json:"teacher-temperature"` // 0 for 4
+	TeacherWeight      float64 `json:"teacher-weight"`      // 0 for 0.7
 }
 
 // Run says where results go and how the machine is used.
@@ -102,6 +113,8 @@ func (o *Options) complete() error {
 		o.Threads = runtime.GOMAXPROCS(0)
 	}
 	o.Gamma = cmp.Or(o.Gamma, defaultGamma)
+	o.TeacherTemperature = cmp.Or(o.TeacherTemperature, defaultTemperature)
+	o.TeacherWeight = cmp.Or(o.TeacherWeight, defaultTeacherWeight)
 	switch {
 	case o.Model == nil:
 		return errors.New("training needs a model: Options.Model is nil")
@@ -177,6 +190,11 @@ func (o *Options) Validate() error {
 		if o.Augment.Pad >= c.Resolution {
 			wrong = append(wrong, fmt.Sprintf("pad %d: want less than the %d pixels of the input", o.Augment.Pad, c.Resolution))
 		}
+		if o.Data.Teacher != nil && o.Train != nil {
+			if _, err := newTeacher(o); err != nil {
+				wrong = append(wrong, err.Error())
+			}
+		}
 	}
 	return joined(wrong)
 }
@@ -228,6 +246,8 @@ func (h *Hyperparameters) wrong() []string {
 		check(v.err == nil, "%s: %v", v.name, v.err)
 	}
 	check(!a.Trivial || a.Rand.Operations == 0, "rand-augment: augment trivial has an operation of its own: want one of the two")
+	check(h.TeacherTemperature >= 1 && h.TeacherTemperature <= 100, "teacher-temperature %v: want 1 to 100", h.TeacherTemperature)
+	check(h.TeacherWeight > 0 && h.TeacherWeight <= 1, "teacher-weight %v: want more than 0, at most 1", h.TeacherWeight)
 	check(h.Freeze >= FreezeBackbone, "freeze %d: want 0 or more", h.Freeze)
 	check(slices.Contains(Optimizers(), h.Optimizer), "optimizer %q: want one of %q", h.Optimizer, Optimizers())
 	check(h.Balance == "" || slices.Contains(balances, h.Balance), "balance %q: want one of %q", h.Balance, balances)

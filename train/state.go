@@ -132,10 +132,15 @@ func modelSum(m *model.Model) string {
 // settingsOf are the settings that make a run what it is, as JSON: all but those
 // that its result does not depend on, and the seed, which the state names by itself.
 func settingsOf(o Options) (string, error) {
+	teacher := ""
+	if o.Data.Teacher != nil {
+		teacher = modelSum(o.Data.Teacher)
+	}
 	text, err := json.Marshal(struct {
 		Hyperparameters
-		Config model.Config `json:"config"`
-	}{o.Hyperparameters, o.Model.Config})
+		Config  model.Config `json:"config"`
+		Teacher string       `json:"teacher"`
+	}{o.Hyperparameters, o.Model.Config, teacher})
 	return string(text), err
 }
 

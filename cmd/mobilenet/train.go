@@ -29,7 +29,7 @@ import (
 // business; here they are read, and data and weights opened.
 type trainFlags struct {
 	data, model, config, recipe, augment, freeze string
-	test                                         string
+	test, teacher                                string
 	width, val                                   float64
 	resolution                                   int
 	photos                                       photoFlags
@@ -107,6 +107,9 @@ The recipes set what no flag sets:
 	fs.Float64Var(&f.o.Clip, "clip", 0, "largest norm of the gradient")
 	fs.IntVar(&f.o.Patience, "patience", 0, "epochs without a better validation before stopping")
 	fs.StringVar((*string)(&f.o.Balance), "balance", "none", "of classes with more and fewer photos: "+names(balances)+" (rare ones weigh more in the loss, or are seen more often)")
+	fs.StringVar(&f.teacher, "teacher", "", "model of the same classes to learn from as well (distillation): a name or a file")
+	fs.Float64Var(&f.o.TeacherTemperature, "teacher-temperature", 4, "what the logits are divided by: the higher, the more the improbable classes count")
+	fs.Float64Var(&f.o.TeacherWeight, "teacher-weight", 0.7, "share of the loss that is the teacher's; the rest is the labels'")
 	fs.StringVar(&f.test, "test", "", "labelled photos to measure the best weights with, once, at the end")
 	fs.IntVar(&f.o.MaxErrors, "max-errors", 10, "photos that may be unreadable: they are left out and listed")
 	fs.Uint64Var(&f.o.Seed, "seed", 0, "of everything random")
@@ -252,6 +255,11 @@ func (f *trainFlags) apply(cmd *cobra.Command, recipe train.Recipe) (err error) 
 	case given("width"), given("config"):
 		return usagef(cmd, "--width and --config are for --model none: weights come with an architecture")
 	}
+	for _, name := range []string{"teacher-temperature", "teacher-weight"} {
+		if cmd.Flags().Changed(name) && f.teacher == "" && !f.settled {
+			return usagef(cmd, "--%s is for --teacher", name)
+		}
+	}
 	if !(f.val >= 0 && f.val < 1) {
 		return usagef(cmd, "val %v: want 0 to less than 1", f.val)
 	}
@@ -321,7 +329,26 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 		f.o.Model, err = train.Prepare(weights, f.o.Train, f.o.Seed)
 	}
 	f.resolution, f.width = c.Resolution, c.Width // for args.yaml
-	return err
+	if err != nil || f.teacher == "" {
+		return err
+	}
+	return f.loadTeacher(cmd)
+}
+
+// loadTeacher opens --teacher, and says what it is shown.
+func (f *trainFlags) loadTeacher(cmd *cobra.Command) error {
+	stderr := cmd.ErrOrStderr()
+	t, err := mobilenet.LoadModel(cmd.Context(), f.teacher, mobilenet.WithProgress(downloadBar(stderr)))
+	if err != nil {
+		return err
+	}
+	sayDequantized(stderr, f.teacher, t.Dequantized)
+	sayAssumed(stderr, f.teacher, t.Assumed.List(t.Config))
+	if is, of := t.Config.Resolution, f.o.Model.Config.Resolution; is != of {
+		fmt.Fprintf(stderr, "teacher: sees the same part of every photo at %dx%d, the network at %dx%d\n", is, is, of, of)
+	}
+	f.o.Teacher = t
+	return nil
 }
 
 // architecture is that of a network without weights: --config's, the recipe's, or

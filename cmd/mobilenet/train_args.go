@@ -24,7 +24,7 @@ import (
 // resumed with.
 var (
 	notArgs   = []string{"resume", "run-dir", "dry-run", "help", "threads"}
-	resumable = append([]string{"data", "test", "epochs", "max-errors"}, notArgs...)
+	resumable = append([]string{"data", "test", "teacher", "epochs", "max-errors"}, notArgs...)
 )
 
 func isThere(path string) bool {
@@ -36,7 +36,7 @@ func isThere(path string) bool {
 // the order of their names. Paths are absolute: the run may go on from another
 // folder.
 func (f *trainFlags) args(fs *pflag.FlagSet) (text []byte, err error) {
-	for _, path := range []*string{&f.data, &f.model, &f.config, &f.test} {
+	for _, path := range []*string{&f.data, &f.model, &f.config, &f.test, &f.teacher} {
 		if named := *path == "none" || slices.Contains(mobilenet.Names(), *path); !named && *path != "" && isThere(*path) {
 			if *path, err = filepath.Abs(*path); err != nil {
 				return nil, err
@@ -85,7 +85,7 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 		return fmt.Errorf("resume: %w", err)
 	}
 	// What may be said anew is kept aside while args.yaml sets all flags.
-	data, test, epochs, maxErrors := f.data, f.test, f.o.Epochs, f.o.MaxErrors
+	data, test, teacher, epochs, maxErrors := f.data, f.test, f.teacher, f.o.Epochs, f.o.MaxErrors
 	f.o.Extend = fs.Changed("epochs")
 	tolerant := fs.Changed("max-errors")
 	f.settled = true
@@ -94,7 +94,7 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 			File: path, Reason: err.Error() + "; put the file back as it was, or begin a new run in another --run-dir", Err: err,
 		})
 	}
-	f.data, f.test = cmp.Or(data, f.data), cmp.Or(test, f.test)
+	f.data, f.test, f.teacher = cmp.Or(data, f.data), cmp.Or(test, f.test), cmp.Or(teacher, f.teacher)
 	if f.o.Extend {
 		f.o.Epochs = epochs
 	}
