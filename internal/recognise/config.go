@@ -195,7 +195,7 @@ func (n *network) exactTable(c model.Config) model.Config {
 // constants as small as 1/255, mean levels from 0 to 255.
 func (n *network) preprocess(c *model.Config) (assumed bool, err error) {
 	if !n.prepared {
-		p, ok := n.held.preprocess()
+		p, ok := n.held.Preprocess()
 		if ok {
 			c.Preprocess.Mean, c.Preprocess.Std = p.Mean, p.Std
 		}
@@ -216,10 +216,10 @@ func (n *network) preprocess(c *model.Config) (assumed bool, err error) {
 	return false, nil
 }
 
-// preprocess is the usual preparation whose numbers, from black to white, are those of
+// Preprocess is the usual preparation whose numbers, from black to white, are those of
 // r, if there is one: that of photos which some quantiser has seen. Every tenth of the
 // width is one too many.
-func (r Range) preprocess() (model.Preprocess, bool) {
+func (r Range) Preprocess() (model.Preprocess, bool) {
 	plain := model.Preprocess{Std: [3]float32{1, 1, 1}}
 	levels := model.Preprocess{Std: [3]float32{1. / 255, 1. / 255, 1. / 255}}
 	for _, p := range []model.Preprocess{model.ImageNetPreprocess(256), model.TFPreprocess(256), plain, levels} {

@@ -246,11 +246,11 @@ func TestColours(t *testing.T) {
 		})
 	}
 	for r, want := range map[Range]model.Preprocess{{-1, 1}: model.TFPreprocess(256), {0, 1}: {Std: [3]float32{1, 1, 1}}} {
-		if got, ok := r.preprocess(); !ok || got.Mean != want.Mean || got.Std != want.Std {
+		if got, ok := r.Preprocess(); !ok || got.Mean != want.Mean || got.Std != want.Std {
 			t.Errorf("%v: %+v", r, got)
 		}
 	}
-	if p, ok := (Range{-7, 9}).preprocess(); ok {
+	if p, ok := (Range{-7, 9}).Preprocess(); ok {
 		t.Errorf("a range of none: %+v", p)
 	}
 }

@@ -1,0 +1,109 @@
+package tflite
+
+import (
+	"fmt"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/recognise"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// Parse recognises the MobileNetV2 in a .tflite file by its structure, whatever its
+// names, and returns its weights as float32 under torchvision's names. It takes
+//
+//   - float32, float16 weights, and quantised files, whose weights become what their
+//     integers stand for: the model's Dequantized says that it does not round;
+//   - what TensorFlow's converters make of Keras' network and of Slim's, PyTorch's
+//     with PAD operators, our own;
+//   - heads of FULLY_CONNECTED or 1x1 CONV_2D, with SOFTMAX, LOGISTIC or neither;
+//   - preparation of the photos in the graph.
+//
+// How photos become input is said by LiteRT's metadata, by an input of bytes, which
+// are the pixels then, or is assumed: see [model.Model]. Labels come from the metadata
+// or from the text file in the archive behind the model.
+//
+// The error of a graph that is something else is a *[fault.Error] whose Place is the
+// first operator, seen from the output, that does not fit.
+func Parse(data []byte) (*model.Model, error) {
+	g, err := parse(data)
+	if err != nil {
+		return nil, err
+	}
+	about, err := g.describe()
+	if err != nil {
+		return nil, err
+	}
+	own, err := g.config()
+	if err != nil {
+		return nil, err
+	}
+	t, outputs, err := g.trace(about)
+	if err != nil {
+		return nil, err
+	}
+	m, err := firstModel(outputs, t.source, own)
+	if err != nil {
+		return nil, err
+	}
+	if own == nil {
+		about.exact(&m.Config.Preprocess, &g.tensors[g.inputs[0]])
+	}
+	return m, g.labels(m, about, data)
+}
+
+// firstModel is that of the first output which a MobileNetV2 makes: some graphs have
+// features beside the classes. The error is that of the first output.
+func firstModel(outputs []*recognise.Layer, source recognise.Source, own *model.Config) (*model.Model, error) {
+	var first error
+	for _, out := range outputs {
+		m, err := recognise.Model(out, source, own)
+		if err == nil {
+			return m, nil
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// entries are those of our own in the metadata.
+func (g *graph) entries() map[string]string {
+	entries := map[string]string{}
+	for _, key := range []string{model.ConfigKey, model.LabelsKey} {
+		if text, ok := g.metadata[key]; ok {
+			entries[key] = string(text)
+		}
+	}
+	return entries
+}
+
+// config is what a file of ours says of itself, nil for others.
+func (g *graph) config() (*model.Config, error) {
+	c, ok, err := model.MetadataConfig(g.entries())
+	if !ok || err != nil {
+		return nil, err
+	}
+	return &c, nil
+}
+
+// labels names m's classes. Those of others, that are not as many, are left out and
+// said.
+func (g *graph) labels(m *model.Model, about *description, data []byte) (err error) {
+	n := m.Config.Outcomes()
+	if m.Labels, err = model.MetadataLabels(g.entries(), n); m.Labels != nil || err != nil {
+		return err
+	}
+	labels, err := about.labelsOf(data)
+	switch {
+	case err != nil:
+		return err
+	case labels == nil && about.labels != "":
+		m.Notes = append(m.Notes, fmt.Sprintf("its labels, %s, are not in the file", fault.Shown(about.labels)))
+	case labels != nil && len(labels) != n:
+		m.Notes = append(m.Notes, fmt.Sprintf("its file of labels has %d names for %d classes, and is not used", len(labels), n))
+	default:
+		m.Labels = labels
+	}
+	return nil
+}
