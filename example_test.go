@@ -163,6 +163,7 @@ func ExampleSaveModel() {
 	// torch [.pth .pt]
 	// safetensors [.safetensors]
 	// ONNX [.onnx]
+	// TFLite [.tflite]
 }
 
 // What a file is that can't be opened.

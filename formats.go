@@ -15,6 +15,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/internal/foreign"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx"
+	"github.com/mobilenet-go/mobilenet/tflite"
 )
 
 // A Format is a way to keep a model in a file.
@@ -105,6 +106,10 @@ var formats = []format{
 		match: onnx.Match, read: readONNX, others: onnx.ExternalFiles, write: saveONNX,
 		writeQuantized: saveQuantizedONNX,
 	},
+	{
+		name: "TFLite", endings: []string{".tflite"},
+		match: tflite.Match, read: readTFLite, write: saveTFLite,
+	},
 }
 
 // formatOf returns the format of a file that begins with head.
@@ -178,7 +183,7 @@ func readONNX(data []byte, folder fs.FS) (n network, err error) {
 // SaveOptions are the choices of [SaveModel]. The zero value is right for all formats.
 type SaveOptions struct {
 	// Naming is what the tensors are called, torchvision's names if it is empty.
-	// ONNX has no choice.
+	// ONNX and TFLite have no choice.
 	Naming checkpoint.Naming
 	// Half stores convolutions and classifier as float16, which rounds them.
 	Half bool
@@ -186,8 +191,8 @@ type SaveOptions struct {
 
 // SaveModel writes m to a file in the format that the ending of its name stands for:
 // see [Formats]. Each holds the config, the preprocessing and the labels too. The
-// file is complete or not there. Packages checkpoint and onnx have the choices of
-// their formats.
+// file is complete or not there. Packages checkpoint, onnx and tflite have the choices
+// of their formats.
 func SaveModel(path string, m *model.Model, o SaveOptions) error {
 	if m == nil {
 		return errors.New("no model")
@@ -214,6 +219,18 @@ func SaveQuantized(path string, q *model.Quantized) error {
 
 func saveCheckpoint(path string, m *model.Model, o SaveOptions) error {
 	return checkpoint.Save(path, m, checkpoint.SaveOptions(o))
+}
+
+func readTFLite(data []byte, _ fs.FS) (n network, err error) {
+	n.model, err = tflite.Parse(data)
+	return n, err
+}
+
+func saveTFLite(path string, m *model.Model, o SaveOptions) error {
+	if o.Naming != "" && o.Naming != checkpoint.Torchvision {
+		return fmt.Errorf("%s: TFLite has names of its own, not those of %s", path, o.Naming)
+	}
+	return tflite.Save(path, m, tflite.Options{Half: o.Half})
 }
 
 func saveQuantizedONNX(path string, q *model.Quantized) error {

@@ -128,7 +128,7 @@ func TestWhatIsNoModel(t *testing.T) {
 		"a text file, not a model":              "ant\nbee\ncat\n",
 		"an empty file":                         "",
 		"a pickle that torch.save did not":      "\x80\x04\x95\x0b\x00\x00\x00\x00\x00\x00\x00}\x94\x8c\x01a\x94K\x01s.",
-		"not a model of a kind that is read here: .pth, .pt, .safetensors, .onnx": "\x03\x01\x04\x01\x05\x09",
+		"not a model of a kind that is read here: .pth, .pt, .safetensors, .onnx, .tflite": "\x03\x01\x04\x01\x05\x09",
 	} {
 		for _, name := range []string{"m", "m.pth", "m.safetensors", "m.onnx"} {
 			path := filepath.Join(dir, name)
@@ -426,7 +426,8 @@ func TestSaveModel(t *testing.T) {
 		}
 	}
 	for name, o := range map[string]mobilenet.SaveOptions{
-		"m.tflite":        {},
+		"m.gguf":          {},
+		"timm.tflite":     {Naming: checkpoint.TIMM},
 		"m":               {},
 		"timm.onnx":       {Naming: checkpoint.TIMM},
 		"keras.pth":       {Naming: "keras"},

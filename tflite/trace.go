@@ -101,7 +101,8 @@ func (t *tracer) made(o *operator) value {
 	case depends:
 		return t.apply(o)
 	case o.code == opDequantize && len(o.inputs) == 1 && o.inputs[0] >= 0:
-		if c, reason := t.floats(o.inputs[0]); reason == "" {
+		n, ok := elements(t.tensors[o.outputs[0]].shape)
+		if c, reason := t.floats(o.inputs[0]); reason == "" && ok && n == len(c) {
 			return value{constant: c}
 		}
 	}

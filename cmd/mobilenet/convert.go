@@ -19,8 +19,8 @@ func newConvert() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert [flags] IN OUT",
 		Short: "Convert weights between formats and naming schemes",
-		Long: `Convert weights: IN is a torch checkpoint, a safetensors file, an ONNX file or the
-name of published weights. A checkpoint may be a state dict of any usual naming,
+		Long: `Convert weights: IN is a torch checkpoint, a safetensors file, an ONNX or TFLite file
+or the name of published weights. A checkpoint may be a state dict of any usual naming,
 alone or beside other things, a whole module or TorchScript; nothing in it is run.
 What a file is shows in its content. OUT's ending says what is written:
 
@@ -28,6 +28,8 @@ What a file is shows in its content. OUT's ending says what is written:
   .pth, .pt     a state dict for torch.load; labels and config lie beside it in
                 the file, where torch passes over them
   .onnx         an inference graph, as mobilenet export writes it by default
+  .tflite       one for LiteRT, TensorFlow Lite until 2024, from normalised pixels to
+                probabilities, with labels and normalisation as its metadata
 
 All of them can be had with half the bytes: --half. What is known of the input is
 written too, with what flags here say of it.`,
@@ -35,7 +37,8 @@ written too, with what flags here say of it.`,
   mobilenet convert hf/model.safetensors tv.pth
   mobilenet convert --names timm v2.safetensors timm.safetensors
   mobilenet convert --half v2.safetensors small.safetensors
-  mobilenet convert --labels names.txt model.onnx model.safetensors`,
+  mobilenet convert --labels names.txt model.onnx model.safetensors
+  mobilenet convert --half v2.safetensors phone.tflite`,
 		Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := oneOf(cmd, "names", names, namings()...); err != nil {

@@ -75,7 +75,7 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 	if ext := filepath.Ext(f.out); isModel(f.out) && !strings.EqualFold(ext, ".onnx") {
 		u := usagef(cmd, "-o %s: export writes ONNX", f.out)
 		switch strings.ToLower(ext) {
-		case ".pth", ".pt", ".safetensors":
+		case ".pth", ".pt", ".safetensors", ".tflite":
 			u.hint = fmt.Sprintf("did you mean mobilenet convert %s %s?", f.model, f.out)
 		default:
 			u.hint = fmt.Sprintf("did you mean -o %s.onnx? Other programs convert that", strings.TrimSuffix(f.out, ext))

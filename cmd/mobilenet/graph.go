@@ -108,15 +108,23 @@ func (f *graphFlags) run(cmd *cobra.Command) error {
 
 // isONNX reports whether the model is an ONNX file, whatever its name.
 func (f *graphFlags) isONNX() bool {
-	folder, name := wholefile.Folder(f.model)
+	if _, err := os.Stat(f.model); err != nil {
+		return strings.EqualFold(filepath.Ext(f.model), ".onnx") // reading it says what is wrong
+	}
+	return begins(f.model, onnx.Match)
+}
+
+// begins reports whether a file is there whose first bytes match.
+func begins(path string, match func(head []byte) bool) bool {
+	folder, name := wholefile.Folder(path)
 	file, err := wholefile.Open(folder, name, math.MaxInt64)
 	if err != nil {
-		return strings.EqualFold(filepath.Ext(f.model), ".onnx") // reading it says what is wrong
+		return false
 	}
 	defer file.Close()
 	head := make([]byte, foreign.Head)
 	n, _ := io.ReadFull(file, head)
-	return onnx.Match(head[:n])
+	return match(head[:n])
 }
 
 // named says which file an error is about, if one was given.
