@@ -2,7 +2,9 @@ package quant
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"image"
 	"iter"
 	"math"
@@ -13,29 +15,77 @@ import (
 
 // A Comparison is how far a network is from the model that it was made of.
 type Comparison struct {
-	Photos    int     `json:"photos"`
-	Agreement float64 `json:"top1_agreement"` // share of the photos with the same best class
-	SQNR      float64 `json:"logit_sqnr_db"`  // of the logits: 10*log10(Σ logit² / Σ difference²)
-	KL        float64 `json:"kl"`             // mean Kullback-Leibler divergence of the probabilities, nats
+	Photos    int       `json:"photos"`
+	Agreement float64   `json:"top1_agreement"` // share of the photos with the same best class
+	SQNR      Decibels  `json:"logit_sqnr_db"`  // of the logits
+	KL        float64   `json:"kl"`             // mean Kullback-Leibler divergence of the probabilities, nats
+	Accuracy  *Accuracy `json:"top1_accuracy,omitempty"`
+}
+
+// Accuracy is how often each has the right best class, of the photos with labels.
+type Accuracy struct {
+	Photos  int     `json:"photos"`
+	Float32 float64 `json:"float32"`
+	Int8    float64 `json:"int8"`
+}
+
+// Decibels are a ratio of signal to noise, 10*log10(Σ signal² / Σ noise²): +Inf where
+// there is no noise, which JSON, without a number for it, has as null.
+type Decibels float64
+
+func decibels(signal, noise float64) Decibels {
+	if noise == 0 {
+		return Decibels(math.Inf(1))
+	}
+	return Decibels(10 * math.Log10(signal/noise))
+}
+
+// String is the number with one decimal, or "no noise".
+func (d Decibels) String() string {
+	if math.IsInf(float64(d), 1) {
+		return "no noise"
+	}
+	return fmt.Sprintf("%.1f dB", float64(d))
+}
+
+// MarshalJSON writes a number, or null for an infinite one.
+func (d Decibels) MarshalJSON() ([]byte, error) {
+	if math.IsInf(float64(d), 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(d))
+}
+
+// CompareOptions are the choices of [Compare] and [Calibration.Sensitivity].
+type CompareOptions struct {
+	Threads int // 0 means all cores; the result doesn't depend on it
+
+	// Labels are the classes of the photos, in their order, -1 for one that nobody
+	// knows; nil means that of all.
+	Labels []int
+
+	// Progress is called after every photo; may be nil.
+	Progress func(photos int)
 }
 
 // Compare runs both over photos, which should not be those of the calibration: a
 // network suits these best.
-func Compare(ctx context.Context, m *model.Model, q *Network, photos iter.Seq2[image.Image, error], threads int) (Comparison, error) {
+func Compare(ctx context.Context, m *model.Model, q *Network, photos iter.Seq2[image.Image, error], o CompareOptions) (Comparison, error) {
 	var c Comparison
-	exact, err := engine.Compile(m, engine.Options{Threads: threads})
+	exact, err := engine.Compile(m, engine.Options{Threads: o.Threads})
 	if err != nil {
 		return c, err
 	}
 	defer exact.Close()
-	rounded, err := engine.CompileQuantized(q, engine.Options{Threads: threads})
+	rounded, err := engine.CompileQuantized(q, engine.Options{Threads: o.Threads})
 	if err != nil {
 		return c, err
 	}
 	defer rounded.Close()
 	h, w := m.Config.InputSize()
 	want, got := make([]float32, m.Config.Classes), make([]float32, m.Config.Classes)
-	signal, noise := 0.0, 0.0
+	var off errorSum
+	var right Accuracy
 	for photo, err := range photos {
 		if err != nil {
 			return c, err
@@ -48,25 +98,54 @@ func Compare(ctx context.Context, m *model.Model, q *Network, photos iter.Seq2[i
 		if err := errors.Join(exact.Run(ctx, in, engine.Output{Logits: want}), rounded.Run(ctx, in, engine.Output{Logits: got})); err != nil {
 			return c, err
 		}
-		for i := range want {
-			d := float64(got[i]) - float64(want[i])
-			signal += float64(want[i]) * float64(want[i])
-			noise += d * d
-		}
+		off.add(want, got)
 		if best(want) == best(got) {
 			c.Agreement++
 		}
+		if c.Photos < len(o.Labels) && o.Labels[c.Photos] >= 0 {
+			right.count(o.Labels[c.Photos], want, got)
+		}
 		c.KL += divergence(want, got)
 		c.Photos++
+		if o.Progress != nil {
+			o.Progress(c.Photos)
+		}
 	}
 	if c.Photos == 0 {
 		return c, errors.New("no photos to compare with")
 	}
 	c.Agreement /= float64(c.Photos)
 	c.KL /= float64(c.Photos)
-	c.SQNR = 10 * math.Log10(signal/noise)
+	c.SQNR = off.ratio()
+	if n := float64(right.Photos); n > 0 {
+		c.Accuracy = &Accuracy{right.Photos, right.Float32 / n, right.Int8 / n}
+	}
 	return c, nil
 }
+
+// count counts a photo and who is right about it.
+func (a *Accuracy) count(label int, want, got []float32) {
+	a.Photos++
+	if best(want) == label {
+		a.Float32++
+	}
+	if best(got) == label {
+		a.Int8++
+	}
+}
+
+// An errorSum sums the squares of logits, and of what is wrong about others.
+type errorSum struct{ signal, noise float64 }
+
+func (e *errorSum) add(want, got []float32) {
+	for i := range want {
+		d := float64(got[i]) - float64(want[i])
+		e.signal += float64(want[i]) * float64(want[i])
+		e.noise += d * d
+	}
+}
+
+func (e *errorSum) ratio() Decibels { return decibels(e.signal, e.noise) }
 
 // best is the class with the largest logit.
 func best(logits []float32) int {

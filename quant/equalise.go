@@ -117,19 +117,28 @@ func (n *network) rescale() {
 }
 
 func (l *layer) rescale() {
-	per, window := l.per(), l.Kernel*l.Kernel
+	per := l.per()
 	for o := range l.b {
-		out := 1.0
-		if l.out != nil {
-			out = l.out.channels[o].factor
-		}
+		out := l.factor(o)
 		for i := range per {
-			in := o // of a depthwise convolution
-			if l.Groups == 1 {
-				in = i / window
-			}
-			l.w[o*per+i] *= out / l.in.channels[in].factor
+			l.w[o*per+i] *= out / l.in.channels[l.reads(o, i)].factor
 		}
 		l.b[o] *= out
 	}
+}
+
+// factor is what output channel o is scaled by.
+func (l *layer) factor(o int) float64 {
+	if l.out == nil {
+		return 1
+	}
+	return l.out.channels[o].factor
+}
+
+// reads is the input channel that weight i of output channel o is for.
+func (l *layer) reads(o, i int) int {
+	if l.Groups == 1 {
+		return i / (l.Kernel * l.Kernel)
+	}
+	return o // of a depthwise convolution
 }

@@ -33,7 +33,7 @@ func ExampleCalibrate() {
 		log.Fatal(err)
 	}
 	defer e.Close()
-	c, err := quant.Compare(ctx, m, q, photos, 0)
+	c, err := quant.Compare(ctx, m, q, photos, quant.CompareOptions{})
 	if err != nil {
 		log.Fatal(err)
 	}

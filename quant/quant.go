@@ -38,6 +38,23 @@ const maxPhotos = 4096
 // machine's number of cores. m does not change. A model whose weights or outputs are
 // not finite is a *[fault.Error].
 func Calibrate(ctx context.Context, m *model.Model, photos iter.Seq2[image.Image, error], o Options) (*Network, error) {
+	c, err := Observe(ctx, m, photos, o)
+	if err != nil {
+		return nil, err
+	}
+	return c.Network, nil
+}
+
+// A Calibration is a model and the network that was made of it, with what is needed
+// to say which part of it costs how much: see [Calibration.Sensitivity].
+type Calibration struct {
+	Model   *model.Model
+	Network *Network
+	made    *network
+}
+
+// Observe is [Calibrate] for who wants to know more than the network.
+func Observe(ctx context.Context, m *model.Model, photos iter.Seq2[image.Image, error], o Options) (*Calibration, error) {
 	if m == nil {
 		return nil, errors.New("no model to quantise")
 	}
@@ -58,7 +75,10 @@ func Calibrate(ctx context.Context, m *model.Model, photos iter.Seq2[image.Image
 	n.equalise()
 	q := n.round(m)
 	q.Wide = o.Wide
-	return q, q.Validate()
+	if err := q.Validate(); err != nil {
+		return nil, err
+	}
+	return &Calibration{m, q, n}, nil
 }
 
 // A network is a model in the making: folded layers, what their outputs hold, and by

@@ -45,12 +45,12 @@ func TestNIPS17(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			c, err := quant.Compare(t.Context(), m, q, files(t, halves[1-half]), 0)
+			c, err := quant.Compare(t.Context(), m, q, files(t, halves[1-half]), quant.CompareOptions{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Logf("wide %v, calibrated with half %d: %+v", wide, half, c)
-			target := 19.0
+			target := quant.Decibels(19)
 			if wide {
 				target = 20
 			}

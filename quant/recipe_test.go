@@ -149,7 +149,7 @@ func TestDeterministic(t *testing.T) {
 			t.Errorf("%d threads make another network", threads)
 		}
 	}
-	c, err := Compare(t.Context(), m, first, noise(8), 1)
+	c, err := Compare(t.Context(), m, first, noise(8), CompareOptions{Threads: 1})
 	if err != nil || !(c.SQNR > 20) {
 		t.Errorf("%+v, %v: want more than 20 dB", c, err)
 	}
@@ -210,7 +210,7 @@ func TestOddModels(t *testing.T) {
 				if err != nil {
 					continue
 				}
-				c, err := Compare(t.Context(), m, q, noise(3), 1)
+				c, err := Compare(t.Context(), m, q, noise(3), CompareOptions{Threads: 1})
 				if err != nil || c.Photos != 3 {
 					t.Fatalf("%+v, %v", c, err)
 				}

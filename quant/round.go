@@ -128,7 +128,7 @@ const largest = 127
 // biases. What the rounding of the weights changes on average, the bias makes good:
 // 20.0 to 29.2 dB by itself in the experiments behind this package.
 func (l *layer) round(in model.Quantization) model.QuantizedLayer {
-	per, window := l.per(), l.Kernel*l.Kernel
+	per := l.per()
 	q := model.QuantizedLayer{Weight: make([]int16, len(l.w)), Scale: make([]float32, len(l.b)), Bias: make([]int32, len(l.b))}
 	for o := range l.b {
 		row := l.w[o*per : (o+1)*per]
@@ -137,11 +137,7 @@ func (l *layer) round(in model.Quantization) model.QuantizedLayer {
 		for i, w := range row {
 			r := math.RoundToEven(w / float64(scale))
 			q.Weight[o*per+i] = int16(min(max(r, -largest), largest))
-			channel := o
-			if l.Groups == 1 {
-				channel = i / window
-			}
-			if c := &l.in.channels[channel]; c.count > 0 {
+			if c := &l.in.channels[l.reads(o, i)]; c.count > 0 {
 				bias += (w - float64(q.Weight[o*per+i])*float64(scale)) * c.mean()
 			}
 		}

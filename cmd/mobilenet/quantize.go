@@ -1,11 +1,7 @@
 package main
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,18 +9,16 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
-	"github.com/mobilenet-go/mobilenet/dataset"
-	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/quant"
 )
 
 // quantizeFlags are those of mobilenet quantize.
 type quantizeFlags struct {
-	model, data, out, report string
-	photos, threads          int
-	wide                     bool
-	input                    photoFlags
+	model, data, truth, out, report string
+	photos, threads                 int
+	wide, sensitivity               bool
+	input                           photoFlags
 }
 
 func newQuantize() *cobra.Command {
@@ -40,13 +34,18 @@ network to the bit.
 Of the photos in the folder, --photos are calibrated with, taken evenly from all of
 it, and as many others tell how far the network is from the model: how often both
 have the same best class, the signal to noise ratio of the logits, and the
-divergence of the probabilities.
+divergence of the probabilities. Where the photos have labels, as val takes them (a
+folder per class, a table, --truth), also how often each is right.
+
+--sensitivity has a table of the layers: what range the bytes of each stand for, and
+the signal to noise ratio of the logits when these bytes, or its weights, alone are
+rounded. The lowest numbers are what costs most.
 
 OUT, a .safetensors file, is a model for every command: predict, val and bench run it
 in 8 bits, export writes it as ONNX in 8 bits, convert and train take the integers for
 numbers and say so. Named .onnx, OUT is that export at once.`,
 		Example: `  mobilenet quantize --model best.safetensors --data photos -o best-int8.safetensors
-  mobilenet quantize -m mobilenet_v2.pth -d photos -o int8.safetensors --photos 256 --report int8.json`,
+  mobilenet quantize -m mobilenet_v2.pth -d photos -o int8.safetensors --photos 256 --sensitivity --report int8.json`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(cmd); err != nil {
@@ -57,9 +56,11 @@ numbers and say so. Named .onnx, OUT is that export at once.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: "+modelEndings())
-	fs.StringVarP(&f.data, "data", "d", "", "folder of photos to calibrate with, searched through")
+	fs.StringVarP(&f.data, "data", "d", "", "folder of photos to calibrate with, searched through; or a table of photos and labels")
+	fs.StringVar(&f.truth, "truth", "", "file with the true classes of a flat folder of photos")
 	fs.StringVarP(&f.out, "output", "o", "", "file to write: .safetensors or .onnx")
-	fs.StringVar(&f.report, "report", "", "JSON file for what was measured")
+	fs.StringVar(&f.report, "report", "", "JSON file for what was measured, and the range and scale of every layer")
+	fs.BoolVar(&f.sensitivity, "sensitivity", false, "measure what rounding costs, layer by layer")
 	fs.IntVar(&f.photos, "photos", 128, "how many photos to calibrate with, at most, and how many others to measure with")
 	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
 	fs.BoolVar(&f.wide, "wide", false, "keep residual sums in float32: more exact, a little slower")
@@ -87,92 +88,51 @@ func (f *quantizeFlags) check(cmd *cobra.Command) error {
 }
 
 func (f *quantizeFlags) run(cmd *cobra.Command) error {
-	stderr := cmd.ErrOrStderr()
-	m, err := mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.input.in))
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	m, err := mobilenet.LoadModel(ctx, f.model, mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.input.in))
 	if err != nil {
 		return err
 	}
 	sayAssumed(stderr, f.model, m.Assumed.List(m.Config))
 	sayDequantized(stderr, f.model, m.Dequantized)
-	calibrate, others, err := f.divide()
+	photos, err := openPhotos(ctx, stderr, f.data, f.truth, m)
 	if err != nil {
 		return err
 	}
-	bar := newPhotoBar(stderr, len(calibrate)+len(others))
+	calibrate, measure := photos.divide(f.photos)
+	own := len(measure.items) == 0
+	if own {
+		measure = calibrate
+	}
+	probe := measure.some(sensitivityPhotos)
+	n := len(calibrate.items) + len(measure.items)
+	if f.sensitivity {
+		n += len(probe.items)
+	}
+	bar := newPhotoBar(stderr, n)
 	defer bar.finish()
-	q, err := f.calibrate(cmd.Context(), m, calibrate, func(int) { bar.add() })
+	tick := func(int) { bar.add() }
+	c, err := quant.Observe(ctx, m, calibrate.images(ctx), quant.Options{Threads: f.threads, Wide: f.wide, Progress: tick})
 	if err != nil {
 		return err
 	}
-	q.Assumed = model.Assumed{} // it is made for just these photos
-	measured := others
-	if len(others) == 0 {
-		measured = calibrate
-	}
-	c, err := quant.Compare(cmd.Context(), m, q, mobilenet.DecodeFiles(cmd.Context(), slices.Values(measured)), f.threads)
-	if err != nil {
+	c.Network.Assumed = model.Assumed{} // it is made for just these photos
+	r := quantizeReport{Calibrated: len(calibrate.items), Layers: quant.Layers(c.Network)}
+	o := quant.CompareOptions{Threads: f.threads, Labels: measure.labels(), Progress: tick}
+	if r.Comparison, err = quant.Compare(ctx, m, c.Network, measure.images(ctx), o); err != nil {
 		return err
 	}
-	if err := mobilenet.SaveQuantized(f.out, q); err != nil {
-		return err
-	}
-	bar.clear()
-	if len(others) == 0 {
-		fmt.Fprintf(stderr, "mobilenet: measured on the photos that it was calibrated with, which suit it best: %s has no others\n", printable(f.data))
-	}
-	return f.tell(cmd.OutOrStdout(), len(calibrate), c)
-}
-
-// divide lists the photos to calibrate with and those to measure with. Where there are
-// more than --photos they are every other one of those taken, evenly from all of the
-// folder, so that each part is of all its classes.
-func (f *quantizeFlags) divide() (calibrate, others []string, err error) {
-	paths, _, err := dataset.Images(f.data)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(paths) == 0 {
-		return nil, nil, fmt.Errorf("%s: no photos to calibrate with", f.data)
-	}
-	if len(paths) <= f.photos {
-		return paths, nil, nil
-	}
-	n := min(2*f.photos, len(paths))
-	for i := range n {
-		if path := paths[i*len(paths)/n]; i%2 == 0 {
-			calibrate = append(calibrate, path)
-		} else {
-			others = append(others, path)
-		}
-	}
-	return calibrate, others, nil
-}
-
-func (f *quantizeFlags) calibrate(ctx context.Context, m *model.Model, paths []string, progress func(int)) (*quant.Network, error) {
-	return quant.Calibrate(ctx, m, mobilenet.DecodeFiles(ctx, slices.Values(paths)), quant.Options{Threads: f.threads, Wide: f.wide, Progress: progress})
-}
-
-// tell prints, and keeps, what was measured.
-func (f *quantizeFlags) tell(w io.Writer, calibrated int, c quant.Comparison) error {
-	info, err := os.Stat(f.out)
-	if err != nil {
-		return err
-	}
-	if f.report != "" {
-		write := func(w io.Writer) error {
-			e := json.NewEncoder(w)
-			e.SetIndent("", "  ")
-			return e.Encode(struct {
-				Calibrated int `json:"calibration_photos"`
-				quant.Comparison
-				Bytes int64 `json:"bytes"`
-			}{calibrated, c, info.Size()})
-		}
-		if err := atomicfile.Write(f.report, write); err != nil {
+	if f.sensitivity {
+		if r.Layers, err = c.Sensitivity(ctx, probe.images(ctx), o); err != nil {
 			return err
 		}
 	}
-	_, err = fmt.Fprintf(w, "%s: %.2f MB, calibrated with %d photos; on %d photos %.1f %% have the same best class, logits %.1f dB, KL %.4f\n",
-		f.out, float64(info.Size())/1e6, calibrated, c.Photos, 100*c.Agreement, c.SQNR, c.KL)
-	return err
+	if err := mobilenet.SaveQuantized(f.out, c.Network); err != nil {
+		return err
+	}
+	bar.clear()
+	if own {
+		fmt.Fprintf(stderr, "mobilenet: measured on the photos that it was calibrated with, which suit it best: %s has no others\n", printable(f.data))
+	}
+	return f.tell(cmd.OutOrStdout(), r)
 }
