@@ -102,6 +102,10 @@ var formats = []format{
 		writeQuantized: checkpoint.SaveQuantized,
 	},
 	{
+		name: "Keras", endings: []string{".keras", ".h5"}, // a .keras file is a zip archive, which the first row reads
+		match: checkpoint.IsKeras, read: readCheckpoint, beside: checkpoint.Sidecars,
+	},
+	{
 		name: "ONNX", endings: []string{".onnx"},
 		match: onnx.Match, read: readONNX, others: onnx.ExternalFiles, write: saveONNX,
 		writeQuantized: saveQuantizedONNX,

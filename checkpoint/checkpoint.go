@@ -49,11 +49,13 @@ func Parse(data []byte) (*model.Model, error) {
 		f, err = parseSafetensors(data)
 	case IsTorch(head):
 		f, err = parseTorch(data, true)
+	case IsKeras(head):
+		f, err = parseHDF5(data, "")
 	default:
 		if err := foreign.Check(head, "a checkpoint"); err != nil {
 			return nil, err
 		}
-		return nil, fault.Unsupportedf("neither a torch checkpoint nor safetensors")
+		return nil, fault.Unsupportedf("neither a torch checkpoint nor safetensors nor Keras'")
 	}
 	if err != nil {
 		return nil, err

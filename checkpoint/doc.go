@@ -1,5 +1,5 @@
 // Package checkpoint reads and writes MobileNetV2's weights: torch's .pth, in
-// both formats, and .safetensors.
+// both formats, and .safetensors. It reads Keras' .keras and .h5.
 //
 // # What is read
 //
@@ -13,13 +13,22 @@
 //     objects' attributes, and nothing in the file is run;
 //   - a classifier of any name, with or without a bias, of one output, of several linear
 //     layers, or none; pruned tensors; the counters that thop leaves;
-//   - a zip or tar archive with one such file in it.
+//   - a zip or tar archive with one such file in it;
+//   - Keras' files, of a whole model or of weights alone.
 //
 // The one network that fits is the model. What was found, and what was left out, such
 // as the weights of a loss, is in the model's Notes, and so is what had to be assumed of a
 // classifier: ReLU between linear layers. A file of two networks, and one of more than
 // this module runs, end in an error that says so: there is no answer of another network
 // than the file's.
+//
+// # Keras
+//
+// Arrays of an HDF5 file get the names of keras.applications and the shapes of torch, and
+// are then weights as any others. A config, where there is one, says the order of the
+// layers, whatever they are called, and everything that shapes don't show: padding,
+// epsilon, the head's activations, the preprocessing within the model. It must be that
+// of a MobileNetV2, layer by layer.
 //
 // # What a file doesn't say
 //

@@ -17,6 +17,7 @@ type contents struct {
 	metadata map[string]string // may be nil
 	what     string            // what the file is where there are no tensors: "a dictionary"
 
+	keras     *kerasModel      // what its config says, if there is one
 	quantised *model.Quantized // all that there is, if not nil
 }
 
@@ -137,6 +138,9 @@ func (c candidate) network(metadata map[string]string) (network, error) {
 	return n, n.config.Network().CheckShapes(shapesOf(n.tensors))
 }
 
+// oneLogit is the note on a classifier of one output.
+const oneLogit = "it has one output, which is taken for a logit: its sigmoid is the probability of the second of two classes"
+
 // inferConfig is what the shapes and the names of the file say of the config.
 func (n *network) inferConfig(ch channels, naming Naming) model.Config {
 	c := ch.config()
@@ -149,7 +153,7 @@ func (n *network) inferConfig(ch channels, naming Naming) model.Config {
 	}
 	if c.Classes == 1 {
 		c.Head.Sigmoid = true
-		n.note("it has one output, which is taken for a logit: its sigmoid is the probability of the second of two classes")
+		n.note(oneLogit)
 	}
 	switch naming {
 	case TIMM: // timm's default_cfg of mobilenetv2_*: crop_pct 0.875, bicubic
@@ -158,6 +162,9 @@ func (n *network) inferConfig(ch channels, naming Naming) model.Config {
 		c.Padding, c.BNEps, c.Dropout = model.PadSame, 1e-3, 0.8
 		c.Preprocess = model.TFPreprocess(256)
 		c.NoStemResidual = c.Network().Blocks[0].Residual()
+	case kerasNaming: // keras.applications
+		c.Padding, c.BNEps, c.Dropout = model.PadSame, 1e-3, 0
+		c.Preprocess = model.TFPreprocess(256)
 	}
 	return c
 }
@@ -226,6 +233,12 @@ func (f *contents) model(size int) (*model.Model, error) {
 	m.Notes = n.notes
 	if !n.own {
 		m.Assumed = model.AllAssumed
+	}
+	if f.keras != nil && !n.own {
+		m.Notes = nil // the config says what the head is
+		if err := f.keras.finish(m); err != nil {
+			return nil, about("config", err)
+		}
 	}
 	m.Labels, err = model.MetadataLabels(f.metadata, m.Config.Outcomes())
 	return m, err

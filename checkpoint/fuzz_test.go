@@ -150,3 +150,34 @@ func sameBits(t *testing.T, got, want *model.Model) {
 		}
 	}
 }
+
+// FuzzKerasConfig checks that no config makes the reader panic or take memory out of
+// proportion, and that what it makes of a model is valid.
+func FuzzKerasConfig(f *testing.F) {
+	layer := func(class, config string) string {
+		return `{"class_name":"` + class + `","config":{"name":"` + class + `",` + config + `},"inbound_nodes":[["a",0,0,{"y":127.5}]]}`
+	}
+	for _, layers := range []string{
+		layer("InputLayer", `"batch_shape":[null,64,64,3]`) + "," + layer("Rescaling", `"scale":0.1,"offset":-1`) + "," +
+			layer("Conv2D", `"kernel_size":[3,3],"strides":2,"padding":"same"`) + "," + layer("BatchNormalization", `"epsilon":0.001`),
+		layer("TFOpLambda", `"function":"math.truediv"`) + "," + layer("ZeroPadding2D", `"padding":[[0,1],[0,1]]`) + "," +
+			layer("DepthwiseConv2D", `"kernel_size":[3,3]`) + "," + layer("GlobalAveragePooling2D", `"x":1`) + "," + layer("Dense", `"activation":"sigmoid"`),
+		`{"class_name":"Sequential","config":{"name":"s","layers":[` + layer("Resizing", `"height":64,"width":64`) + `]}}`,
+	} {
+		f.Add(`{"class_name":"Functional","config":{"name":"m","layers":[` + layers + `]}}`)
+	}
+	m := small(f)
+	f.Fuzz(func(t *testing.T, text string) {
+		bounded(t, len(text), func() {
+			k, err := parseKerasConfig(text)
+			if err != nil {
+				return
+			}
+			k.nameLayers(nil)
+			c := *m
+			if err := k.finish(&c); err == nil && c.Config.Validate() != nil {
+				t.Errorf("an invalid config: %v", c.Config.Validate())
+			}
+		})
+	})
+}

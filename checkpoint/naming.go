@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/model"
@@ -21,7 +22,10 @@ const (
 	DLi14       Naming = "d-li14"      // github.com/d-li14/mobilenetv2.pytorch
 )
 
-// Namings lists all namings, the usual one first.
+// kerasNaming is that of keras.applications, which is for HDF5 files alone.
+const kerasNaming Naming = "keras"
+
+// Namings lists the namings that [Save] can write, the usual one first.
 func Namings() []Naming { return []Naming{Torchvision, TIMM, HuggingFace, TonyLins, DLi14} }
 
 // A scheme is the names of a naming. Names are those of modules: a convolution has a
@@ -95,7 +99,26 @@ var schemes = []scheme{
 			{transformers("expand_1x1"), transformers("conv_3x3"), transformers("reduce_1x1")},
 		},
 	},
+	kerasScheme,
 }
+
+// kerasScheme is keras.applications'.
+var kerasScheme = scheme{
+	naming: kerasNaming, has: []string{"Conv1.weight"},
+	first: pair{"Conv1", "bn_Conv1"}, last: pair{"Conv_1", "Conv_1_bn"}, classifier: "predictions",
+	prefix: func(i, _, _ int) string {
+		if i == 0 {
+			return "expanded_conv_"
+		}
+		return fmt.Sprintf("block_%d_", i)
+	},
+	blocks: [2][]pair{
+		{keras("depthwise"), keras("project")},
+		{keras("expand"), keras("depthwise"), keras("project")},
+	}}
+
+// keras is what keras.applications calls a convolution of a block, and its norm.
+func keras(layer string) pair { return pair{layer, layer + "_BN"} }
 
 // transformers is what Hugging Face calls a convolution and its norm.
 func transformers(layer string) pair { return pair{layer + ".convolution", layer + ".normalization"} }
@@ -103,7 +126,7 @@ func transformers(layer string) pair { return pair{layer + ".convolution", layer
 // schemeOf returns the scheme of a naming.
 func schemeOf(n Naming) (scheme, error) {
 	for _, s := range schemes {
-		if s.naming == n {
+		if s.naming == n && slices.Contains(Namings(), n) {
 			return s, nil
 		}
 	}

@@ -43,6 +43,9 @@ func parseZip(data []byte, archives bool) (*contents, error) {
 	if err != nil {
 		return nil, err
 	}
+	if a.isKeras() {
+		return a.keras()
+	}
 	if a.files["data.pkl"] == nil {
 		if !archives {
 			return nil, fault.Unsupportedf("an archive in an archive: unpack it")

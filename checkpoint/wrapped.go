@@ -83,7 +83,7 @@ func parseOne(archive string, files []wrapped) (*contents, error) {
 	var names []string
 	for _, f := range files {
 		names = append(names, f.name)
-		if IsSafetensors(f.head) || IsTorch(f.head) && !isTar(f.head) {
+		if IsSafetensors(f.head) || IsKeras(f.head) || IsTorch(f.head) && !isTar(f.head) {
 			found = append(found, f)
 		}
 	}
@@ -97,8 +97,11 @@ func parseOne(archive string, files []wrapped) (*contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	if IsSafetensors(found[0].head) {
+	switch head := found[0].head; {
+	case IsSafetensors(head):
 		return parseSafetensors(data)
+	case IsKeras(head):
+		return parseHDF5(data, "")
 	}
 	return parseTorch(data, false)
 }

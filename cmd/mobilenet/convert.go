@@ -19,8 +19,8 @@ func newConvert() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "convert [flags] IN OUT",
 		Short: "Convert weights between formats and naming schemes",
-		Long: `Convert weights: IN is a torch checkpoint, a safetensors file, an ONNX or TFLite file
-or the name of published weights. A checkpoint may be a state dict of any usual naming,
+		Long: `Convert weights: IN is a torch checkpoint, a safetensors, Keras, ONNX or TFLite
+file, or the name of published weights. A checkpoint may be a state dict of any usual naming,
 alone or beside other things, a whole module or TorchScript; nothing in it is run.
 What a file is shows in its content. OUT's ending says what is written:
 

@@ -27,7 +27,7 @@ const unpack = "unpack it and give the file in it"
 
 var signatures = []signature{
 	{magic: "version https://git-lfs", kind: "a Git LFS pointer", todo: "fetch the file itself with git lfs pull"},
-	{magic: "\x89HDF\r\n\x1a\n", kind: "an HDF5 file, as Keras writes them", todo: "convert it to ONNX with tf2onnx"},
+	{magic: "\x89HDF\r\n\x1a\n", kind: "an HDF5 file, as Keras writes them"},
 	{magic: "TFL3", at: 4, kind: "a TensorFlow Lite model"},
 	{magic: "GGUF", kind: "a GGUF file"},
 	{magic: "\x93NUMPY", kind: "a NumPy array"},
