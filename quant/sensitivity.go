@@ -52,7 +52,7 @@ func Layers(q *Network) []Layer {
 			conv(c)
 		}
 		if b.Residual() {
-			layers = append(layers, Layer{Name: b.Name, Output: output(q.Sums[i], 0, 255)})
+			layers = append(layers, Layer{Name: b.Name, Output: output(q.Sums[i].Quantization, 0, 255)})
 		}
 	}
 	conv(n.Last)
