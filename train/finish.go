@@ -35,6 +35,11 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 			return nil, fmt.Errorf("test: %w", err)
 		}
 	}
+	if t.Int8 {
+		if err := t.quantised(ctx, r); err != nil {
+			return nil, err
+		}
+	}
 	r.Unreadable = len(t.unreadable.seen)
 	return r, t.writeCard(r)
 }
@@ -49,6 +54,9 @@ func (t *trainer) writeCard(r *Result) error {
 	c.Input = fmt.Sprintf("%dx%d", h, w)
 	if t.validator != nil {
 		c.Val = t.Val.Counts()
+	}
+	if q := r.Int8; q != nil {
+		c.Int8File, c.Int8, c.Int8Test = Int8File, q.Evaluation, q.Test
 	}
 	settings, err := os.ReadFile(filepath.Join(t.RunDir, ArgsFile))
 	if err != nil { // of a program that has none

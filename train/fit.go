@@ -22,6 +22,7 @@ type Result struct {
 	Test       *report.Evaluation // of the best weights on Data.Test; nil without
 	Model      *model.Model       // the best weights
 	Unreadable int                // images that were left out
+	Int8       *Int8              // of the best weights, with Run.Int8
 }
 
 // Fit trains o.Model and leaves in the run folder the best and the last weights,

@@ -15,17 +15,19 @@ import (
 
 // Files of a run folder.
 const (
-	BestFile  = "best.safetensors"
-	LastFile  = "last.safetensors"
-	StateFile = "state.safetensors" // all that Run.Resume needs
-	ArgsFile  = "args.yaml"         // Run.Args
-	TestDir   = "test"              // the evaluation on Data.Test
-	SplitFile = "split.csv"         // which images are trained with, and which held out: a dataset.Division
+	BestFile   = "best.safetensors"
+	LastFile   = "last.safetensors"
+	Int8File   = "best-int8.safetensors" // with Run.Int8: the best weights as 8-bit integers
+	StateFile  = "state.safetensors"     // all that Run.Resume needs
+	Int8Report = "int8.json"             // and how they compare
+	ArgsFile   = "args.yaml"             // Run.Args
+	TestDir    = "test"                  // the evaluation on Data.Test
+	SplitFile  = "split.csv"             // which images are trained with, and which held out: a dataset.Division
 )
 
 // written are the files of a run that a killed process may have been writing.
 var written = []string{
-	StateFile, LastFile, BestFile, ArgsFile, SplitFile, "results.csv", "results.png",
+	StateFile, LastFile, BestFile, Int8File, Int8Report, ArgsFile, SplitFile, "results.csv", "results.png",
 	"train_batch.jpg", "val_predictions.jpg", "confusion_matrix.png", report.CardFile,
 }
 

@@ -87,6 +87,10 @@ type Run struct {
 	Seed    uint64 // of everything random
 	Threads int    // 0 for all cores; the result doesn't depend on it
 
+	// Int8 ends the run with the best weights as a network of 8-bit integers, too,
+	// calibrated with training images and measured as they are.
+	Int8 bool
+
 	// MaxErrors is how many images may be unreadable. They are left out of every
 	// epoch and of validation; one more ends the run.
 	MaxErrors int

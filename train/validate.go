@@ -29,36 +29,55 @@ type validator struct {
 
 // run evaluates weights m.
 func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation, error) {
+	if v.features == nil {
+		e, err := engine.Compile(m, engine.Options{Threads: v.Threads})
+		if err != nil {
+			return nil, err
+		}
+		defer e.Close()
+		return v.through(ctx, e, m.Config)
+	}
+	v.begin()
+	var items []int
+	for i := range v.set.Items {
+		if !v.missing[i] {
+			items = append(items, i)
+		}
+	}
+	return v.end(v.add(items, classify(m, v.features, items, v.Threads)))
+}
+
+// through evaluates the network of an engine, of config c.
+func (v *validator) through(ctx context.Context, e *engine.Engine, c model.Config) (*report.Evaluation, error) {
+	v.begin()
+	return v.end(v.eachOf(ctx, c, v.set, func(in engine.Input, items []int) error {
+		logits := make([]float32, in.N*c.Classes)
+		if err := e.Run(ctx, in, engine.Output{Logits: logits}); err != nil {
+			return err
+		}
+		return v.add(items, logits)
+	}))
+}
+
+func (v *validator) begin() {
 	v.predictions, v.items = report.NewPredictions(v.set.Classes), nil
-	add := func(items []int, logits []float32) error {
-		classes := m.Config.Classes
-		for i, item := range items {
-			v.items = append(v.items, item)
-			it := v.set.Items[item]
-			if err := v.predictions.Add(it.Name, it.Label, logits[i*classes:][:classes]); err != nil {
-				return err
-			}
+}
+
+// add counts the logits of images of the set.
+func (v *validator) add(items []int, logits []float32) error {
+	classes := len(v.set.Classes)
+	for i, item := range items {
+		v.items = append(v.items, item)
+		it := v.set.Items[item]
+		if err := v.predictions.Add(it.Name, it.Label, logits[i*classes:][:classes]); err != nil {
+			return err
 		}
-		return nil
 	}
-	var err error
-	if v.features != nil {
-		var items []int
-		for i := range v.set.Items {
-			if !v.missing[i] {
-				items = append(items, i)
-			}
-		}
-		err = add(items, classify(m, v.features, items, v.Threads))
-	} else {
-		err = v.eachBatch(ctx, m, v.set, func(e *engine.Engine, in engine.Input, items []int) error {
-			logits := make([]float32, in.N*m.Config.Classes)
-			if err := e.Run(ctx, in, engine.Output{Logits: logits}); err != nil {
-				return err
-			}
-			return add(items, logits)
-		})
-	}
+	return nil
+}
+
+// end sums up what was counted before err.
+func (v *validator) end(err error) (*report.Evaluation, error) {
 	if err == nil && len(v.items) == 0 {
 		err = fmt.Errorf("none of the %d images can be read", len(v.set.Items))
 	}
@@ -76,20 +95,26 @@ func (v *validator) picture(i int) (image.Image, error) {
 }
 
 // eachBatch calls run with all images of a set that can be read, as m wants them, in
-// batches. The next ones are decoded meanwhile.
+// batches, and with m's engine.
 func (o *Options) eachBatch(ctx context.Context, m *model.Model, set *dataset.Set, run func(e *engine.Engine, in engine.Input, items []int) error) error {
 	e, err := engine.Compile(m, engine.Options{Threads: o.Threads})
 	if err != nil {
 		return err
 	}
 	defer e.Close()
-	side := m.Config.Resolution
+	return o.eachOf(ctx, m.Config, set, func(in engine.Input, items []int) error { return run(e, in, items) })
+}
+
+// eachOf calls run with all images of a set that can be read, as a network of config c
+// wants them, in batches. The next ones are decoded meanwhile.
+func (o *Options) eachOf(ctx context.Context, c model.Config, set *dataset.Set, run func(in engine.Input, items []int) error) error {
+	side := c.Resolution
 	photos := prefetch.Map(ctx, prefetch.Options{Workers: o.Threads, Ahead: o.Threads + validBatch}, upTo(len(set.Items)), func(ctx context.Context, i int) (*vision.Image, error) {
 		img, err := o.image(ctx, set, i)
 		if img == nil || err != nil {
 			return nil, err
 		}
-		return vision.Crop(img, m.Config.Preprocess, side), nil
+		return vision.Crop(img, c.Preprocess, side), nil
 	})
 	in := engine.Input{H: side, W: side}
 	var items []int
@@ -105,7 +130,7 @@ func (o *Options) eachBatch(ctx context.Context, m *model.Model, set *dataset.Se
 		}
 		i++
 		if in.N == validBatch || in.N > 0 && i == len(set.Items) {
-			if err := run(e, in, items); err != nil {
+			if err := run(in, items); err != nil {
 				return err
 			}
 			in.N, in.Pixels, items = 0, in.Pixels[:0], items[:0]

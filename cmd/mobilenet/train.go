@@ -111,6 +111,7 @@ The recipes set what no flag sets:
 	fs.Float64Var(&f.o.TeacherTemperature, "teacher-temperature", 4, "what the logits are divided by: the higher, the more the improbable classes count")
 	fs.Float64Var(&f.o.TeacherWeight, "teacher-weight", 0.7, "share of the loss that is the teacher's; the rest is the labels'")
 	fs.StringVar(&f.test, "test", "", "labelled photos to measure the best weights with, once, at the end")
+	fs.BoolVar(&f.o.Int8, "int8", false, "end with the best weights in 8-bit integers, too: a quarter of the size, and faster")
 	fs.IntVar(&f.o.MaxErrors, "max-errors", 10, "photos that may be unreadable: they are left out and listed")
 	fs.Uint64Var(&f.o.Seed, "seed", 0, "of everything random")
 	fs.IntVar(&f.o.Threads, "threads", 0, "cores to use; 0 means all")

@@ -24,7 +24,7 @@ import (
 // resumed with.
 var (
 	notArgs   = []string{"resume", "run-dir", "dry-run", "help", "threads"}
-	resumable = append([]string{"data", "test", "teacher", "epochs", "max-errors"}, notArgs...)
+	resumable = append([]string{"data", "test", "teacher", "int8", "epochs", "max-errors"}, notArgs...)
 )
 
 func isThere(path string) bool {
@@ -87,7 +87,7 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	// What may be said anew is kept aside while args.yaml sets all flags.
 	data, test, teacher, epochs, maxErrors := f.data, f.test, f.teacher, f.o.Epochs, f.o.MaxErrors
 	f.o.Extend = fs.Changed("epochs")
-	tolerant := fs.Changed("max-errors")
+	tolerant, int8 := fs.Changed("max-errors"), f.o.Int8
 	f.settled = true
 	if err := setArgs(fs, text, nil); err != nil {
 		return fmt.Errorf("resume: %w", &fault.Error{
@@ -101,6 +101,7 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	if tolerant {
 		f.o.MaxErrors = maxErrors
 	}
+	f.o.Int8 = f.o.Int8 || int8
 	return nil
 }
 

@@ -151,6 +151,16 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 	if r.Test != nil {
 		fmt.Fprintf(w, "test: top-1 %s of %d images, see %s\n", share(r.Test.Top1Accuracy), r.Test.Images, filepath.Join(f.o.RunDir, train.TestDir))
 	}
+	if q := r.Int8; q != nil {
+		fmt.Fprintf(w, "int8: %s, calibrated with %d photos", filepath.Join(f.o.RunDir, train.Int8File), q.Photos)
+		if q.Evaluation != nil {
+			fmt.Fprintf(w, "; top-1 %s, float32 %s", share(q.Evaluation.Top1Accuracy), share(r.Evaluation.Top1Accuracy))
+		}
+		if q.Test != nil {
+			fmt.Fprintf(w, "; test: top-1 %s, float32 %s", share(q.Test.Top1Accuracy), share(r.Test.Top1Accuracy))
+		}
+		fmt.Fprintln(w)
+	}
 	fmt.Fprintf(w, "took %v; results are in %s\n", took.Round(100*time.Millisecond), f.o.RunDir)
 	_, err := fmt.Fprintf(w, "try: mobilenet predict --model %s PHOTO\n", filepath.Join(f.o.RunDir, train.BestFile))
 	return err

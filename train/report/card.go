@@ -26,6 +26,10 @@ type Card struct {
 	Unreadable int         // images that were left out
 	Settings   string      // how it was trained, as text of lines
 	File       string      // of the weights
+
+	// Of the 8-bit network made of the weights; zero without.
+	Int8File       string
+	Int8, Int8Test *Evaluation // as Evaluation and Test
 }
 
 // cardClasses are listed one and all. Of more, the worst are.
@@ -57,6 +61,9 @@ func (c Card) markdown() []byte {
 	p("A MobileNetV2 (arXiv 1801.04381) that tells %s apart: %d weights, photos of %s pixels. The weights are those of epoch %d of %d.\n",
 		c.what(), c.Weights, c.Input, c.Best, len(c.Epochs))
 	p("```\nmobilenet predict --model %s PHOTO\n```\n", c.File)
+	if c.Int8File != "" {
+		p("`%s` is the same network in 8-bit integers: a quarter of the size, and faster.\n", c.Int8File)
+	}
 	p("## How good it is\n")
 	c.figures(p)
 	p("## What it was trained with\n")
@@ -111,7 +118,9 @@ func (c Card) figures(p func(string, ...any)) {
 		p("| %s | %d | %s | %s to %s | %s | %.4f | %s |", name, e.Images, percent(e.Top1Accuracy), percent(low), percent(high), percent(e.Top5Accuracy), e.Loss, percent(e.ECE))
 	}
 	line("validation, which the epoch was chosen by", c.Evaluation)
+	line("the same in 8 bits", c.Int8)
 	line("test, which nothing was chosen by", c.Test)
+	line("the same in 8 bits", c.Int8Test)
 	p("")
 	e := c.Evaluation
 	if e == nil {
