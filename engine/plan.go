@@ -37,8 +37,9 @@ type exec struct {
 	image    int         // which of the plan's images; 0 for steps that take all
 	pixels   []uint8     // the image, [H][W][3], or
 	data     []float32   // the same normalised
-	act      arena       // activations
-	scratch  arena       // the participant's own
+	act      arena       // activations: own, or those that all participants share
+	own      arena       // the participant's own activations, nil until it needs them
+	scratch  arena       // the participant's own, nil until it takes part
 	logits   []float32   // of the plan's images, nil if not wanted
 	features []float32   // of the plan's images, nil if not wanted
 	taps     [][]float32 // what modules put out, each of all the job's images
@@ -148,11 +149,10 @@ func (j *job) output(x *exec, i, n int) {
 // A workspace is the memory and the state of one run.
 type workspace struct {
 	job    job
-	at     int     // the first image of the job to run
-	acts   []arena // activations of the images that a participant has to itself
-	execs  []exec  // one a participant
-	steps  *run    // one image, a phase per step
-	groups *run    // groups of images, in one phase
+	at     int    // the first image of the job to run
+	execs  []exec // one a participant
+	steps  *run   // one image, a phase per step
+	groups *run   // groups of images, in one phase
 }
 
 // workspace returns one that nobody uses.
@@ -164,7 +164,7 @@ func (p *plan) workspace() *workspace {
 		p.spare = p.spare[:n-1]
 		return ws
 	}
-	ws := &workspace{acts: make([]arena, p.threads), execs: make([]exec, p.threads)}
+	ws := &workspace{execs: make([]exec, p.threads)}
 	free := func() {
 		ws.release()
 		p.mu.Lock()
@@ -178,9 +178,6 @@ func (p *plan) workspace() *workspace {
 		ws.steps.tasks[i] = s.tasks()
 	}
 	ws.groups = newRun(1, func(slot, _, group int) { p.group(ws, slot, ws.at+group*p.images) }, free)
-	for i := range ws.execs {
-		ws.execs[i].scratch = kernel.AlignedBytes(p.scratch)
-	}
 	return ws
 }
 
@@ -189,26 +186,40 @@ func (ws *workspace) release() {
 	ws.job = job{}
 	for i := range ws.execs {
 		x := &ws.execs[i]
-		*x = exec{act: x.act, scratch: x.scratch}
+		*x = exec{own: x.own, scratch: x.scratch}
 	}
 }
 
-// own returns the participant's own activations. A participant calls it for
-// its own slot only, so that it needs no lock.
-func (p *plan) own(ws *workspace, slot int) arena {
-	if ws.acts[slot] == nil {
-		ws.acts[slot] = kernel.AlignedBytes(p.act)
+// own points x at activations of its own. With the scratch beside them they fill a
+// huge page at 224x224. A participant calls it for itself only, so that it needs no
+// lock, and the memory is near the core that touches it first.
+func (p *plan) own(x *exec) {
+	if x.own == nil {
+		m := kernel.HugeBytes(p.act + p.scratch)
+		x.own, x.scratch = m[:p.act:p.act], m[p.act:]
 	}
-	return ws.acts[slot]
+	x.act = x.own
+}
+
+// share points all participants at the first one's activations.
+func (p *plan) share(ws *workspace) {
+	first := &ws.execs[0]
+	p.own(first)
+	for slot := range ws.execs {
+		x := &ws.execs[slot]
+		x.act = first.own
+		if x.scratch == nil {
+			x.scratch = kernel.HugeBytes(p.scratch)
+		}
+	}
 }
 
 // runImage runs image i with all threads on it. The plan is one for one image.
 func (p *plan) runImage(t *team, j job, i int) {
 	ws := p.workspace()
-	act := p.own(ws, 0)
+	p.share(ws)
 	for slot := range ws.execs {
 		x := &ws.execs[slot]
-		x.act = act
 		j.input(x, i)
 		j.output(x, i, 1)
 	}
@@ -228,7 +239,7 @@ func (p *plan) runGroups(t *team, j job, at, groups int) {
 // the job's context has ended it begins with no other image.
 func (p *plan) group(ws *workspace, slot, at int) {
 	x := &ws.execs[slot]
-	x.act = p.own(ws, slot)
+	p.own(x)
 	ws.job.output(x, at, p.images)
 	for x.image = range p.images {
 		if ws.job.ctx.Err() != nil {

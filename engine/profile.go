@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"math"
 	"time"
-
-	"github.com/mobilenet-go/mobilenet/internal/kernel"
 )
 
 // A Step is a layer, or layers that run as one, of the plan for an input size.
@@ -40,7 +38,8 @@ func (e *Engine) Profile(ctx context.Context, in Input, runs int) ([]Step, Memor
 		return nil, Memory{}, err
 	}
 	p := e.plan(planKey{size: size{in.H, in.W}, images: 1, results: true})
-	x := exec{pixels: in.Pixels, data: in.Data, logits: out.Logits, act: kernel.AlignedBytes(p.act), scratch: kernel.AlignedBytes(p.scratch)}
+	x := exec{pixels: in.Pixels, data: in.Data, logits: out.Logits}
+	p.own(&x)
 	steps := make([]Step, len(p.steps))
 	for i, s := range p.steps {
 		steps[i] = s.describe()

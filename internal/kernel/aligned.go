@@ -20,14 +20,15 @@ func Aligned(n int) []float32 {
 func AlignedBytes(n int) []byte { return aligned(n, alignment) }
 
 // HugeBytes is AlignedBytes for what is used over and over, such as weights: from
-// 2 MB on it starts at a multiple of that, and the system is asked for pages of
-// that size, which take it a fraction of the time to map and the CPU to look up.
+// half a huge page on it starts at a multiple of one, and the system is asked for
+// pages of that size, which take it a fraction of the time to map and the CPU to
+// look up.
 func HugeBytes(n int) []byte {
-	if n < hugePage {
+	if n < hugePage/2 {
 		return AlignedBytes(n)
 	}
 	b := aligned((n+hugePage-1)/hugePage*hugePage, hugePage)
-	adviseHuge(b) // of the last page only what is used is ever touched
+	adviseHuge(b)
 	return b[:n:n]
 }
 
