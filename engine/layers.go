@@ -57,15 +57,17 @@ func (s *expand) run(x *exec, task int) {
 	}
 }
 
-// depthwise makes rows begin to end of hidden block hb of an image. rows are its
-// expanded rows from row from on.
+// depthwise makes rows begin to end of hidden block hb of an image, as many in a
+// call as there is a table for. rows are its expanded rows from row from on.
 func (s *expand) depthwise(x *exec, hb, image, begin, end, from int, rows, zeros []float32) {
 	w := &s.b.depthwise
 	a := kernel.Depthwise{
 		W: w.w[hb], Bias: w.bias[hb], NR: w.nr(hb),
 		Width: s.src.w, Stride: s.b.Stride, Left: s.left, ReLU6: true,
 	}
-	for y := begin; y < end; y++ {
+	for y := begin; y < end; y += a.OutHeight() {
+		n := min(end-y, (len(x.rows)-window)/s.b.Stride+1)
+		a.Rows = x.rows[:(n-1)*s.b.Stride+window]
 		for j := range a.Rows {
 			in := s.b.Stride*y - s.top + j
 			if in < 0 || in >= s.src.h {

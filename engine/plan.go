@@ -33,17 +33,22 @@ type step interface {
 
 // exec is what a participant computes with.
 type exec struct {
-	first    int         // the job's image that the plan's first one is
-	image    int         // which of the plan's images; 0 for steps that take all
-	pixels   []uint8     // the image, [H][W][3], or
-	data     []float32   // the same normalised
-	act      arena       // activations: own, or those that all participants share
-	own      arena       // the participant's own activations, nil until it needs them
-	scratch  arena       // the participant's own, nil until it takes part
+	first    int       // the job's image that the plan's first one is
+	image    int       // which of the plan's images; 0 for steps that take all
+	pixels   []uint8   // the image, [H][W][3], or
+	data     []float32 // the same normalised
+	act      arena     // activations: own, or those that all participants share
+	own      arena     // the participant's own activations, nil until it needs them
+	scratch  arena     // the participant's own, nil until it takes part
+	rows     [tableRows][]float32
 	logits   []float32   // of the plan's images, nil if not wanted
 	features []float32   // of the plan's images, nil if not wanted
 	taps     [][]float32 // what modules put out, each of all the job's images
 }
+
+// tableRows is how many input rows a call of a depthwise convolution gets at most:
+// those of a map of 28 rows and more, all in one call.
+const tableRows = 32
 
 // A tensor is a place in the activations: blocks of channels, each
 // [images][h][w][32]. A tensor of one image serves each image in turn.

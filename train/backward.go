@@ -259,8 +259,10 @@ func (n *network) depthwiseInput(l *layer, lane, b int, s rowStrip, g, dy []floa
 			n.transposedRow(l, b, y, dst, at)
 			continue
 		}
+		rows := &n.scratch[lane].rows
+		*rows = [3][]float32{at(y - 1), at(y), at(y + 1)}
 		n.set.Depthwise(kernel.Depthwise{
-			Dst: dst, Rows: [3][]float32{at(y - 1), at(y), at(y + 1)},
+			Dst: dst, Rows: rows[:],
 			W: l.transposed[b], Bias: n.zeros, Width: l.inSide, Stride: 1, Left: 1, NR: kernel.NR(l.Out, b),
 		})
 	}

@@ -176,6 +176,7 @@ func (n *network) forwardDepthwise(l *layer, lane, image int) {
 			a := kernel.Depthwise{
 				W: l.packed[b], Bias: n.zeros, NR: kernel.NR(l.Out, b),
 				Width: l.inSide, Stride: l.Stride, Left: l.padBefore,
+				Rows: n.scratch[lane].rows[:],
 			}
 			for i := range s.m {
 				for j := range a.Rows {

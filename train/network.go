@@ -28,7 +28,10 @@ type network struct {
 }
 
 // scratch is what a lane works in.
-type scratch struct{ in, dy, raw, between, square []float32 }
+type scratch struct {
+	in, dy, raw, between, square []float32
+	rows                         [3][]float32 // of a depthwise convolution
+}
 
 // newNetwork prepares m for training. The first frozen of torchvision's
 // features.* modules stay as they are. They normalise with their running

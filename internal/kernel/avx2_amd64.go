@@ -48,14 +48,12 @@ func first24AVX2(a *First)
 //go:noescape
 func first32AVX2(a *First)
 
-// depthwise1AVX2 is Depthwise for stride 1.
-// It puts out as many pixels as Dst has room for.
+// depthwise1AVX2 is Depthwise for stride 1, of the columns that its cut says.
 //
 //go:noescape
 func depthwise1AVX2(a *Depthwise)
 
-// depthwise2AVX2 is Depthwise for stride 2.
-// It puts out as many pixels as Dst has room for.
+// depthwise2AVX2 is Depthwise for stride 2, of the columns that its cut says.
 //
 //go:noescape
 func depthwise2AVX2(a *Depthwise)

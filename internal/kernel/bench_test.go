@@ -77,19 +77,22 @@ func pointwiseLayer(pixels, k, n int) []Pointwise {
 func BenchmarkDepthwise(b *testing.B) {
 	for _, set := range Available() {
 		peak := peak(set)
-		for _, s := range []struct{ width, stride int }{{112, 1}, {112, 2}, {56, 1}, {56, 2}, {14, 1}, {7, 1}} {
-			b.Run(fmt.Sprintf("isa=%s/width=%d/stride=%d", set.Name, s.width, s.stride), func(b *testing.B) {
+		for _, s := range []struct{ width, stride, height int }{{112, 1, 2}, {112, 2, 2}, {56, 1, 2}, {56, 2, 2}, {28, 1, 28}, {14, 1, 14}, {7, 1, 7}} {
+			b.Run(fmt.Sprintf("isa=%s/width=%d/stride=%d/rows=%d", set.Name, s.width, s.stride, s.height), func(b *testing.B) {
 				row := s.width * Block
-				rows := filled(4 * row)
 				a := Depthwise{
-					Dst: rows[3*row:], Rows: [3][]float32{rows, rows[row:], rows[2*row:]},
-					W: filled(9 * Block), Bias: filled(Block),
+					Rows: make([][]float32, (s.height-1)*s.stride+3), W: filled(9 * Block), Bias: filled(Block),
 					Width: s.width, Stride: s.stride, Left: 1, NR: Block, ReLU6: true,
 				}
+				all := filled(len(a.Rows) * row)
+				for j := range a.Rows {
+					a.Rows[j] = all[j*row:][:row]
+				}
+				a.Dst = Aligned(s.height * a.OutWidth() * Block)
 				for b.Loop() {
 					set.Depthwise(a)
 				}
-				report(b, a.OutWidth()*9*Block, peak)
+				report(b, s.height*a.OutWidth()*9*Block, peak)
 			})
 		}
 	}

@@ -20,9 +20,10 @@ func (a *Depthwise) check() {
 	need("Width", a.Width >= 1)
 	need("Stride and Left", a.Stride == 1 && a.Left == 1 || a.Stride == 2 && a.Left&^1 == 0)
 	checkNR(a.NR)
-	need("Dst", len(a.Dst) >= (a.OutWidth()-1)*Block+a.NR)
+	need("Rows", len(a.Rows) >= 3)
+	need("Dst", len(a.Dst) >= (a.OutHeight()*a.OutWidth()-1)*Block+a.NR)
 	for _, row := range a.Rows {
-		need("Rows", len(row) >= (a.Width-1)*Block+a.NR)
+		need("a row", len(row) >= (a.Width-1)*Block+a.NR)
 	}
 	need("W", len(a.W) >= 9*a.NR)
 	need("Bias", len(a.Bias) >= a.NR)

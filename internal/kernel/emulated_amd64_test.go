@@ -46,8 +46,7 @@ func TestAVX512Emulated(t *testing.T) {
 			b := newFirst(g.m, pixels, nr)
 			g.call(fmt.Sprintf("first%dAVX512", nr), unsafe.Pointer(&b), unsafe.Sizeof(b), func() { avx2.First(b) })
 			for _, s := range strides {
-				c := newDepthwise(g.m, pixels, s.stride, s.left, nr)
-				g.call(fmt.Sprintf("depthwise%dAVX512", s.stride), unsafe.Pointer(&c), unsafe.Sizeof(c), func() { depthwiseAVX2(&c) })
+				g.callDepthwise(newDepthwise(g.m, 1+pixels%4, pixels, s.stride, s.left, nr))
 			}
 		}
 	}
@@ -59,6 +58,15 @@ func TestAVX512Emulated(t *testing.T) {
 	p := newPool(g.m, 49)
 	g.call("poolAVX512", unsafe.Pointer(&p), unsafe.Sizeof(p), func() { poolAVX2(&p) })
 	g.run(t)
+}
+
+// callDepthwise adds a call of a depthwise kernel, whose rows are slices in memory.
+func (g *guest) callDepthwise(a Depthwise) {
+	a.short()
+	host := a
+	rows := g.put(unsafe.Pointer(&a.Rows[0]), uintptr(len(a.Rows))*unsafe.Sizeof(a.Rows[0]))
+	*(*uint64)(unsafe.Pointer(&a.Rows)) = rows // the header's pointer
+	g.call(fmt.Sprintf("depthwise%dAVX512", a.Stride), unsafe.Pointer(&a), unsafe.Sizeof(a), func() { depthwiseAVX2(&host) })
 }
 
 // callTraining adds calls of the kernels for training.
@@ -106,7 +114,7 @@ const (
 	guestImage = 0x400000
 	guestCode  = guestImage + 0x20000
 	guestData  = guestImage + 0x100000
-	guestBytes = 0xa00000 // of data
+	guestBytes = 0x1000000 // of data
 )
 
 func newGuest(t *testing.T, file string) *guest {

@@ -93,8 +93,15 @@ func firstGeneric(a First) {
 
 func depthwiseGeneric(a Depthwise) {
 	a.check()
+	for y := range a.OutHeight() {
+		a.rowGeneric(a.Dst[y*a.OutWidth()*Block:], a.Rows[y*a.Stride:])
+	}
+}
+
+// rowGeneric is an output row of the first three rows.
+func (a *Depthwise) rowGeneric(out []float32, rows [][]float32) {
 	for p := range a.OutWidth() {
-		dst := a.Dst[p*Block:][:a.NR]
+		dst := out[p*Block:][:a.NR]
 		copy(dst, a.Bias)
 		for i := range 3 {
 			col := p*a.Stride - a.Left + i
@@ -102,9 +109,9 @@ func depthwiseGeneric(a Depthwise) {
 				continue
 			}
 			n := len(dst) // so that the compiler sees that all are as long
-			x0, w0 := a.Rows[0][col*Block:][:n], a.W[i*n:][:n]
-			x1, w1 := a.Rows[1][col*Block:][:n], a.W[(3+i)*n:][:n]
-			x2, w2 := a.Rows[2][col*Block:][:n], a.W[(6+i)*n:][:n]
+			x0, w0 := rows[0][col*Block:][:n], a.W[i*n:][:n]
+			x1, w1 := rows[1][col*Block:][:n], a.W[(3+i)*n:][:n]
+			x2, w2 := rows[2][col*Block:][:n], a.W[(6+i)*n:][:n]
 			for c, s := range dst {
 				s += x0[c] * w0[c]
 				s += x1[c] * w1[c]

@@ -91,23 +91,36 @@ type Pointwise struct {
 	ReLU6     bool
 }
 
-// Depthwise is one output row of one block of a depthwise 3x3 convolution with
-// bias and perhaps ReLU6:
+// Depthwise is output rows of one block of a depthwise 3x3 convolution with bias
+// and perhaps ReLU6:
 //
-//	Dst[x][c] = clamp(Bias[c] + Σji Rows[j][x*Stride-Left+i][c]*W[3*j+i][c])
+//	Dst[y][x][c] = clamp(Bias[c] + Σji Rows[y*Stride+j][x*Stride-Left+i][c]*W[3*j+i][c])
 //
-// where columns outside of the input count as zero.
+// where columns outside of the input count as zero. The sets are fastest with two
+// output rows or more, which share input rows.
 type Depthwise struct {
-	Dst    []float32    // [ceil(Width/Stride)][Block]
-	Rows   [3][]float32 // each [Width][Block]: the input rows above, at and below; zeros for a row of padding
-	W      []float32    // [9][NR]
-	Bias   []float32    // [NR]
-	Width  int          // input columns
-	Stride int          // 1 or 2
-	Left   int          // columns of padding before the first: 1, or 0 at stride 2
-	NR     int          // 8, 16, 24 or 32 channels
+	Dst    []float32   // [OutHeight()][OutWidth()][Block]
+	Rows   [][]float32 // each [Width][Block]: the input rows, from the one above the first output row's on; zeros for a row of padding
+	W      []float32   // [9][NR]
+	Bias   []float32   // [NR]
+	Width  int         // input columns
+	Stride int         // 1 or 2
+	Left   int         // columns of padding before the first: 1, or 0 at stride 2
+	NR     int         // 8, 16, 24 or 32 channels
 	ReLU6  bool
+	cut    depthwiseCut // the columns of a call of assembly
 }
+
+// A depthwiseCut is what a call of assembly does of the output rows of a Depthwise.
+// Width, Left and Dst are those of its columns.
+type depthwiseCut struct {
+	column  int // the input column that it begins with
+	outputs int // output columns
+	pitch   int // floats from an output row to the next
+}
+
+// OutHeight is the number of output rows.
+func (a Depthwise) OutHeight() int { return (len(a.Rows)-3)/a.Stride + 1 }
 
 // OutWidth is the number of output columns.
 func (a Depthwise) OutWidth() int { return (a.Width + a.Stride - 1) / a.Stride }

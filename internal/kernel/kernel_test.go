@@ -74,15 +74,16 @@ func newPointwise(m *memory, pixels, k, nr int, add residual) Pointwise {
 	return a
 }
 
-func newDepthwise(m *memory, width, stride, left, nr int) Depthwise {
-	a := Depthwise{W: m.floats(9 * nr), Bias: m.floats(nr), Width: width, Stride: stride, Left: left, NR: nr, ReLU6: width%2 == 0}
+// newDepthwise returns one of so many output rows.
+func newDepthwise(m *memory, height, width, stride, left, nr int) Depthwise {
+	a := Depthwise{Rows: make([][]float32, stride*(height-1)+3), W: m.floats(9 * nr), Bias: m.floats(nr), Width: width, Stride: stride, Left: left, NR: nr, ReLU6: width%2 == 0}
 	for i := range a.Bias {
 		a.Bias[i] *= 8
 	}
 	for j := range a.Rows {
 		a.Rows[j] = m.pixels(width, nr)
 	}
-	a.Dst = m.floats((a.OutWidth()-1)*Block + nr)
+	a.Dst = m.floats((height*a.OutWidth()-1)*Block + nr)
 	return a
 }
 
@@ -154,18 +155,19 @@ func checkPointwise(t rapid.TB, set *Set, a Pointwise) {
 func checkDepthwise(t rapid.TB, set *Set, a Depthwise) {
 	t.Helper()
 	set.Depthwise(a)
-	for x := range a.OutWidth() {
+	for p := range a.OutHeight() * a.OutWidth() {
+		y, x := p/a.OutWidth(), p%a.OutWidth()
 		for c := range a.NR {
 			var s sum
 			s.add(float64(a.Bias[c]))
-			for j, row := range a.Rows {
+			for j, row := range a.Rows[y*a.Stride:][:3] {
 				for i := range 3 {
 					if col := x*a.Stride - a.Left + i; col >= 0 && col < a.Width {
 						s.add(float64(row[col*Block+c]) * float64(a.W[(3*j+i)*a.NR+c]))
 					}
 				}
 			}
-			s.check(t, a.ReLU6, a.Dst[x*Block+c], "width %d, stride %d, left %d, NR %d: pixel %d channel %d", a.Width, a.Stride, a.Left, a.NR, x, c)
+			s.check(t, a.ReLU6, a.Dst[p*Block+c], "%d rows, width %d, stride %d, left %d, NR %d: row %d pixel %d channel %d", len(a.Rows), a.Width, a.Stride, a.Left, a.NR, y, x, c)
 		}
 	}
 }
@@ -221,7 +223,7 @@ func TestDepthwise(t *testing.T) {
 			for _, s := range strides {
 				for nr := 8; nr <= Block; nr += 8 {
 					m := newMemory(uint64(width + nr))
-					checkDepthwise(t, set, newDepthwise(m, width, s.stride, s.left, nr))
+					checkDepthwise(t, set, newDepthwise(m, 1+(width+nr/8)%5, width, s.stride, s.left, nr))
 					m.intact(t)
 				}
 			}
@@ -266,7 +268,8 @@ func TestRandomShapes(t *testing.T) {
 
 			width := rapid.IntRange(1, 300).Draw(t, "width")
 			s := rapid.SampledFrom(strides).Draw(t, "stride")
-			checkDepthwise(t, set, newDepthwise(m, width, s.stride, s.left, nr))
+			height := rapid.IntRange(1, 6).Draw(t, "height")
+			checkDepthwise(t, set, newDepthwise(m, height, width, s.stride, s.left, nr))
 			checkFirst(t, set, newFirst(m, width, nr))
 			m.intact(t)
 		})

@@ -60,7 +60,7 @@ func TestGuardPages(t *testing.T) {
 				}
 				for width := 1; width <= 40; width += 1 + width/8 {
 					for _, s := range strides {
-						checkDepthwise(t, set, newDepthwise(m, width, s.stride, s.left, nr))
+						checkDepthwise(t, set, newDepthwise(m, 1+width%4, width, s.stride, s.left, nr))
 					}
 					checkFirst(t, set, newFirst(m, width, nr))
 				}

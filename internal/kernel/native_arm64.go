@@ -110,12 +110,24 @@ func (a *First) skip(n int) bool {
 	return true
 }
 
+// depthwiseNEON takes two output rows at a time, and then the one that may be left.
 func depthwiseNEON(a *Depthwise) {
-	switch a.Stride {
-	case 1:
-		depthwise1NEON(a)
-	case 2:
-		depthwise2NEON(a)
+	b := *a
+	for ; len(b.Rows) >= 3+b.Stride; b.Rows = b.Rows[2*b.Stride:] {
+		if b.Stride == 1 {
+			depthwise1PairNEON(&b)
+		} else {
+			depthwise2PairNEON(&b)
+		}
+		b.Dst = b.Dst[min(2*b.cut.pitch, len(b.Dst)):]
+	}
+	if len(b.Rows) < 3 {
+		return
+	}
+	if b.Stride == 1 {
+		depthwise1NEON(&b)
+	} else {
+		depthwise2NEON(&b)
 	}
 }
 
@@ -146,13 +158,20 @@ func first2NEON(a *First)
 //go:noescape
 func first1NEON(a *First)
 
-// The depthwise functions put out as many pixels as Dst has room for.
+// The depthwise functions do the columns that a's cut says of one output row, and of
+// two.
 
 //go:noescape
 func depthwise1NEON(a *Depthwise)
 
 //go:noescape
 func depthwise2NEON(a *Depthwise)
+
+//go:noescape
+func depthwise1PairNEON(a *Depthwise)
+
+//go:noescape
+func depthwise2PairNEON(a *Depthwise)
 
 //go:noescape
 func poolNEON(a *Pool)

@@ -102,17 +102,24 @@
 	VDUP R11, V27.S4; \
 	UNCLAMP; \
 	MOVD Depthwise_Dst(R0), R4; \
-	MOVD (Depthwise_Dst+8)(R0), R7; \
-	ADD  R7<<2, R4, R7; \
+	MOVD (Depthwise_cut+depthwiseCut_outputs)(R0), R7; \
+	ADD  R7<<7, R4, R7; \
 	MOVD Depthwise_Left(R0), R8; \
 	MOVD Depthwise_NR(R0), R9; \
 	LSL  $2, R9
 
+// The addresses of the columns in three input rows.
+#define ROWS \
+	MOVD Depthwise_Rows(R0), R11; \
+	MOVD (Depthwise_cut+depthwiseCut_column)(R0), R6; \
+	ADD  R6<<7, R10, R6; \
+	MOVD (R11), R1; ADD R6, R1; \
+	MOVD 24(R11), R2; ADD R6, R2; \
+	MOVD 48(R11), R3; ADD R6, R3
+
 #define WEIGHTS(FA, FB) FLDPQ (R11), (FA, FB); ADD R9, R11
 #define CHANNELS \
-	MOVD Depthwise_Rows(R0), R1; ADD R10, R1; \
-	MOVD (Depthwise_Rows+24)(R0), R2; ADD R10, R2; \
-	MOVD (Depthwise_Rows+48)(R0), R3; ADD R10, R3; \
+	ROWS; \
 	MOVD Depthwise_Dst(R0), R4; ADD R10, R4; \
 	MOVD Depthwise_Bias(R0), R5; ADD R10, R5; \
 	MOVD Depthwise_Width(R0), R6; ADD R6<<7, R1, R6; \

@@ -41,17 +41,25 @@ func TestSameBitsHoweverCut(t *testing.T) {
 			set.First(rest)
 			equalBits(t, "first", first.Dst, f.Dst, nr)
 
-			// Rows of a depthwise convolution are not cut by its caller; a shorter
-			// row has the same pixels but for its last.
+			// Columns of a depthwise convolution are not cut by its caller; a shorter
+			// row has the same pixels but for its last. Rows are cut.
 			s := rapid.SampledFrom(strides).Draw(t, "stride")
-			d := newDepthwise(m, pixels, s.stride, s.left, nr)
+			height := rapid.IntRange(1, 5).Draw(t, "height")
+			d := newDepthwise(m, height, pixels, s.stride, s.left, nr)
 			set.Depthwise(d)
-			short := d
-			short.Width = cut
-			short.Dst = m.floats(len(d.Dst))
-			set.Depthwise(short)
-			if same := short.OutWidth() - 2; same > 0 {
-				equalBits(t, "depthwise", short.Dst[:same*Block], d.Dst[:same*Block], nr)
+			row := d.OutWidth() * Block
+			whole := d.Dst
+			for y := range height {
+				short := d
+				short.Rows = d.Rows[y*s.stride:][:3]
+				short.Dst = m.floats((d.OutWidth()-1)*Block + nr)
+				set.Depthwise(short)
+				equalBits(t, "depthwise row", short.Dst, whole[y*row:][:len(short.Dst)], nr)
+				short.Width = cut
+				set.Depthwise(short)
+				if same := short.OutWidth() - 2; same > 0 {
+					equalBits(t, "depthwise", short.Dst[:same*Block], whole[y*row:][:same*Block], nr)
+				}
 			}
 		})
 	})
@@ -76,7 +84,7 @@ func TestNotFinite(t *testing.T) {
 			for pixels := 1; pixels <= 30; pixels++ {
 				m := newMemory(1)
 				p := newPointwise(m, pixels, 1, nr, none)
-				d := newDepthwise(m, pixels, 1, 1, nr)
+				d := newDepthwise(m, 1+pixels%3, pixels, 1, 1, nr)
 				f := newFirst(m, pixels, nr)
 				clear(p.Bias)
 				for i := range pixels {

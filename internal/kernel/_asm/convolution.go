@@ -169,7 +169,7 @@ func (s isa) first(nr int) {
 
 // sumRows emits the loop over the three input rows.
 func (t *tile) sumRows(a Component, at reg.Register) {
-	const perRow, sliceBytes = 9, 24
+	const perRow = 9
 	rows, w, n, in := GP64(), GP64(), GP64(), GP64()
 	LEAQ(address(a.Field("Rows").Index(0).Base()), rows)
 	Load(a.Field("W").Base(), w)

@@ -44,8 +44,8 @@ func (s isa) kernels() {
 	for nr := 8; nr <= 32; nr += 8 {
 		s.first(nr)
 	}
-	s.depthwise(1, (*walker).stride1)
-	s.depthwise(2, (*walker).stride2)
+	s.depthwise(1)
+	s.depthwise(2)
 	s.pool()
 	s.peak()
 	s.affine()

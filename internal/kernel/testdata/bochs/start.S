@@ -37,7 +37,7 @@ start32:
 	mov $(IMAGE + 0x20000), %edi
 1:	mov (%edi), %eax
 	add $0x20000, %edi
-	cmp $(IMAGE + 0x1800000), %edi
+	cmp $(IMAGE + 0x2400000), %edi
 	jb 1b
 
 	// Page tables at 10000: 2 MB pages, the first GB as it is.
