@@ -1,13 +1,16 @@
 package engine
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"sync"
 
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -15,11 +18,12 @@ import (
 type Options struct {
 	Threads int // cores to use; 0 means all
 
-	// CPU names the kernels: "avx512", "avx2", "neon" or "generic", which is plain Go
-	// and runs everywhere; for 8-bit networks also "avx512vnni", "avxvnni" and
-	// "dotprod". The fastest without instructions beyond those is taken. Empty means
-	// what the environment variable MOBILENET_CPU says, or else the fastest that this
-	// CPU can run.
+	// CPU names the kernels: "avx512", "avx2", "avx2+avx512", which is some of either,
+	// "neon" or "generic", which is plain Go and runs everywhere; for 8-bit networks
+	// also "avx512vnni", "avxvnni" and "dotprod". A name without kernels for the
+	// network means the fastest without instructions beyond those. Empty means what
+	// the environment variable MOBILENET_CPU says, or else the fastest that this CPU
+	// can run: see [Engine.Kernels].
 	CPU string
 }
 
@@ -28,7 +32,8 @@ type Options struct {
 type Engine struct {
 	program  program
 	modules  []Module
-	features int // per image
+	features int    // per image
+	named    string // the kernels that were asked for, if any
 	threads  int
 	team     *team
 	cleanup  runtime.Cleanup // stops the team where nobody calls Close
@@ -101,7 +106,7 @@ func start(p program, o Options) (*Engine, error) {
 	}
 	n := p.config.Network()
 	e := &Engine{
-		program: p, modules: modulesOf(n), features: n.Features(),
+		program: p, modules: modulesOf(n), features: n.Features(), named: cmp.Or(o.CPU, os.Getenv("MOBILENET_CPU")),
 		threads: threads, team: newTeam(threads), opened: true, plans: map[planKey]*plan{},
 	}
 	// The helpers know the team only, so that they don't keep e alive.
@@ -140,6 +145,29 @@ func (e *Engine) Precision() string { return e.program.precision }
 
 // CPU names the instruction set of the kernels in use, as in MOBILENET_CPU.
 func (e *Engine) CPU() string { return e.program.cpu }
+
+// A Kernel says which instruction set computes some kinds of layers, and why.
+type Kernel struct{ Layers, CPU, Why string }
+
+// Kernels lists the kernels in use.
+func (e *Engine) Kernels() []Kernel {
+	var out []Kernel
+	for _, c := range e.program.choices {
+		out = append(out, Kernel{c.Layers, c.ISA, c.Why})
+	}
+	if out != nil {
+		return out
+	}
+	why := "the fastest for " + e.program.precision + " that this CPU has"
+	if e.named != "" {
+		why = e.named + " was asked for"
+	}
+	return []Kernel{{"all layers", e.program.cpu, why}}
+}
+
+// PageBytes is the size of the memory pages that the weights are in: 2 MB where the
+// system gives such, as Linux does by default. It is 0 where the system doesn't say.
+func (e *Engine) PageBytes() int { return kernel.PageBytes(e.program.weights) }
 
 // Threads is the number of cores that a run uses at most.
 func (e *Engine) Threads() int { return e.threads }

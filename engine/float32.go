@@ -7,7 +7,7 @@ const float32Precision = "float32"
 // program returns what an engine runs of net, which has its weights.
 func (net *network) program() program {
 	return program{
-		config: net.config, precision: float32Precision, cpu: net.set.Name, weights: net.arena,
+		config: net.config, precision: float32Precision, cpu: net.set.Name, choices: net.set.Choices, weights: net.arena,
 		plan: net.plan, peak: net.set.Peak,
 	}
 }

@@ -14,8 +14,9 @@ import (
 // brings its own steps.
 type program struct {
 	config    model.Config
-	precision string // of weights and activations
-	cpu       string // the kernel set
+	precision string          // of weights and activations
+	cpu       string          // the kernel set
+	choices   []kernel.Choice // of its kernels, if it has them from several instruction sets
 	weights   arena
 	wide      []bool // see packedHeader
 

@@ -77,7 +77,15 @@ type timing struct {
 	Memory     int         `json:"activation_bytes"`      // of one image in flight
 	InputWidth int         `json:"input_width,omitempty"` // where it is not the resolution
 	Precision  string      `json:"precision"`             // float32 or int8
+	Kernels    []kernelUse `json:"kernels"`               // which instruction set computes what
+	Page       int         `json:"page_bytes,omitempty"`  // that the weights are in
 	Layers     []layerTime `json:"layers,omitempty"`
+}
+
+type kernelUse struct {
+	Layers string `json:"layers"`
+	CPU    string `json:"cpu"`
+	Why    string `json:"why"`
 }
 
 type layerTime struct {
@@ -183,7 +191,10 @@ func (f *benchFlags) measure(ctx context.Context, m *model.Model, q *model.Quant
 		CPU: e.CPU(), Threads: e.Threads(), Batch: f.batch, Resolution: h, InputWidth: c.InputWidth, Width: c.Width, Runs: f.runs,
 		Min: ms(l.Min), Median: ms(l.Median), P99: ms(l.P99),
 		Images: float64(f.batch) / l.Median.Seconds(), MACs: c.Summarize().MACs, Peak: peak / 1e9,
-		Precision: e.Precision(),
+		Precision: e.Precision(), Page: e.PageBytes(),
+	}
+	for _, k := range e.Kernels() {
+		r.Kernels = append(r.Kernels, kernelUse(k))
 	}
 	r.Share = 2 * float64(r.MACs) * float64(f.batch) / l.Min.Seconds() / (peak * float64(r.Threads))
 	in.N, in.Pixels = 1, in.Pixels[:h*w*3]
@@ -236,6 +247,12 @@ func (r timing) write(w io.Writer) error {
 		{"share of peak", fmt.Sprintf("%.1f %% of %.1f GFLOP/s a core", 100*r.Share, r.Peak)},
 		{"activation memory", fmt.Sprintf("%.2f MB an image", float64(r.Memory)/1e6)},
 	})
+	if r.Page > 0 {
+		t.AppendRow(table.Row{"memory pages", fmt.Sprintf("%d KB", r.Page>>10)})
+	}
+	for _, k := range r.Kernels {
+		t.AppendRow(table.Row{k.CPU, k.Layers + ": " + k.Why})
+	}
 	if _, err := fmt.Fprintln(w, t.Render()); err != nil || r.Layers == nil {
 		return err
 	}

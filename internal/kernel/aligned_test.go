@@ -1,6 +1,7 @@
 package kernel
 
 import (
+	"os"
 	"testing"
 	"unsafe"
 )
@@ -25,5 +26,21 @@ func TestAligned(t *testing.T) {
 		if f := Aligned(n); len(f) != n || uintptr(unsafe.Pointer(unsafe.SliceData(f)))%alignment != 0 {
 			t.Errorf("%d of %d floats", len(f), n)
 		}
+	}
+}
+
+// TestPageBytes has the system say what pages there are.
+func TestPageBytes(t *testing.T) {
+	b := HugeBytes(3 * hugePage)
+	for i := range b {
+		b[i] = 1
+	}
+	if n := PageBytes(b); n != 0 && n%os.Getpagesize() != 0 {
+		t.Errorf("pages of %d bytes, the system's have %d", n, os.Getpagesize())
+	} else if n == 0 {
+		t.Log("the system doesn't say")
+	}
+	if PageBytes(nil) != 0 {
+		t.Error("no memory has pages")
 	}
 }

@@ -23,6 +23,7 @@
 //	avx2          x        x       16-bit products: those of bytes that AVX2 has saturate
 //	avxvnni                x
 //	avx512        x
+//	avx2+avx512   x                tiles of AVX2, all else of AVX-512: the same bits as either
 //	avx512vnni             x
 //	neon          x        x       16-bit products
 //	dotprod                x       signed products: bytes minus 128
@@ -59,7 +60,12 @@ type Set struct {
 	Pool      func(Pool)
 	Peak      func(iterations int) (flops int) // multiplies and adds as fast as it can, for comparison
 	Training
+
+	Choices []Choice // of a set that takes its kernels from others
 }
+
+// A Choice says which instruction set computes some kinds of layers, and why.
+type Choice struct{ Layers, ISA, Why string }
 
 // Training is the kernels of a set that only training needs.
 type Training struct {
@@ -154,7 +160,7 @@ type Pool struct {
 // one is the plain Go set.
 func Available() []*Set { return append(native(), &Generic) }
 
-// Choose returns the set called name: avx512, avx2, neon or generic. Without a
+// Choose returns the set called name: avx2+avx512, avx512, avx2, neon or generic. Without a
 // name it is the one that the environment variable MOBILENET_CPU names, or else
 // the fastest. The names of 8-bit sets are allowed as well: see levels.
 func Choose(name string) (*Set, error) {
@@ -179,8 +185,8 @@ func ChooseInt8(name string) (*Int8, error) {
 
 // levels are the names of all sets, each the instructions of those before it and
 // some more. Networks of float32 and of 8 bits have sets for different ones: a
-// name means the fastest set without any instructions beyond it.
-var levels = []string{"generic", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "dotprod"}
+// name that has none means the fastest set without any instructions beyond it.
+var levels = []string{"generic", "avx2", "avxvnni", "avx2+avx512", "avx512", "avx512vnni", "neon", "dotprod"}
 
 // choose returns which of n sets the name means. They are in falling order.
 func choose(name string, n int, set func(int) string) (int, error) {
@@ -207,9 +213,15 @@ func choose(name string, n int, set func(int) string) (int, error) {
 		}
 		return 0, fmt.Errorf("%s%s: this machine and build have %s", asked, name, strings.Join(names, ", "))
 	}
-	i := 0
-	for slices.Index(levels, set(i)) > slices.Index(levels, name) {
-		i++
+	level := slices.Index(levels, name)
+	best := -1
+	for i := range n {
+		switch {
+		case set(i) == name:
+			return i, nil
+		case best < 0 && slices.Index(levels, set(i)) < level:
+			best = i
+		}
 	}
-	return i, nil
+	return best, nil
 }

@@ -2,7 +2,11 @@
 
 package kernel
 
-import "golang.org/x/sys/cpu"
+import (
+	"slices"
+
+	"golang.org/x/sys/cpu"
+)
 
 // native returns the sets with assembly that this CPU can run.
 func native() []*Set {
@@ -10,10 +14,17 @@ func native() []*Set {
 	if cpu.X86.HasAVX512F && cpu.X86.HasAVX512VL {
 		sets = append(sets, &avx512)
 	}
-	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
-		sets = append(sets, &avx2)
+	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
+		return sets
 	}
-	return sets
+	switch {
+	case len(sets) == 0:
+	case slices.Contains(preferMixed, thisCPU()):
+		sets = append([]*Set{&mixed}, sets...)
+	default:
+		sets = append(sets, &mixed)
+	}
+	return append(sets, &avx2)
 }
 
 // vectorWeights is how many weights stay in a first-level cache of 32 KB beside
