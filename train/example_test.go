@@ -114,18 +114,18 @@ func ExampleRecipe_With() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	given := map[string]bool{"optimizer": true, "epochs": true}
+	given := map[string]bool{"epochs": true}
 	h, err := recipe.With(train.Changes{
 		Given:   func(name string) bool { return given[name] },
-		Values:  train.Hyperparameters{Optimizer: train.AdamW, Epochs: 2},
+		Values:  train.Hyperparameters{Epochs: 2},
 		Augment: "basic",
 		Freeze:  "none",
 	})
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(h.Optimizer, h.LR, h.Epochs, h.Warmup)
-	// Output: adamw 0.0003 2 0.5
+	fmt.Println(h.HeadEpochs, h.Optimizer, h.Epochs, h.Warmup)
+	// Output: 20 adamw 2 0.5
 }
 
 // The recipes that there are.
@@ -134,7 +134,8 @@ func ExampleRecipes() {
 		fmt.Println(r.Name, r.Optimizer, r.LR)
 	}
 	// Output:
-	// finetune sgd 0.003
+	// finetune adamw 0.0001
+	// plain sgd 0.003
 	// paper rmsprop 0.045
 	// torchvision sgd 0.045
 	// fashion-mnist sgd 0.1

@@ -1,6 +1,7 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -72,11 +73,13 @@ type trainer struct {
 	data      string // fingerprint
 	settings  string // see settingsOf
 	history   []report.Epoch
-	best      int            // epoch, from 1; 0 before the first
+	best      int            // epoch; of no account before the first
 	bestSum   string         // modelSum of its weights
 	features  []float32      // of a frozen backbone
 	known     []float32      // of fewer frozen modules: see activations
 	missing   map[int]bool   // training images that features or known have nothing of
+	losses    []float64      // of the batches of the pass under way, or of the last one
+	slower    float64        // factor of the learning rate after epochs that were undone
 	events    *report.Events // nil before the first epoch ends
 }
 
@@ -96,7 +99,8 @@ func newTrainer(o Options) (*trainer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &trainer{Options: o, network: n, optimizer: opt, data: o.fingerprint()}
+	n.slow(cmp.Or(o.LayerDecay, 1))
+	t := &trainer{Options: o, network: n, optimizer: opt, data: o.fingerprint(), slower: 1}
 	if t.settings, err = settingsOf(o); err != nil {
 		return nil, err
 	}
@@ -146,11 +150,20 @@ func (t *trainer) close() {
 	}
 }
 
-func (t *trainer) done() int { return len(t.history) }
+// first is the number of the first epoch: 0 is the classifier alone.
+func (o *Options) first() int {
+	if o.HeadEpochs > 0 {
+		return 0
+	}
+	return 1
+}
+
+// done is the last epoch that is over.
+func (t *trainer) done() int { return t.first() + len(t.history) - 1 }
 
 // exhausted reports whether the best epoch is too long ago.
 func (t *trainer) exhausted() bool {
-	return t.Patience > 0 && t.Val != nil && t.done()-t.best >= t.Patience
+	return t.Patience > 0 && t.Val != nil && len(t.history) > 0 && t.done()-t.best >= t.Patience
 }
 
 // weights are what is validated and kept: the averaged ones if there are any.
@@ -165,44 +178,23 @@ func (t *trainer) weights() *model.Model {
 // of the epoch counts: a run that ends in between begins it anew.
 func (t *trainer) epoch(ctx context.Context, epoch int) error {
 	began := time.Now()
-	order := t.order(epoch)
-	e := report.Epoch{Epoch: epoch, ValLoss: math.NaN(), ValAcc1: math.NaN(), ValAcc5: math.NaN()}
-	var images, right int
-	one := func(b *batch) error {
-		// By the batch's number, not by the steps so far: those of batches of which
-		// nothing could be read are missing.
-		e.LR = t.rate(float64(epoch-1) + float64(b.number)/float64(len(order)))
-		loss, hits, err := t.step(epoch, b, e.LR)
-		if err != nil {
-			return fmt.Errorf("epoch %d, batch %d of %d: %w", epoch, b.number+1, len(order), err)
+	if epoch == t.first() { // before the first step, so that wrong colours are seen at once
+		if err := t.sheet(ctx); err != nil {
+			return err
 		}
-		e.TrainLoss += loss * float64(len(b.items))
-		images += len(b.items)
-		right += hits
-		if t.Progress != nil {
-			t.Progress(Progress{
-				Epoch: epoch, Epochs: t.Epochs, Batch: b.number + 1, Batches: len(order),
-				Loss: e.TrainLoss / float64(images), Accuracy: float64(right) / float64(images),
-				ImagesPerSecond: float64(images) / time.Since(began).Seconds(), LR: e.LR,
-			})
-		}
-		return nil
 	}
-	if err := t.batches(ctx, epoch, order, one); err != nil {
+	var e report.Epoch
+	var err error
+	switch {
+	case epoch == 0:
+		e, err = t.classifier(ctx)
+	case t.Undo:
+		e, err = t.careful(ctx, epoch)
+	default:
+		e, err = t.attempt(ctx, epoch)
+	}
+	if err != nil {
 		return err
-	}
-	if images == 0 {
-		return errors.New("none of the training images can be read")
-	}
-	e.TrainLoss /= float64(images)
-	e.TrainAcc = float64(right) / float64(images)
-	e.ImagesPerSecond = float64(images) / time.Since(began).Seconds()
-	if t.validator != nil {
-		v, err := t.validator.run(ctx, t.weights())
-		if err != nil {
-			return fmt.Errorf("epoch %d: validation: %w", epoch, err)
-		}
-		e.ValLoss, e.ValAcc1, e.ValAcc5 = v.Loss, v.Top1Accuracy, v.Top5Accuracy
 	}
 	e.Seconds = time.Since(began).Seconds()
 	t.history = append(t.history, e)
@@ -219,13 +211,81 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 	return nil
 }
 
+// attempt trains with all images once, and validates.
+func (t *trainer) attempt(ctx context.Context, epoch int) (report.Epoch, error) {
+	e, err := t.pass(ctx, epoch)
+	if err == nil {
+		err = t.validate(ctx, &e)
+	}
+	return e, err
+}
+
+// pass trains with all images once.
+func (t *trainer) pass(ctx context.Context, epoch int) (report.Epoch, error) {
+	began := time.Now()
+	order := t.order(epoch)
+	e := report.Epoch{Epoch: epoch, Phase: t.phase(), ValLoss: math.NaN(), ValAcc1: math.NaN(), ValAcc5: math.NaN()}
+	var images, right int
+	t.losses = t.losses[:0]
+	one := func(b *batch) error {
+		// By the batch's number, not by the steps so far: those of batches of which
+		// nothing could be read are missing.
+		e.LR = t.rate(float64(epoch-1)+float64(b.number)/float64(len(order))) * t.slower
+		loss, hits, err := t.step(epoch, b, e.LR)
+		if err != nil {
+			return fmt.Errorf("epoch %d, batch %d of %d: %w", epoch, b.number+1, len(order), err)
+		}
+		e.TrainLoss += loss * float64(len(b.items))
+		images += len(b.items)
+		right += hits
+		t.losses = append(t.losses, loss)
+		if t.Progress != nil {
+			t.Progress(Progress{
+				Epoch: epoch, Epochs: t.Epochs, Batch: b.number + 1, Batches: len(order),
+				Loss: e.TrainLoss / float64(images), Accuracy: float64(right) / float64(images),
+				ImagesPerSecond: float64(images) / time.Since(began).Seconds(), LR: e.LR,
+			})
+		}
+		return nil
+	}
+	if err := t.batches(ctx, epoch, order, one); err != nil {
+		return e, err
+	}
+	if images == 0 {
+		return e, errors.New("none of the training images can be read")
+	}
+	e.TrainLoss /= float64(images)
+	e.TrainAcc = float64(right) / float64(images)
+	e.ImagesPerSecond = float64(images) / time.Since(began).Seconds()
+	return e, nil
+}
+
+// phase names what learns.
+func (t *trainer) phase() string {
+	switch t.Freeze {
+	case 0:
+		return "all layers"
+	case FreezeBackbone:
+		return "classifier"
+	}
+	return fmt.Sprintf("from features.%d", t.Freeze)
+}
+
+// validate measures the weights after an epoch.
+func (t *trainer) validate(ctx context.Context, e *report.Epoch) error {
+	if t.validator == nil {
+		return nil
+	}
+	v, err := t.validator.run(ctx, t.weights())
+	if err != nil {
+		return fmt.Errorf("epoch %d: validation: %w", e.Epoch, err)
+	}
+	e.ValLoss, e.ValAcc1, e.ValAcc5 = v.Loss, v.Top1Accuracy, v.Top5Accuracy
+	return nil
+}
+
 // batches calls f with every batch of the epoch, in order.
 func (t *trainer) batches(ctx context.Context, epoch int, order [][]int, f func(*batch) error) error {
-	if epoch == 1 { // before the first step, so that wrong colours are seen at once
-		if err := t.sheet(ctx, order[0]); err != nil {
-			return err
-		}
-	}
 	if t.features != nil || t.known != nil { // nothing to decode, so no loader
 		for i, items := range order {
 			if err := ctx.Err(); err != nil {
@@ -276,8 +336,8 @@ func (t *trainer) enough(b *batch) bool {
 }
 
 // sheet writes the picture of the first batch.
-func (t *trainer) sheet(ctx context.Context, items []int) error {
-	b, err := t.prepare(ctx, 1, 0, items, t.Model.Config.Preprocess.Levels())
+func (t *trainer) sheet(ctx context.Context) error {
+	b, err := t.prepare(ctx, 1, 0, t.order(1)[0], t.Model.Config.Preprocess.Levels())
 	if err != nil {
 		return err
 	}
@@ -303,7 +363,7 @@ func (t *trainer) targets(number int, items []int) *batch {
 	return b
 }
 
-var errNotFinite = errors.New("the loss is not finite: the learning rate may be too high")
+var errNotFinite = fmt.Errorf("the loss or its gradient is not finite: the learning rate may be too high: %w", report.ErrDiverged)
 
 // step trains with a batch. hits are the images that were classified right
 // before the step.
@@ -340,7 +400,11 @@ func (t *trainer) step(epoch int, b *batch, lr float64) (loss float64, hits int,
 	}
 	scale := 1.0 // of the gradient; 1e-6 as in torch.nn.utils.clip_grad_norm_
 	if t.Clip > 0 {
-		scale = min(1, t.Clip/(gradNorm(n.params)+1e-6))
+		norm := gradNorm(n.params)
+		if norm-norm != 0 { // Inf-Inf is NaN
+			return 0, 0, errNotFinite
+		}
+		scale = min(1, t.Clip/(norm+1e-6))
 	}
 	t.optimizer.step(t.Threads, lr, scale)
 	if t.average != nil {

@@ -15,6 +15,7 @@ import (
 type layer struct {
 	model.Conv
 	norm
+	module   int // of torchvision's features.*
 	weight   *parameter
 	prev     *layer // its activation is the input; nil for the first layer
 	residual *layer // its x is added to this layer's x, or nil

@@ -2,6 +2,7 @@ package train
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
@@ -53,6 +54,7 @@ func newNetwork(m *model.Model, threads, frozen int, fixed bool) (*network, erro
 	}
 	add := func(c model.Conv, module int) *layer {
 		l := n.newLayer(m, c, params)
+		l.module = module
 		l.norm.fixed = fixed || module < frozen
 		if module < frozen {
 			n.frozen = len(n.layers)
@@ -82,6 +84,18 @@ func newNetwork(m *model.Model, threads, frozen int, fixed bool) (*network, erro
 	n.head = newHead(set, threads, spec.Classifier, m, params)
 	n.params = append(n.params, n.head.weight, n.head.bias)
 	return n, nil
+}
+
+// slow lets every features module learn at the rate of the next one, or of the
+// classifier, times decay (arXiv 1801.06146, section 3.2): what the first layers see
+// is of use whatever the photos are of.
+func (n *network) slow(decay float64) {
+	modules := n.layers[len(n.layers)-1].module + 1
+	for _, l := range n.layers {
+		for _, p := range []*parameter{l.weight, l.gamma, l.beta} {
+			p.Rate = math.Pow(decay, float64(modules-l.module))
+		}
+	}
 }
 
 func (n *network) newLayer(m *model.Model, c model.Conv, params map[string]*parameter) *layer {

@@ -5,6 +5,7 @@ import (
 	"math"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
+	"github.com/mobilenet-go/mobilenet/train/report"
 )
 
 // lanes is the number of shares that a batch is divided into. The images of a
@@ -125,7 +126,7 @@ func (n *norm) finish(count int, observed func(c int) (mean, m2 float64)) error 
 		mean, m2 := observed(c)
 		variance := m2 / float64(count)
 		if math.IsNaN(mean) || math.IsInf(mean, 0) || math.IsNaN(variance) || math.IsInf(variance, 0) {
-			return fmt.Errorf("%s: the batch's mean or variance of channel %d is not finite", n.name, c)
+			return fmt.Errorf("%s: the batch's mean or variance of channel %d is not finite: %w", n.name, c, report.ErrDiverged)
 		}
 		n.mean[c] += float32(n.momentum * (mean - float64(n.mean[c])))
 		n.variance[c] += float32(n.momentum * (m2/float64(count-1) - float64(n.variance[c])))

@@ -103,7 +103,7 @@ func newOptimizer(h hyper, params []*parameter) (*optimizer, error) {
 func (o *optimizer) step(threads int, lr, scale float64) {
 	o.steps++
 	each(threads, len(o.params), func(i int) {
-		u := update{lr: lr, scale: scale}
+		u := update{lr: lr * o.params[i].Rate, scale: scale}
 		if o.params[i].Decay {
 			u.decay = o.decay
 		}

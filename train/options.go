@@ -61,15 +61,19 @@ type Hyperparameters struct {
 	Gamma          float64        `json:"gamma"`  // of the exponential schedule, per epoch; 0 for 0.98
 	Warmup         float64        `json:"warmup"` // epochs
 	LabelSmoothing float64        `json:"label-smoothing"`
-	Freeze         int            `json:"freeze"`   // so many of the first features.* modules, or FreezeBackbone, which turns augmentation off: features are computed once
-	FixNorm        bool           `json:"fix-norm"` // normalise with the running averages that the model came with: batches of few photos have no statistics to speak of
-	EMA            float64        `json:"ema"`      // decay per step of averaged weights, which are then validated and kept; 0 for none
-	Augment        vision.Augment `json:"augment"`  // a Fill of zeros stands for the mean colour of the model's preprocessing
-	Mixup          float64        `json:"mixup"`    // alpha of the beta distribution; 0 for none
-	CutMix         float64        `json:"cutmix"`   // likewise; where both are set, a batch gets one of them at random
-	Clip           float64        `json:"clip"`     // largest norm of the gradient; 0 for none
-	Patience       int            `json:"patience"` // epochs without a better validation before stopping; 0 for none
-	Balance        Balance        `json:"balance"`  // of classes with more and fewer images; "" for none
+	Freeze         int            `json:"freeze"`      // so many of the first features.* modules, or FreezeBackbone, which turns augmentation off: features are computed once
+	FixNorm        bool           `json:"fix-norm"`    // normalise with the running averages that the model came with: batches of few photos have no statistics to speak of
+	EMA            float64        `json:"ema"`         // decay per step of averaged weights, which are then validated and kept; 0 for none
+	Augment        vision.Augment `json:"augment"`     // a Fill of zeros stands for the mean colour of the model's preprocessing
+	Mixup          float64        `json:"mixup"`       // alpha of the beta distribution; 0 for none
+	CutMix         float64        `json:"cutmix"`      // likewise; where both are set, a batch gets one of them at random
+	Clip           float64        `json:"clip"`        // largest norm of the gradient; 0 for none
+	Patience       int            `json:"patience"`    // epochs without a better validation before stopping; 0 for none
+	HeadEpochs     int            `json:"head-epochs"` // passes with the classifier alone, before the Epochs; 0 for none. Together they are epoch 0
+	HeadLR         float64        `json:"head-lr"`     // learning rate of these
+	LayerDecay     float64        `json:"layer-decay"` // each features module learns at the rate of the next one, or of the classifier, times this; 0 for 1
+	Undo           bool           `json:"undo"`        // an epoch that spoils the loss is undone, and made again at half the rate
+	Balance        Balance        `json:"balance"`     // of classes with more and fewer images; "" for none
 
 	// With a Teacher the loss is 1-TeacherWeight of that with the labels and
 	// TeacherWeight of the distance from the teacher, whose logits are divided by
@@ -96,10 +100,11 @@ type Run struct {
 	MaxErrors int
 
 	// Functions that are told how it goes, from Fit's goroutine. Each may be nil.
-	Progress   func(Progress)                 // after every batch
-	EpochDone  func(epoch, best report.Epoch) // after every epoch, validation included
-	Unreadable func(err error)                // of every image that is left out, once
-	Uniform    func(names []string)           // of images of one colour (see vision.Image.Uniform), each once
+	Progress   func(Progress)                      // after every batch
+	EpochDone  func(epoch, best report.Epoch)      // after every epoch, validation included
+	Undone     func(epoch report.Epoch, err error) // of every epoch that spoilt the loss, and is made again; err may be nil
+	Unreadable func(err error)                     // of every image that is left out, once
+	Uniform    func(names []string)                // of images of one colour (see vision.Image.Uniform), each once
 }
 
 // Progress is where a training stands.
@@ -119,6 +124,9 @@ func (o *Options) complete() error {
 	o.Gamma = cmp.Or(o.Gamma, defaultGamma)
 	o.TeacherTemperature = cmp.Or(o.TeacherTemperature, defaultTemperature)
 	o.TeacherWeight = cmp.Or(o.TeacherWeight, defaultTeacherWeight)
+	if o.Freeze == FreezeBackbone {
+		o.HeadEpochs = 0 // all epochs are such
+	}
 	switch {
 	case o.Model == nil:
 		return errors.New("training needs a model: Options.Model is nil")
@@ -239,7 +247,7 @@ func (h *Hyperparameters) wrong() []string {
 	}
 	for _, v := range []setting{
 		{"weight-decay", h.WeightDecay}, {"mixup", h.Mixup}, {"cutmix", h.CutMix}, {"clip", h.Clip},
-		{"pad", float64(a.Pad)}, {"patience", float64(h.Patience)},
+		{"pad", float64(a.Pad)}, {"patience", float64(h.Patience)}, {"head-epochs", float64(h.HeadEpochs)},
 	} {
 		check(v.value >= 0 && v.value <= math.MaxInt32, "%s %v: want 0 or more", v.name, v.value)
 	}
@@ -252,6 +260,8 @@ func (h *Hyperparameters) wrong() []string {
 	check(!a.Trivial || a.Rand.Operations == 0, "rand-augment: augment trivial has an operation of its own: want one of the two")
 	check(h.TeacherTemperature >= 1 && h.TeacherTemperature <= 100, "teacher-temperature %v: want 1 to 100", h.TeacherTemperature)
 	check(h.TeacherWeight > 0 && h.TeacherWeight <= 1, "teacher-weight %v: want more than 0, at most 1", h.TeacherWeight)
+	check(h.LayerDecay >= 0 && h.LayerDecay <= 1, "layer-decay %v: want 0 to 1", h.LayerDecay)
+	check(h.HeadEpochs <= 0 || h.HeadLR > 0 && h.HeadLR <= math.MaxFloat64, "head-lr %v: want more than 0", h.HeadLR)
 	check(h.Freeze >= FreezeBackbone, "freeze %d: want 0 or more", h.Freeze)
 	check(slices.Contains(Optimizers(), h.Optimizer), "optimizer %q: want one of %q", h.Optimizer, Optimizers())
 	check(h.Balance == "" || slices.Contains(balances, h.Balance), "balance %q: want one of %q", h.Balance, balances)

@@ -13,7 +13,8 @@ type parameter struct {
 	Name  string
 	Value []float32
 	Grad  []float32
-	Decay bool // weight decay applies: not to normalisation and bias
+	Decay bool    // weight decay applies: not to normalisation and bias
+	Rate  float64 // of the learning rate that it learns at
 }
 
 // parameters returns what is learned of m, in the order of the state dict, by
@@ -28,7 +29,7 @@ func parameters(m *model.Model) ([]*parameter, map[string]*parameter) {
 		value := m.Dict[s.Name].Data
 		p := &parameter{
 			Name: s.Name, Value: value, Grad: make([]float32, len(value)),
-			Decay: len(s.Shape) > 1 && strings.HasSuffix(s.Name, ".weight"),
+			Decay: len(s.Shape) > 1 && strings.HasSuffix(s.Name, ".weight"), Rate: 1,
 		}
 		list = append(list, p)
 		byName[s.Name] = p

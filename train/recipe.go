@@ -17,9 +17,9 @@ type Recipe struct {
 	Summary string // half a line, for a list of the recipes
 	Hyperparameters
 
-	// AdaptiveLR is the learning rate with an optimizer other than the recipe's own;
-	// 0 for one that suits the optimizer.
-	AdaptiveLR float64
+	// Rates are the learning rates with an optimizer other than the recipe's own; for
+	// one that is not there, the rate that suits the optimizer.
+	Rates map[Optimizer]Rates
 
 	// Data and Config are of a recipe for one network and one data set: the name of
 	// the data, and the architecture as JSON, which is trained from random weights.
@@ -28,17 +28,32 @@ type Recipe struct {
 	Config []byte
 }
 
+// Rates are learning rates that go together.
+type Rates struct {
+	LR     float64
+	HeadLR float64 // of the classifier alone; 0 for the recipe's own
+}
+
 // recipes are all that is known by name. A new one is a row here.
 var recipes = []Recipe{
+	{ // docs/finetune.md has the measurements
+		Name: "finetune", Summary: "for pretrained weights: the classifier first, then all layers by AdamW, 10 epochs",
+		Hyperparameters: Hyperparameters{
+			Epochs: 10, Batch: 16, LR: 1e-4, Optimizer: AdamW, Momentum: 0.9, WeightDecay: 0.01, FixNorm: true,
+			Schedule: Cosine, Warmup: 1, LabelSmoothing: 0.1, Augment: vision.Augment{MinScale: 0.5, Flip: 0.5},
+			Clip: 1, HeadEpochs: 20, HeadLR: 0.001, LayerDecay: 0.9, Undo: true,
+		},
+		Rates: map[Optimizer]Rates{SGD: {LR: 0.001, HeadLR: 0.01}, RMSprop: {LR: 1e-4, HeadLR: 0.001}},
+	},
 	{
-		Name: "finetune", Summary: "for pretrained weights: SGD 0.003, cosine, 10 epochs, norms fixed",
+		Name: "plain", Summary: "for pretrained weights: all layers at once by SGD 0.003, 10 epochs",
 		Hyperparameters: Hyperparameters{
 			Epochs: 10, Batch: 16, LR: 0.003, Optimizer: SGD, Momentum: 0.9, WeightDecay: 1e-4, FixNorm: true,
 			Schedule: Cosine, Warmup: 1, LabelSmoothing: 0.1, Augment: vision.Augment{MinScale: 0.5, Flip: 0.5},
 		},
 		// On 128 photos at 128x128, AdamW and RMSprop at 0.0003 got 99 % and 78 % of them
 		// right after six epochs, where AdamW at 0.001 got 39 %.
-		AdaptiveLR: 0.0003,
+		Rates: map[Optimizer]Rates{AdamW: {LR: 0.0003}, RMSprop: {LR: 0.0003}},
 	},
 	{ // arXiv 1801.04381, section 6.1, for a single machine
 		Name: "paper", Summary: "RMSprop 0.9, weight decay 4e-5, 0.045 times 0.98 an epoch",
@@ -90,13 +105,15 @@ func RecipeNamed(name string, pretrained bool) (Recipe, error) {
 // Finetune is the recipe for pretrained weights and a folder of photos.
 func Finetune() Hyperparameters { return recipes[0].Hyperparameters }
 
-// Rate is the recipe's learning rate with an optimizer: its own, or one that suits
+// Rate is the recipe's learning rates with an optimizer: its own, or those that suit
 // another optimizer.
-func (r Recipe) Rate(o Optimizer) float64 {
+func (r Recipe) Rate(o Optimizer) Rates {
+	own := Rates{r.LR, r.HeadLR}
 	if o == r.Optimizer {
-		return r.LR
+		return own
 	}
-	return cmp.Or(r.AdaptiveLR, ruleOf(o).rate, r.LR)
+	other := r.Rates[o]
+	return Rates{cmp.Or(other.LR, ruleOf(o).rate, r.LR), cmp.Or(other.HeadLR, r.HeadLR)}
 }
 
 // Changes are what a user wants otherwise than a recipe has it.
@@ -117,8 +134,9 @@ func Augmentations() []string { return slices.Clone(augmentations) }
 // With returns the recipe's hyperparameters with the changes made, if they pass
 // [Hyperparameters.Validate]. What depends on another hyperparameter follows it:
 // the warm-up is at most a quarter of the epochs, the learning rate suits the
-// optimizer, shifting replaces random crops. It is an error to change the photos
-// and freeze the backbone.
+// optimizer, shifting replaces random crops, and with a frozen backbone the recipe's
+// epochs and rate of the classifier alone are all there is. It is an error to change
+// the photos and freeze the backbone.
 func (r Recipe) With(c Changes) (Hyperparameters, error) {
 	h, v := r.Hyperparameters, c.Values
 	set := func(name string, set func()) {
@@ -147,14 +165,22 @@ func (r Recipe) With(c Changes) (Hyperparameters, error) {
 	set("teacher-temperature", func() { h.TeacherTemperature = v.TeacherTemperature })
 	h.TeacherWeight = cmp.Or(h.TeacherWeight, defaultTeacherWeight)
 	set("teacher-weight", func() { h.TeacherWeight = v.TeacherWeight })
-	h.LR = r.Rate(h.Optimizer)
+	rates := r.Rate(h.Optimizer)
+	h.LR, h.HeadLR = rates.LR, rates.HeadLR
+	set("head-epochs", func() { h.HeadEpochs = v.HeadEpochs })
+	set("head-lr", func() { h.HeadLR = v.HeadLR })
+	set("layer-decay", func() { h.LayerDecay = v.LayerDecay })
+	set("undo", func() { h.Undo = v.Undo })
 	set("lr", func() { h.LR = v.LR })
-	h.Warmup = min(h.Warmup, float64(h.Epochs)/4)
-	set("warmup", func() { h.Warmup = v.Warmup })
 	var err error
 	if h.Freeze, err = ParseFreeze(c.Freeze); err != nil {
 		return h, err
 	}
+	if h.Freeze == FreezeBackbone {
+		h.aloneFrom(c)
+	}
+	h.Warmup = min(h.Warmup, float64(h.Epochs)/4)
+	set("warmup", func() { h.Warmup = v.Warmup })
 	switch c.Augment {
 	case "none":
 		h.Augment = vision.Augment{}
@@ -178,6 +204,21 @@ func (r Recipe) With(c Changes) (Hyperparameters, error) {
 		}
 	}
 	return h, h.Validate()
+}
+
+// aloneFrom makes of a recipe that begins with the classifier alone one that ends with
+// it, but for what was asked for.
+func (h *Hyperparameters) aloneFrom(c Changes) {
+	if h.HeadEpochs == 0 {
+		return
+	}
+	if !c.Given("epochs") {
+		h.Epochs = h.HeadEpochs
+	}
+	if !c.Given("lr") {
+		h.LR = h.HeadLR
+	}
+	h.HeadEpochs, h.HeadLR = 0, 0
 }
 
 // unaugment leaves the photos as they are, for a frozen backbone. What the recipe

@@ -330,15 +330,19 @@ func (t *trainer) restoreHistory(meta map[string]string) error {
 	}
 	// A sum that fits is no proof against bytes that somebody made up.
 	for i, e := range epochs {
-		if e.Epoch != i+1 {
-			return fault.Brokenf("damaged metadata: epoch %d is in the place of %d", e.Epoch, i+1)
+		if want := t.first() + i; e.Epoch != want {
+			return fault.Brokenf("damaged metadata: epoch %d is in the place of %d", e.Epoch, want)
+		}
+		if e.Undone < 0 || e.Undone > halvings {
+			return fault.Brokenf("damaged metadata: epoch %d was undone %d times", e.Epoch, e.Undone)
 		}
 	}
-	if best < 1 || best > len(epochs) || steps < 1 {
-		return fault.Brokenf("damaged metadata: epoch %d of %d is the best, after %d steps", best, len(epochs), steps)
+	last := t.first() + len(epochs) - 1
+	if len(epochs) == 0 || best < t.first() || best > last || steps < min(last, 1) {
+		return fault.Brokenf("damaged metadata: epoch %d of %d is the best, after %d steps", best, last, steps)
 	}
-	if len(epochs) > t.Epochs {
-		return fmt.Errorf("the run has %d epochs already, more than %d", len(epochs), t.Epochs)
+	if last > t.Epochs {
+		return fmt.Errorf("the run has %d epochs already, more than %d", last, t.Epochs)
 	}
 	t.history, t.best, t.optimizer.steps, t.bestSum = epochs, best, steps, meta[metaWeights]
 	return nil

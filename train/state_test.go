@@ -207,7 +207,11 @@ func tiny(t testing.TB) Options {
 		t.Fatal(err)
 	}
 	set := &dataset.Set{Classes: []string{"a", "b"}, Items: []dataset.Item{{Name: "a/1.png"}, {Name: "b/2.png", Label: 1}}}
-	o := Options{Data: Data{Model: m, Train: set}, Hyperparameters: Finetune(), Run: Run{RunDir: t.TempDir(), Resume: true}}
+	r, err := RecipeNamed("plain", true) // that of the committed seeds
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Options{Data: Data{Model: m, Train: set}, Hyperparameters: r.Hyperparameters, Run: Run{RunDir: t.TempDir(), Resume: true}}
 	if err := o.complete(); err != nil {
 		t.Fatal(err)
 	}

@@ -24,12 +24,21 @@ func build(t *testing.T) string {
 // most of its epochs, and compares what it ends in with a training left alone.
 func TestKillTraining(t *testing.T) {
 	program := build(t)
+	t.Run("random weights", func(t *testing.T) {
+		killTraining(t, program, "--model", "none", "--width", "0.1", "--resolution", "32", "--batch", "4", "--epochs", "12", "--ema", "0.9")
+	})
+	// The classifier alone, then all layers, at a rate that is halved first.
+	t.Run("two phases", func(t *testing.T) {
+		killTraining(t, program, "--model", smallModel, "--batch", "4", "--epochs", "12", "--head-epochs", "100", "--optimizer", "sgd", "--lr", "30", "--warmup", "0", "--clip", "0")
+	})
+}
+
+func killTraining(t *testing.T, program string, settings ...string) {
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	dir := t.TempDir()
 	start := func(run string, resume bool) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, program, "train", "--data", "../../dataset/testdata/fashion", "--model", "none",
-			"--width", "0.1", "--resolution", "32", "--batch", "4", "--epochs", "12", "--ema", "0.9", "--run-dir", filepath.Join(dir, run))
+		cmd := exec.CommandContext(ctx, program, append([]string{"train", "--data", "../../dataset/testdata/fashion", "--run-dir", filepath.Join(dir, run)}, settings...)...)
 		if resume {
 			cmd.Args = []string{program, "train", "--resume", "--run-dir", filepath.Join(dir, run)}
 		}
@@ -52,14 +61,14 @@ func TestKillTraining(t *testing.T) {
 	seed := uint64(began.UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	settings := filepath.Join(dir, "killed", "args.yaml")
+	args := filepath.Join(dir, "killed", "args.yaml")
 	resume := false
 	for range 8 {
 		cmd := start("killed", resume)
 		time.Sleep(time.Duration(rng.Int64N(int64(took/2) + 1)))
 		cmd.Process.Kill()
 		cmd.Wait()
-		_, err := os.Stat(settings)
+		_, err := os.Stat(args)
 		resume = err == nil
 	}
 	finish(start("killed", resume))

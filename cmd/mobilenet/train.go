@@ -105,6 +105,10 @@ The recipes set what no flag sets:
 	fs.Float64Var(&f.o.Mixup, "mixup", 0, "alpha of mixup")
 	fs.Float64Var(&f.o.CutMix, "cutmix", 0, "alpha of CutMix")
 	fs.Float64Var(&f.o.Clip, "clip", 0, "largest norm of the gradient")
+	fs.IntVar(&f.o.HeadEpochs, "head-epochs", 0, "passes with the classifier alone before the epochs with all layers; 0 for none")
+	fs.Float64Var(&f.o.HeadLR, "head-lr", 0, "learning rate of the classifier alone")
+	fs.Float64Var(&f.o.LayerDecay, "layer-decay", 0, "learning rate of a features module as a share of the next one's, such as 0.9; 0 or 1 for the same")
+	fs.BoolVar(&f.o.Undo, "undo", false, "undo an epoch that spoils the loss, and go on at half the learning rate")
 	fs.IntVar(&f.o.Patience, "patience", 0, "epochs without a better validation before stopping")
 	fs.StringVar((*string)(&f.o.Balance), "balance", "none", "of classes with more and fewer photos: "+names(balances)+" (rare ones weigh more in the loss, or are seen more often)")
 	fs.StringVar(&f.teacher, "teacher", "", "model of the same classes to learn from as well (distillation): a name or a file")
@@ -195,7 +199,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	f.begins(stderr)
 	began := time.Now()
 	line := &trainLine{w: stderr, began: began, epochs: f.o.Epochs}
-	f.o.Progress, f.o.EpochDone = line.batch, line.epoch
+	f.o.Progress, f.o.EpochDone, f.o.Undone = line.batch, line.epoch, line.undone
 	f.o.Unreadable = func(err error) { fmt.Fprintln(stderr, "mobilenet:", printable(err.Error())) }
 	if !f.o.Resume { // it was said at the beginning
 		f.o.Uniform = func(names []string) { warnUniform(stderr, names) }

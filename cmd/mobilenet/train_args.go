@@ -27,6 +27,10 @@ var (
 	resumable = append([]string{"data", "test", "teacher", "int8", "epochs", "max-errors"}, notArgs...)
 )
 
+// later are flags that runs of earlier versions do not name, as they had them: a recipe
+// may have others by now.
+var later = map[string]any{"head-epochs": 0, "head-lr": 0, "layer-decay": 0, "undo": false}
+
 func isThere(path string) bool {
 	_, err := os.Stat(path)
 	return err == nil
@@ -133,6 +137,11 @@ func setArgs(fs *pflag.FlagSet, text []byte, given []string) error {
 	for _, name := range []string{"data", "recipe", "model"} {
 		if settings[name] == nil {
 			return fmt.Errorf("not the settings of a run: %s is missing", name)
+		}
+	}
+	for name, value := range later {
+		if settings[name] == nil {
+			settings[name] = value
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(settings)) {

@@ -130,19 +130,19 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) error {
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
-	t.AppendHeader(table.Row{"epoch", "loss", "accuracy", "val loss", "val top-1", "seconds"})
+	t.AppendHeader(table.Row{"epoch", "learning", "loss", "accuracy", "val loss", "val top-1", "seconds"})
 	for _, e := range r.Epochs {
 		mark := ""
 		if e.Epoch == r.Best {
 			mark = " *"
 		}
 		t.AppendRow(table.Row{
-			fmt.Sprint(e.Epoch, mark), fmt.Sprintf("%.4f", e.TrainLoss), share(e.TrainAcc),
+			fmt.Sprint(e.Epoch, mark), e.Phase, fmt.Sprintf("%.4f", e.TrainLoss), share(e.TrainAcc),
 			number(e.ValLoss), share(e.ValAcc1), fmt.Sprintf("%.1f", e.Seconds),
 		})
 	}
 	fmt.Fprintln(w, t.Render())
-	if n := len(r.Epochs); n < f.o.Epochs {
+	if n := r.Epochs[len(r.Epochs)-1].Epoch; n < f.o.Epochs {
 		fmt.Fprintf(w, "stopped after %d of %d epochs: none of the last %d was better\n", n, f.o.Epochs, f.o.Patience)
 	}
 	if r.Evaluation != nil {
@@ -186,42 +186,67 @@ func share(v float64) string {
 // it goes on, one that is written anew.
 type trainLine struct {
 	w      io.Writer
-	began  time.Time
 	last   time.Time // the line was written
-	seen   int       // batches
 	epochs int       // of the run
-	first  int       // epoch of this process; 0 before it
+
+	// Of epochs that take as long as each other: the classifier's takes seconds.
+	began time.Time
+	seen  int // batches
+	done  int // epochs
 }
 
 // batch shows where an epoch is.
 func (l *trainLine) batch(p train.Progress) {
 	l.seen++
-	if l.first == 0 {
-		l.first = p.Epoch
-	}
 	if !isTerminal(l.w) || p.Batch < p.Batches && time.Since(l.last) < 100*time.Millisecond {
 		return
 	}
 	l.last = time.Now()
-	left := (p.Epochs-p.Epoch+1)*p.Batches - p.Batch // if no run of bad epochs ends it
-	eta := time.Duration(float64(time.Since(l.began)) / float64(l.seen) * float64(left))
-	fmt.Fprintf(l.w, "\r\x1b[Kepoch %d/%d  batch %d/%d  loss %.4f  accuracy %.2f %%  %.1f images/s  ETA %v",
-		p.Epoch, p.Epochs, p.Batch, p.Batches, p.Loss, 100*p.Accuracy, p.ImagesPerSecond, eta.Round(time.Second))
+	fmt.Fprintf(l.w, "\r\x1b[K%s  batch %d/%d  loss %.4f  accuracy %.2f %%  %.1f images/s",
+		epochName(p.Epoch, p.Epochs), p.Batch, p.Batches, p.Loss, 100*p.Accuracy, p.ImagesPerSecond)
+	if p.Epoch > 0 {
+		left := (p.Epochs-p.Epoch+1)*p.Batches - p.Batch // if no run of bad epochs ends it
+		eta := time.Duration(float64(time.Since(l.began)) / float64(l.seen) * float64(left))
+		fmt.Fprintf(l.w, "  ETA %v", eta.Round(time.Second))
+	}
 }
 
 // epoch sums up an epoch, and says which was the best so far.
 func (l *trainLine) epoch(e, best report.Epoch) {
-	line := fmt.Sprintf("epoch %d/%d  loss %.4f  accuracy %s", e.Epoch, l.epochs, e.TrainLoss, share(e.TrainAcc))
+	line := fmt.Sprintf("%s  %s  loss %.4f  accuracy %s", epochName(e.Epoch, l.epochs), e.Phase, e.TrainLoss, share(e.TrainAcc))
 	if e.ValAcc1 == e.ValAcc1 {
 		line += fmt.Sprintf("  val loss %.4f  val top-1 %s  best %s (epoch %d)", e.ValLoss, share(e.ValAcc1), share(best.ValAcc1), best.Epoch)
 	}
-	done := e.Epoch - l.first + 1 // of this process: what an interrupted one took is not known
-	eta := time.Since(l.began) / time.Duration(done) * time.Duration(l.epochs-e.Epoch)
-	line += fmt.Sprintf("  %.1f images/s  ETA %v\n", e.ImagesPerSecond, eta.Round(time.Second))
+	if e.Epoch == 0 {
+		line += fmt.Sprintf("  %.1f s", e.Seconds)
+		l.began, l.seen = time.Now(), 0
+	} else {
+		l.done++ // of this process: what an interrupted one took is not known
+		eta := time.Since(l.began) / time.Duration(l.done) * time.Duration(l.epochs-e.Epoch)
+		line += fmt.Sprintf("  %.1f images/s  ETA %v", e.ImagesPerSecond, eta.Round(time.Second))
+	}
+	l.print(line)
+}
+
+// undone says that an epoch is made again.
+func (l *trainLine) undone(e report.Epoch, err error) {
+	why := fmt.Sprintf("it ended in a loss of %.4f", e.TrainLoss)
+	if err != nil {
+		why = printable(err.Error())
+	}
+	l.print(fmt.Sprintf("%s  undone, and made again at half the learning rate: %s", epochName(e.Epoch, l.epochs), why))
+}
+
+func (l *trainLine) print(line string) {
 	if isTerminal(l.w) {
 		line = "\r\x1b[K" + line
 	}
-	fmt.Fprint(l.w, line)
+	fmt.Fprintln(l.w, line)
+}
+
+// epochName is the number of an epoch; 0 comes before those that were asked for.
+func epochName(epoch, epochs int) string {
+	return fmt.Sprintf("epoch %d/%d", epoch, epochs)
 }
 
 // begins says what is trained with, and where the results go.

@@ -165,7 +165,7 @@ func TestWriteEvaluation(t *testing.T) {
 func TestWriteResultsCSV(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results.csv")
 	nan := math.NaN()
-	epochs := []Epoch{{1, 2.25, 0.5, 2, 0.75, 1, 0.045, 12.5, 300}, {2, 1.0 / 3, 0.5, nan, nan, nan, 1e-5, 12.5, 300}}
+	epochs := []Epoch{{1, 2.25, 0.5, 2, 0.75, 1, 0.045, 12.5, 300, "classifier", 0}, {2, 1.0 / 3, 0.5, nan, nan, nan, 1e-5, 12.5, 300, "all layers", 3}}
 	if err := WriteResultsCSV(path, epochs); err != nil {
 		t.Fatal(err)
 	}
@@ -173,9 +173,9 @@ func TestWriteResultsCSV(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const want = `epoch,train_loss,train_accuracy,val_loss,val_top1,val_top5,lr,seconds,images_per_second
-1,2.25,0.5,2,0.75,1,0.045,12.5,300
-2,0.333333,0.5,,,,1e-05,12.5,300
+	const want = `epoch,train_loss,train_accuracy,val_loss,val_top1,val_top5,lr,seconds,images_per_second,phase,undone
+1,2.25,0.5,2,0.75,1,0.045,12.5,300,classifier,0
+2,0.333333,0.5,,,,1e-05,12.5,300,all layers,3
 `
 	if diff := cmp.Diff(want, string(got)); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)

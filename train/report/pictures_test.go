@@ -37,13 +37,13 @@ func TestResultsPNG(t *testing.T) {
 	nan := math.NaN()
 	for name, epochs := range map[string][]Epoch{
 		"none":          nil,
-		"one":           {{1, 2, 0.5, 1, 0.5, 1, 0.1, 1, 1}},
-		"no validation": {{1, 2, 0.5, nan, nan, nan, 0.1, 1, 1}, {2, 1, 0.6, nan, nan, nan, 0.1, 1, 1}},
-		"nothing":       {{1, nan, nan, nan, nan, nan, nan, nan, nan}},
+		"one":           {{1, 2, 0.5, 1, 0.5, 1, 0.1, 1, 1, "", 0}},
+		"no validation": {{1, 2, 0.5, nan, nan, nan, 0.1, 1, 1, "", 0}, {2, 1, 0.6, nan, nan, nan, 0.1, 1, 1, "", 0}},
+		"nothing":       {{1, nan, nan, nan, nan, nan, nan, nan, nan, "", 0}},
 		"all zero":      {{Epoch: 1}, {Epoch: 2}},
-		"denormal":      {{1, 1e-320, 0, 5e-324, 0, 0, 1e-320, 1, 1}, {2, 2e-320, 0, 1e-310, 0, 0, 1e-321, 1, 1}},
-		"largest":       {{1, math.MaxFloat64, 0, -math.MaxFloat64, 0, 0, math.MaxFloat64, 1, 1}, {2, 1e289, 0, -1e289, 0, 0, 1e289, 1, 1}},
-		"huge":          {{1, 1e30, 0, 1e-30, 1, 1, 1e-12, 1, 1}, {100000, math.Inf(1), 1, 1, 1, 1, 1, 1, 1}},
+		"denormal":      {{1, 1e-320, 0, 5e-324, 0, 0, 1e-320, 1, 1, "", 0}, {2, 2e-320, 0, 1e-310, 0, 0, 1e-321, 1, 1, "", 0}},
+		"largest":       {{1, math.MaxFloat64, 0, -math.MaxFloat64, 0, 0, math.MaxFloat64, 1, 1, "", 0}, {2, 1e289, 0, -1e289, 0, 0, 1e289, 1, 1, "", 0}},
+		"huge":          {{1, 1e30, 0, 1e-30, 1, 1, 1e-12, 1, 1, "", 0}, {100000, math.Inf(1), 1, 1, 1, 1, 1, 1, 1, "", 0}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			m := drawn(t, func(path string) error { return WriteResultsPNG(path, epochs) })

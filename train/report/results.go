@@ -12,7 +12,7 @@ import (
 // An Epoch is what a training reports of one pass over its images. What was not
 // measured, such as the validation of a set without any, is NaN.
 type Epoch struct {
-	Epoch           int     // from 1
+	Epoch           int     // from 1; 0 is the classifier alone, in however many passes
 	TrainLoss       float64 // mean over the epoch, as the optimizer saw it
 	TrainAcc        float64 // share of training images classified right, 0 to 1
 	ValLoss         float64 // mean cross-entropy
@@ -21,6 +21,8 @@ type Epoch struct {
 	LR              float64 // learning rate of the last step
 	Seconds         float64 // for training and validation
 	ImagesPerSecond float64 // of training
+	Phase           string  // what learned: "classifier", "all layers", or "from features.4"; empty where it is not known
+	Undone          int     // how often it was made again at half the learning rate, for it had spoilt the loss
 }
 
 // Best is the epoch with the best weights, the earlier of equals: by top-1 accuracy,
@@ -51,7 +53,7 @@ func WriteResultsCSV(path string, epochs []Epoch) error {
 	return atomicfile.Write(path, func(w io.Writer) error {
 		out := csv.NewWriter(w)
 		out.Write([]string{
-			"epoch", "train_loss", "train_accuracy", "val_loss", "val_top1", "val_top5", "lr", "seconds", "images_per_second",
+			"epoch", "train_loss", "train_accuracy", "val_loss", "val_top1", "val_top5", "lr", "seconds", "images_per_second", "phase", "undone",
 		})
 		for _, e := range epochs {
 			row := []string{strconv.Itoa(e.Epoch)}
@@ -62,7 +64,7 @@ func WriteResultsCSV(path string, epochs []Epoch) error {
 					row = append(row, decimal(v))
 				}
 			}
-			out.Write(row)
+			out.Write(append(row, e.Phase, strconv.Itoa(e.Undone)))
 		}
 		out.Flush()
 		return out.Error()

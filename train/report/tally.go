@@ -1,6 +1,7 @@
 package report
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -68,12 +69,15 @@ func (t *Tally) Add(label int, logits []float32) (Outcome, error) {
 	return o, nil
 }
 
+// ErrDiverged is what the error of Add wraps for logits that are not finite.
+var ErrDiverged = errors.New("the weights are damaged, or training diverged")
+
 // judge compares logits with the true class. The largest logit is subtracted
 // before the exponential, so that nothing overflows.
 func judge(label int, logits []float32) (o Outcome, err error) {
 	for class, v := range logits {
 		if v-v != 0 { // Inf-Inf is NaN
-			return o, fmt.Errorf("the output for class %d is %v: the weights are damaged, or training diverged", class, v)
+			return o, fmt.Errorf("the output for class %d is %v: %w", class, v, ErrDiverged)
 		}
 		if v > logits[o.Predicted] {
 			o.Predicted = class

@@ -1,0 +1,232 @@
+package train
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"math"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/train/report"
+)
+
+// phases are options of a training of two phases.
+func phases(t *testing.T, train, val *dataset.Set) Options {
+	o := options(t, train, val)
+	o.Optimizer, o.LR, o.HeadEpochs, o.HeadLR, o.LayerDecay, o.Undo = AdamW, 0.002, 3, 0.01, 0.8, true
+	return o
+}
+
+// TestClassifierAlone checks that epoch 0 is what a training with a frozen backbone
+// ends in, that it can be the best, and that nothing else has changed by then.
+func TestClassifierAlone(t *testing.T) {
+	train, val := photos(t, 9)
+	frozen := phases(t, train, val)
+	frozen.Freeze, frozen.Epochs, frozen.LR, frozen.Warmup = FreezeBackbone, 3, 0.01, 0.75
+	frozen.EMA = 0
+	want, err := Fit(t.Context(), frozen)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := phases(t, train, val)
+	o.Epochs, o.Warmup, o.LR, o.Undo = 1, 0.75, 30, false // such a rate spoils what epoch 0 left
+	got, err := Fit(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Best != 0 || got.Epochs[0].Epoch != 0 || got.Epochs[0].Phase != "classifier" || got.Epochs[1].Phase != "all layers" {
+		t.Errorf("best %d of %+v", got.Best, got.Epochs)
+	}
+	for name, v := range want.Model.Dict {
+		near(t, name, got.Model.Dict[name].Data, v.Data, 0)
+		if !slices.Equal(got.Model.Dict[name].Data, v.Data) {
+			t.Errorf("%s is not that of a frozen backbone", name)
+		}
+	}
+	best := want.Epochs[want.Best-1]
+	if e := got.Epochs[0]; e.ValAcc1 != best.ValAcc1 || e.ValLoss != best.ValLoss || e.TrainLoss != best.TrainLoss {
+		t.Errorf("epoch 0 is %+v, want %+v", e, best)
+	}
+	if len(got.Epochs) != 2 || got.Evaluation.Top1Accuracy != best.ValAcc1 {
+		t.Errorf("%d epochs, accuracy %v", len(got.Epochs), got.Evaluation.Top1Accuracy)
+	}
+}
+
+// TestSlow checks the rates of the modules, and that a step goes so far.
+func TestSlow(t *testing.T) {
+	g := readGolden(t)
+	step1 := func(decay float64) (*network, [][]float32) {
+		n, err := newNetwork(g.model(t), 1, 0, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before [][]float32
+		for _, p := range n.params {
+			before = append(before, slices.Clone(p.Value))
+		}
+		n.slow(decay)
+		step(t, n, g.input(0), g.targets(0), nil)
+		o, err := newOptimizer(hyper{rule: SGD}, n.params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		o.step(1, 0.1, 1)
+		return n, before
+	}
+	whole, before := step1(1)
+	slow, _ := step1(0.5)
+	last := whole.layers[len(whole.layers)-1].module
+	rates := map[string]float64{"classifier.1.bias": 1, "features.0.0.weight": math.Pow(0.5, float64(last+1))}
+	for i, p := range slow.params {
+		if want, ok := rates[p.Name]; ok && p.Rate != want {
+			t.Errorf("%s learns at %v, want %v", p.Name, p.Rate, want)
+		}
+		for k, b := range before[i] {
+			full, part := float64(whole.params[i].Value[k]-b), float64(p.Value[k]-b)
+			if d := math.Abs(part - p.Rate*full); !(d <= 1e-6*(1+math.Abs(float64(b)))) {
+				t.Fatalf("%s[%d] goes %v, want %v of %v", p.Name, k, part, p.Rate, full)
+			}
+		}
+	}
+}
+
+// TestResumePhases interrupts a training in both phases, and where an epoch is
+// undone, and compares what it ends in with one left alone, on other threads.
+func TestResumePhases(t *testing.T) {
+	train, val := photos(t, 9) // 3 batches an epoch, after 9 of the classifier
+	for name, change := range map[string]func(o *Options){
+		"all layers": func(o *Options) {},
+		"undone":     func(o *Options) { o.LR, o.Warmup, o.Clip = 40, 0, 0 },
+		"some": func(o *Options) {
+			o.Freeze, o.Mixup, o.CutMix, o.Augment.MinScale, o.Augment.Flip, o.Augment.Erase = 2, 0, 0, 0, 0, 0
+		},
+		"no average": func(o *Options) { o.EMA, o.FixNorm = 0, true },
+	} {
+		whole := phases(t, train, val)
+		change(&whole)
+		whole.Threads = 1
+		want, err := Fit(t.Context(), whole)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		undone := 0
+		for _, e := range want.Epochs {
+			undone += e.Undone
+		}
+		if (name == "undone") != (undone > 0) {
+			t.Errorf("%s: %d epochs undone", name, undone)
+		}
+		parts := phases(t, train, val)
+		change(&parts)
+		parts.Threads = 3
+		for _, end := range []int{2, 8, 11, 2, 7, 4} { // batches after which the process dies
+			ctx, cancel := context.WithCancel(t.Context())
+			steps := 0
+			parts.Progress = func(Progress) {
+				if steps++; steps == end {
+					cancel()
+				}
+			}
+			if _, err := Fit(ctx, parts); !errors.Is(err, context.Canceled) && err != nil {
+				t.Fatal(name, err)
+			}
+			cancel()
+			again := phases(t, train, val) // a new process
+			change(&again)
+			parts.Resume, parts.Model = true, again.Model
+		}
+		parts.Progress = nil
+		got, err := Fit(t.Context(), parts)
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		if !bytes.Equal(last(t, whole), last(t, parts)) {
+			t.Errorf("%s: the weights differ", name)
+		}
+		if len(got.Epochs) != len(want.Epochs) || got.Best != want.Best {
+			t.Fatalf("%s: %d epochs and %d the best, want %d and %d", name, len(got.Epochs), got.Best, len(want.Epochs), want.Best)
+		}
+		for i, e := range got.Epochs {
+			e.Seconds, e.ImagesPerSecond = want.Epochs[i].Seconds, want.Epochs[i].ImagesPerSecond
+			if e != want.Epochs[i] {
+				t.Errorf("%s: epoch %+v, want %+v", name, e, want.Epochs[i])
+			}
+		}
+	}
+}
+
+// TestUndo checks that what spoils the network is undone and told, until the rate is
+// one that it can take, and that it ends well.
+func TestUndo(t *testing.T) {
+	train, val := photos(t, 9)
+	for name, lr := range map[string]float64{"a loss too high": 3, "not finite": 1e12} {
+		o := phases(t, train, val)
+		o.LR, o.Warmup, o.Clip, o.Optimizer, o.EMA, o.Mixup, o.CutMix = lr, 0, 0, SGD, 0, 0, 0
+		o.Epochs = 12
+		var told []report.Epoch
+		var errs int
+		o.Undone = func(e report.Epoch, err error) {
+			if told = append(told, e); err != nil {
+				errs++
+			}
+		}
+		r, err := Fit(t.Context(), o)
+		if name == "not finite" {
+			if err == nil || !errors.Is(err, report.ErrDiverged) || len(told) != halvings || errs != halvings {
+				t.Errorf("%s: error %v after %d times", name, err, len(told))
+			}
+			m, err := checkpoint.Open(filepath.Join(o.RunDir, BestFile))
+			if err != nil || m.Dict["classifier.1.bias"].Data[0] == 0 {
+				t.Errorf("%s: the classifier is not kept: %v", name, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(name, err)
+		}
+		undone := 0
+		for _, e := range r.Epochs {
+			undone += e.Undone
+		}
+		if undone == 0 || undone != len(told) {
+			t.Errorf("%s: %d undone, %d told", name, undone, len(told))
+		}
+		first := r.Epochs[1]
+		if want := lr * math.Pow(0.5, float64(first.Undone)); !(first.LR < want*1.01) {
+			t.Errorf("%s: the rate is %v after %d times", name, first.LR, first.Undone)
+		}
+		if end := r.Epochs[len(r.Epochs)-1]; !(end.TrainLoss < math.Log(3)) {
+			t.Errorf("%s: it ends in a loss of %v, which is chance", name, end.TrainLoss)
+		}
+	}
+}
+
+// TestSpoilt checks what counts as such.
+func TestSpoilt(t *testing.T) {
+	train, val := photos(t, 4)
+	tr := &trainer{Options: phases(t, train, val)} // of 3 classes: chance is 1.1
+	tr.history = []report.Epoch{{Epoch: 0, TrainLoss: 0.01, ValLoss: 0.2}, {Epoch: 1, TrainLoss: 0.4, ValLoss: 0.3}}
+	for name, test := range map[string]struct {
+		losses []float64
+		val    float64
+		want   bool
+	}{
+		"as before":         {[]float64{0.4, 0.5, 0.3, 0.4}, 0.2, false},
+		"noise":             {[]float64{0.4, 0.5, 0.3, 0.7}, 0.2, false},
+		"at the end":        {[]float64{0.4, 0.4, 0.4, 1.1}, 0.2, true},
+		"from the start":    {[]float64{1.1, 1.1, 1.1, 1.1}, 0.2, true},
+		"one batch":         {[]float64{1.1}, 0.2, true},
+		"sure of itself":    {[]float64{0.3, 0.3, 0.3, 0.3}, 0.9, false},
+		"worse than chance": {[]float64{0.3, 0.3, 0.3, 0.3}, 1.5, true},
+		"not validated":     {[]float64{0.3, 0.3, 0.3, 0.3}, math.NaN(), false},
+	} {
+		tr.losses = test.losses
+		if got := tr.spoilt(report.Epoch{ValLoss: test.val}); got != test.want {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
