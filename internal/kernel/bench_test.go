@@ -137,3 +137,23 @@ func BenchmarkPeak(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkPointwiseGrad has blocks of inputs and outputs as layers have them, and
+// pixels as in strips of them.
+func BenchmarkPointwiseGrad(b *testing.B) {
+	for _, set := range Available() {
+		peak := peak(set)
+		for _, s := range []struct{ pixels, k, nr int }{{784, 32, 32}, {196, 32, 32}, {49, 32, 32}, {784, 16, 32}, {784, 24, 32}, {784, 32, 24}, {784, 32, 16}, {784, 32, 8}} {
+			b.Run(fmt.Sprintf("isa=%s/shape=%dx%dx%d", set.Name, s.pixels, s.k, s.nr), func(b *testing.B) {
+				a := PointwiseGrad{
+					DW: filled(Block * s.nr), Src: filled(s.pixels * Block), Grad: filled(s.pixels * Block),
+					Pixels: s.pixels, K: s.k, NR: s.nr,
+				}
+				for b.Loop() {
+					set.PointwiseGrad(a)
+				}
+				report(b, s.pixels*s.k*s.nr, peak)
+			})
+		}
+	}
+}
