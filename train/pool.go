@@ -22,7 +22,7 @@ func (b *buffers) take(n int) []float32 {
 		}
 	}
 	if best < 0 {
-		return kernel.Aligned(n)
+		return kernel.Huge(n)
 	}
 	s := b.free[best]
 	last := len(b.free) - 1

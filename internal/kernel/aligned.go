@@ -11,9 +11,22 @@ const (
 )
 
 // Aligned returns n zero floats that start at a multiple of 64 bytes.
-func Aligned(n int) []float32 {
-	b := AlignedBytes(4 * n)
-	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), n)
+func Aligned(n int) []float32 { return floats(AlignedBytes(4 * n)) }
+
+// Huge is Aligned in large pages, as HugeBytes, but for what follows the last whole
+// one: there may be many such slices at once, and none takes more memory than it is
+// long.
+func Huge(n int) []float32 {
+	if 4*n < hugePage {
+		return Aligned(n)
+	}
+	b := aligned(4*n, hugePage)
+	adviseHuge(b[:len(b)/hugePage*hugePage])
+	return floats(b)
+}
+
+func floats(b []byte) []float32 {
+	return unsafe.Slice((*float32)(unsafe.Pointer(unsafe.SliceData(b))), len(b)/4)
 }
 
 // AlignedBytes returns n zero bytes that start at a multiple of 64.

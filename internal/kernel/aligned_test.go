@@ -2,6 +2,7 @@ package kernel
 
 import (
 	"os"
+	"slices"
 	"testing"
 	"unsafe"
 )
@@ -23,8 +24,13 @@ func TestAligned(t *testing.T) {
 				}
 			}
 		}
-		if f := Aligned(n); len(f) != n || uintptr(unsafe.Pointer(unsafe.SliceData(f)))%alignment != 0 {
-			t.Errorf("%d of %d floats", len(f), n)
+		for _, f := range [][]float32{Aligned(n), Huge(n)} {
+			if len(f) != n || uintptr(unsafe.Pointer(unsafe.SliceData(f)))%alignment != 0 {
+				t.Errorf("%d of %d floats", len(f), n)
+			}
+			if i := slices.IndexFunc(f, func(v float32) bool { return v != 0 }); i >= 0 {
+				t.Errorf("float %d of %d is not zero", i, n)
+			}
 		}
 	}
 }
