@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -102,6 +103,10 @@ var formats = []format{
 		writeQuantized: checkpoint.SaveQuantized,
 	},
 	{
+		name: "Paddle", endings: []string{".pdparams"}, // a pickle, which the first row reads
+		match: checkpoint.IsTorch, read: readCheckpoint,
+	},
+	{
 		name: "Keras", endings: []string{".keras", ".h5"}, // a .keras file is a zip archive, which the first row reads
 		match: checkpoint.IsKeras, read: readCheckpoint, beside: checkpoint.Sidecars,
 	},
@@ -118,6 +123,9 @@ var formats = []format{
 
 // formatOf returns the format of a file that begins with head.
 func formatOf(name string, head []byte) (format, error) {
+	if err := tensorFlow(name, head); err != nil {
+		return format{}, err
+	}
 	for _, f := range formats {
 		if f.match(head) {
 			return f, nil
@@ -130,6 +138,34 @@ func formatOf(name string, head []byte) (format, error) {
 		return f, nil
 	}
 	return format{}, fault.Unsupportedf("not a model of a kind that is read here: %s", endings(func(format) bool { return true }))
+}
+
+// tensorFlow is an error for a file of TensorFlow's that is not read, with the command
+// that makes ONNX of it. These have no signature: their names and first bytes tell.
+func tensorFlow(name string, head []byte) error {
+	const command = "python -m tf2onnx.convert "
+	base := path.Base(filepath.ToSlash(name))
+	checkpoint, data, isData := strings.Cut(base, ".data-")
+	switch ending := path.Ext(base); {
+	case ending == ".pb" && bytes.HasPrefix(head, []byte("\x08\x01\x12")):
+		return savedModel(path.Dir(filepath.ToSlash(name)))
+	case ending == ".pb" && bytes.HasPrefix(head, []byte("\x0a")):
+		return fault.Unsupportedf("a frozen graph of TensorFlow's, which is not read: make ONNX of it with "+
+			command+"--graphdef %s --inputs input:0 --outputs MobilenetV2/Predictions/Reshape_1:0 --output model.onnx", fault.Shown(base))
+	case ending == ".meta", ending == ".index", isData && strings.Contains(data, "-of-"):
+		if !isData {
+			checkpoint = strings.TrimSuffix(base, ending)
+		}
+		return fault.Unsupportedf("a part of a TensorFlow checkpoint, which is not read: make ONNX of it with "+
+			command+"--checkpoint %s.meta --inputs input:0 --outputs MobilenetV2/Predictions/Reshape_1:0 --output model.onnx", fault.Shown(checkpoint))
+	}
+	return nil
+}
+
+// savedModel is an error for a folder with a SavedModel in it.
+func savedModel(folder string) error {
+	return fault.Unsupportedf("a SavedModel of TensorFlow's, which is not read: make ONNX of it with "+
+		"python -m tf2onnx.convert --saved-model %s --output model.onnx, or save it as model.keras", fault.Shown(folder))
 }
 
 // formatNamed returns the format that a file name's ending stands for.

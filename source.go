@@ -80,6 +80,9 @@ func modelIn(dir string) (string, error) {
 	}
 	var found []string
 	for _, e := range entries {
+		if e.Name() == "saved_model.pb" {
+			return "", savedModel(filepath.ToSlash(dir))
+		}
 		if _, ok := formatNamed(e.Name()); ok && !e.IsDir() {
 			found = append(found, e.Name())
 		}

@@ -5,8 +5,8 @@
 //
 // [Open] takes what people have:
 //
-//   - the names of torchvision, timm, Hugging Face transformers, and of two widely
-//     used repositories: see [Naming];
+//   - the names of torchvision, timm, Hugging Face transformers, mmpretrain, and of two
+//     widely used repositories: see [Naming];
 //   - a state dict alone, under any keys, or with any prefix before all its names, as
 //     DataParallel, Lightning and one's own classes put there;
 //   - whole modules, torch.save(model), and TorchScript: the tensors are found in the
@@ -14,7 +14,8 @@
 //   - a classifier of any name, with or without a bias, of one output, of several linear
 //     layers, or none; pruned tensors; the counters that thop leaves;
 //   - a zip or tar archive with one such file in it;
-//   - Keras' files, of a whole model or of weights alone.
+//   - Keras' files, of a whole model or of weights alone;
+//   - pickles of numpy's arrays, as Paddle's .pdparams are, with PaddleClas' names.
 //
 // The one network that fits is the model. What was found, and what was left out, such
 // as the weights of a loss, is in the model's Notes, and so is what had to be assumed of a

@@ -103,6 +103,12 @@ func (c candidate) network(metadata map[string]string) (network, error) {
 	var loose []part
 	for name, l := range c.inside {
 		module, kind := cutLast(name)
+		if theirs, ok := s.kinds[kind]; ok {
+			kind = theirs
+		}
+		if s.naming == paddleNaming && len(l.shape) == 2 {
+			l = transposed(l)
+		}
 		if ours, ok := modules[module]; ok {
 			if l.err != nil {
 				return n, about(name, l.err)

@@ -190,6 +190,21 @@ func matrix(l leaf) leaf {
 	return l
 }
 
+// transposed is a matrix of inputs and outputs, as Paddle has it, as torch's.
+func transposed(l leaf) leaf {
+	from, read := l.shape, l.read
+	l.shape = []int{from[1], from[0]}
+	shape := l.shape
+	l.values = func() (model.Tensor, error) {
+		t, err := read()
+		if err != nil {
+			return t, err
+		}
+		return model.Tensor{Shape: shape, Data: permute(t.Data, from, []int{1, 0})}, nil
+	}
+	return l
+}
+
 func zeros(n int) leaf {
 	return leaf{shape: []int{n}, same: "0", values: func() (model.Tensor, error) {
 		return model.Tensor{Shape: []int{n}, Data: make([]float32, n)}, nil

@@ -12,21 +12,25 @@ import (
 type Naming string
 
 // The namings that are read, and that [Save] can write: those of torchvision 0.14,
-// timm 0.9 and 1.0, transformers 4.40, and of two repositories whose checkpoints are
-// widely used. TonyLins is also what torchvision before 0.3 called them.
+// timm 0.9 and 1.0, transformers 4.40, mmpretrain 1.2, and of two repositories whose
+// checkpoints are widely used. TonyLins is also what torchvision before 0.3 called them.
 const (
 	Torchvision Naming = "torchvision" // torchvision.models.mobilenet_v2
 	TIMM        Naming = "timm"        // timm's mobilenetv2_*
 	HuggingFace Naming = "huggingface" // transformers' MobileNetV2ForImageClassification
 	TonyLins    Naming = "tonylins"    // github.com/tonylins/pytorch-mobilenet-v2
 	DLi14       Naming = "d-li14"      // github.com/d-li14/mobilenetv2.pytorch
+	OpenMMLab   Naming = "openmmlab"   // mmpretrain's and mmcls' MobileNetV2
 )
 
-// kerasNaming is that of keras.applications, which is for HDF5 files alone.
-const kerasNaming Naming = "keras"
+// Namings that are for files of their own, which Save does not write.
+const (
+	kerasNaming  Naming = "keras"  // keras.applications, in HDF5
+	paddleNaming Naming = "paddle" // PaddleClas, in .pdparams
+)
 
 // Namings lists the namings that [Save] can write, the usual one first.
-func Namings() []Naming { return []Naming{Torchvision, TIMM, HuggingFace, TonyLins, DLi14} }
+func Namings() []Naming { return []Naming{Torchvision, TIMM, HuggingFace, TonyLins, DLi14, OpenMMLab} }
 
 // A scheme is the names of a naming. Names are those of modules: a convolution has a
 // weight, a norm a weight, a bias and statistics.
@@ -44,6 +48,8 @@ type scheme struct {
 	// stage, and blocks its convolutions: without an expansion, and with one.
 	prefix func(i, stage, place int) string
 	blocks [2][]pair
+
+	kinds map[string]string // torch's name of a module's tensor, where it has another: ".running_mean"
 }
 
 // A pair is the names of a convolution and of its norm.
@@ -99,8 +105,38 @@ var schemes = []scheme{
 			{transformers("expand_1x1"), transformers("conv_3x3"), transformers("reduce_1x1")},
 		},
 	},
+	{
+		naming: OpenMMLab, has: []string{"conv1.conv.weight", "layer1.0.conv.0.conv.weight"},
+		first: openmmlab("conv1"), last: openmmlab("conv2"), classifier: "head.fc",
+		prefix: func(_, stage, place int) string { return fmt.Sprintf("layer%d.%d.conv.", stage+1, place) },
+		blocks: [2][]pair{
+			{openmmlab("0"), openmmlab("1")},
+			{openmmlab("0"), openmmlab("1"), openmmlab("2")},
+		},
+	},
 	kerasScheme,
+	{
+		naming: paddleNaming, has: []string{"conv1._conv.weight", "conv2._first_block._linear_conv._conv.weight"},
+		first: paddle("conv1"), last: paddle("conv9"), classifier: "out",
+		prefix: func(_, stage, place int) string {
+			if place == 0 {
+				return fmt.Sprintf("conv%d._first_block.", stage+2)
+			}
+			return fmt.Sprintf("conv%d.conv%[1]d_%d.", stage+2, place+1)
+		},
+		blocks: [2][]pair{
+			{paddle("_bottleneck_conv"), paddle("_linear_conv")},
+			{paddle("_expand_conv"), paddle("_bottleneck_conv"), paddle("_linear_conv")},
+		},
+		kinds: map[string]string{"._mean": ".running_mean", "._variance": ".running_var"},
+	},
 }
+
+// openmmlab is what mmcv calls a convolution and its norm.
+func openmmlab(layer string) pair { return pair{layer + ".conv", layer + ".bn"} }
+
+// paddle is what PaddleClas calls a convolution and its norm.
+func paddle(layer string) pair { return pair{layer + "._conv", layer + "._batch_norm"} }
 
 // kerasScheme is keras.applications'.
 var kerasScheme = scheme{

@@ -29,6 +29,7 @@ type (
 	// object is an instance of a class.
 	object struct {
 		class global
+		args  tuple // what it was made of, of some classes: see build
 		state any   // what BUILD gives it: its attributes, in a dict
 		items *dict // of a subclass of dict
 	}
@@ -42,8 +43,12 @@ func (g global) String() string { return g.module + "." + g.name }
 type mark struct{}
 
 // maxPickle bounds a pickle: the one of a MobileNetV2 with an optimiser has
-// about 200 KB. A hostile one can take 70 times its size in memory.
-const maxPickle = 4 << 20
+// about 200 KB. A hostile one can take 70 times its size in memory. Long strings, which
+// numpy's arrays are, take no more than they have bytes, and are not counted.
+const (
+	maxPickle  = 4 << 20
+	longString = 4 << 10
+)
 
 // unpickler is a machine with a stack and a memo.
 type unpickler struct {
@@ -52,6 +57,7 @@ type unpickler struct {
 	stack []any
 	memo  map[int]any
 	base  int64 // offset of data in the file, for errors
+	short int   // bytes so far that count towards maxPickle
 
 	// storages are the element types of all storages that the pickle names,
 	// whatever became of the tensors in them.
@@ -72,9 +78,6 @@ type pickled struct {
 // unpickle reads one pickle from the start of data.
 func unpickle(data []byte, base int64) (pickled, error) {
 	u := &unpickler{data: data, base: base, memo: map[int]any{}, storages: map[string]dtype{}}
-	if len(u.data) > maxPickle {
-		u.data = u.data[:maxPickle]
-	}
 	for {
 		op, err := u.byte()
 		if err != nil {
@@ -149,10 +152,13 @@ func (u *unpickler) byte() (byte, error) {
 
 func (u *unpickler) take(n uint64) ([]byte, error) {
 	if n > uint64(len(u.data)-u.at) {
-		if len(u.data) == maxPickle {
-			return nil, u.fail("more than the limit of %d bytes", maxPickle)
-		}
 		return nil, u.fail("unexpected end")
+	}
+	if n < longString {
+		u.short += int(n)
+	}
+	if u.short > maxPickle {
+		return nil, u.fail("more than the limit of %d bytes", maxPickle)
 	}
 	b := u.data[u.at : u.at+int(n)]
 	u.at += int(n)

@@ -77,6 +77,9 @@ func build(callee, args any) (any, error) {
 			return buildView(inner)
 		}
 	}
+	if class == (global{"numpy", "dtype"}) || class == (global{"_codecs", "encode"}) || class.name == "_frombuffer" {
+		return &object{class: class, args: a}, nil
+	}
 	return &object{class: class}, nil
 }
 

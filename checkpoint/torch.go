@@ -217,7 +217,7 @@ const legacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"
 func parseLegacy(data []byte) (*contents, error) {
 	magic, err := unpickle(data[:min(len(data), 64)], 0)
 	if err != nil || magic.value != legacyMagic {
-		return nil, fault.Unsupportedf("a pickle that torch.save did not write")
+		return parseArrays(data)
 	}
 	at := magic.size
 	var parts [4]pickled // protocol, machine, object, keys

@@ -126,7 +126,9 @@ func (w *walker) walk(v any, at step) {
 			w.list(v, at)
 		}
 	case *object:
-		if w.first(v) {
+		if a, ok := arrayOf(v); ok {
+			w.found = append(w.found, a.leaf(at))
+		} else if w.first(v) {
 			w.object(v, at)
 		}
 	}
