@@ -14,7 +14,8 @@ import (
 
 // The tensors of a network of 8-bit integers, for a layer at some module path: its
 // weights, in torch's order, I8 or, where a byte is too small, I16; what one of them
-// is for each output channel, F32; and biases, I32. The metadata says the rest, see
+// is for each output channel, F32; and biases, I32. A layer that was kept in float32
+// has weights and biases that are F32, and no scales. The metadata says the rest, see
 // [model.QuantizedKey].
 const (
 	weightsOf = ".weight"
@@ -38,7 +39,11 @@ func SaveQuantized(path string, q *model.Quantized) error {
 	}
 	var entries []entry
 	for _, p := range q.Parts() {
-		out := []int{len(p.Layer.Scale)}
+		out := p.Shape[:1]
+		if f := p.Layer.Float; f != nil {
+			entries = append(entries, entry{p.Name + weightsOf, "F32", p.Shape, floatBytes(f.Weight)}, entry{p.Name + biasesOf, "F32", out, floatBytes(f.Bias)})
+			continue
+		}
 		entries = append(entries,
 			weightEntry(p.Name+weightsOf, p.Shape, p.Layer.Weight),
 			entry{p.Name + scalesOf, "F32", out, floatBytes(p.Layer.Scale)},
@@ -94,6 +99,13 @@ func (f safetensors) quantised() (q *model.Quantized, ok bool, err error) {
 	t := taker{file: f, left: maps.Clone(f.entries)}
 	for _, p := range q.Parts() {
 		out := p.Shape[:1]
+		if f.entries[p.Name+weightsOf].DType == "F32" {
+			p.Layer.Float = &model.FloatLayer{
+				Weight: floatsIn(t.take(p.Name+weightsOf, p.Shape, "F32")),
+				Bias:   floatsIn(t.take(p.Name+biasesOf, out, "F32")),
+			}
+			continue
+		}
 		p.Layer.Weight = weightsIn(t.take(p.Name+weightsOf, p.Shape, "I8", "I16"))
 		p.Layer.Scale = floatsIn(t.take(p.Name+scalesOf, out, "F32"))
 		p.Layer.Bias = int32sIn(t.take(p.Name+biasesOf, out, "I32"))

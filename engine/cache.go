@@ -27,7 +27,8 @@ import (
 // what it really read: weights are kept only if that is the key asked for, so that
 // files which are replaced meanwhile aren't taken for each other. A folder that can't
 // be written and a damaged file in it are no errors; they cost the time of loading.
-// Nothing is kept where dir or key is empty.
+// Nothing is kept where dir or key is empty, nor of a network of 8-bit integers with
+// layers in float32.
 //
 // Only builds of a committed or released version of this module share a folder's
 // files with others of the same version and flags. Any other build, such as one
@@ -56,11 +57,20 @@ func Cached(dir, key string, o Options, load func() (s Source, key string, err e
 	if err != nil {
 		return nil, Source{}, err
 	}
-	if read == key {
+	if read == key && !s.keptFloat() {
 		c := cacheEntry{dir: dir, identity: identityOf(key, e.Precision(), e.CPU())}
 		c.save(net, s)
 	}
 	return e, s, nil
+}
+
+// keptFloat reports whether the arena has not all weights.
+func (s Source) keptFloat() bool {
+	if s.Quantized == nil {
+		return false
+	}
+	_, kept := s.Quantized.KeptFloat()
+	return kept
 }
 
 // An identity says what packed weights are of and for. Two that are equal are

@@ -36,6 +36,7 @@ type int8Layer struct {
 	in, out model.Quantization
 	bytes   kernel.Range // of what it puts out
 	float   bool         // it puts out float32(sum) * float32(sx*sw) instead
+	kept    bool         // it was kept in float32: its filters are their own and not the arena's
 	filters []*kernel.Filter
 }
 
@@ -113,7 +114,7 @@ func newInt8Network(q *model.Quantized, set *kernel.Int8) *int8Network {
 		from := &q.Convs[at]
 		l := int8Layer{
 			n: c.Out, k: c.In / c.Groups * c.Kernel * c.Kernel, in: inputs[at],
-			out: from.Out, bytes: rangeOf(from.Out, from.Min, from.Max),
+			out: from.Out, bytes: rangeOf(from.Out, from.Min, from.Max), kept: from.Float != nil,
 		}
 		switch {
 		case c.Depthwise():
@@ -149,7 +150,7 @@ func newInt8Network(q *model.Quantized, set *kernel.Int8) *int8Network {
 	c := &q.Classifier
 	net.classifier = int8Layer{
 		n: n.Classifier.Out, k: n.Classifier.In, in: q.Pool,
-		out: c.Out, bytes: rangeOf(c.Out, c.Min, c.Max), float: !q.Logits,
+		out: c.Out, bytes: rangeOf(c.Out, c.Min, c.Max), float: !q.Logits, kept: c.Float != nil,
 	}
 	net.logits = c.Out
 	if b := q.ClassBias; b != nil {
@@ -211,12 +212,12 @@ func (net *int8Network) pack(q *model.Quantized) {
 	})
 	wg.Wait()
 	var packed []*kernel.Filter
-	net.each(func(l *int8Layer) { packed = append(packed, l.filters...) })
+	net.eachRounded(func(l *int8Layer) { packed = append(packed, l.filters...) })
 	for _, f := range packed {
 		net.wide = append(net.wide, f.Wide())
 	}
 	net.allocate()
-	net.each(func(l *int8Layer) {
+	net.eachRounded(func(l *int8Layer) {
 		for _, f := range l.filters {
 			f.Copy(packed[0])
 			packed = packed[1:]
@@ -225,6 +226,10 @@ func (net *int8Network) pack(q *model.Quantized) {
 }
 
 func (l *int8Layer) pack(set *kernel.Int8, from *model.QuantizedLayer) {
+	if l.kept {
+		l.packFloat(from.Float)
+		return
+	}
 	w := kernel.Weights{W: from.Weight, Bias: from.Bias, M: make([]float32, l.n), N: l.n, K: l.k, Zero: l.in.Zero}
 	for o := range w.M {
 		w.M[o] = from.Multiplier(o, l.in.Scale, !l.float)
@@ -239,6 +244,16 @@ func (l *int8Layer) pack(set *kernel.Int8, from *model.QuantizedLayer) {
 	}
 	for b := range l.blocks() {
 		l.filters = append(l.filters, pack(w, b))
+	}
+}
+
+func (l *int8Layer) packFloat(from *model.FloatLayer) {
+	w := from.Weight
+	if l.kind == first {
+		w = interleave(w, l.n)
+	}
+	for b := range l.blocks() {
+		l.filters = append(l.filters, kernel.PackFloat(w, from.Bias, b, scaleOf(l.in), l.out.Scale))
 	}
 }
 
@@ -258,9 +273,18 @@ func (net *int8Network) each(do func(*int8Layer)) {
 	do(&net.classifier)
 }
 
-// filters is the number of filters.
+// eachRounded is each without layers that were kept in float32.
+func (net *int8Network) eachRounded(do func(*int8Layer)) {
+	net.each(func(l *int8Layer) {
+		if !l.kept {
+			do(l)
+		}
+	})
+}
+
+// filters is the number of filters in the arena.
 func (net *int8Network) filters() (n int) {
-	net.each(func(l *int8Layer) { n += l.blocks() })
+	net.eachRounded(func(l *int8Layer) { n += l.blocks() })
 	return n
 }
 
@@ -274,18 +298,18 @@ func (net *int8Network) bytes() (n int64) {
 func (net *int8Network) allocate() {
 	net.arena = kernel.HugeBytes(int(net.bytes()))
 	rest := net.arena
-	net.each(func(l *int8Layer) { l.filters = nil })
+	net.eachRounded(func(l *int8Layer) { l.filters = nil })
 	net.eachFilter(func(l *int8Layer, b, bytes int, wide bool) {
 		l.filters = append(l.filters, kernel.NewFilter(l.filterK(), l.nr(b), wide, rest[:bytes]))
 		rest = rest[bytes:]
 	})
 }
 
-// eachFilter calls do for every filter: its layer and block, its bytes, and whether
+// eachFilter calls do for every filter in the arena: its layer and block, its bytes, and whether
 // its weights have 16 bits.
 func (net *int8Network) eachFilter(do func(l *int8Layer, b, bytes int, wide bool)) {
 	wide := net.wide
-	net.each(func(l *int8Layer) {
+	net.eachRounded(func(l *int8Layer) {
 		for b := range l.blocks() {
 			do(l, b, kernel.FilterBytes(l.filterK(), l.nr(b), wide[0]), wide[0])
 			wide = wide[1:]

@@ -66,6 +66,12 @@ func same(t rapid.TB, what string, got, want []float32) {
 // every module at once, and results alone.
 func checkInt8(t testing.TB, q *model.Quantized, set *kernel.Int8, s size, threads, strips []int) {
 	t.Helper()
+	checkInt8Like(t, q, q, set, s, threads, strips)
+}
+
+// checkInt8Like is checkInt8 of an engine for another network that computes the same.
+func checkInt8Like(t testing.TB, q, other *model.Quantized, set *kernel.Int8, s size, threads, strips []int) {
+	t.Helper()
 	in := Input{Pixels: noise(s.h * s.w * 3), N: 1, H: s.h, W: s.w}
 	logits, features, maps := naiveInt8(q, quantised(q, in.Pixels), s.h, s.w)
 	if varied := slices.Compact(slices.Sorted(slices.Values(features))); len(features) > 20 && len(varied) < 5 {
@@ -73,7 +79,7 @@ func checkInt8(t testing.TB, q *model.Quantized, set *kernel.Int8, s size, threa
 	}
 	for _, threads := range threads {
 		for _, strips := range strips {
-			e := compileInt8(t, q, set, threads, strips)
+			e := compileInt8(t, other, set, threads, strips)
 			what := fmt.Sprintf("%s, %d threads, strips from %d on, ", set.Name, threads, strips)
 			out := outputs(t, e, in)
 			same(t, what+"features", out.Features, features)

@@ -72,7 +72,7 @@ func (s Source) head() Source {
 }
 
 func withoutWeights(l model.QuantizedLayer) model.QuantizedLayer {
-	l.Weight, l.Scale, l.Bias = nil, nil, nil
+	l.Weight, l.Scale, l.Bias, l.Float = nil, nil, nil, nil
 	return l
 }
 
@@ -95,7 +95,11 @@ func (s Source) pack(k kernels) (compiled, error) {
 		if err := q.Validate(); err != nil {
 			return nil, err
 		}
-		net := newInt8Network(q, k.int8)
+		set := k.int8
+		if _, kept := q.KeptFloat(); kept {
+			set = set.With(k.float32)
+		}
+		net := newInt8Network(q, set)
 		net.pack(q)
 		return net, nil
 	}

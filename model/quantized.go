@@ -3,6 +3,7 @@ package model
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 )
@@ -108,6 +109,32 @@ type QuantizedLayer struct {
 	Out    Quantization // of what it puts out
 	Min    uint8        // bounds of the bytes put out; ReLU6 is Zero and the byte of 6, or 255 where that is less
 	Max    uint8
+
+	// Float is a layer that was kept in float32, whose Weight, Scale and Bias are nil;
+	// nil for others. It takes the bytes that it reads for the numbers that they stand
+	// for, and what it puts out, v, leaves as bytes all the same:
+	//
+	//	clamp(rne(v * (1/sy)) + Zero, Min, Max)
+	//
+	// Its sums are float32's, so that their last bits differ from CPU to CPU.
+	Float *FloatLayer
+}
+
+// A FloatLayer is the weights of a layer in float32.
+type FloatLayer struct {
+	Weight []float32 // [Out][In/Groups][Kernel][Kernel]
+	Bias   []float32 // [Out]
+}
+
+// KeptFloat returns the module path of the first layer that was kept in float32; ok is
+// false where none was.
+func (q *Quantized) KeptFloat() (name string, ok bool) {
+	for _, p := range q.Parts() {
+		if p.Layer.Float != nil {
+			return p.Name, true
+		}
+	}
+	return "", false
 }
 
 // Validate returns an error that names the first thing about q that can't be: a
@@ -263,6 +290,9 @@ func (q Quantization) check(place string) error {
 
 // check wants weights, scales and biases as many as the layer has.
 func (l *QuantizedLayer) check(place string, out, weights int) error {
+	if l.Float != nil {
+		return l.checkFloat(place, out, weights)
+	}
 	switch {
 	case len(l.Weight) != weights:
 		return wrongLayer(place, "%d weights, want %d", len(l.Weight), weights)
@@ -282,6 +312,25 @@ func (l *QuantizedLayer) check(place string, out, weights int) error {
 		}
 	}
 	return nil
+}
+
+// checkFloat is check of a layer that was kept in float32.
+func (l *QuantizedLayer) checkFloat(place string, out, weights int) error {
+	switch f := l.Float; {
+	case len(f.Weight) != weights:
+		return wrongLayer(place, "%d weights, want %d", len(f.Weight), weights)
+	case len(f.Bias) != out:
+		return wrongLayer(place, "%d biases, want %d", len(f.Bias), out)
+	case l.Weight != nil || l.Scale != nil || l.Bias != nil:
+		return wrongLayer(place, "weights of 8 bits and of float32")
+	case !allFinite(f.Weight) || !allFinite(f.Bias):
+		return wrongLayer(place, "a weight is not a finite number")
+	}
+	return nil
+}
+
+func allFinite(v []float32) bool {
+	return !slices.ContainsFunc(v, func(x float32) bool { return !finite(x) })
 }
 
 func (l *QuantizedLayer) checkOut(place string) error {
@@ -343,6 +392,9 @@ func (q *Quantized) Dequantize() *Model {
 
 // dequantize returns the layer's weights and bias for an input of scale sx.
 func (l *QuantizedLayer) dequantize(sx float32) (w, b []float32) {
+	if f := l.Float; f != nil {
+		return slices.Clone(f.Weight), slices.Clone(f.Bias)
+	}
 	w, b = make([]float32, len(l.Weight)), make([]float32, len(l.Bias))
 	per := len(w) / len(b)
 	for o, s := range l.Scale {

@@ -23,6 +23,12 @@ type Options struct {
 	// engine alone. See [model.Quantized].
 	Wide bool
 
+	// KeepFloat are layers that keep their weights in float32, by module path: a
+	// convolution ("features.3.conv.0.0"), the classifier, or a module with several
+	// of them ("features.3"). What flows between layers is bytes all the same. See
+	// [model.QuantizedLayer].
+	KeepFloat []string
+
 	// Progress is called after every photo; may be nil.
 	Progress func(photos int)
 }
@@ -65,6 +71,9 @@ func Observe(ctx context.Context, m *model.Model, photos iter.Seq2[image.Image, 
 	if err != nil {
 		return nil, err
 	}
+	if err := n.keep(o.KeepFloat); err != nil {
+		return nil, err
+	}
 	seen, err := n.observe(ctx, m, photos, o)
 	if err != nil {
 		return nil, err
@@ -100,6 +109,8 @@ type layer struct {
 	out *tensor
 	w   []float64 // [Out][In/Groups*Kernel*Kernel]
 	b   []float64 // [Out]
+
+	float bool // it stays in float32
 }
 
 // per is how many weights an output channel has.
@@ -186,6 +197,14 @@ func widened(v []float32) []float64 {
 	out := make([]float64, len(v))
 	for i, x := range v {
 		out[i] = float64(x)
+	}
+	return out
+}
+
+func narrowed(v []float64) []float32 {
+	out := make([]float32, len(v))
+	for i, x := range v {
+		out[i] = float32(x)
 	}
 	return out
 }

@@ -106,14 +106,6 @@ func TestEqualiseIsExact(t *testing.T) {
 	}
 }
 
-func narrowed(v []float64) []float32 {
-	out := make([]float32, len(v))
-	for i, x := range v {
-		out[i] = float32(x)
-	}
-	return out
-}
-
 func logits(t *testing.T, m *model.Model, photo image.Image) []float32 {
 	t.Helper()
 	e, err := engine.Compile(m, engine.Options{Threads: 1})

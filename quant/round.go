@@ -128,6 +128,9 @@ const largest = 127
 // biases. What the rounding of the weights changes on average, the bias makes good:
 // 20.0 to 29.2 dB by itself in the experiments behind this package.
 func (l *layer) round(in model.Quantization) model.QuantizedLayer {
+	if l.float {
+		return model.QuantizedLayer{Float: &model.FloatLayer{Weight: narrowed(l.w), Bias: narrowed(l.b)}}
+	}
 	per := l.per()
 	q := model.QuantizedLayer{Weight: make([]int16, len(l.w)), Scale: make([]float32, len(l.b)), Bias: make([]int32, len(l.b))}
 	for o := range l.b {

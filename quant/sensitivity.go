@@ -25,7 +25,7 @@ type Layer struct {
 	// are bytes, and all else is float32; nil if it wasn't measured.
 	Activations *Decibels `json:"activation_sqnr_db,omitempty"`
 	// Weights is the same for the weights, with the bias that makes their rounding
-	// good; nil where there are none, too.
+	// good; nil where there are none, too, or where they stayed in float32.
 	Weights *Decibels `json:"weight_sqnr_db,omitempty"`
 }
 
@@ -141,9 +141,11 @@ func (c *Calibration) changes(f *forward, layers []Layer) []change {
 		if s.kind == convStep {
 			made = &c.made.convs[at]
 		}
-		w, b := made.numbers(parts[at].Layer, inputs[at].Scale)
-		p := packConv(made.Conv, w, b)
-		all = append(all, change{step: i, weights: &p})
+		if !made.float {
+			w, b := made.numbers(parts[at].Layer, inputs[at].Scale)
+			p := packConv(made.Conv, w, b)
+			all = append(all, change{step: i, weights: &p})
+		}
 		at++
 	}
 	return all

@@ -18,6 +18,7 @@ type quantizeFlags struct {
 	model, data, truth, out, report string
 	photos, threads                 int
 	wide, sensitivity               bool
+	keep                            []string
 	input                           photoFlags
 }
 
@@ -39,7 +40,9 @@ folder per class, a table, --truth), also how often each is right.
 
 --sensitivity has a table of the layers: what range the bytes of each stand for, and
 the signal to noise ratio of the logits when these bytes, or its weights, alone are
-rounded. The lowest numbers are what costs most.
+rounded. The lowest numbers are what costs most. --wide helps where the bytes of a
+residual sum cost much, --keep-float where the weights of a layer do: they stay in
+float32, and what flows between layers is bytes all the same.
 
 OUT, a .safetensors file, is a model for every command: predict, val and bench run it
 in 8 bits, export writes it as ONNX in 8 bits, convert and train take the integers for
@@ -64,6 +67,7 @@ numbers and say so. Named .onnx, OUT is that export at once.`,
 	fs.IntVar(&f.photos, "photos", 128, "how many photos to calibrate with, at most, and how many others to measure with")
 	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
 	fs.BoolVar(&f.wide, "wide", false, "keep residual sums in float32: more exact, a little slower")
+	fs.StringSliceVar(&f.keep, "keep-float", nil, "layers whose weights stay in float32, by module path: features.0.0,features.17,classifier.1")
 	f.input.register(cmd, true)
 	completeModel(cmd)
 	return cmd
@@ -112,7 +116,7 @@ func (f *quantizeFlags) run(cmd *cobra.Command) error {
 	bar := newPhotoBar(stderr, n)
 	defer bar.finish()
 	tick := func(int) { bar.add() }
-	c, err := quant.Observe(ctx, m, calibrate.images(ctx), quant.Options{Threads: f.threads, Wide: f.wide, Progress: tick})
+	c, err := quant.Observe(ctx, m, calibrate.images(ctx), quant.Options{Threads: f.threads, Wide: f.wide, KeepFloat: f.keep, Progress: tick})
 	if err != nil {
 		return err
 	}

@@ -77,6 +77,9 @@ type Filter struct {
 	M    []float32 // [NR]: what a sum is multiplied by
 	K    int       // inputs a sum
 	NR   int       // output channels: 8, 16, 24 or 32
+
+	// Float is a filter of float32 in place of all that: see [Int8.With].
+	Float *FloatFilter
 }
 
 // PointwiseInt8 is a 1x1 convolution into one block of output channels: for

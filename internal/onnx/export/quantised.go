@@ -34,6 +34,9 @@ func Quantised(q *model.Quantized, qoperator bool, o Options) (*ir.Proto, error)
 	if e.turned() {
 		return nil, fault.Unsupportedf("padding 'same' without a fixed height and width is not written in 8 bits")
 	}
+	if name, ok := q.KeptFloat(); ok && qoperator {
+		return nil, fault.Unsupportedf("layer %s was kept in float32: operators on bytes have none such, QDQ has", name)
+	}
 	e.symmetric = symmetric(q) && !qoperator
 	if err := e.network(q.Config.Network(), qoperator); err != nil {
 		return nil, err
@@ -86,6 +89,9 @@ type form struct {
 
 func (e *quantisedExporter) network(n model.Network, qoperator bool) error {
 	for _, p := range e.q.Parts() {
+		if p.Layer.Float != nil {
+			continue
+		}
 		if elem, _, ok := weightType(p.Layer.Weight); !ok || elem == pb.TensorProto_UINT8 && e.q.Signed {
 			u := fault.Unsupportedf("weights further from their zero point than 8 bits go, which ONNX's operators don't take")
 			u.Place = p.Name
@@ -244,6 +250,11 @@ func weightType(weights []int16) (elem pb.TensorProto_DataType, zero int16, ok b
 // dequantized appends a layer's weights and biases as float32. The layer reads bytes
 // of scale sx.
 func (e *quantisedExporter) dequantized(name string, l *model.QuantizedLayer, shape []int, sx float32) (weight, bias string) {
+	if f := l.Float; f != nil {
+		weight, bias = name+".weight", name+".bias"
+		e.initialise(ir.FloatTensor(weight, f.Weight, shape...), ir.FloatTensor(bias, f.Bias, len(f.Bias)))
+		return weight, bias
+	}
 	w, b := e.layer(name, l, shape)
 	weight = e.node("DequantizeLinear", name+".weight", w[:], ir.IntOf("axis", 0))
 	out := len(l.Bias)
