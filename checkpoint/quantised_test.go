@@ -69,6 +69,9 @@ func TestQuantizedComesBack(t *testing.T) {
 			q.Logits, q.Wide, q.Signed = true, true, true
 			q.ClassBias = &model.ClassBias{Bytes: make([]uint8, q.Config.Classes), Of: q.Pool, Sum: model.QuantizedSum{Quantization: q.Input, Swapped: true}}
 			q.ClassBias.Bytes[2] = 200
+		} else {
+			keepFloat(&q.Convs[2])
+			keepFloat(&q.Classifier)
 		}
 		data := savedQuantized(t, q)
 		if !bytes.Contains(data, []byte(dtype)) {
@@ -83,6 +86,18 @@ func TestQuantizedComesBack(t *testing.T) {
 			t.Errorf("as float32: %v, %s", err, diff)
 		}
 	}
+}
+
+// keepFloat makes l a layer that was kept in float32.
+func keepFloat(l *model.QuantizedLayer) {
+	f := &model.FloatLayer{Weight: make([]float32, len(l.Weight)), Bias: make([]float32, len(l.Bias))}
+	for i := range f.Weight {
+		f.Weight[i] = float32(l.Weight[i]) / 7
+	}
+	for i := range f.Bias {
+		f.Bias[i] = float32(l.Bias[i]) / 1e9
+	}
+	l.Weight, l.Scale, l.Bias, l.Float = nil, nil, nil, f
 }
 
 // TestQuantizedSize: a byte a weight, eight bytes a channel, and the metadata.

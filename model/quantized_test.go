@@ -111,17 +111,25 @@ func TestQuantize(t *testing.T) {
 func TestQuantizedValidate(t *testing.T) {
 	nan := float32(math.NaN())
 	for name, spoil := range map[string]func(q *Quantized){
-		"input: scale NaN":                             func(q *Quantized) { q.Input.Scale = nan },
-		"avgpool: scale 0":                             func(q *Quantized) { q.Pool.Scale = 0 },
-		"features.3: scale -1":                         func(q *Quantized) { q.Sums[2].Scale = -1 },
-		"features.0.0: 215 weights, want 216":          func(q *Quantized) { q.Convs[0].Weight = q.Convs[0].Weight[1:] },
-		"features.1.conv.0.0: 1 scales of weights":     func(q *Quantized) { q.Convs[1].Scale = q.Convs[1].Scale[:1] },
-		"features.1.conv.0.0: 0 biases":                func(q *Quantized) { q.Convs[1].Bias = nil },
-		"features.0.0: scale NaN of output channel 2":  func(q *Quantized) { q.Convs[0].Scale[2] = nan },
-		"features.0.0: scale +Inf":                     func(q *Quantized) { q.Convs[0].Out.Scale = float32(math.Inf(1)) },
-		"features.0.0: scale 1e-45":                    func(q *Quantized) { q.Convs[0].Out.Scale = 1e-45 },
-		"features.0.0: its output is bounded by 9":     func(q *Quantized) { q.Convs[0].Min, q.Convs[0].Max = 9, 8 },
-		"features.0.0: weight 7 is 256 from":           func(q *Quantized) { q.Convs[0].Weight[7] = 256 },
+		"input: scale NaN":                            func(q *Quantized) { q.Input.Scale = nan },
+		"avgpool: scale 0":                            func(q *Quantized) { q.Pool.Scale = 0 },
+		"features.3: scale -1":                        func(q *Quantized) { q.Sums[2].Scale = -1 },
+		"features.0.0: 215 weights, want 216":         func(q *Quantized) { q.Convs[0].Weight = q.Convs[0].Weight[1:] },
+		"features.1.conv.0.0: 1 scales of weights":    func(q *Quantized) { q.Convs[1].Scale = q.Convs[1].Scale[:1] },
+		"features.1.conv.0.0: 0 biases":               func(q *Quantized) { q.Convs[1].Bias = nil },
+		"features.0.0: scale NaN of output channel 2": func(q *Quantized) { q.Convs[0].Scale[2] = nan },
+		"features.0.0: scale +Inf":                    func(q *Quantized) { q.Convs[0].Out.Scale = float32(math.Inf(1)) },
+		"features.0.0: scale 1e-45":                   func(q *Quantized) { q.Convs[0].Out.Scale = 1e-45 },
+		"features.0.0: its output is bounded by 9":    func(q *Quantized) { q.Convs[0].Min, q.Convs[0].Max = 9, 8 },
+		"features.0.0: weight 7 is 256 from":          func(q *Quantized) { q.Convs[0].Weight[7] = 256 },
+		"features.1.conv.1: 3 weights, want":          func(q *Quantized) { q.Convs[2].Float = &FloatLayer{Weight: make([]float32, 3)} },
+		"features.0.0: 0 biases, want":                func(q *Quantized) { q.Convs[0].Float = &FloatLayer{Weight: make([]float32, 216)} },
+		"features.0.0: weights of 8 bits and of float": func(q *Quantized) {
+			q.Convs[0].Float = &FloatLayer{Weight: make([]float32, 216), Bias: make([]float32, 8)}
+		},
+		"features.0.0: a weight is not a finite": func(q *Quantized) {
+			q.Convs[0] = QuantizedLayer{Max: 255, Out: q.Convs[0].Out, Float: &FloatLayer{Weight: make([]float32, 216), Bias: []float32{0, nan, 0, 0, 0, 0, 0, 0}}}
+		},
 		"1 quantised convolutions, and the network":    func(q *Quantized) { q.Convs = q.Convs[:1] },
 		"quantisation of 1 blocks' sums":               func(q *Quantized) { q.Sums = q.Sums[:1] },
 		"classifier.1: 4 scales of weights, want 5":    func(q *Quantized) { q.Classifier.Scale = q.Classifier.Scale[1:] },

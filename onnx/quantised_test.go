@@ -2,6 +2,7 @@ package onnx_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"math"
 	"math/rand/v2"
@@ -273,6 +274,67 @@ func TestQuantizedComesBack(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// TestKeptFloat: layers that were kept in float32 are convolutions of float32 between
+// the bytes, and compute what the engine does, but for bytes next to a tie.
+func TestKeptFloat(t *testing.T) {
+	q := randomQuantized()
+	for i, p := range q.Parts() {
+		if i%3 != 1 && p.Layer != &q.Classifier {
+			continue
+		}
+		l := p.Layer
+		per := len(l.Weight) / len(l.Bias)
+		f := &model.FloatLayer{}
+		for j, w := range l.Weight {
+			f.Weight = append(f.Weight, (float32(w)+0.3)*l.Scale[j/per])
+		}
+		f.Bias = make([]float32, len(l.Bias))
+		l.Float, l.Weight, l.Scale, l.Bias = f, nil, nil, nil
+	}
+	g, err := onnx.ExportQuantized(q, onnx.QDQ, onnx.ExportOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := onnx.Check(g); err != nil {
+		t.Error(err)
+	}
+	e, err := engine.CompileQuantized(q, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	const side = 32
+	in := engine.Input{Data: make([]float32, side*side*3), N: 1, H: side, W: side}
+	planes := make([]float32, len(in.Data))
+	rng := rand.New(rand.NewPCG(4, 4))
+	for i := range in.Data {
+		in.Data[i] = rng.Float32()*4 - 2
+		planes[i%3*side*side+i/3] = in.Data[i]
+	}
+	want := make([]float32, q.Config.Classes)
+	if err := e.Run(t.Context(), in, engine.Output{Logits: want}); err != nil {
+		t.Fatal(err)
+	}
+	outputs, err := onnx.Run(g, []int{1, 3, side, side}, planes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := outputs[0]
+	largest := 0.0
+	for _, v := range want {
+		largest = max(largest, math.Abs(float64(v)))
+	}
+	for i := range want {
+		if !(math.Abs(float64(got[i]-want[i])) <= 0.02*largest) {
+			t.Errorf("logits %v, want %v", got, want)
+			break
+		}
+	}
+	if _, err := onnx.ExportQuantized(q, onnx.QOperator, onnx.ExportOptions{}); !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "features.1.conv.0.0 was kept in float32") {
+		t.Errorf("error %v", err)
 	}
 }
 

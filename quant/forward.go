@@ -168,22 +168,19 @@ func (f *forward) depthwise(s *step, dst []float32, weights packed, src []float3
 	from := &f.steps[s.in]
 	top := f.config.Padding.Before(from.h, s.conv.Stride)
 	row := from.w * kernel.Block
-	zeros := make([]float32, row)
+	zeros, rows := make([]float32, row), make([][]float32, s.conv.Stride*(s.h-1)+3)
 	for b := range weights.w {
-		a := kernel.Depthwise{
+		for j := range rows {
+			rows[j] = zeros
+			if in := j - top; in >= 0 && in < from.h {
+				rows[j] = src[b*from.block()+in*row:][:row]
+			}
+		}
+		f.set.Depthwise(kernel.Depthwise{
+			Dst: dst[b*s.block():][:s.block()], Rows: rows,
 			W: weights.w[b], Bias: weights.bias[b], NR: kernel.NR(s.c, b), Width: from.w,
 			Stride: s.conv.Stride, Left: f.config.Padding.Before(from.w, s.conv.Stride), ReLU6: s.conv.ReLU6,
-		}
-		for y := range s.h {
-			for j := range a.Rows {
-				a.Rows[j] = zeros
-				if in := s.conv.Stride*y - top + j; in >= 0 && in < from.h {
-					a.Rows[j] = src[b*from.block()+in*row:][:row]
-				}
-			}
-			a.Dst = dst[b*s.block()+y*s.w*kernel.Block:][:s.w*kernel.Block]
-			f.set.Depthwise(a)
-		}
+		})
 	}
 }
 

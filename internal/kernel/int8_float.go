@@ -61,6 +61,7 @@ func PackFloat(w, bias []float32, b int, in Scale, out float32) *Filter {
 // floats are where the inputs of a filter of float32 are, as numbers, and its sums.
 type floats struct {
 	in, sums []float32
+	rows     [3][]float32 // of in
 	numbers  [256]float32
 }
 
@@ -134,7 +135,7 @@ func (w *floats) depthwise(s *Int8, f *Set, a DepthwiseInt8) {
 	w.of(filter, len(a.Rows)*row, out)
 	b := Depthwise{
 		Dst: w.sums[:out], W: filter.W, Bias: filter.Bias, NR: a.Filter.NR,
-		Width: a.Width, Stride: a.Stride, Left: a.Left,
+		Width: a.Width, Stride: a.Stride, Left: a.Left, Rows: w.rows[:],
 	}
 	for y := range 1 + a.More {
 		for j := range b.Rows {
