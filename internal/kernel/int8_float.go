@@ -24,7 +24,7 @@ func (s *Int8) With(f *Set) *Int8 {
 			s.Pointwise(a)
 			return
 		}
-		w := takeFloats()
+		w := takeWork()
 		defer w.give()
 		w.pointwise(s, f, a)
 	}
@@ -33,7 +33,7 @@ func (s *Int8) With(f *Set) *Int8 {
 			s.Depthwise(a)
 			return
 		}
-		w := takeFloats()
+		w := takeWork()
 		defer w.give()
 		w.depthwise(s, f, a)
 	}
@@ -42,7 +42,7 @@ func (s *Int8) With(f *Set) *Int8 {
 			s.First(a)
 			return
 		}
-		w := takeFloats()
+		w := takeWork()
 		defer w.give()
 		w.first(s, f, a)
 	}
@@ -58,22 +58,22 @@ func PackFloat(w, bias []float32, b int, in Scale, out float32) *Filter {
 	return &Filter{K: k, NR: nr, Float: f}
 }
 
-// floats are where the inputs of a filter of float32 are, as numbers, and its sums.
-type floats struct {
+// floatWork is where the inputs of a filter of float32 are, as numbers, and its sums.
+type floatWork struct {
 	in, sums []float32
 	rows     [3][]float32 // of in
 	numbers  [256]float32
 }
 
-// spareFloats keeps them from one call to the next: a run allocates nothing.
-var spareFloats = sync.Pool{New: func() any { return new(floats) }}
+// spareWork keeps them from one call to the next: a run allocates nothing.
+var spareWork = sync.Pool{New: func() any { return new(floatWork) }}
 
-func takeFloats() *floats { return spareFloats.Get().(*floats) }
+func takeWork() *floatWork { return spareWork.Get().(*floatWork) }
 
-func (w *floats) give() { spareFloats.Put(w) }
+func (w *floatWork) give() { spareWork.Put(w) }
 
 // of prepares for a filter, and for so many inputs and sums at a time.
-func (w *floats) of(f *FloatFilter, in, sums int) {
+func (w *floatWork) of(f *FloatFilter, in, sums int) {
 	if len(w.in) < in {
 		w.in = make([]float32, in)
 	}
@@ -86,14 +86,14 @@ func (w *floats) of(f *FloatFilter, in, sums int) {
 }
 
 // widen makes numbers of bytes.
-func (w *floats) widen(dst []float32, src []uint8) {
+func (w *floatWork) widen(dst []float32, src []uint8) {
 	for i, b := range src[:len(dst)] {
 		dst[i] = w.numbers[b]
 	}
 }
 
 // leave puts out sums as bytes.
-func (w *floats) leave(s *Int8, f *FloatFilter, r Range, dst []uint8) {
+func (w *floatWork) leave(s *Int8, f *FloatFilter, r Range, dst []uint8) {
 	s.Quantize(QuantizeInt8{Dst: dst, Src: w.sums[:len(dst)], M: 1 / f.Scale, Range: r})
 }
 
@@ -101,7 +101,7 @@ func (w *floats) leave(s *Int8, f *FloatFilter, r Range, dst []uint8) {
 // the second-level cache.
 const floatPixels = 42
 
-func (w *floats) pointwise(s *Int8, f *Set, a PointwiseInt8) {
+func (w *floatWork) pointwise(s *Int8, f *Set, a PointwiseInt8) {
 	filter := a.Filter.Float
 	blocks := Blocks(a.Filter.K)
 	w.of(filter, blocks*floatPixels*Block, floatPixels*Block)
@@ -129,7 +129,7 @@ func (w *floats) pointwise(s *Int8, f *Set, a PointwiseInt8) {
 	}
 }
 
-func (w *floats) depthwise(s *Int8, f *Set, a DepthwiseInt8) {
+func (w *floatWork) depthwise(s *Int8, f *Set, a DepthwiseInt8) {
 	filter := a.Filter.Float
 	row, out := a.Width*Block, a.OutWidth()*Block
 	w.of(filter, len(a.Rows)*row, out)
@@ -149,7 +149,7 @@ func (w *floats) depthwise(s *Int8, f *Set, a DepthwiseInt8) {
 
 // first goes through ReLU6, as f's kernel does. That changes nothing where a byte
 // stands for at most 6 and the bytes begin at 0.
-func (w *floats) first(s *Int8, f *Set, a FirstInt8) {
+func (w *floatWork) first(s *Int8, f *Set, a FirstInt8) {
 	filter := a.Filter.Float
 	n, out := 6*a.Width+6, a.Width*Block
 	w.of(filter, len(a.Rows)*n, out)
