@@ -227,7 +227,7 @@ func (c *Classifier) Classify(ctx context.Context, img image.Image, k int) ([]Pr
 	if err != nil {
 		return nil, err
 	}
-	return c.best(v, k)
+	return c.Best(v, k)
 }
 
 // ClassifyBatch classifies photos together and returns the k most probable
@@ -243,7 +243,7 @@ func (c *Classifier) ClassifyBatch(ctx context.Context, imgs []image.Image, k in
 	}
 	var all [][]Prediction
 	err := c.batch(ctx, imgs, logits, func(v []float32) error {
-		p, err := c.best(v, k)
+		p, err := c.Best(v, k)
 		all = append(all, p)
 		return err
 	})
@@ -274,22 +274,13 @@ func (c *Classifier) Embed(ctx context.Context, img image.Image) ([]float32, err
 	return c.one(ctx, img, features)
 }
 
-// An output makes room for what is wanted of so many photos, and asks the engine
-// for it.
-type output func(c *Classifier, photos int) ([]float32, engine.Output)
-
-func logits(c *Classifier, photos int) ([]float32, engine.Output) {
-	v := make([]float32, photos*c.config.Classes)
-	return v, engine.Output{Logits: v}
-}
-
-func features(c *Classifier, photos int) ([]float32, engine.Output) {
-	v := make([]float32, photos*c.config.Network().Features())
-	return v, engine.Output{Features: v}
-}
+var (
+	logits   = Wanted{Logits: true}
+	features = Wanted{Features: true}
+)
 
 // one runs one photo.
-func (c *Classifier) one(ctx context.Context, img image.Image, want output) ([]float32, error) {
+func (c *Classifier) one(ctx context.Context, img image.Image, want Wanted) ([]float32, error) {
 	if err := c.usable(ctx); err != nil {
 		return nil, err
 	}
@@ -301,26 +292,12 @@ func (c *Classifier) one(ctx context.Context, img image.Image, want output) ([]f
 }
 
 // run runs prepared photos together. It ends early when ctx does.
-func (c *Classifier) run(ctx context.Context, photos []*Prepared, want output) ([]float32, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+func (c *Classifier) run(ctx context.Context, photos []*Prepared, want Wanted) ([]float32, error) {
+	out, err := c.Infer(ctx, photos, want)
+	if want.Features {
+		return out.Features, err
 	}
-	h, w := c.config.InputSize()
-	pixels := make([]byte, 0, len(photos)*h*w*3)
-	for _, p := range photos {
-		pixels = append(pixels, p.pixels.Pix...)
-	}
-	v, out := want(c, len(photos))
-	if out.Logits != nil && c.config.Classes == 0 {
-		return nil, ErrNoClasses
-	}
-	if err := c.engine.Run(ctx, engine.Input{Pixels: pixels, N: len(photos), H: h, W: w}, out); err != nil {
-		return nil, err
-	}
-	if out.Logits != nil && c.config.Outcomes() != c.config.Classes {
-		return notAndYes(v), nil
-	}
-	return v, nil
+	return out.Logits, err
 }
 
 // ErrNoClasses is about a model without a classifier, which is for embeddings.
@@ -336,7 +313,7 @@ func (c *Classifier) inMemory() int {
 }
 
 // batch runs photos that are in memory and calls f with what is wanted of each.
-func (c *Classifier) batch(ctx context.Context, imgs []image.Image, want output, f func([]float32) error) error {
+func (c *Classifier) batch(ctx context.Context, imgs []image.Image, want Wanted, f func([]float32) error) error {
 	if len(imgs) == 0 {
 		return errors.New("no images")
 	}
@@ -379,18 +356,6 @@ func (c *Classifier) usable(ctx context.Context) error {
 }
 
 var errNoClassifier = errors.New("a Classifier that neither Open nor New has made")
-
-// best turns logits into the k most probable classes.
-func (c *Classifier) best(logits []float32, k int) ([]Prediction, error) {
-	if !finite(logits) {
-		return nil, ErrNotFinite
-	}
-	p := softmax
-	if c.config.Head.Sigmoid && c.config.Classes > 1 {
-		p = sigmoid
-	}
-	return top(logits, p(logits), c.labels, k), nil
-}
 
 // ErrNotFinite is about the model, not about a photo: whatever the pixels are, sound
 // weights don't overflow.

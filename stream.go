@@ -45,7 +45,7 @@ func (c *Classifier) ClassifyAll(ctx context.Context, photos iter.Seq2[image.Ima
 		for v, err := range c.stream(ctx, photos, 0, logits) {
 			r := Result{Logits: v}
 			if err == nil {
-				r.Predictions, err = c.best(v, k)
+				r.Predictions, err = c.Best(v, k)
 			}
 			if !yield(r, err) || err == ErrNotFinite {
 				return
@@ -81,7 +81,7 @@ type given struct {
 
 // stream prepares photos ahead, runs so many at a time, 0 being the classifier's
 // choice, and yields what is wanted of each, or its error.
-func (c *Classifier) stream(ctx context.Context, photos iter.Seq2[image.Image, error], atOnce int, want output) iter.Seq2[[]float32, error] {
+func (c *Classifier) stream(ctx context.Context, photos iter.Seq2[image.Image, error], atOnce int, want Wanted) iter.Seq2[[]float32, error] {
 	return func(yield func([]float32, error) bool) {
 		if err := c.usable(ctx); err != nil {
 			yield(nil, err)
@@ -126,7 +126,7 @@ func (c *Classifier) prepareGiven(_ context.Context, g given) (*Prepared, error)
 // A batch is photos of a stream that run together.
 type batch struct {
 	c      *Classifier
-	want   output
+	want   Wanted
 	yield  func([]float32, error) bool
 	photos []*Prepared // without those that failed
 	errs   []error     // of all, nil for photos

@@ -12,6 +12,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,6 +37,9 @@ func run() int {
 	// a pipe that nobody writes to may never open. Files are whole at any moment.
 	context.AfterFunc(ctx, func() {
 		stop()
+		if drains.Load() {
+			return
+		}
 		time.Sleep(3 * time.Second)
 		os.Exit(exitInterrupted)
 	})
@@ -59,6 +63,9 @@ func run() int {
 	}
 	return exitFailed
 }
+
+// drains is whether a command takes the time that it needs to end well.
+var drains atomic.Bool
 
 // message is an error's text, without the system call that failed on the way to a
 // file.
@@ -99,7 +106,7 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newPredict(), newSummary(), newBench(), newConvert(), newExport(), newCheck(), newGraph(), newWeights(), newTrain(), newVal(), newQuantize(), newData())
+	root.AddCommand(newPredict(), newSummary(), newBench(), newConvert(), newExport(), newCheck(), newGraph(), newWeights(), newTrain(), newVal(), newQuantize(), newData(), newServe())
 	const letters = 2
 	root.SuggestionsMinimumDistance = letters
 	for _, cmd := range root.Commands() {

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/serve"
+)
+
+// serveFlags say what is served, and within what bounds.
+type serveFlags struct {
+	models            []string
+	options           serve.Options
+	listen            serve.Listen
+	maxBody, maxPhoto string
+	cert, key         string
+	offline           bool
+	precision         precisionFlag
+	photos            photoFlags
+}
+
+func newServe() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve",
+		Short: "Answer requests over HTTP, and show a page to try a model",
+		Long: `Answer requests for the classes of photos over HTTP: POST /v1/classify takes a photo's
+bytes; /v2 is the Open Inference Protocol (KServe, Triton), /openapi.json describes
+all routes, / is a page to try it, /metrics is for Prometheus.
+
+Photos wait in a queue that is bounded; what can't be done before its deadline is
+refused at once, with status 429. SIGTERM drains: /v2/health/ready turns 503, and
+everything that comes is answered for --drain-delay. SIGHUP loads the models anew.
+The log has a line of JSON a request, on standard error.`,
+		Example: `  mobilenet serve
+  mobilenet serve --model flowers=best.safetensors --model imagenet1k_v2 --listen :8000
+  curl --data-binary @dog.jpg 'http://127.0.0.1:8000/v1/classify?top=3'`,
+		Args: args(cobra.NoArgs),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := f.check(cmd); err != nil {
+				return err
+			}
+			return f.run(cmd)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringArrayVarP(&f.models, "model", "m", []string{"fashion-mnist"}, "`NAME=SOURCE` of a model, or SOURCE alone: weights with a name, or a file; may be repeated")
+	fs.StringVar(&f.listen.Addr, "listen", "127.0.0.1:8000", "`address` to listen on; :8000 is all of this machine's")
+	fs.StringVar(&f.listen.Metrics, "metrics-listen", "", "`address` for /metrics alone, besides")
+	fs.IntVar(&f.options.Workers, "workers", 0, "photos to work on at a time; 0 means as many as cores")
+	fs.IntVar(&f.options.Queue, "queue", 256, "photos that may wait")
+	fs.DurationVar(&f.options.Deadline, "deadline", time.Second, "how long a photo may take, its wait included")
+	fs.StringVar(&f.maxBody, "max-body", "32MiB", "`bytes` of a request at most")
+	fs.StringVar(&f.maxPhoto, "max-pixels", "40M", "`pixels` of a photo at most")
+	fs.DurationVar(&f.listen.DrainDelay, "drain-delay", 5*time.Second, "how long to go on after SIGTERM, for load balancers to notice")
+	fs.DurationVar(&f.listen.DrainTimeout, "drain-timeout", 30*time.Second, "how long what is under way may take after that")
+	fs.StringVar(&f.cert, "tls-cert", "", "`file` with a certificate (PEM), for https")
+	fs.StringVar(&f.key, "tls-key", "", "`file` with its key (PEM)")
+	fs.StringVar(&f.options.CORS, "cors", "", "`origin` whose pages may ask, as https://example.com; * for all")
+	fs.StringSliceVar(&f.options.AllowURLs, "allow-urls", nil, "`hosts` that photos may be fetched from, as images.example.com")
+	fs.BoolVar(&f.options.NoPage, "no-page", false, "no page at /")
+	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
+	f.precision.register(cmd)
+	f.photos.register(cmd, true)
+	completeModel(cmd)
+	return cmd
+}
+
+func (f *serveFlags) check(cmd *cobra.Command) error {
+	var err error
+	if f.options.MaxBody, err = quantity(f.maxBody); err != nil {
+		return usagef(cmd, "--max-body %s: want bytes, as 500KB or 32MiB", f.maxBody)
+	}
+	pixels, err := quantity(f.maxPhoto)
+	if err != nil {
+		return usagef(cmd, "--max-pixels %s: want pixels, as 40M", f.maxPhoto)
+	}
+	f.options.MaxPixels = int(pixels)
+	switch {
+	case f.options.Workers < 0 || f.options.Workers > 1024:
+		return usagef(cmd, "--workers %d: want 0 to 1024", f.options.Workers)
+	case f.options.Queue < 1:
+		return usagef(cmd, "--queue %d: want at least 1", f.options.Queue)
+	case f.options.Deadline <= 0:
+		return usagef(cmd, "--deadline %v: want more than 0", f.options.Deadline)
+	case f.listen.DrainDelay < 0 || f.listen.DrainTimeout < 0:
+		return usagef(cmd, "a time below 0")
+	case (f.cert == "") != (f.key == ""):
+		return usagef(cmd, "--tls-cert and --tls-key want each other")
+	}
+	if err := f.precision.check(cmd); err != nil {
+		return err
+	}
+	return f.photos.check(cmd)
+}
+
+// units are what numbers on the command line may end in.
+var units = []struct {
+	ending string
+	times  float64
+}{
+	{"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"KB", 1e3}, {"MB", 1e6}, {"GB", 1e9}, {"K", 1e3}, {"M", 1e6}, {"G", 1e9}, {"B", 1},
+}
+
+// quantity reads a number above 0, with or without a unit.
+func quantity(text string) (int64, error) {
+	times := 1.0
+	for _, u := range units {
+		if rest, ok := strings.CutSuffix(text, u.ending); ok {
+			text, times = rest, u.times
+			break
+		}
+	}
+	v, err := strconv.ParseFloat(strings.TrimSpace(text), 64)
+	if err == nil && !(v > 0 && v*times < math.MaxInt64/2 && v*times >= 1) {
+		err = strconv.ErrRange
+	}
+	return int64(v * times), err
+}
+
+func (f *serveFlags) run(cmd *cobra.Command) error {
+	stderr := cmd.ErrOrStderr()
+	log := slog.New(slog.NewJSONHandler(stderr, nil))
+	f.options.Log, f.options.Version = log, version()
+	for _, arg := range f.models {
+		m, err := f.model(cmd, arg)
+		if err != nil {
+			return err
+		}
+		f.options.Models = append(f.options.Models, m)
+	}
+	if f.cert != "" {
+		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
+		if err != nil {
+			return fmt.Errorf("%s and %s: %w", f.cert, f.key, err)
+		}
+		f.listen.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+	}
+	start := time.Now()
+	s, err := serve.New(cmd.Context(), f.options)
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, m := range f.options.Models {
+		names = append(names, m.Name)
+	}
+	f.listen.Started = func(a net.Addr) {
+		scheme := "http"
+		if f.listen.TLS != nil {
+			scheme = "https"
+		}
+		log.Info("listening", "url", scheme+"://"+a.String()+"/", "models", names, "ready_after_ms", time.Since(start).Milliseconds())
+	}
+	drains.Store(true)
+	stop := reloadOnHangup(cmd.Context(), s)
+	defer stop()
+	return s.Run(cmd.Context(), f.listen)
+}
+
+// model reads NAME=SOURCE. Whatever is to be said of the model is said when it is
+// first opened.
+func (f *serveFlags) model(cmd *cobra.Command, arg string) (serve.Model, error) {
+	name, source, ok := strings.Cut(arg, "=")
+	if !ok {
+		source = arg
+		name = arg
+		if !slices.Contains(mobilenet.Names(), arg) {
+			base := filepath.Base(arg)
+			name = strings.TrimSuffix(base, filepath.Ext(base))
+		}
+	}
+	if name == "" || source == "" {
+		return serve.Model{}, usagef(cmd, "--model %s: want NAME=SOURCE", arg)
+	}
+	if isPhoto(source) {
+		return serve.Model{}, photoAsModel(cmd, source)
+	}
+	said := false
+	return serve.Model{Name: name, Open: func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
+		stderr := cmd.ErrOrStderr()
+		c, err := mobilenet.Open(ctx, source, mobilenet.WithThreads(threads), mobilenet.WithOffline(f.offline),
+			mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.photos.in), f.precision.option(), cacheWeights())
+		if err == nil && !said {
+			said = true
+			sayAssumed(stderr, source, c.Assumed())
+			sayNotes(stderr, source, c.Notes())
+			f.precision.say(stderr, source, c.Dequantized())
+		}
+		return c, err
+	}}, nil
+}
+
+// reloadOnHangup loads the models anew whenever the process gets SIGHUP.
+func reloadOnHangup(ctx context.Context, s *serve.Server) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	go func() {
+		for range hangups {
+			_ = s.Reload(ctx) // which logs what became of each model
+		}
+	}()
+	return func() { signal.Stop(hangups); close(hangups) }
+}

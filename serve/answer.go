@@ -1,0 +1,132 @@
+package serve
+
+import (
+	"compress/gzip"
+	"compress/zlib"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// A timing is what became of a photo's time.
+type timing struct {
+	Queue, Decode, Infer time.Duration
+}
+
+// worse keeps the longest of each stage.
+func (t *timing) worse(o timing) {
+	t.Queue, t.Decode, t.Infer = max(t.Queue, o.Queue), max(t.Decode, o.Decode), max(t.Infer, o.Infer)
+}
+
+// MarshalJSON has milliseconds.
+func (t timing) MarshalJSON() ([]byte, error) {
+	return json.Marshal(map[string]float64{"queue": ms(t.Queue), "decode": ms(t.Decode), "infer": ms(t.Infer)})
+}
+
+// An item is what a request asks about once: a photo's file, pixels, or a tensor.
+type item struct {
+	file   []byte
+	pixels *vision.Image
+	tensor []float32 // [3][H][W]
+
+	out    mobilenet.Outputs
+	err    error // of this item alone
+	timing timing
+}
+
+// answer works on the items, each a job of its own, and waits for them. The error is
+// one of the request; that of an item is left there.
+func (s *Server) answer(q *request, m *loaded, items []*item, want mobilenet.Wanted) error {
+	ctx, cancel := context.WithDeadline(q.Context(), q.deadline)
+	defer cancel()
+	jobs := make([]*job, len(items))
+	for i, it := range items {
+		jobs[i] = &job{ctx: q.Context(), deadline: q.deadline, work: func(alone bool) error {
+			return it.run(ctx, m.on(alone), s.decoding, want)
+		}}
+	}
+	q.photos = len(items)
+	err := s.scheduler.do(jobs)
+	for i, it := range items {
+		it.err = jobs[i].err
+		it.timing.Queue = jobs[i].waited
+		q.timing.worse(it.timing)
+	}
+	if err != nil && (shed(err) != "" || len(items) == 1) {
+		return err
+	}
+	return nil
+}
+
+// run is an item's work.
+func (it *item) run(ctx context.Context, c *mobilenet.Classifier, o vision.DecodeOptions, want mobilenet.Wanted) (err error) {
+	start := time.Now()
+	defer func() { it.timing.Infer = time.Since(start) }()
+	if it.tensor != nil {
+		it.out, err = c.InferTensor(ctx, it.tensor, 1, want)
+		return err
+	}
+	var p *mobilenet.Prepared
+	if it.pixels != nil {
+		p = c.Prepare(it.pixels)
+	} else if p, err = c.PrepareData(ctx, it.file, o); err != nil {
+		return err
+	}
+	it.timing.Decode = time.Since(start)
+	start = time.Now()
+	it.out, err = c.Infer(ctx, []*mobilenet.Prepared{p}, want)
+	return err
+}
+
+// writeJSON answers with v.
+func writeJSON(w http.ResponseWriter, code int, v any) {
+	body, err := json.Marshal(v)
+	if err != nil {
+		code, body = http.StatusInternalServerError, []byte(`{"error":"the answer is no JSON"}`)
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(code)
+	w.Write(append(body, '\n')) // a client that has gone is noticed by its context
+}
+
+// reply answers with bytes, packed if the client wants that and it is worth it.
+func reply(q *request, contentType string, body []byte) {
+	h := q.w.Header()
+	h.Set("Content-Type", contentType)
+	h.Set("X-Content-Type-Options", "nosniff")
+	var z io.WriteCloser
+	switch accepted := q.Header.Get("Accept-Encoding"); {
+	case len(body) < 1024:
+	case strings.Contains(accepted, "gzip"):
+		h.Set("Content-Encoding", "gzip")
+		z, _ = gzip.NewWriterLevel(q.w, gzip.BestSpeed)
+	case strings.Contains(accepted, "deflate"):
+		h.Set("Content-Encoding", "deflate")
+		z, _ = zlib.NewWriterLevel(q.w, zlib.BestSpeed)
+	}
+	h.Add("Vary", "Accept-Encoding")
+	if z == nil {
+		q.w.Write(body)
+		return
+	}
+	z.Write(body)
+	z.Close()
+}
+
+// replyJSON answers with v.
+func replyJSON(q *request, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	reply(q, "application/json", append(body, '\n'))
+	return nil
+}

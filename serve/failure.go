@@ -1,0 +1,86 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"math"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// A failure is an error with the HTTP status that it means.
+type failure struct {
+	status int
+	text   string
+}
+
+func (f *failure) Error() string { return f.text }
+
+func badRequest(text string) error { return &failure{http.StatusBadRequest, text} }
+
+// status returns the HTTP status of an error, and what the client is told.
+func status(err error) (code int, text string) {
+	var (
+		f       *failure
+		r       *refusal
+		c       *crash
+		broken  *fault.Error
+		tooBig  *http.MaxBytesError
+		timeout interface{ Timeout() bool }
+	)
+	switch {
+	case errors.As(err, &f):
+		return f.status, f.text
+	case errors.As(err, &r) && r.reason == "expired":
+		return http.StatusGatewayTimeout, r.text
+	case errors.As(err, &r) && r.reason == "closing":
+		return http.StatusServiceUnavailable, r.text
+	case errors.As(err, &r):
+		return http.StatusTooManyRequests, r.text
+	case errors.As(err, &c), errors.Is(err, mobilenet.ErrNotFinite):
+		return http.StatusInternalServerError, err.Error()
+	case errors.As(err, &tooBig):
+		return http.StatusRequestEntityTooLarge, "a body of more than " + strconv.FormatInt(tooBig.Limit, 10) + " bytes"
+	case errors.Is(err, context.Canceled):
+		return statusClientGone, "the client has gone"
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return http.StatusRequestTimeout, "the body did not come in time"
+	case errors.As(err, &broken) && broken.Kind == fault.TooLarge:
+		return http.StatusRequestEntityTooLarge, err.Error()
+	case errors.Is(err, errors.ErrUnsupported):
+		return http.StatusUnsupportedMediaType, err.Error()
+	}
+	return http.StatusBadRequest, err.Error()
+}
+
+// statusClientGone is for the log: nobody reads the answer (nginx has this number).
+const statusClientGone = 499
+
+// shed returns by what reason an error is work that was not done for lack of time or
+// room, "" if it is none.
+func shed(err error) string {
+	var r *refusal
+	switch {
+	case errors.As(err, &r):
+		return r.reason
+	case errors.Is(err, context.Canceled):
+		return "client_gone"
+	}
+	return ""
+}
+
+// retryAfter is the header's value for an error, "" for none: whole seconds.
+func retryAfter(err error) string {
+	var r *refusal
+	if !errors.As(err, &r) || r.reason == "expired" {
+		return ""
+	}
+	return strconv.Itoa(max(1, int(math.Ceil(r.after.Seconds()))))
+}
+
+// readTimeout is how long a request's body may take.
+const readTimeout = 30 * time.Second

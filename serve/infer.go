@@ -1,0 +1,314 @@
+package serve
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// lengthHeader says how many bytes of a body are JSON: the binary tensor data
+// extension of the protocol. 0 means that there is none and the body is one input.
+const lengthHeader = "Inference-Header-Content-Length"
+
+// An inferRequest is the JSON of a request.
+type inferRequest struct {
+	ID         string          `json:"id"`
+	Parameters map[string]any  `json:"parameters"`
+	Inputs     []*tensor       `json:"inputs"`
+	Outputs    []*wantedOutput `json:"outputs"`
+}
+
+// A wantedOutput is an output that a request asks for.
+type wantedOutput struct {
+	Name       string         `json:"name"`
+	Parameters map[string]any `json:"parameters"`
+}
+
+// An inferAnswer is the JSON of the answer.
+type inferAnswer struct {
+	Model   string    `json:"model_name"`
+	Version string    `json:"model_version"`
+	ID      string    `json:"id,omitempty"`
+	Outputs []*tensor `json:"outputs"`
+}
+
+// outputNames are the outputs of every model, in the order of an answer that nobody
+// asked anything special of.
+var outputNames = []string{"probabilities", "logits", "embedding"}
+
+// infer is the Open Inference Protocol's route.
+func (s *Server) infer(q *request) error {
+	m, takesTensors, err := s.models.find(q.PathValue("model"), q.PathValue("version"))
+	if err != nil {
+		return err
+	}
+	q.model = m.name
+	b, err := s.body(q)
+	if err != nil {
+		return err
+	}
+	defer b.release()
+	in, err := parseInfer(q, b.data, takesTensors, m)
+	if err != nil {
+		return err
+	}
+	items, err := itemsOf(in, takesTensors, m)
+	if err != nil {
+		return err
+	}
+	want, err := in.settle()
+	if err != nil {
+		return err
+	}
+	if err := s.answer(q, m, items, want); err != nil {
+		return err
+	}
+	for i, it := range items {
+		if it.err != nil {
+			_, text := status(it.err)
+			code, _ := status(it.err)
+			return &failure{code, fmt.Sprintf("element %d: %s", i, text)}
+		}
+	}
+	out := &inferAnswer{Model: q.PathValue("model"), Version: version, ID: in.ID}
+	for _, w := range in.Outputs {
+		t, err := outputOf(w, m, items)
+		if err != nil {
+			return err
+		}
+		out.Outputs = append(out.Outputs, t)
+	}
+	return writeInfer(q, out, in)
+}
+
+// parseInfer reads a request's body, with or without binary data.
+func parseInfer(q *request, data []byte, takesTensors bool, m *loaded) (*inferRequest, error) {
+	head, tail := data, []byte(nil)
+	if v := q.Header.Get(lengthHeader); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil || n < 0 || n > len(data) {
+			return nil, badRequest(fmt.Sprintf("%s: %s, of a body of %d bytes", lengthHeader, v, len(data)))
+		}
+		if n == 0 {
+			return rawRequest(data, takesTensors, m)
+		}
+		head, tail = data[:n], data[n:]
+	}
+	var in inferRequest
+	if err := json.Unmarshal(head, &in); err != nil {
+		return nil, badRequest("JSON: " + err.Error())
+	}
+	for _, t := range in.Inputs {
+		if t == nil {
+			return nil, badRequest("an input that is null")
+		}
+		size, ok := t.Parameters["binary_data_size"]
+		if !ok {
+			continue
+		}
+		n, ok := size.(float64)
+		if !ok || n < 0 || n != math.Trunc(n) || n > float64(len(tail)) {
+			return nil, t.fail("binary_data_size %v, of %d bytes that are left", size, len(tail))
+		}
+		t.raw, t.bin = tail[:int(n)], true
+		tail = tail[int(n):]
+	}
+	if len(tail) > 0 {
+		return nil, badRequest(fmt.Sprintf("%d bytes behind the last input's data", len(tail)))
+	}
+	return &in, nil
+}
+
+// rawRequest takes the body for the model's only input: a photo, or values.
+func rawRequest(data []byte, takesTensors bool, m *loaded) (*inferRequest, error) {
+	t := &tensor{Name: "image", Datatype: "BYTES", Shape: []int64{1, 1}, bin: true}
+	if takesTensors {
+		h, w := m.one.Config().InputSize()
+		t.Name, t.Datatype, t.raw = "input", "FP32", data
+		t.Shape = []int64{int64(len(data) / (4 * 3 * h * w)), 3, int64(h), int64(w)}
+	} else {
+		photo := textTensor(t.Name, t.Shape, []string{string(data)})
+		t.raw = photo.raw
+	}
+	return &inferRequest{Inputs: []*tensor{t}}, nil
+}
+
+// settle fills in the outputs of a request that names none, and returns what has to
+// be computed.
+func (in *inferRequest) settle() (mobilenet.Wanted, error) {
+	var want mobilenet.Wanted
+	if len(in.Outputs) == 0 {
+		for _, name := range outputNames {
+			in.Outputs = append(in.Outputs, &wantedOutput{Name: name})
+		}
+	}
+	for _, o := range in.Outputs {
+		switch {
+		case o == nil:
+			return want, badRequest("an output that is null")
+		case o.Name == "probabilities" || o.Name == "logits":
+			want.Logits = true
+		case o.Name == "embedding":
+			want.Features = true
+		default:
+			return want, badRequest(fmt.Sprintf("no output %q: want %v", o.Name, outputNames))
+		}
+	}
+	return want, nil
+}
+
+// itemsOf makes an item of each photo or image of the inputs.
+func itemsOf(in *inferRequest, takesTensors bool, m *loaded) ([]*item, error) {
+	if len(in.Inputs) != 1 {
+		return nil, badRequest(fmt.Sprintf("%d inputs: want one", len(in.Inputs)))
+	}
+	t := in.Inputs[0]
+	var items []*item
+	var err error
+	switch kind := t.Name + " " + t.Datatype; {
+	case takesTensors && kind == "input FP32":
+		items, err = tensorItems(t, m)
+	case !takesTensors && kind == "image BYTES":
+		var files [][]byte
+		files, err = t.texts()
+		for _, f := range files {
+			items = append(items, &item{file: f})
+		}
+	case !takesTensors && kind == "pixels UINT8":
+		items, err = pixelItems(t)
+	case takesTensors:
+		return nil, t.fail("datatype %s: want input, FP32", t.Datatype)
+	default:
+		return nil, t.fail("datatype %s: want image, BYTES, or pixels, UINT8", t.Datatype)
+	}
+	switch {
+	case err != nil:
+		return nil, err
+	case len(items) == 0:
+		return nil, t.fail("nothing in it")
+	case len(items) > maxPhotos:
+		return nil, t.fail("%d in a request: at most %d", len(items), maxPhotos)
+	}
+	return items, nil
+}
+
+// tensorItems cuts an FP32 tensor [n][3][H][W] into images.
+func tensorItems(t *tensor, m *loaded) ([]*item, error) {
+	h, w := m.one.Config().InputSize()
+	if len(t.Shape) != 4 || t.Shape[1] != 3 || t.Shape[2] != int64(h) || t.Shape[3] != int64(w) {
+		return nil, t.fail("shape %v: want [n,3,%d,%d]", t.Shape, h, w)
+	}
+	v, err := t.floats()
+	if err != nil {
+		return nil, err
+	}
+	var items []*item
+	for n := 3 * h * w; len(v) > 0; v = v[n:] {
+		items = append(items, &item{tensor: v[:n]})
+	}
+	return items, nil
+}
+
+// pixelItems cuts a UINT8 tensor [n][H][W][3] into photos.
+func pixelItems(t *tensor) ([]*item, error) {
+	if len(t.Shape) != 4 || t.Shape[3] != 3 || t.Shape[1] < 1 || t.Shape[2] < 1 {
+		return nil, t.fail("shape %v: want [n,height,width,3]", t.Shape)
+	}
+	v, err := t.octets()
+	if err != nil {
+		return nil, err
+	}
+	h, w := int(t.Shape[1]), int(t.Shape[2])
+	var items []*item
+	for n := 3 * h * w; len(v) > 0; v = v[n:] {
+		items = append(items, &item{pixels: &vision.Image{W: w, H: h, Pix: v[:n]}})
+	}
+	return items, nil
+}
+
+// outputOf collects an output of all items.
+func outputOf(o *wantedOutput, m *loaded, items []*item) (*tensor, error) {
+	n := int64(len(items))
+	if k, ok := o.Parameters["classification"]; ok {
+		return classification(o, k, m, items)
+	}
+	var all []float32
+	for _, it := range items {
+		switch o.Name {
+		case "embedding":
+			all = append(all, it.out.Features...)
+		case "logits":
+			all = append(all, it.out.Logits...)
+		default:
+			p, err := m.one.Probabilities(it.out.Logits)
+			if err != nil {
+				return nil, err
+			}
+			for _, v := range p {
+				all = append(all, float32(v))
+			}
+		}
+	}
+	return floatTensor(o.Name, []int64{n, int64(len(all)) / n}, all), nil
+}
+
+// classification is the extension of that name: the best k as "value:index:label".
+func classification(o *wantedOutput, k any, m *loaded, items []*item) (*tensor, error) {
+	x, ok := k.(float64)
+	if !ok || x < 1 || x != math.Trunc(x) || x > 1e6 || o.Name == "embedding" {
+		return nil, badRequest(fmt.Sprintf("output %s: classification %v", o.Name, k))
+	}
+	top := min(int(x), m.one.Config().Outcomes())
+	var all []string
+	for _, it := range items {
+		best, err := m.one.Best(it.out.Logits, top)
+		if err != nil {
+			return nil, err
+		}
+		for _, p := range best {
+			value := p.Probability
+			if o.Name == "logits" {
+				value = it.out.Logits[p.Index]
+			}
+			text := fmt.Sprintf("%f:%d", value, p.Index)
+			if m.one.Named() {
+				text += ":" + p.Label
+			}
+			all = append(all, text)
+		}
+	}
+	return textTensor(o.Name, []int64{int64(len(items)), int64(top)}, all), nil
+}
+
+// writeInfer answers, with the outputs in binary that are wanted so.
+func writeInfer(q *request, out *inferAnswer, in *inferRequest) error {
+	var tail bytes.Buffer
+	for i, t := range out.Outputs {
+		binary, told := in.Outputs[i].Parameters["binary_data"].(bool)
+		if !told {
+			binary, _ = in.Parameters["binary_data_output"].(bool)
+		}
+		if binary {
+			t.Parameters = map[string]any{"binary_data_size": len(t.raw)}
+			tail.Write(t.raw)
+		} else if err := t.plain(); err != nil {
+			return err
+		}
+	}
+	head, err := json.Marshal(out)
+	if err != nil {
+		return err
+	}
+	if tail.Len() == 0 {
+		reply(q, "application/json", head)
+		return nil
+	}
+	q.w.Header().Set(lengthHeader, strconv.Itoa(len(head)))
+	reply(q, "application/octet-stream", append(head, tail.Bytes()...))
+	return nil
+}

@@ -1,0 +1,173 @@
+package serve
+
+import (
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+)
+
+// extensions are those of the Open Inference Protocol that are spoken here.
+var extensions = []string{"binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"}
+
+func (s *Server) metadata(q *request) error {
+	return replyJSON(q, map[string]any{"name": "mobilenet", "version": s.o.Version, "extensions": extensions})
+}
+
+// ready is whether traffic is welcome: not while the server goes down, though it
+// answers what comes all the same.
+func (s *Server) ready(q *request) error {
+	switch {
+	case s.draining.Load():
+		return &failure{http.StatusServiceUnavailable, "the server is going down"}
+	case !s.models.ready():
+		return &failure{http.StatusServiceUnavailable, "not all models are loaded"}
+	}
+	return nil
+}
+
+// A port is an input or an output of a model.
+type port struct {
+	Name     string  `json:"name"`
+	Datatype string  `json:"datatype"`
+	Shape    []int64 `json:"shape"`
+}
+
+// ports returns the inputs and outputs of a model. It takes one of the inputs.
+func (m *loaded) ports(tensor bool) (in, out []port) {
+	c := m.one.Config()
+	h, w := c.InputSize()
+	in = []port{{"image", "BYTES", []int64{-1, 1}}, {"pixels", "UINT8", []int64{-1, -1, -1, 3}}}
+	if tensor {
+		in = []port{{"input", "FP32", []int64{-1, 3, int64(h), int64(w)}}}
+	}
+	for _, name := range outputNames {
+		n := c.Outcomes()
+		if name == "embedding" {
+			n = c.Network().Features()
+		}
+		out = append(out, port{name, "FP32", []int64{-1, int64(n)}})
+	}
+	return in, out
+}
+
+const platform = "mobilenet"
+
+func (s *Server) modelMetadata(q *request) error {
+	m, tensor, err := s.models.find(q.PathValue("model"), q.PathValue("version"))
+	if err != nil {
+		return err
+	}
+	in, out := m.ports(tensor)
+	return replyJSON(q, map[string]any{
+		"name": q.PathValue("model"), "versions": []string{version}, "platform": platform, "inputs": in, "outputs": out,
+	})
+}
+
+func (s *Server) modelReady(q *request) error {
+	_, _, err := s.models.find(q.PathValue("model"), q.PathValue("version"))
+	return err
+}
+
+// modelConfig is the model configuration extension: what Triton's clients look for in
+// it. A batch has its size in the shape, so that max_batch_size is 0.
+func (s *Server) modelConfig(q *request) error {
+	m, tensor, err := s.models.find(q.PathValue("model"), q.PathValue("version"))
+	if err != nil {
+		return err
+	}
+	type entry struct {
+		Name string  `json:"name"`
+		Type string  `json:"data_type"`
+		Dims []int64 `json:"dims"`
+	}
+	list := func(ports []port) (out []entry) {
+		for _, p := range ports {
+			kind := map[string]string{"BYTES": "TYPE_STRING"}[p.Datatype]
+			if kind == "" {
+				kind = "TYPE_" + p.Datatype
+			}
+			out = append(out, entry{p.Name, kind, p.Shape})
+		}
+		return out
+	}
+	in, out := m.ports(tensor)
+	return replyJSON(q, map[string]any{
+		"name": q.PathValue("model"), "platform": platform, "backend": platform, "max_batch_size": 0, "input": list(in), "output": list(out),
+	})
+}
+
+// index is the model repository extension: every model and whether it is there.
+func (s *Server) index(q *request) error {
+	var in struct {
+		Ready bool `json:"ready"`
+	}
+	if err := readSmall(q, &in); err != nil {
+		return err
+	}
+	type entry struct {
+		Name    string `json:"name"`
+		Version string `json:"version,omitempty"`
+		State   string `json:"state"`
+		Reason  string `json:"reason,omitempty"`
+	}
+	list := []entry{}
+	for _, slot := range s.models.slots {
+		for _, name := range []string{slot.Name, slot.Name + tensorSuffix} {
+			if slot.now.Load() != nil {
+				list = append(list, entry{Name: name, Version: version, State: "READY"})
+			} else if !in.Ready {
+				list = append(list, entry{Name: name, State: "UNAVAILABLE", Reason: *slot.reason.Load()})
+			}
+		}
+	}
+	return replyJSON(q, list)
+}
+
+// readSmall reads a JSON object, which may be left out.
+func readSmall(q *request, v any) error {
+	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.Body, 64<<10))
+	if err != nil {
+		return err
+	}
+	if len(body) == 0 {
+		return nil
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return badRequest("JSON: " + err.Error())
+	}
+	return nil
+}
+
+// repositorySlot is the slot that a load or unload means.
+func (s *Server) repositorySlot(q *request) (*slot, error) {
+	name := strings.TrimSuffix(q.PathValue("model"), tensorSuffix)
+	if slot := s.models.slot(name); slot != nil {
+		return slot, nil
+	}
+	return nil, &failure{http.StatusNotFound, "there is no model \"" + name + "\": models are given when the server starts"}
+}
+
+// load reads a model's file again. Where it can't be, the old one stays.
+func (s *Server) load(q *request) error {
+	slot, err := s.repositorySlot(q)
+	if err != nil {
+		return err
+	}
+	if err := slot.load(q.Context(), s.o.Workers); err != nil {
+		text := "model " + slot.Name + ": " + err.Error()
+		if slot.now.Load() != nil {
+			text += " (the one before stays)"
+		}
+		return badRequest(text)
+	}
+	return nil
+}
+
+func (s *Server) unload(q *request) error {
+	slot, err := s.repositorySlot(q)
+	if err == nil {
+		slot.unload()
+	}
+	return err
+}

@@ -1,0 +1,176 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mobilenet-go/mobilenet"
+)
+
+// A Model is a model to serve.
+type Model struct {
+	// Name is its part of URLs: letters, digits, and any of "_.-".
+	Name string
+
+	// Open opens it for runs on so many threads. It is called when the server starts,
+	// and again whenever it is to load the model anew: the file may be another then.
+	Open func(ctx context.Context, threads int) (*mobilenet.Classifier, error)
+}
+
+// version is that of every model: a server has one version of each, the newest.
+const version = "1"
+
+// tensorSuffix makes the name of a model's twin that takes tensors.
+const tensorSuffix = "-tensor"
+
+// A loaded model answers requests. It stays as it is: a model that is loaded anew is
+// another one, and requests end with the one that they began with.
+type loaded struct {
+	name string
+	one  *mobilenet.Classifier // for a core
+	all  *mobilenet.Classifier // for all cores
+}
+
+// on returns the classifier for a job.
+func (m *loaded) on(alone bool) *mobilenet.Classifier {
+	if alone {
+		return m.all
+	}
+	return m.one
+}
+
+// A slot is a place for a model.
+type slot struct {
+	Model
+	loading sync.Mutex // one load at a time
+	now     atomic.Pointer[loaded]
+	reason  atomic.Pointer[string] // why there is none
+}
+
+// models are the models of a server, by name.
+type models struct {
+	slots   []*slot
+	workers int
+}
+
+func newModels(list []Model, workers int) (*models, error) {
+	m := &models{workers: workers}
+	for _, one := range list {
+		switch {
+		case !goodName(one.Name):
+			return nil, fmt.Errorf("a model called %q: want letters, digits, '_', '.' and '-'", one.Name)
+		case one.Open == nil:
+			return nil, fmt.Errorf("model %s: no Open", one.Name)
+		case m.slot(one.Name) != nil:
+			return nil, fmt.Errorf("two models called %s", one.Name)
+		case strings.HasSuffix(one.Name, tensorSuffix):
+			return nil, fmt.Errorf("a model called %s: names with %s are for those that take tensors", one.Name, tensorSuffix)
+		}
+		s := &slot{Model: one}
+		s.explain("not loaded")
+		m.slots = append(m.slots, s)
+	}
+	if len(m.slots) == 0 {
+		return nil, fmt.Errorf("no models to serve")
+	}
+	return m, nil
+}
+
+func goodName(name string) bool {
+	ok := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_.-", r)
+	}
+	return name != "" && len(name) <= 128 && strings.Trim(name, ".") != "" && !strings.ContainsFunc(name, func(r rune) bool { return !ok(r) })
+}
+
+func (m *models) slot(name string) *slot {
+	i := slices.IndexFunc(m.slots, func(s *slot) bool { return s.Name == name })
+	if i < 0 {
+		return nil
+	}
+	return m.slots[i]
+}
+
+func (s *slot) explain(reason string) { s.reason.Store(&reason) }
+
+// load opens the model, runs it once, and then puts it in the place of what was
+// there. On an error the old one stays.
+func (s *slot) load(ctx context.Context, workers int) error {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	next := &loaded{name: s.Name}
+	var err error
+	if next.all, err = s.Open(ctx, workers); err != nil {
+		return s.failed(err)
+	}
+	if next.one = next.all; workers > 1 {
+		if next.one, err = s.Open(ctx, 1); err != nil {
+			return s.failed(err)
+		}
+	}
+	for _, c := range []*mobilenet.Classifier{next.one, next.all} {
+		if err := warm(ctx, c); err != nil {
+			return s.failed(err)
+		}
+	}
+	s.now.Store(next)
+	s.explain("")
+	return nil
+}
+
+func (s *slot) failed(err error) error {
+	if s.now.Load() == nil {
+		s.explain(err.Error())
+	}
+	return err
+}
+
+// warm runs a black photo, so that the first request finds memory and threads, and
+// weights that give no numbers are noticed now.
+func warm(ctx context.Context, c *mobilenet.Classifier) error {
+	if c.Config().Classes == 0 {
+		return mobilenet.ErrNoClasses
+	}
+	h, w := c.Config().InputSize()
+	out, err := c.InferTensor(ctx, make([]float32, 3*h*w), 1, mobilenet.Wanted{Logits: true})
+	if err == nil {
+		_, err = c.Probabilities(out.Logits)
+	}
+	return err
+}
+
+// unload takes the model away. Requests that have begun end with it.
+func (s *slot) unload() {
+	s.loading.Lock()
+	defer s.loading.Unlock()
+	s.now.Store(nil)
+	s.explain("unloaded")
+}
+
+// find returns the model for a request, and whether it is the twin for tensors that
+// is meant.
+func (m *models) find(name, wantVersion string) (l *loaded, tensor bool, err error) {
+	s := m.slot(name)
+	if base, ok := strings.CutSuffix(name, tensorSuffix); s == nil && ok {
+		s, tensor = m.slot(base), true
+	}
+	switch {
+	case s == nil:
+		return nil, false, &failure{404, fmt.Sprintf("there is no model %q", name)}
+	case wantVersion != "" && wantVersion != version:
+		return nil, false, &failure{404, fmt.Sprintf("model %q has no version %q, only %s", name, wantVersion, version)}
+	}
+	if l = s.now.Load(); l == nil {
+		return nil, false, &failure{503, fmt.Sprintf("model %q is not ready: %s", name, *s.reason.Load())}
+	}
+	return l, tensor, nil
+}
+
+// ready reports whether all models are.
+func (m *models) ready() bool {
+	return !slices.ContainsFunc(m.slots, func(s *slot) bool { return s.now.Load() == nil })
+}

@@ -1,0 +1,107 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"golang.org/x/net/netutil"
+)
+
+// Listen is how [Server.Run] listens and ends.
+type Listen struct {
+	Addr    string      // of the service
+	Metrics string      // of /metrics alone; "" for none
+	TLS     *tls.Config // nil for cleartext
+
+	MaxConns     int           // open at a time; 0 means 16384
+	DrainDelay   time.Duration // between not being ready and refusing connections
+	DrainTimeout time.Duration // for what is under way then; 0 means 30 s
+
+	// Started is called with the address that is listened on; may be nil.
+	Started func(net.Addr)
+}
+
+// Run serves until ctx ends, and then drains: /v2/health/ready is 503 from that
+// moment on; for the drain delay, in which load balancers notice, everything is
+// answered as before; then no connection is taken any more, and what is under way is
+// ended. The error is that of listening, or that draining took too long.
+func (s *Server) Run(ctx context.Context, l Listen) error {
+	main, err := net.Listen("tcp", l.Addr)
+	if err != nil {
+		return err
+	}
+	main = netutil.LimitListener(main, cmp.Or(l.MaxConns, 16384))
+	servers := []*http.Server{s.httpServer(s, l.TLS)}
+	listeners := []net.Listener{main}
+	if l.Metrics != "" {
+		second, err := net.Listen("tcp", l.Metrics)
+		if err != nil {
+			main.Close()
+			return err
+		}
+		servers = append(servers, s.httpServer(s.metrics.handler(), nil))
+		listeners = append(listeners, second)
+	}
+	if l.Started != nil {
+		l.Started(main.Addr())
+	}
+	failed := make(chan error, len(servers))
+	for i, h := range servers {
+		go func() {
+			if h.TLSConfig != nil {
+				failed <- h.ServeTLS(listeners[i], "", "")
+				return
+			}
+			failed <- h.Serve(listeners[i])
+		}()
+	}
+	select {
+	case err := <-failed:
+		for _, h := range servers {
+			h.Close()
+		}
+		s.Close()
+		return err
+	case <-ctx.Done():
+	}
+	return s.drain(servers, l)
+}
+
+// drain ends the service without losing a request.
+func (s *Server) drain(servers []*http.Server, l Listen) error {
+	s.draining.Store(true)
+	s.o.Log.Info("draining", "delay", l.DrainDelay.String())
+	time.Sleep(l.DrainDelay)
+	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(l.DrainTimeout, 30*time.Second))
+	defer cancel()
+	var errs []error
+	for _, h := range servers {
+		if err := h.Shutdown(ctx); err != nil {
+			errs = append(errs, err, h.Close())
+		}
+	}
+	s.Close()
+	return errors.Join(errs...)
+}
+
+// httpServer returns a server that doesn't wait for ever for anybody.
+func (s *Server) httpServer(h http.Handler, t *tls.Config) *http.Server {
+	p := new(http.Protocols)
+	p.SetHTTP1(true)
+	p.SetHTTP2(true)
+	p.SetUnencryptedHTTP2(true)
+	return &http.Server{
+		Handler: h, TLSConfig: t, Protocols: p,
+		ReadHeaderTimeout: 10 * time.Second,
+		WriteTimeout:      readTimeout + s.o.Deadline + 30*time.Second, // for a client that doesn't read
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),
+	}
+}

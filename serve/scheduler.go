@@ -1,0 +1,217 @@
+package serve
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+)
+
+// A job is what a request asks for of one photo, or of a batch of tensors.
+type job struct {
+	ctx      context.Context // of the request
+	deadline time.Time       // when the answer is of no use any more
+
+	// work does it, on one core, or on all if alone is set. It must not panic, and
+	// leaves its results where the request finds them.
+	work func(alone bool) error
+
+	queued  time.Time
+	waited  time.Duration // in the queue
+	err     error
+	done    func(*job)
+	expired bool
+}
+
+// A scheduler has a worker for each core, which takes jobs one by one: there is no
+// waiting for a batch to fill. A job that finds nothing else to do has all cores.
+//
+// The queue is bounded, in number and by what can be done in time. The oldest job is
+// next; under pressure, when half of what may wait does, the newest is: those who have
+// waited longest are the likeliest to have gone. A job whose deadline has passed is
+// dropped when its turn comes.
+type scheduler struct {
+	workers int
+	limit   int // jobs that may wait
+
+	mu      sync.Mutex
+	wake    *sync.Cond // for workers
+	waiting []*job     // the oldest first
+	busy    int        // workers at work
+	closed  bool
+	mean    time.Duration // that a job takes on one core, of late
+	running sync.WaitGroup
+}
+
+func newScheduler(workers, limit int) *scheduler {
+	s := &scheduler{workers: workers, limit: limit}
+	s.wake = sync.NewCond(&s.mu)
+	for range workers {
+		s.running.Go(s.worker)
+	}
+	return s
+}
+
+// A refusal is why a job is not taken or not done.
+type refusal struct {
+	reason string        // of the metric
+	text   string        // for the client
+	after  time.Duration // when it is worth asking again
+}
+
+func (r *refusal) Error() string { return r.text }
+
+// refuse reports whether n further jobs can't be done before the deadline. It may be
+// asked before a request's body is read.
+func (s *scheduler) refuse(n int, deadline time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.refuseLocked(n, deadline)
+}
+
+func (s *scheduler) refuseLocked(n int, deadline time.Time) error {
+	ahead := len(s.waiting) + s.busy
+	wait := s.mean * time.Duration(ahead) / time.Duration(s.workers)
+	switch {
+	case s.closed:
+		return &refusal{"closing", "the server is going down", time.Second}
+	case len(s.waiting)+n > s.limit:
+		return &refusal{"queue_full", fmt.Sprintf("%d photos wait already", len(s.waiting)), wait}
+	case ahead > 0 && time.Now().Add(wait+s.mean).After(deadline):
+		return &refusal{"too_late", fmt.Sprintf("it would take %v until these photos' turn, and the deadline is earlier", wait.Round(time.Millisecond)), wait}
+	}
+	return nil
+}
+
+// submit queues jobs together, all or none. done is called for each, on a goroutine
+// of the scheduler's.
+func (s *scheduler) submit(jobs []*job) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.refuseLocked(len(jobs), jobs[0].deadline); err != nil {
+		return err
+	}
+	now := time.Now()
+	for _, j := range jobs {
+		j.queued = now
+	}
+	s.waiting = append(s.waiting, jobs...)
+	for range min(len(jobs), s.workers) {
+		s.wake.Signal()
+	}
+	return nil
+}
+
+// do queues jobs and waits for all of them. It returns the first error by their order.
+func (s *scheduler) do(jobs []*job) error {
+	var left sync.WaitGroup
+	left.Add(len(jobs))
+	for _, j := range jobs {
+		j.done = func(*job) { left.Done() }
+	}
+	if err := s.submit(jobs); err != nil {
+		return err
+	}
+	left.Wait()
+	for _, j := range jobs {
+		if j.err != nil {
+			return j.err
+		}
+	}
+	return nil
+}
+
+func (s *scheduler) worker() {
+	for {
+		j, alone := s.take()
+		if j == nil {
+			return
+		}
+		start := time.Now()
+		j.waited = start.Sub(j.queued)
+		switch {
+		case j.ctx.Err() != nil:
+			j.err = j.ctx.Err()
+		case start.After(j.deadline):
+			j.err = &refusal{"expired", "its turn came after its deadline", 0}
+		default:
+			j.err = guarded(func() error { return j.work(alone) })
+		}
+		s.finish(j, time.Since(start), alone)
+		j.done(j)
+	}
+}
+
+// take waits for a job. alone is whether there is nothing else to do. It returns nil
+// when the scheduler is closed and all is done.
+func (s *scheduler) take() (j *job, alone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.waiting) == 0 {
+		if s.closed {
+			return nil, false
+		}
+		s.wake.Wait()
+	}
+	n := len(s.waiting)
+	if 2*n > s.limit {
+		j, s.waiting = s.waiting[n-1], s.waiting[:n-1]
+	} else {
+		j = s.waiting[0]
+		copy(s.waiting, s.waiting[1:])
+		s.waiting = s.waiting[:n-1]
+	}
+	s.busy++
+	return j, s.busy == 1 && n == 1
+}
+
+// finish counts a job that took so long. What jobs take is averaged over the last
+// dozen or so; of one that had all cores only what it is at most is known.
+func (s *scheduler) finish(j *job, took time.Duration, alone bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.busy--
+	switch {
+	case j.err != nil:
+	case s.mean == 0:
+		s.mean = took
+	case !alone || took > s.mean:
+		s.mean += (took - s.mean) / 16
+	}
+}
+
+// load returns how many jobs wait and how many are at work.
+func (s *scheduler) load() (waiting, busy int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.waiting), s.busy
+}
+
+// close refuses further jobs and waits for the others.
+func (s *scheduler) close() {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.wake.Broadcast()
+	s.running.Wait()
+}
+
+// A crash is a panic in the work for a request.
+type crash struct {
+	value any
+	stack []byte
+}
+
+func (c *crash) Error() string { return "internal error" }
+
+// guarded calls f and makes an error of a panic, so that one photo can't end the
+// answers to all others.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = &crash{v, debug.Stack()}
+		}
+	}()
+	return f()
+}

@@ -1,0 +1,257 @@
+package serve
+
+import (
+	"cmp"
+	"context"
+	"embed"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// Options are the choices of [New]. The zero value of each but Models is a default.
+type Options struct {
+	Models []Model
+
+	Workers   int           // photos that are worked on at a time; 0 means as many as cores
+	Queue     int           // photos that may wait; 0 means 256
+	Deadline  time.Duration // how long a photo may wait and be worked on; 0 means a second
+	MaxBody   int64         // bytes of a request's body; 0 means 32 MiB
+	MaxPixels int           // of a photo; 0 means 40 million
+	AllowURLs []string      // hosts that photos may be fetched from; none are by default
+	CORS      string        // an origin whose pages may ask, "*" for all; "" for none
+	NoPage    bool          // no page at /
+
+	Version string       // of the program, for the log and the metrics
+	Log     *slog.Logger // a line a request; nil means none
+}
+
+func (o *Options) settle() {
+	o.Workers = cmp.Or(o.Workers, runtime.GOMAXPROCS(0))
+	o.Queue = cmp.Or(o.Queue, 256)
+	o.Deadline = cmp.Or(o.Deadline, time.Second)
+	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
+	o.MaxPixels = cmp.Or(o.MaxPixels, 40_000_000)
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// A Server is the handler of all routes. It is safe for concurrent use.
+type Server struct {
+	o         Options
+	models    *models
+	scheduler *scheduler
+	bodies    gate
+	decoding  vision.DecodeOptions
+	metrics   *metrics
+	mux       *http.ServeMux
+	draining  atomic.Bool
+}
+
+// New loads the models and returns a server of them. A model that can't be loaded is
+// an error.
+func New(ctx context.Context, o Options) (*Server, error) {
+	o.settle()
+	switch {
+	case o.Workers < 1 || o.Workers > 1024:
+		return nil, fmt.Errorf("%d workers: want 1 to 1024", o.Workers)
+	case o.Queue < 1 || o.Deadline < 0 || o.MaxBody < 1 || o.MaxPixels < 1:
+		return nil, fmt.Errorf("a limit below 1")
+	}
+	m, err := newModels(o.Models, o.Workers)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range m.slots {
+		if err := s.load(ctx, o.Workers); err != nil {
+			return nil, fmt.Errorf("model %s: %w", s.Name, err)
+		}
+	}
+	s := &Server{o: o, models: m, scheduler: newScheduler(o.Workers, o.Queue)}
+	s.bodies.limit = max(64<<20, 2*o.MaxBody)
+	// A photo of the most pixels for each worker would be gigabytes.
+	s.decoding = vision.DecodeOptions{MaxPixels: o.MaxPixels, Budget: vision.NewBudget(max(256<<20, 5*int64(o.MaxPixels)))}
+	s.metrics = newMetrics(s)
+	s.mux = http.NewServeMux()
+	s.routes()
+	return s, nil
+}
+
+// Close ends the workers when what is queued is done. Later requests are refused.
+func (s *Server) Close() {
+	s.draining.Store(true)
+	s.scheduler.close()
+}
+
+// Reload loads all models anew. Those that can't be stay as they were; the error says
+// of the first why.
+func (s *Server) Reload(ctx context.Context) error {
+	var first error
+	for _, slot := range s.models.slots {
+		start := time.Now()
+		err := slot.load(ctx, s.o.Workers)
+		if err != nil {
+			s.o.Log.Error("reload failed", "model", slot.Name, "error", err.Error())
+			first = cmp.Or(first, fmt.Errorf("model %s: %w", slot.Name, err))
+			continue
+		}
+		s.o.Log.Info("reloaded", "model", slot.Name, "ms", ms(time.Since(start)))
+	}
+	return first
+}
+
+func (s *Server) routes() {
+	handle := func(pattern string, f func(*request) error) {
+		_, route, _ := strings.Cut(pattern, " ")
+		s.mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.serve(route, w, r, f) })
+	}
+	handle("POST /v1/classify", s.classify)
+	handle("GET /v1/models", s.listModels)
+
+	handle("GET /v2", s.metadata)
+	handle("GET /v2/health/live", func(*request) error { return nil })
+	handle("GET /v2/health/ready", s.ready)
+	handle("GET /v2/models/stats", s.allStats)
+	handle("POST /v2/repository/index", s.index)
+	handle("POST /v2/repository/models/{model}/load", s.load)
+	handle("POST /v2/repository/models/{model}/unload", s.unload)
+	for _, model := range []string{"/v2/models/{model}", "/v2/models/{model}/versions/{version}"} {
+		handle("GET "+model, s.modelMetadata)
+		handle("GET "+model+"/ready", s.modelReady)
+		handle("GET "+model+"/config", s.modelConfig)
+		handle("GET "+model+"/stats", s.modelStats)
+		handle("POST "+model+"/infer", s.infer)
+	}
+	handle("GET /openapi.json", s.openAPI)
+	s.mux.Handle("GET /metrics", s.metrics.handler())
+	if !s.o.NoPage {
+		page, err := fs.Sub(pages, "page")
+		if err != nil {
+			panic(err) // the folder is in the program
+		}
+		files := http.FileServerFS(page)
+		s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { pageHeaders(w); files.ServeHTTP(w, r) })
+		s.mux.HandleFunc("GET /page/", func(w http.ResponseWriter, r *http.Request) {
+			pageHeaders(w)
+			http.StripPrefix("/page", files).ServeHTTP(w, r)
+		})
+	}
+}
+
+//go:embed page
+var pages embed.FS
+
+// pageHeaders allow the page nothing but its own files, and images that it was given.
+func pageHeaders(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cache-Control", "no-cache")
+}
+
+// A request is a request on its way through a route.
+type request struct {
+	*http.Request
+	w        http.ResponseWriter
+	deadline time.Time
+
+	model  string // for the log and the metrics, once it is known
+	status int
+	photos int
+	timing timing
+}
+
+// ServeHTTP makes a Server an http.Handler.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if s.o.CORS != "" {
+		w.Header().Set("Access-Control-Allow-Origin", s.o.CORS)
+		w.Header().Add("Vary", "Origin")
+		if r.Method == http.MethodOptions {
+			w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
+			w.Header().Set("Access-Control-Allow-Headers", "Content-Type, Inference-Header-Content-Length, traceparent")
+			w.Header().Set("Access-Control-Expose-Headers", "Inference-Header-Content-Length, Retry-After")
+			w.WriteHeader(http.StatusNoContent)
+			return
+		}
+	}
+	s.mux.ServeHTTP(w, r)
+}
+
+// serve answers a request by f, and counts and logs it.
+func (s *Server) serve(route string, w http.ResponseWriter, r *http.Request, f func(*request) error) {
+	start := time.Now()
+	q := &request{Request: r, w: w, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
+	s.metrics.inFlight.Inc()
+	defer s.metrics.inFlight.Dec()
+	err := guarded(func() error { return f(q) })
+	if err != nil {
+		s.fail(q, err)
+	}
+	s.metrics.observe(route, q, time.Since(start), err)
+	s.log(route, q, time.Since(start), err)
+}
+
+// fail answers with an error, in the protocol's shape.
+func (s *Server) fail(q *request, err error) {
+	code, text := status(err)
+	q.status = code
+	h := q.w.Header()
+	if after := retryAfter(err); after != "" {
+		h.Set("Retry-After", after)
+	}
+	if shed(err) != "" {
+		h.Set("Connection", "close") // a body that nobody reads would have to be read
+	}
+	writeJSON(q.w, code, map[string]string{"error": text})
+}
+
+func (s *Server) log(route string, q *request, took time.Duration, err error) {
+	attrs := []slog.Attr{
+		slog.String("method", q.Method), slog.String("route", route), slog.Int("status", q.status),
+		slog.Float64("ms", ms(took)), slog.String("remote", q.RemoteAddr),
+	}
+	if q.model != "" {
+		attrs = append(attrs, slog.String("model", q.model), slog.Int("photos", q.photos),
+			slog.Float64("queue_ms", ms(q.timing.Queue)), slog.Float64("decode_ms", ms(q.timing.Decode)), slog.Float64("infer_ms", ms(q.timing.Infer)))
+	}
+	if trace := q.Header.Get("Traceparent"); validTrace(trace) {
+		attrs = append(attrs, slog.String("traceparent", trace))
+	}
+	level := slog.LevelInfo
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+		if q.status >= 500 {
+			level = slog.LevelError
+		}
+		if c, ok := err.(*crash); ok {
+			attrs = append(attrs, slog.Any("panic", c.value), slog.String("stack", string(c.stack)))
+		}
+	}
+	s.o.Log.LogAttrs(q.Context(), level, "request", attrs...)
+}
+
+// validTrace reports whether v is a traceparent of W3C's Trace Context, so that the
+// log holds nothing else of a stranger's.
+func validTrace(v string) bool {
+	if len(v) != 55 {
+		return false
+	}
+	for i, r := range v {
+		dash := i == 2 || i == 35 || i == 52
+		if dash != (r == '-') || !dash && !strings.ContainsRune("0123456789abcdef", r) {
+			return false
+		}
+	}
+	return true
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
