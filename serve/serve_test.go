@@ -1,0 +1,512 @@
+package serve_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"mime/multipart"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/serve"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+const boot = "../testdata/ankle-boot.png"
+
+// openBuiltin opens the model that is in the program.
+func openBuiltin(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
+	return mobilenet.Open(ctx, "fashion-mnist", mobilenet.WithThreads(threads), mobilenet.WithOffline(true))
+}
+
+func start(t testing.TB, o serve.Options) (*serve.Server, string) {
+	t.Helper()
+	if o.Models == nil {
+		o.Models = []serve.Model{{Name: "fashion", Open: openBuiltin}}
+	}
+	s, err := serve.New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := httptest.NewServer(s)
+	t.Cleanup(func() { h.Close(); s.Close() })
+	return s, h.URL
+}
+
+func photo(t testing.TB) []byte {
+	t.Helper()
+	data, err := os.ReadFile(boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+// ask sends a request and returns the answer.
+func ask(t testing.TB, method, url string, body []byte, header ...string) (int, http.Header, []byte) {
+	t.Helper()
+	r, err := http.NewRequestWithContext(t.Context(), method, url, bytes.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := 0; i < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	resp, err := http.DefaultTransport.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header, data
+}
+
+func decode[T any](t testing.TB, data []byte) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatalf("%v: %s", err, data)
+	}
+	return v
+}
+
+type answer struct {
+	Model       string
+	Predictions []mobilenet.Prediction
+	Timing      map[string]float64 `json:"timing_ms"`
+	Photos      []struct {
+		Name, Error string
+		Predictions []mobilenet.Prediction
+	}
+}
+
+// direct is what the library says of the photo.
+func direct(t testing.TB) (best []mobilenet.Prediction, logits, features []float32) {
+	t.Helper()
+	c, err := openBuiltin(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	img, err := mobilenet.DecodeFile(t.Context(), boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	best, err = c.Classify(t.Context(), img, 5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := c.Infer(t.Context(), []*mobilenet.Prepared{c.Prepare(img)}, mobilenet.Wanted{Logits: true, Features: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return best, out.Logits, out.Features
+}
+
+func same(t testing.TB, got, want []mobilenet.Prediction) {
+	t.Helper()
+	if fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("%v, want %v", got, want)
+	}
+}
+
+// TestClassify: the plain route gives the library's answers, however the photo comes.
+func TestClassify(t *testing.T) {
+	_, url := start(t, serve.Options{})
+	best, _, _ := direct(t)
+	data := photo(t)
+
+	code, _, body := ask(t, "POST", url+"/v1/classify?top=5", data)
+	got := decode[answer](t, body)
+	if code != 200 || got.Model != "fashion" || got.Timing["infer"] <= 0 {
+		t.Errorf("%d %s", code, body)
+	}
+	same(t, got.Predictions, best)
+
+	text := base64.StdEncoding.EncodeToString(data)
+	_, _, body = ask(t, "POST", url+"/v1/classify?top=5", fmt.Appendf(nil, `{"photo": %q}`, text), "Content-Type", "application/json")
+	same(t, decode[answer](t, body).Predictions, best)
+
+	_, _, body = ask(t, "POST", url+"/v1/classify?top=5", fmt.Appendf(nil, `{"photos": [%q, "AAAA"]}`, text), "Content-Type", "application/json")
+	got = decode[answer](t, body)
+	if len(got.Photos) != 2 || got.Photos[1].Error == "" {
+		t.Fatalf("%s", body)
+	}
+	same(t, got.Photos[0].Predictions, best)
+
+	var form bytes.Buffer
+	w := multipart.NewWriter(&form)
+	for range 3 {
+		part, err := w.CreateFormFile("photo", "boot.png")
+		if err != nil {
+			t.Fatal(err)
+		}
+		part.Write(data)
+	}
+	w.Close()
+	_, _, body = ask(t, "POST", url+"/v1/classify?top=5", form.Bytes(), "Content-Type", w.FormDataContentType())
+	got = decode[answer](t, body)
+	if len(got.Photos) != 3 || got.Photos[2].Name != "boot.png" {
+		t.Fatalf("%s", body)
+	}
+	same(t, got.Photos[2].Predictions, best)
+
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write(data)
+	z.Close()
+	_, _, body = ask(t, "POST", url+"/v1/classify?top=5", packed.Bytes(), "Content-Encoding", "gzip")
+	same(t, decode[answer](t, body).Predictions, best)
+}
+
+type inferAnswer struct {
+	ID      string
+	Outputs []struct {
+		Name, Datatype string
+		Shape          []int
+		Parameters     map[string]any
+		Data           json.RawMessage
+	}
+}
+
+// TestInfer: the protocol's route gives the library's numbers to the bit, in JSON and
+// in binary, for photos, pixels and tensors.
+func TestInfer(t *testing.T) {
+	_, url := start(t, serve.Options{})
+	_, logits, features := direct(t)
+	url += "/v2/models/fashion"
+	want := map[string][]float32{"logits": logits, "embedding": features}
+	check := func(body []byte, images int) {
+		t.Helper()
+		for _, o := range decode[inferAnswer](t, body).Outputs {
+			v := decode[[]float32](t, o.Data)
+			if o.Shape[0] != images || len(v) != images*o.Shape[1] {
+				t.Fatalf("%s: shape %v and %d values", o.Name, o.Shape, len(v))
+			}
+			for i, x := range want[o.Name] {
+				if v[len(v)-len(want[o.Name])+i] != x {
+					t.Fatalf("%s: value %d is %v, want %v", o.Name, i, v[i], x)
+				}
+			}
+		}
+	}
+	text := base64.StdEncoding.EncodeToString(photo(t))
+	_, _, body := ask(t, "POST", url+"/infer", fmt.Appendf(nil, `{"id": "7", "inputs": [{"name": "image", "datatype": "BYTES", "shape": [2, 1], "data": [[%q], [%q]]}]}`, text, text))
+	check(body, 2)
+	if a := decode[inferAnswer](t, body); a.ID != "7" || len(a.Outputs) != 3 {
+		t.Errorf("%.200s", body)
+	}
+
+	img, err := vision.Decode(t.Context(), photo(t), vision.DecodeOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := fmt.Sprintf(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, %d, %d, 3], "parameters": {"binary_data_size": %d}}]}`, img.H, img.W, len(img.Pix))
+	_, _, body = ask(t, "POST", url+"/versions/1/infer", append([]byte(head), img.Pix...), "Inference-Header-Content-Length", fmt.Sprint(len(head)))
+	check(body, 1)
+
+	// The binary form of what JSON has.
+	ask1 := `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": [` + fmt.Sprintf("%q", text) + `]}], "outputs": [{"name": "logits", "parameters": {"binary_data": true}}, {"name": "probabilities", "parameters": {"classification": 2}}]}`
+	_, header, body := ask(t, "POST", url+"/infer", []byte(ask1), "Accept-Encoding", "gzip")
+	if header.Get("Content-Encoding") == "gzip" {
+		z, err := gzip.NewReader(bytes.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if body, err = io.ReadAll(z); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var n int
+	fmt.Sscan(header.Get("Inference-Header-Content-Length"), &n)
+	a := decode[inferAnswer](t, body[:n])
+	if got := len(body) - n; got != 4*len(logits) || a.Outputs[0].Parameters["binary_data_size"] != float64(got) {
+		t.Fatalf("%d bytes behind %s", got, body[:n])
+	}
+	for i, x := range logits {
+		if v := math.Float32frombits(binary.LittleEndian.Uint32(body[n+4*i:])); v != x {
+			t.Fatalf("logit %d: %v, want %v", i, v, x)
+		}
+	}
+	if best := decode[[]string](t, a.Outputs[1].Data); len(best) != 2 || !strings.HasSuffix(best[0], ":9:Ankle boot") {
+		t.Errorf("classification: %q", best)
+	}
+
+	// A header length of 0: the body is the photo, or the tensor.
+	_, _, body = ask(t, "POST", url+"/infer", photo(t), "Inference-Header-Content-Length", "0")
+	check(body, 1)
+	c, err := openBuiltin(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, w := c.Config().InputSize()
+	input := make([]float32, 3*h*w)
+	for i := range input {
+		input[i] = float32(i%255)/127 - 1
+	}
+	out, err := c.InferTensor(t.Context(), input, 1, mobilenet.Wanted{Logits: true, Features: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want = map[string][]float32{"logits": out.Logits, "embedding": out.Features}
+	raw := make([]byte, 4*len(input))
+	for i, v := range input {
+		binary.LittleEndian.PutUint32(raw[4*i:], math.Float32bits(v))
+	}
+	_, _, body = ask(t, "POST", url+"-tensor/infer", raw, "Inference-Header-Content-Length", "0")
+	check(body, 1)
+	values, err := json.Marshal(input)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, body = ask(t, "POST", url+"-tensor/infer", fmt.Appendf(nil, `{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 3, %d, %d], "data": %s}]}`, h, w, values))
+	check(body, 1)
+}
+
+// TestBad: whatever comes gets an error of the protocol's shape and a status that says
+// whose fault it is.
+func TestBad(t *testing.T) {
+	_, url := start(t, serve.Options{MaxBody: 1 << 20, MaxPixels: 1000, AllowURLs: []string{"photos.example"}})
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	z.Write(make([]byte, 64<<20))
+	z.Close()
+	type header = []string
+	asJSON := header{"Content-Type", "application/json"}
+	infer := "/v2/models/fashion/infer"
+	wide := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\xff\xff\x00\x00\xff\xff\x08\x02\x00\x00\x00"), make([]byte, 20)...)
+	for _, test := range []struct {
+		name, method, path string
+		body               string
+		header             header
+		code               int
+	}{
+		{"no photo", "POST", "/v1/classify", "", nil, 400},
+		{"text", "POST", "/v1/classify", "hello", nil, 415},
+		{"half a photo", "POST", "/v1/classify", string(photo(t)[:200]), nil, 400},
+		{"65535 by 65535 pixels", "POST", "/v1/classify", string(wide), nil, 400},
+		{"too many pixels", "POST", "/v1/classify", "P6 100 100 255\n" + strings.Repeat("a", 30000), nil, 413},
+		{"too large", "POST", "/v1/classify", strings.Repeat("a", 1<<20+1), nil, 413},
+		{"gzip bomb", "POST", "/v1/classify", bomb.String(), header{"Content-Encoding", "gzip"}, 413},
+		{"no gzip", "POST", "/v1/classify", "hello", header{"Content-Encoding", "gzip"}, 400},
+		{"unknown packing", "POST", "/v1/classify", "hello", header{"Content-Encoding", "br"}, 415},
+		{"top", "POST", "/v1/classify?top=0", "hello", nil, 400},
+		{"model", "POST", "/v1/classify?model=no", "hello", nil, 404},
+		{"tensor model", "POST", "/v1/classify?model=fashion-tensor", "hello", nil, 400},
+		{"base64", "POST", "/v1/classify", `{"photo": "?"}`, asJSON, 400},
+		{"no JSON", "POST", "/v1/classify", `{`, asJSON, 400},
+		{"another field", "POST", "/v1/classify", `{"image": ""}`, asJSON, 400},
+		{"a URL", "POST", "/v1/classify", `{"url": "http://127.0.0.1/x"}`, asJSON, 403},
+		{"a file's URL", "POST", "/v1/classify", `{"url": "file:///etc/passwd"}`, asJSON, 403},
+		{"form", "POST", "/v1/classify", "hello", header{"Content-Type", "multipart/form-data; boundary=x"}, 400},
+		{"method", "GET", "/v1/classify", "", nil, 405},
+		{"path", "GET", "/v3", "", nil, 404},
+		{"infer: no JSON", "POST", infer, "{", nil, 400},
+		{"infer: null", "POST", infer, `{"inputs": [null]}`, nil, 400},
+		{"infer: null output", "POST", infer, `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["AA=="]}], "outputs": [null]}`, nil, 400},
+		{"infer: nothing", "POST", infer, `{}`, nil, 400},
+		{"infer: version", "POST", "/v2/models/fashion/versions/2/infer", `{}`, nil, 404},
+		{"infer: shape", "POST", infer, `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [2], "data": ["AA=="]}]}`, nil, 400},
+		{"infer: huge shape", "POST", infer, `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [99999999, 99999999, 99999999, 3], "data": [1]}]}`, nil, 400},
+		{"infer: negative shape", "POST", infer, `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [-1, 1, 1, 3], "data": [1]}]}`, nil, 400},
+		{"infer: empty", "POST", infer, `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [0], "data": []}]}`, nil, 400},
+		{"infer: deep", "POST", infer, `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ` + strings.Repeat("[", 5000) + strings.Repeat("]", 5000) + `}]}`, nil, 400},
+		{"infer: a level of 256", "POST", infer, `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 256]}]}`, nil, 400},
+		{"infer: output", "POST", infer, `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["AA=="]}], "outputs": [{"name": "x"}]}`, nil, 400},
+		{"infer: binary size", "POST", infer, `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": 5}}]}`, nil, 400},
+		{"infer: header length", "POST", infer, `{}`, header{"Inference-Header-Content-Length", "99"}, 400},
+		{"infer: bytes left", "POST", infer, `{}xx`, header{"Inference-Header-Content-Length", "2"}, 400},
+		{"infer: raw tensor", "POST", "/v2/models/fashion-tensor/infer", "abc", header{"Inference-Header-Content-Length", "0"}, 400},
+		{"load: model", "POST", "/v2/repository/models/no/load", "", nil, 404},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			code, _, body := ask(t, test.method, url+test.path, []byte(test.body), test.header...)
+			if code != test.code {
+				t.Errorf("%d %s, want %d", code, body, test.code)
+			}
+			if code == 404 && test.path == "/v3" || code == 405 {
+				return // net/http's
+			}
+			if decode[struct{ Error string }](t, body).Error == "" {
+				t.Errorf("no error in %s", body)
+			}
+		})
+	}
+}
+
+// TestOverload: what can't be done in time is refused at once, with when to come
+// again; the rest is answered.
+func TestOverload(t *testing.T) {
+	var opened atomic.Int32
+	_, url := start(t, serve.Options{Workers: 1, Queue: 2, Deadline: 10 * time.Second, Models: []serve.Model{{Name: "m", Open: func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
+		opened.Add(1)
+		return openBuiltin(ctx, threads)
+	}}}})
+	data := photo(t)
+	var refused, answered atomic.Int32
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			code, header, body := ask(t, "POST", url+"/v1/classify", data)
+			switch code {
+			case 200:
+				answered.Add(1)
+			case 429:
+				refused.Add(1)
+				if header.Get("Retry-After") == "" {
+					t.Errorf("no Retry-After: %s", body)
+				}
+			default:
+				t.Errorf("%d %s", code, body)
+			}
+		})
+	}
+	wg.Wait()
+	if answered.Load() == 0 || answered.Load()+refused.Load() != 64 {
+		t.Errorf("%d answered, %d refused", answered.Load(), refused.Load())
+	}
+	if opened.Load() != 1 { // one worker has no use for a second
+		t.Errorf("opened %d times", opened.Load())
+	}
+}
+
+// TestReload: a bad file leaves the old model, a good one takes its place, and no
+// request fails meanwhile.
+func TestReload(t *testing.T) {
+	var broken atomic.Bool
+	s, url := start(t, serve.Options{Models: []serve.Model{{Name: "m", Open: func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
+		if broken.Load() {
+			return nil, errors.New("the file is broken")
+		}
+		return openBuiltin(ctx, threads)
+	}}}})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	data := photo(t)
+	for range 2 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				if code, _, body := ask(t, "POST", url+"/v1/classify", data); code != 200 {
+					t.Errorf("%d %s", code, body)
+				}
+			}
+		})
+	}
+	for i := range 6 {
+		broken.Store(i%2 == 1)
+		if err := s.Reload(t.Context()); (err != nil) != broken.Load() {
+			t.Error(err)
+		}
+		if code, _, body := ask(t, "POST", url+"/v2/repository/models/m/load", nil); (code != 200) != broken.Load() {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	cancel()
+	wg.Wait()
+	ask(t, "POST", url+"/v2/repository/models/m/unload", nil)
+	if code, _, _ := ask(t, "GET", url+"/v2/models/m/ready", nil); code != 503 {
+		t.Errorf("unloaded: %d", code)
+	}
+	if code, _, _ := ask(t, "GET", url+"/v2/health/ready", nil); code != 503 {
+		t.Errorf("unloaded: %d", code)
+	}
+	broken.Store(false)
+	ask(t, "POST", url+"/v2/repository/models/m/load", nil)
+	if code, _, _ := ask(t, "GET", url+"/v2/health/ready", nil); code != 200 {
+		t.Errorf("loaded: %d", code)
+	}
+}
+
+// TestDrain: after the end is asked for, readiness says so, requests are answered for
+// the delay, and Run returns.
+func TestDrain(t *testing.T) {
+	s, err := serve.New(t.Context(), serve.Options{Models: []serve.Model{{Name: "m", Open: openBuiltin}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	addr := make(chan string, 1)
+	ended := make(chan error, 1)
+	go func() {
+		ended <- s.Run(ctx, serve.Listen{Addr: "127.0.0.1:0", DrainDelay: 300 * time.Millisecond, Started: func(a net.Addr) { addr <- a.String() }})
+	}()
+	url := "http://" + <-addr
+	if code, _, _ := ask(t, "GET", url+"/v2/health/ready", nil); code != 200 {
+		t.Errorf("ready: %d", code)
+	}
+	cancel()
+	for deadline := time.Now().Add(200 * time.Millisecond); ; {
+		if code, _, _ := ask(t, "GET", url+"/v2/health/ready", nil); code == 503 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("still ready")
+		}
+	}
+	if code, _, body := ask(t, "POST", url+"/v1/classify", photo(t)); code != 200 {
+		t.Errorf("while draining: %d %s", code, body)
+	}
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// TestMetrics: what was done is counted, and the protocol's statistics agree.
+func TestMetrics(t *testing.T) {
+	_, url := start(t, serve.Options{Version: "v1.2.3"})
+	for range 3 {
+		ask(t, "POST", url+"/v1/classify", photo(t))
+	}
+	ask(t, "POST", url+"/v1/classify", []byte("no"))
+	_, _, body := ask(t, "GET", url+"/metrics", nil)
+	for _, want := range []string{
+		`mobilenet_request_duration_seconds_count{code="200",model="fashion",route="/v1/classify"} 3`,
+		`mobilenet_request_duration_seconds_count{code="415",model="fashion",route="/v1/classify"} 1`,
+		`mobilenet_photos_total{model="fashion"} 3`, `mobilenet_queue_depth 0`, `mobilenet_body_bytes 0`,
+		`mobilenet_build_info{version="v1.2.3"} 1`,
+	} {
+		if !bytes.Contains(body, []byte(want)) {
+			t.Errorf("no %s", want)
+		}
+	}
+	_, _, body = ask(t, "GET", url+"/v2/models/fashion/stats", nil)
+	got := decode[struct {
+		Stats []struct {
+			Count int                       `json:"inference_count"`
+			By    map[string]map[string]int `json:"inference_stats"`
+		} `json:"model_stats"`
+	}](t, body)
+	if len(got.Stats) != 1 || got.Stats[0].Count != 3 || got.Stats[0].By["fail"]["count"] != 1 {
+		t.Errorf("%s", body)
+	}
+}
+
+// TestNames: a server's models have names that fit into a path, and one of each.
+func TestNames(t *testing.T) {
+	for _, names := range [][]string{{}, {""}, {"a/b"}, {"a", "a"}, {".."}, {"x-tensor"}} {
+		var o serve.Options
+		for _, n := range names {
+			o.Models = append(o.Models, serve.Model{Name: n, Open: openBuiltin})
+		}
+		if _, err := serve.New(t.Context(), o); err == nil {
+			t.Errorf("%q is taken", names)
+		}
+	}
+}
