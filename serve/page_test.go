@@ -1,0 +1,189 @@
+package serve_test
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/cdproto/cdp"
+	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/chromedp"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
+	"github.com/mobilenet-go/mobilenet/serve"
+)
+
+// browse opens the page in a browser with or without a camera, whose picture is a
+// test pattern. Whatever the console says is a failure: the policy's violations are
+// there, too.
+func browse(t *testing.T, url string, camera bool) context.Context {
+	t.Helper()
+	exe, err := exec.LookPath("chromium")
+	if err != nil {
+		testenv.Skip(t, "chromium", "chromium is not installed")
+	}
+	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(exe), chromedp.NoSandbox, chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute))
+	if camera {
+		options = append(options, chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true))
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 3*time.Minute)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
+	t.Cleanup(cancel)
+	ctx, cancel = chromedp.NewContext(ctx)
+	t.Cleanup(cancel)
+	messages := chromedp.Console(ctx)
+	act(t, ctx, chromedp.Navigate(url))
+	until(t, ctx, `document.querySelector("#curl").textContent !== ""`)
+	said := make(chan []string)
+	listening, stop := context.WithCancel(ctx)
+	go func() {
+		var all []string
+		for m, err := range messages {
+			if err != nil || listening.Err() != nil {
+				break
+			}
+			all = append(all, m.String())
+		}
+		said <- all
+	}()
+	t.Cleanup(func() {
+		stop()
+		act(t, ctx, say)
+		if all := <-said; len(all) > 0 {
+			t.Errorf("the console says %q", all)
+		}
+	})
+	return ctx
+}
+
+// say writes to the console, so that its reader wakes up and ends.
+var say = func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+	_, err := chromedp.Evaluate[any](`void console.log("the end")`)(ctx, target)
+	return chromedp.Void{}, err
+}
+
+func act(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
+	t.Helper()
+	if err := chromedp.Do(ctx, steps...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// get returns the value of an expression.
+func get[T any](t *testing.T, ctx context.Context, expression string) T {
+	t.Helper()
+	v, err := chromedp.Run(ctx, chromedp.Evaluate[T](expression))
+	if err != nil {
+		t.Fatalf("%s: %v", expression, err)
+	}
+	return v
+}
+
+// until waits for an expression to be true.
+func until(t *testing.T, ctx context.Context, expression string) {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); !get[bool](t, ctx, expression); time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not true: %s", expression)
+		}
+	}
+}
+
+// shot writes a picture of the page, to look at, where MOBILENET_TEST_SHOTS names a
+// folder.
+func shot(t *testing.T, ctx context.Context, name string) {
+	t.Helper()
+	dir := os.Getenv("MOBILENET_TEST_SHOTS")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), png, 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// give makes a picture in the page and hands it over as a drop or a paste does.
+const give = `
+function give(kind) {
+	const canvas = document.createElement("canvas");
+	canvas.width = canvas.height = 60;
+	canvas.toBlob((blob) => {
+		const data = new DataTransfer();
+		data.items.add(new File([blob], kind + ".png", {type: "image/png"}));
+		dispatchEvent(kind === "dropped" ? new DragEvent("drop", {dataTransfer: data}) : new ClipboardEvent("paste", {clipboardData: data}));
+	});
+}`
+
+// answered is an expression for whether so many photos have their classes.
+const answered = `document.querySelectorAll("#results article tbody tr").length === 5 *`
+
+// TestPage: a photo that is chosen, dropped, pasted or taken gets its classes, and
+// what goes wrong is said.
+func TestPage(t *testing.T) {
+	_, url := start(t, serve.Options{Models: []serve.Model{{Name: "fashion", Open: openBuiltin}, {Name: "second", Open: openBuiltin}}})
+	ctx := browse(t, url, true)
+	file, err := filepath.Abs(boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	act(t, ctx, chromedp.SetUploadFiles("#file", []string{file}))
+	until(t, ctx, answered+"1")
+	if status := get[string](t, ctx, `document.querySelector("#status").textContent`); status != "ankle-boot.png: Ankle boot, 95.7 percent" {
+		t.Errorf("status %q", status)
+	}
+	if names := get[string](t, ctx, `document.querySelector("#picker").innerText`); !strings.Contains(names, "second (10 classes)") {
+		t.Errorf("models %q", names)
+	}
+	want := "curl --data-binary @photo.jpg '" + url + "/v1/classify?top=5&model=fashion'"
+	if curl := get[string](t, ctx, `document.querySelector("#curl").textContent`); curl != want {
+		t.Errorf("%s, want %s", curl, want)
+	}
+
+	get[any](t, ctx, give)
+	get[any](t, ctx, `give("dropped")`)
+	until(t, ctx, answered+"2")
+	get[any](t, ctx, `give("pasted")`)
+	until(t, ctx, answered+"3")
+	act(t, ctx, chromedp.Click("#camera"), chromedp.WaitVisible("#live"))
+	until(t, ctx, `document.querySelector("#video").videoWidth > 0`)
+	act(t, ctx, chromedp.Click("#shoot"))
+	until(t, ctx, answered+"4")
+	act(t, ctx, chromedp.Click("#stop"), chromedp.WaitNotVisible("#live"))
+	shot(t, ctx, "light")
+
+	get[any](t, ctx, `fetch = () => Promise.reject(new Error("no network"))`)
+	get[any](t, ctx, `give("dropped")`)
+	until(t, ctx, `(document.querySelector("#results .bad")?.textContent ?? "") === "The server can't be reached."`)
+
+	act(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile), func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		dark := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: dark})
+		return chromedp.Void{}, err
+	})
+	if get[bool](t, ctx, `document.documentElement.scrollWidth > innerWidth`) {
+		t.Error("a phone has to scroll sideways")
+	}
+	shot(t, ctx, "dark-phone")
+}
+
+// TestNoCamera: where there is no camera the page says so and goes on.
+func TestNoCamera(t *testing.T) {
+	_, url := start(t, serve.Options{})
+	ctx := browse(t, url, false)
+	act(t, ctx, chromedp.Click("#camera"))
+	until(t, ctx, `document.querySelector("#status").textContent.includes("isn't available")`)
+	if get[bool](t, ctx, `!document.querySelector("#picker").hidden`) {
+		t.Error("one model to choose from")
+	}
+}
