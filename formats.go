@@ -216,8 +216,11 @@ func readONNX(data []byte, folder fs.FS) (n network, err error) {
 	if err != nil {
 		return n, err
 	}
-	n.model, err = onnx.Model(g)
-	return n, err
+	m, q, err := onnx.Network(g)
+	if q != nil {
+		return network{quantized: q}, err
+	}
+	return network{model: m}, err
 }
 
 // SaveOptions are the choices of [SaveModel]. The zero value is right for all formats.

@@ -26,6 +26,10 @@ type Model struct {
 	// whose activations are rounded where these are not: whoever runs it as it was
 	// meant, such as ONNX Runtime, gets other answers.
 	Dequantized bool
+
+	// Unfit says why such a network does not run in 8-bit integers here: the first
+	// operator of its file that does not fit. It is empty where it does.
+	Unfit string
 }
 
 // New returns a model with the initialisation of torchvision's MobileNetV2:

@@ -33,6 +33,7 @@ type Quantized struct {
 	Config  Config
 	Labels  []string // as in Model
 	Assumed Assumed  // as in Model
+	Notes   []string `json:",omitempty"` // as in Model
 
 	Input      Quantization     // of the normalised pixels
 	Convs      []QuantizedLayer // those of Config.Network().Convs(), in that order
@@ -372,7 +373,7 @@ func (q *Quantized) Inputs() (convs, blocks []Quantization) {
 // It computes without the rounding, and the bounds, of q's activations.
 func (q *Quantized) Dequantize() *Model {
 	n := q.Config.Network()
-	m := &Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed, Dequantized: true, Dict: StateDict{}}
+	m := &Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed, Notes: q.Notes, Dequantized: true, Dict: StateDict{}}
 	inputs, _ := q.Inputs()
 	for i, c := range n.Convs() {
 		w, b := q.Convs[i].dequantize(inputs[i].Scale)

@@ -47,6 +47,7 @@ type Layer struct {
 	// Linear: Weight is [Out][In].
 	Weight  []float32
 	Bias    []float32 // [Out], nil for none
+	Whole   *Integers // what Weight and Bias are computed from, if that is integers
 	In, Out int
 	Kernel  int // also of a Pool, which has 0 for the whole map, whatever its size
 	Stride  int
@@ -60,6 +61,35 @@ type Layer struct {
 	Rectifies     bool      // Quantize: what it holds begins at 0
 	Range         Range     // Quantize: what it holds
 	Reason        string
+	Broken        bool // Other: not for lack of support
+
+	// Bytes is what the integers stand for that a Quantize makes, nil where that shows
+	// only when the graph runs; that a Clip bounds, if it is not numbers; or that an
+	// Affine makes numbers of.
+	Bytes *Bytes
+	Added *Added // an Affine that adds bytes to bytes
+}
+
+// Bytes is what the integers of a tensor stand for: (q - Zero) * Scale.
+type Bytes struct {
+	Scale float32
+	Zero  int
+	Type  string // uint8, int8, or another one that is not run
+}
+
+// Integers are a layer's weights and biases as integers. Weights stand for w*Scale.
+type Integers struct {
+	Weight    []int16   // as the layer's Weight, each minus its zero point
+	Scale     []float32 // [Out]
+	Bias      []int32   // [Out], nil where the layer's Bias is all there is
+	BiasScale []float32 // [Out] what biases stand for; nil for the product of Scale and the input's
+}
+
+// Added is bytes, one for each channel, that an Affine adds.
+type Added struct {
+	Values  []int
+	Of      Bytes
+	Swapped bool // they are the first operand
 }
 
 // Statistics are a batch normalisation's: (x-Mean)/sqrt(Variance+Eps)*Scale + Bias for

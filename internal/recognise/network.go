@@ -15,6 +15,8 @@ type network struct {
 type block struct {
 	expand, depthwise, project *unit
 	residual                   bool
+	add                        *Layer // nil without a residual
+	swapped                    bool   // add takes the projection first, and then the block's input
 }
 
 // read reads the network off the layer that makes the output, backwards: classifier,
@@ -108,9 +110,10 @@ func readBlock(end *Layer) (b block, input *Layer, err error) {
 	end = bare(end)
 	project, skip := end, (*Layer)(nil)
 	if end.Kind == Add {
+		b.add, b.swapped = end, true
 		project, skip = end.From, end.Operand
 		if blockInput(project) != bare(skip) {
-			project, skip = skip, project
+			project, skip, b.swapped = skip, project, false
 		}
 	}
 	if b.project, err = wantConv(project, "the 1x1 projection of an inverted residual", 1, false); err != nil {

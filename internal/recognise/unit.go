@@ -16,6 +16,10 @@ func (l *Layer) unfit(format string, args ...any) error {
 
 // want is the error for a layer where something else should be.
 func (l *Layer) want(what string) error {
+	switch {
+	case l.Kind == Other && l.Broken:
+		return &fault.Error{Kind: fault.Broken, Place: l.Place, Reason: l.Reason}
+	}
 	switch l.Kind {
 	case Other:
 		return l.unfit("%s", l.Reason)
@@ -101,8 +105,12 @@ func (u *unit) fold(l *Layer) error {
 	case Reshape:
 		return nil
 	case Quantize:
-		if l.Rectifies && !u.matrix {
+		switch {
+		case u.matrix:
+		case l.Rectifies:
 			u.low, u.high = true, true
+		case u.low && l.Range.High > 0 && l.Range.High <= 6.001: // a ReLU, whose bytes end where ReLU6 does
+			u.high = true
 		}
 		return nil
 	case Clip:

@@ -20,6 +20,9 @@ func (t *tracer) apply(n *ir.Node) value {
 	if x.integer && n.OpType != "Cast" && n.OpType != "Mul" {
 		return t.other(n, "integers of %s that have no scale yet", x.layer.Place)
 	}
+	if x.bytes != nil && !takesBytes(n.OpType) {
+		return t.other(n, "it takes the integers of %s as numbers", x.layer.Place)
+	}
 	switch n.OpType {
 	case "Conv", "FusedConv":
 		return t.activated(n, t.conv(n, 1, 2))
@@ -46,8 +49,10 @@ func (t *tracer) apply(n *ir.Node) value {
 		return t.other(n, "its first input does not depend on the graph's")
 	}
 	switch n.OpType {
-	case "Identity", "Dropout", "DequantizeLinear":
+	case "Identity", "Dropout":
 		return x
+	case "DequantizeLinear":
+		return t.dequantised(n, 0, 1)
 	case "Cast":
 		return t.cast(n, x)
 	case "QuantizeLinear":
@@ -64,10 +69,14 @@ func (t *tracer) apply(n *ir.Node) value {
 		return t.pad(n, x)
 	case "BatchNormalization":
 		return t.norm(n, x)
-	case "GlobalAveragePool", "QLinearGlobalAveragePool", "ReduceMean", "AveragePool":
+	case "GlobalAveragePool", "ReduceMean", "AveragePool":
 		return t.pool(n, x)
-	case "Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "HardSwish", "LeakyRelu", "PRelu", "Elu", "QLinearSoftmax", "QLinearSigmoid":
-		return t.layer(n, recognise.Layer{Kind: recognise.Activation, From: x.layer, Reason: strings.TrimPrefix(n.OpType, "QLinear")})
+	case "QLinearGlobalAveragePool":
+		return t.quantisedPool(n)
+	case "Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "HardSwish", "LeakyRelu", "PRelu", "Elu":
+		return t.layer(n, recognise.Layer{Kind: recognise.Activation, From: x.layer, Reason: n.OpType})
+	case "QLinearSoftmax", "QLinearSigmoid":
+		return t.quantisedActivation(n)
 	case "ArgMax", "TopK":
 		v := t.layer(n, recognise.Layer{Kind: recognise.Choice, From: x.layer, Reason: n.OpType})
 		for _, name := range n.Output[1:] {
@@ -76,6 +85,16 @@ func (t *tracer) apply(n *ir.Node) value {
 		return v
 	}
 	return t.other(n, "MobileNetV2 has no such operator")
+}
+
+// takesBytes reports whether an operator can have integers that stand for numbers as its
+// first input.
+func takesBytes(op string) bool {
+	switch op {
+	case "DequantizeLinear", "QGemm", "Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Gather", "Slice", "Pad", "Clip", "Min", "Max", "ArgMax", "TopK":
+		return true
+	}
+	return strings.HasPrefix(op, "QLinear")
 }
 
 // cast passes what stays a number with a fraction, or was none.
@@ -152,7 +171,10 @@ func (t *tracer) pad(n *ir.Node, x value) value {
 	if slices.Max(pads) == 0 {
 		return x
 	}
-	fill := ir.FloatAttr(n, "value", 0)
+	fill, zero := ir.FloatAttr(n, "value", 0), float32(0)
+	if x.bytes != nil {
+		zero = float32(x.bytes.Zero)
+	}
 	if ir.Input(n, 2) != "" {
 		var ok bool
 		if fill, ok = t.scalar(n, 2); !ok {
@@ -162,7 +184,7 @@ func (t *tracer) pad(n *ir.Node, x value) value {
 	p := x.layout.pixels()
 	around := [4]int64{pads[p[0]], pads[p[1]], pads[4+p[0]], pads[4+p[1]]}
 	switch mode := ir.StringAttr(n, "mode", "constant"); {
-	case mode != "constant" || fill != 0:
+	case mode != "constant" || fill != zero:
 		return t.other(n, "padding of mode %s with %v: want zeros", ir.Quote(mode), fill)
 	case around[0]+around[1]+around[2]+around[3] != pads[0]+pads[1]+pads[2]+pads[3]+pads[4]+pads[5]+pads[6]+pads[7]:
 		return t.other(n, "padding %v: want zeros around height and width", pads)
@@ -225,7 +247,36 @@ func (t *tracer) clip(n *ir.Node) value {
 	if high == math.MaxFloat32 {
 		high = float32(math.Inf(1))
 	}
-	return t.layer(n, recognise.Layer{Kind: recognise.Clip, From: from.layer, Low: low, High: high})
+	l := recognise.Layer{Kind: recognise.Clip, From: from.layer, Low: low, High: high, Bytes: from.bytes}
+	if b := from.bytes; b != nil {
+		l.Low, l.High = bounds(b, low, high)
+	}
+	v := t.layer(n, l)
+	v.bytes = from.bytes
+	return v
+}
+
+// bounds are the numbers that bounds of integers stand for. The integer of 6 is ReLU6's
+// bound, also where it is the last one there is.
+func bounds(b *recognise.Bytes, low, high float32) (_, _ float32) {
+	ends := limits[pb.TensorProto_UINT8]
+	if b.Type == "int8" {
+		ends = limits[pb.TensorProto_INT8]
+	}
+	number := func(v float32) float32 { return (v - float32(b.Zero)) * b.Scale }
+	six := float32(math.RoundToEven(float64(6/b.Scale))) + float32(b.Zero)
+	switch {
+	case high == min(six, ends[1]):
+		high = 6
+	case high >= ends[1]:
+		high = float32(math.Inf(1))
+	default:
+		high = number(high)
+	}
+	if low <= ends[0] && b.Zero > int(ends[0]) {
+		return float32(math.Inf(-1)), high
+	}
+	return number(low), high
 }
 
 // arithmetic is an operation of two activations, or of one and a constant.
@@ -253,6 +304,9 @@ func (t *tracer) arithmetic(n *ir.Node) value {
 		return t.other(n, "want a constant for all, or one for each channel")
 	}
 	l := recognise.Layer{Kind: recognise.Affine, From: x.layer}
+	if op == "Add" {
+		l.Added = c.added(swapped)
+	}
 	list := make([]float64, len(numbers))
 	for i, v := range numbers {
 		switch list[i] = float64(v); {

@@ -3,6 +3,7 @@ package trace
 import (
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ops"
+	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
 )
 
 // A constant is a tensor that is known before the graph runs: one in the file, or one
@@ -10,13 +11,25 @@ import (
 type constant struct {
 	tensor *ir.Tensor
 	value  *ops.Value // nil while only tensor is there
+	whole  *integers  // what it is computed from instead of both, when somebody asks
 	list   []float32  // decoded
+}
+
+// integers stand for (of - zero) * scale, with one scale and zero point for all, or one
+// for each index of an axis; zero may be nil.
+type integers struct {
+	of          *constant
+	scale, zero []float32
+	axis        int
 }
 
 // dims is the constant's shape.
 func (c *constant) dims() []int {
-	if c.value != nil {
+	switch {
+	case c.value != nil:
 		return c.value.Shape
+	case c.whole != nil:
+		return c.whole.of.dims()
 	}
 	dims := make([]int, len(c.tensor.Dims))
 	for i, d := range c.tensor.Dims {
@@ -27,8 +40,11 @@ func (c *constant) dims() []int {
 
 // elem is the type of the constant's elements.
 func (c *constant) elem() ir.DataType {
-	if c.value != nil {
+	switch {
+	case c.value != nil:
 		return c.value.Elem
+	case c.whole != nil:
+		return pb.TensorProto_FLOAT
 	}
 	return ir.DataType(c.tensor.DataType)
 }
@@ -39,6 +55,9 @@ func (c *constant) floats() []float32 {
 	case c == nil:
 		return nil
 	case c.list != nil:
+		return c.list
+	case c.whole != nil:
+		c.list = c.whole.numbers()
 		return c.list
 	case c.value == nil:
 		if list, err := ir.Floats(c.tensor); err == nil {
@@ -79,6 +98,12 @@ func (c *constant) computed() *ops.Value {
 		return nil
 	case c.value != nil:
 		return c.value
+	case c.whole != nil:
+		v := &ops.Value{Elem: pb.TensorProto_FLOAT, Shape: c.dims()}
+		for _, x := range c.floats() {
+			v.Data = append(v.Data, float64(x))
+		}
+		return v
 	}
 	v, err := ops.ValueOf(c.tensor)
 	if err != nil {
@@ -93,6 +118,9 @@ func (t *tracer) constant(n *ir.Node, i int) *constant { return t.values[ir.Inpu
 
 // folded computes n, whose inputs are constants.
 func (t *tracer) folded(n *ir.Node) value {
+	if n.OpType == "DequantizeLinear" && ir.IntAttr(n, "block_size", 0) == 0 {
+		return t.dequantizedConstant(n)
+	}
 	var inputs []*ops.Value
 	for i, name := range n.Input {
 		c := t.constant(n, i)
@@ -118,8 +146,10 @@ func (t *tracer) copies(list []float32) (reason string) {
 	if t.folder.Take(len(list)) {
 		return ""
 	}
-	return "the graph needs many more copies of constants than are in the file"
+	return manyCopies
 }
+
+const manyCopies = "the graph needs many more copies of constants than are in the file"
 
 // scalar is the one number that input i of n holds; ok is false where it is not known.
 func (t *tracer) scalar(n *ir.Node, i int) (x float32, ok bool) {

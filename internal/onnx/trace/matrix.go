@@ -12,6 +12,20 @@ import (
 // weights are followed by their scale and zero point.
 func (t *tracer) conv(n *ir.Node, w, b int) value {
 	x, c := t.values[n.Input[0]], t.constant(n, w)
+	if v := t.values[ir.Input(n, w)]; c == nil && v.layer != nil && v.layer.Kind == recognise.Other {
+		return v // says why the weights are no constant
+	}
+	if n.OpType == "QLinearConv" {
+		if x = t.dequantised(n, 0, 1); x.layer != nil && x.layer.Kind == recognise.Other {
+			return x
+		}
+		if c != nil {
+			var reason string
+			if c, reason = t.integersOf(n, c, w+1, 0); reason != "" {
+				return t.broken(n, "%s", reason)
+			}
+		}
+	}
 	l, reason := convLayer(n, c)
 	switch {
 	case reason != "":
@@ -20,14 +34,10 @@ func (t *tracer) conv(n *ir.Node, w, b int) value {
 		return t.other(n, "want an input of pixels, channels first")
 	}
 	l.From = x.layer
-	if n.OpType == "QLinearConv" {
-		if l.Weight, reason = t.dequantised(n, c, w+1, 0); reason != "" {
-			return t.other(n, "%s", reason)
-		}
-	}
 	if l.Bias, reason = t.bias(n, b, w, l.Out); reason != "" {
 		return t.other(n, "%s", reason)
 	}
+	l.Whole = c.whole.layer(l.Out, 0, false, t.constant(n, b))
 	v := t.layer(n, l)
 	v.layout = channelsFirst
 	return v
@@ -136,12 +146,23 @@ func (t *tracer) activated(n *ir.Node, v value) value {
 
 // linear is Gemm with weights [out][in] or [in][out], or MatMul with [in][out].
 func (t *tracer) linear(n *ir.Node) value {
-	l, reason := t.matrix(n, t.constant(n, 1), t.constant(n, 1).floats(), ir.IntAttr(n, "transB", 0) != 0)
+	c, transposed := t.constant(n, 1), ir.IntAttr(n, "transB", 0) != 0
+	if v := t.values[ir.Input(n, 1)]; c == nil && v.layer != nil && v.layer.Kind == recognise.Other {
+		return v // says why the weights are no constant
+	}
+	l, reason := t.matrix(n, t.values[n.Input[0]], c, c.floats(), transposed)
 	if reason != "" {
 		return t.other(n, "%s", reason)
 	}
+	alpha, beta := ir.FloatAttr(n, "alpha", 1), ir.FloatAttr(n, "beta", 1)
+	if alpha == 1 && beta == 1 {
+		bias := t.constant(n, 2)
+		if n.OpType == "MatMul" || bias != nil && len(bias.floats()) != l.Out {
+			bias = nil
+		}
+		l.Whole = c.whole.layer(l.Out, outputAxis(transposed), !transposed, bias)
+	}
 	if n.OpType == "Gemm" {
-		alpha, beta := ir.FloatAttr(n, "alpha", 1), ir.FloatAttr(n, "beta", 1)
 		if l.Weight, reason = t.times(l.Weight, alpha); reason != "" {
 			return t.other(n, "%s", reason)
 		}
@@ -159,10 +180,9 @@ func (t *tracer) linear(n *ir.Node) value {
 	return t.layer(n, l)
 }
 
-// matrix is the matrix of input 0 of n with a constant, whose numbers are weight:
+// matrix is the matrix of n's input x with a constant, whose numbers are weight:
 // [out][in] if it is transposed, else [in][out].
-func (t *tracer) matrix(n *ir.Node, c *constant, weight []float32, transposed bool) (l recognise.Layer, reason string) {
-	x := t.values[n.Input[0]]
+func (t *tracer) matrix(n *ir.Node, x value, c *constant, weight []float32, transposed bool) (l recognise.Layer, reason string) {
 	switch {
 	case x.layer == nil || c == nil || len(c.dims()) != 2 || len(weight) == 0:
 		return l, "its weights are not a constant matrix"

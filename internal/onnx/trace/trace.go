@@ -9,6 +9,7 @@
 package trace
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -20,12 +21,13 @@ import (
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
-// Model recognises the MobileNetV2 in a graph.
-func Model(p *ir.Proto) (*model.Model, error) {
+// Network recognises the MobileNetV2 in a graph. Where that is one of 8-bit integers, q
+// has them, or m says why not.
+func Network(p *ir.Proto) (m *model.Model, q *model.Quantized, err error) {
 	metadata := ir.Metadata(p)
 	config, ok, err := model.MetadataConfig(metadata)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	own := &config
 	if !ok {
@@ -34,30 +36,35 @@ func Model(p *ir.Proto) (*model.Model, error) {
 	t := &tracer{opset: ir.Opset(p), values: map[string]value{}, folder: ops.NewFolder(p)}
 	outputs, err := t.trace(p)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	m, err := firstModel(outputs, t.source, own)
+	m, out, err := firstModel(outputs, t.source, own)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	m.Labels, err = model.MetadataLabels(metadata, m.Config.Outcomes())
-	return m, err
+	if m.Labels, err = model.MetadataLabels(metadata, m.Config.Outcomes()); err != nil || !m.Dequantized {
+		return m, nil, err
+	}
+	q, err = recognise.Quantized(out, t.source, m)
+	if errors.Is(err, errors.ErrUnsupported) {
+		m.Unfit, q, err = err.Error(), nil, nil
+	}
+	return m, q, err
 }
 
 // firstModel is that of the first output which a MobileNetV2 makes: some graphs have
 // labels or features beside the classes. The error is that of the first output.
-func firstModel(outputs []*recognise.Layer, source recognise.Source, own *model.Config) (*model.Model, error) {
-	var first error
+func firstModel(outputs []*recognise.Layer, source recognise.Source, own *model.Config) (m *model.Model, out *recognise.Layer, first error) {
 	for _, out := range outputs {
 		m, err := recognise.Model(out, source, own)
 		if err == nil {
-			return m, nil
+			return m, out, nil
 		}
 		if first == nil {
 			first = err
 		}
 	}
-	return nil, first
+	return nil, nil, first
 }
 
 // A value is what is known of one of the graph's values. The zero value is one that no
@@ -70,6 +77,8 @@ type value struct {
 	rounded  *recognise.Layer
 	integer  bool // layer's numbers still have to be multiplied with such a scale
 	pooled   bool // layer's maps have one pixel, or none are left
+
+	bytes *recognise.Bytes // what the value is the integers of; nil for numbers
 
 	averaged *recognise.Layer // what layer, which takes the mean over rows or columns alone, is made of
 }
@@ -90,6 +99,7 @@ type tracer struct {
 	folder *ops.Folder
 	shapes *ops.Inference
 	source recognise.Source
+	signed bool // the graph's input is signed bytes
 }
 
 // trace returns the layers that make the graph's outputs.
@@ -134,6 +144,7 @@ func (t *tracer) input(in *ir.ValueInfo) {
 	place := "input " + ir.Quote(in.Name)
 	v := value{layer: &recognise.Layer{Kind: recognise.Input, Place: place}}
 	typ := ops.Declared(in)
+	t.signed = typ.Elem == pb.TensorProto_INT8
 	t.source = recognise.Source{Place: place, Levels: typ.Elem == pb.TensorProto_UINT8}
 	if len(typ.Shape) == 4 {
 		size := func(i int) int { return int(max(0, typ.Shape[i].N)) }
@@ -196,13 +207,24 @@ func (t *tracer) other(n *ir.Node, format string, args ...any) value {
 	return value{layer: &recognise.Layer{Kind: recognise.Other, Place: ir.Place(n), Reason: fmt.Sprintf(format, args...)}}
 }
 
+// broken is other for what can't be right.
+func (t *tracer) broken(n *ir.Node, format string, args ...any) value {
+	v := t.other(n, format, args...)
+	v.layer.Broken = true
+	return v
+}
+
 // layer is what n makes as a layer.
 func (t *tracer) layer(n *ir.Node, l recognise.Layer) value {
 	l.Place = ir.Place(n)
 	v := value{layer: &l, pooled: l.Kind == recognise.Pool || l.Kind == recognise.Linear}
+	moved := l.Kind == recognise.Reshape || l.Kind == recognise.Swap || l.Kind == recognise.Turn || l.Kind == recognise.Pad
 	for _, name := range n.Input {
 		if x := t.values[name]; x.layer != nil { // the first activation
 			v.layout, v.pooled = x.layout, v.pooled || x.pooled
+			if moved {
+				v.bytes = x.bytes
+			}
 			break
 		}
 	}
