@@ -24,6 +24,7 @@ type Classifier struct {
 	assumed model.Assumed
 	notes   []string
 	rounded bool     // in the model's file, and not here
+	unfit   string   // why not
 	labels  []string // one per class
 	named   bool     // these are names, and not indices
 	engine  *engine.Engine
@@ -145,7 +146,7 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 	case o.precise != "" && o.precise != Float32 && o.precise != Int8:
 		return nil, fmt.Errorf("precision %q: want %s or %s", o.precise, Float32, Int8)
 	case o.precise == Int8 && got != Int8:
-		return nil, notQuantized()
+		return nil, notQuantized(m)
 	}
 	labels, err := o.labelsOf(m)
 	if err != nil {
@@ -166,7 +167,7 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 		return nil, fmt.Errorf("a batch of %d photos: want 1 to %d, or 0 for as many as threads", o.batch, maxBatch)
 	}
 	return &Classifier{
-		config: m.Config, assumed: m.Assumed, notes: m.Notes, rounded: m.Dequantized,
+		config: m.Config, assumed: m.Assumed, notes: m.Notes, rounded: m.Dequantized, unfit: m.Unfit,
 		labels: slices.Clone(labels), named: named, engine: e,
 		atOnce: cmp.Or(o.batch, e.Threads()),
 	}, nil
@@ -187,6 +188,10 @@ func (c *Classifier) Notes() []string { return slices.Clone(c.notes) }
 // Dequantized reports whether the model is one of 8-bit integers that runs as float32.
 // Its answers differ from those of programs that round as its file says.
 func (c *Classifier) Dequantized() bool { return c.rounded }
+
+// Unfit says why such a model does not run in 8-bit integers here: the first operator of
+// its file that does not fit. It is empty for all other models.
+func (c *Classifier) Unfit() string { return c.unfit }
 
 // Precision is what the network runs in.
 func (c *Classifier) Precision() Precision { return Precision(c.engine.Precision()) }

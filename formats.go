@@ -58,7 +58,7 @@ type format struct {
 	writeQuantized func(path string, q *model.Quantized) error
 }
 
-// A network is what a file holds: one of these.
+// A network is what a file holds: one of these, or as two what somebody else quantised.
 type network struct {
 	model     *model.Model
 	quantized *model.Quantized
@@ -66,16 +66,16 @@ type network struct {
 
 // float32 returns the network as a model.
 func (n network) float32() *model.Model {
-	if n.quantized != nil {
-		return n.quantized.Dequantize()
+	if n.model != nil {
+		return n.model
 	}
-	return n.model
+	return n.quantized.Dequantize()
 }
 
 // about returns the network without weights.
 func (n network) about() *model.Model {
 	if q := n.quantized; q != nil {
-		return &model.Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed}
+		return &model.Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed, Notes: q.Notes}
 	}
 	m := *n.model
 	m.Dict = nil
@@ -84,10 +84,14 @@ func (n network) about() *model.Model {
 
 // setInput does as [model.Model.SetInput] does.
 func (n network) setInput(in model.Input) error {
+	var err error
 	if n.quantized != nil {
-		return n.quantized.SetInput(in)
+		err = n.quantized.SetInput(in)
 	}
-	return n.model.SetInput(in)
+	if n.model != nil && err == nil {
+		err = n.model.SetInput(in)
+	}
+	return err
 }
 
 // formats are tried in this order, by the content of a file. The name of a file says
@@ -216,11 +220,8 @@ func readONNX(data []byte, folder fs.FS) (n network, err error) {
 	if err != nil {
 		return n, err
 	}
-	m, q, err := onnx.Network(g)
-	if q != nil {
-		return network{quantized: q}, err
-	}
-	return network{model: m}, err
+	n.model, n.quantized, err = onnx.Network(g)
+	return n, err
 }
 
 // SaveOptions are the choices of [SaveModel]. The zero value is right for all formats.

@@ -76,8 +76,9 @@ const (
 )
 
 // WithPrecision says what [Open] and [NewQuantized] run a network in. Without it one of
-// 8-bit integers in a file of ours runs as that, and everything else in float32. Float32
-// runs any network; Int8 is an error for one that nobody has quantised.
+// 8-bit integers, whoever quantised it, runs as that where this engine can
+// ([Classifier.Unfit] says why not), and everything else in float32. Float32 runs any
+// network; Int8 is an error for one that can't run as such.
 func WithPrecision(p Precision) Option { return func(o *options) { o.precise = p } }
 
 // WithOffline uses published weights from the cache only.
@@ -119,7 +120,7 @@ func LoadQuantized(ctx context.Context, name string, opts ...Option) (*model.Qua
 	}
 	n, err := o.network(ctx, s)
 	if err == nil && n.quantized == nil {
-		err = fault.In(s.name, notQuantized())
+		err = fault.In(s.name, notQuantized(n.model))
 	}
 	if err != nil {
 		return nil, err
@@ -131,8 +132,13 @@ func LoadQuantized(ctx context.Context, name string, opts ...Option) (*model.Qua
 // ErrNotQuantized is returned where [Int8] is asked of a model that is not quantised.
 var ErrNotQuantized = errors.New("not a network of 8-bit integers that runs as such here")
 
-func notQuantized() error {
-	return &fault.Error{Kind: fault.Unsupported, Reason: ErrNotQuantized.Error(), Err: ErrNotQuantized}
+// notQuantized is the error for m, which is none, or doesn't run as one.
+func notQuantized(m *model.Model) error {
+	e := &fault.Error{Kind: fault.Unsupported, Reason: ErrNotQuantized.Error(), Err: ErrNotQuantized}
+	if m.Unfit != "" {
+		e.Reason += ": " + m.Unfit
+	}
+	return e
 }
 
 // ReadModel reads a model from r, as [LoadModel] reads that in a file. [New] makes a

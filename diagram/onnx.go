@@ -22,6 +22,7 @@ func ONNX(name string, g *onnx.Graph) (*Drawing, error) {
 	b := builder{
 		Index:  ir.NewIndex(p),
 		made:   map[string]output{},
+		whole:  map[string]*ir.Node{},
 		shapes: ops.Shapes(p),
 		graph:  &graph{title: name},
 	}
@@ -39,7 +40,8 @@ func ONNX(name string, g *onnx.Graph) (*Drawing, error) {
 type builder struct {
 	*ir.Index
 	graph  *graph
-	made   map[string]output // where a value comes from
+	made   map[string]output   // where a value comes from
+	whole  map[string]*ir.Node // the DequantizeLinear of constants that makes a value
 	shapes map[string]*ir.ValueInfo
 }
 
@@ -89,7 +91,7 @@ func (b *builder) add(n node) int {
 // connect draws an arrow from what makes the value to box at. Constants stand in
 // the box itself.
 func (b *builder) connect(value string, at int) error {
-	if value == "" || b.Constants[value] != nil {
+	if value == "" || b.Constants[value] != nil || b.whole[value] != nil {
 		return nil
 	}
 	from, ok := b.made[value]
@@ -105,10 +107,14 @@ func (b *builder) connect(value string, at int) error {
 }
 
 // constant reports whether n only makes a constant; that of an Identity is put
-// with the others.
+// with the others, and integers that become numbers stand where these are taken.
 func (b *builder) constant(n *ir.Node) bool {
 	if len(n.Output) != 1 {
 		return false
+	}
+	if n.OpType == "DequantizeLinear" && len(n.Input) > 1 && b.Constants[n.Input[0]] != nil && b.Constants[n.Input[1]] != nil {
+		b.whole[n.Output[0]] = n
+		return true
 	}
 	if n.OpType == "Identity" && len(n.Input) == 1 && b.Constants[n.Input[0]] != nil {
 		b.Constants[n.Output[0]] = b.Constants[n.Input[0]]

@@ -2,6 +2,7 @@ package diagram
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
@@ -22,7 +23,7 @@ func groupOfOp(op string) group {
 	switch strings.TrimPrefix(op, "QLinear") {
 	case "Conv", "ConvTranspose", "ConvInteger", "FusedConv":
 		return convolution
-	case "Gemm", "MatMul", "MatMulInteger":
+	case "Gemm", "QGemm", "MatMul", "MatMulInteger":
 		return linear
 	case "Clip", "Relu", "LeakyRelu", "PRelu", "Elu", "Sigmoid", "HardSigmoid", "HardSwish", "Tanh", "Softmax", "LogSoftmax", "Erf", "Gelu":
 		return activation
@@ -58,6 +59,10 @@ func (b *builder) describe(n *ir.Node) []string {
 	for i, in := range n.Input {
 		if t := b.Constants[in]; t != nil {
 			lines = append(lines, inputName(n.OpType, i)+" "+constant(t))
+		} else if q := b.whole[in]; q != nil {
+			name := inputName(n.OpType, i)
+			t := b.Constants[q.Input[0]]
+			lines = append(lines, name+" "+constant(t)+" "+typeName(ir.DataType(t.DataType)), name+"_scale "+constant(b.Constants[q.Input[1]]))
 		}
 	}
 	if len(lines) > maxLines {
@@ -122,6 +127,7 @@ var inputNames = map[string]string{
 	"Transpose": "data", "Flatten": "input", "Gather": "data indices", "Slice": "data starts ends axes steps", "Pad": "data pads value axes", "Expand": "input shape",
 	"QuantizeLinear": "x y_scale y_zero_point", "DequantizeLinear": "x x_scale x_zero_point",
 	"QLinearConv":              "x x_scale x_zero_point w w_scale w_zero_point y_scale y_zero_point B",
+	"QGemm":                    "A a_scale a_zero_point B b_scale b_zero_point C y_scale y_zero_point",
 	"QLinearMatMul":            "a a_scale a_zero_point b b_scale b_zero_point y_scale y_zero_point",
 	"QLinearAdd":               "A A_scale A_zero_point B B_scale B_zero_point C_scale C_zero_point",
 	"QLinearGlobalAveragePool": "X x_scale x_zero_point y_scale y_zero_point",
@@ -159,7 +165,20 @@ func constant(t *ir.Tensor) string {
 			return list(v, " ")
 		}
 	}
-	return "‹" + list(t.Dims, "×") + "›"
+	return "‹" + list(t.Dims, "×") + "›" + between(t)
+}
+
+// between writes what the scales of channels lie between: positive numbers in one
+// dimension, of which a box has no room for all.
+func between(t *ir.Tensor) string {
+	if len(t.Dims) != 1 || !strings.HasSuffix(t.Name, "scale") {
+		return ""
+	}
+	v, err := ir.Floats(t)
+	if err != nil || len(v) == 0 {
+		return ""
+	}
+	return " " + short(slices.Min(v)) + " to " + short(slices.Max(v))
 }
 
 // list writes the first values, up to longList.

@@ -345,6 +345,20 @@ func wrongLayer(place, format string, args ...any) error {
 	return &fault.Error{Kind: fault.Broken, Place: place, Reason: fmt.Sprintf(format, args...)}
 }
 
+// Bytes returns what q's weights take, a byte each, or two where one is further from its
+// zero point than a byte goes, and what their scales and the biases take.
+func (q *Quantized) Bytes() (weights, others int) {
+	for _, p := range q.Parts() {
+		n := len(p.Layer.Weight)
+		if slices.ContainsFunc(p.Layer.Weight, func(w int16) bool { return w != int16(int8(w)) }) {
+			n *= 2
+		}
+		weights += n
+		others += 4*len(p.Layer.Scale) + 4*len(p.Layer.Bias)
+	}
+	return weights, others
+}
+
 // Inputs returns what each convolution of Config.Network().Convs() reads, and what
 // the residual of each of its blocks is.
 func (q *Quantized) Inputs() (convs, blocks []Quantization) {

@@ -146,7 +146,7 @@ func (f *benchFlags) load(cmd *cobra.Command) (*model.Model, *model.Quantized, e
 			return nil, nil, err
 		}
 		sayNotes(cmd.ErrOrStderr(), f.model, m.Notes)
-		f.precision.say(cmd.ErrOrStderr(), f.model, m.Dequantized)
+		f.precision.say(cmd.ErrOrStderr(), f.model, m.Dequantized, m.Unfit)
 		return m, q, nil
 	}
 	c := model.Default()

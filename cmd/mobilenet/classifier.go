@@ -85,7 +85,7 @@ func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilene
 	}
 	sayAssumed(stderr, f.model, c.Assumed())
 	sayNotes(stderr, f.model, c.Notes())
-	f.precision.say(stderr, f.model, c.Dequantized())
+	f.precision.say(stderr, f.model, c.Dequantized(), c.Unfit())
 	return c, nil
 }
 

@@ -15,7 +15,9 @@ type networkFlags struct {
 	input   model.Input // its size
 	classes int         // 0: ImageNet's
 
-	precision mobilenet.Precision // what the model runs in, from network on
+	// From network on: what the model runs in, and its 8-bit integers where it runs in these.
+	precision mobilenet.Precision
+	quantized *model.Quantized
 }
 
 // network is the model, without its weights, or one of the flags.
@@ -42,8 +44,8 @@ func (f *networkFlags) network(cmd *cobra.Command) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
-	if q != nil {
+	if f.quantized = q; q != nil {
 		f.precision = mobilenet.Int8
 	}
-	return &model.Model{Config: m.Config, Labels: m.Labels, Assumed: m.Assumed, Notes: m.Notes, Dequantized: m.Dequantized}, nil
+	return &model.Model{Config: m.Config, Labels: m.Labels, Assumed: m.Assumed, Notes: m.Notes, Dequantized: m.Dequantized, Unfit: m.Unfit}, nil
 }

@@ -40,7 +40,7 @@ func (f precisionFlag) load(ctx context.Context, name string, opts ...mobilenet.
 	if f != "float" {
 		q, err = mobilenet.LoadQuantized(ctx, name, opts...)
 		if err == nil {
-			return &model.Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed}, q, nil
+			return &model.Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed, Notes: q.Notes}, q, nil
 		}
 		if f == "int8" || !errors.Is(err, mobilenet.ErrNotQuantized) {
 			return nil, nil, err
@@ -51,11 +51,11 @@ func (f precisionFlag) load(ctx context.Context, name string, opts ...mobilenet.
 }
 
 // say says that a model of 8-bit integers runs as float32, which is not what its file
-// says, unless somebody has asked for it.
-func (f precisionFlag) say(stderr io.Writer, model string, dequantized bool) {
+// says, unless somebody has asked for it, and what in the file does not fit.
+func (f precisionFlag) say(stderr io.Writer, model string, dequantized bool, unfit string) {
 	if dequantized && f != "float" {
-		fmt.Fprintf(stderr, "mobilenet: %s is quantised to 8 bits and runs as float32 here: ONNX Runtime's answers differ; "+
-			"better than either is the float32 model that it was made from, if you have it\n", printable(model))
+		fmt.Fprintf(stderr, "mobilenet: %s is quantised to 8 bits and runs as float32 here, for %s; ONNX Runtime's answers differ; "+
+			"better than either is the float32 model that it was made from, if you have it\n", printable(model), printable(unfit))
 	}
 }
 

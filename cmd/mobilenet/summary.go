@@ -50,14 +50,14 @@ Without MODEL it is a network with random weights of the given width.`,
 			if err != nil {
 				return err
 			}
-			precisionFlag("auto").say(cmd.ErrOrStderr(), f.model, m.Dequantized)
+			precisionFlag("auto").say(cmd.ErrOrStderr(), f.model, m.Dequantized, m.Unfit)
 			if f.plan {
 				return writePlan(cmd.OutOrStdout(), m.Config)
 			}
 			if f.format == "json" {
-				return writeSummaryJSON(cmd, m, f.precision)
+				return writeSummaryJSON(cmd, m, &f.networkFlags)
 			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), renderSummary(m, f.precision))
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), renderSummary(m, &f.networkFlags))
 			return err
 		},
 	}
@@ -74,7 +74,7 @@ Without MODEL it is a network with random weights of the given width.`,
 }
 
 // renderSummary fits a terminal of 80 columns.
-func renderSummary(m *model.Model, p mobilenet.Precision) string {
+func renderSummary(m *model.Model, f *networkFlags) string {
 	c := m.Config
 	s := c.Summarize()
 	t := newTable()
@@ -110,10 +110,27 @@ normalised by           %s
 precision               %s
 parameters              %s
 multiply-adds           %s
-weights, float32        %.2f MB
+%s
 largest activations     %.2f MB, layer by layer%s`,
-		h, w, c.Padding, resized(c.Preprocess), normalised(c.Preprocess), precision(m, p), grouped(s.Params), grouped(s.MACs),
-		float64(s.Bytes)/1e6, float64(s.PeakAct)/1e6, assumedRow(m)+notesRow(m))
+		h, w, c.Padding, resized(c.Preprocess), normalised(c.Preprocess), precision(m, f.precision), grouped(s.Params), grouped(s.MACs),
+		weightsRow(s, f.quantized), float64(activations(s, f))/1e6, assumedRow(m)+notesRow(m))
+}
+
+// weightsRow is what the weights take.
+func weightsRow(s model.Summary, q *model.Quantized) string {
+	if q == nil {
+		return fmt.Sprintf("weights, float32        %.2f MB", float64(s.Bytes)/1e6)
+	}
+	weights, others := q.Bytes()
+	return fmt.Sprintf("weights, int8           %.2f MB, and %.2f MB of scales and biases", float64(weights)/1e6, float64(others)/1e6)
+}
+
+// activations are the largest, in bytes. Integers take a quarter.
+func activations(s model.Summary, f *networkFlags) int {
+	if f.quantized != nil {
+		return s.PeakAct / 4
+	}
+	return s.PeakAct
 }
 
 // precision is that of the file, and what it runs in here if that is another.
@@ -154,8 +171,13 @@ func notesRow(m *model.Model) string {
 	return "\nfound in the file       " + strings.Join(m.Notes, "\n                        ")
 }
 
-func writeSummaryJSON(cmd *cobra.Command, m *model.Model, p mobilenet.Precision) error {
+func writeSummaryJSON(cmd *cobra.Command, m *model.Model, f *networkFlags) error {
 	s := m.Config.Summarize()
+	weights := s.Bytes
+	if f.quantized != nil {
+		eight, others := f.quantized.Bytes()
+		weights = eight + others
+	}
 	type layer struct {
 		Name   string `json:"name"`
 		Op     string `json:"op"`
@@ -178,12 +200,13 @@ func writeSummaryJSON(cmd *cobra.Command, m *model.Model, p mobilenet.Precision)
 		Notes     []string            `json:"notes,omitempty"`
 		Precision mobilenet.Precision `json:"precision"` // what it runs in
 		Rounded   bool                `json:"dequantized,omitempty"`
+		Unfit     string              `json:"unfit,omitempty"` // why it doesn't run in 8 bits
 		Params    int                 `json:"params"`
 		MACs      int                 `json:"macs"`
 		Bytes     int                 `json:"weight_bytes"`
 		PeakAct   int                 `json:"peak_activation_bytes"`
 		Layers    []layer             `json:"layers"`
-	}{m.Config, m.Assumed.List(m.Config), m.Notes, p, m.Dequantized, s.Params, s.MACs, s.Bytes, s.PeakAct, layers})
+	}{m.Config, m.Assumed.List(m.Config), m.Notes, f.precision, m.Dequantized, m.Unfit, s.Params, s.MACs, weights, activations(s, f), layers})
 }
 
 // shape prints [C H W] as CxHxW.

@@ -135,6 +135,9 @@ func (a *assembler) input() error {
 	if err != nil {
 		return err
 	}
+	if s.bytes == nil {
+		return a.first.notBytes("it takes numbers, not 8-bit integers")
+	}
 	if a.x, err = a.quantization(s); err != nil {
 		return err
 	}

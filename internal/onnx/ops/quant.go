@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -154,43 +155,81 @@ func dequantised(q, scale, zero *Value, a int) (*Value, error) {
 	return out, nil
 }
 
-// requantised quantises x under the scale at place i and the zero point behind it.
-func (c *call) requantised(x *Value, i int) []*Value {
-	scale, zero := c.scalar(i, 1), c.scalar(i+1, 0)
-	elem := c.types[0].Elem
-	return one(mapped(x, func(v float64) float64 { return quantised(v, scale, zero, elem) }))
+// Sums of integers are exact in float64, and leave as ONNX Runtime has it: see requantised.
+
+// requantised is how sums become bytes, or without an output scale numbers: x, whose
+// axis a are channels, times float32(sx*sw)/sy in float32, rounded. The scales are inputs
+// 1, 4 and i, the zero point the one behind i.
+func (c *call) requantised(x *Value, i, a int) ([]*Value, error) {
+	sx, sw := float32(c.scalar(1, 1)), c.values[4].Data
+	if c.node.OpType == "QGemm" {
+		sx *= ir.FloatAttr(c.node, "alpha", 1)
+	}
+	if a < 0 || a >= x.rank() || len(sw) != 1 && len(sw) != x.Shape[a] {
+		return nil, fmt.Errorf("%d scales for shape %v", len(sw), x.Shape)
+	}
+	inner := elementCount(x.Shape[a+1:])
+	m := func(k int) float32 { return sx * float32(sw[k/inner%x.Shape[a]%len(sw)]) }
+	out := &Value{elemFloat, x.Shape, make([]float64, len(x.Data))}
+	if c.optional(i) == nil {
+		for k, v := range x.Data {
+			out.Data[k] = float64(float32(v) * m(k))
+		}
+		return one(out), nil
+	}
+	scale, zero := float32(c.scalar(i, 1)), c.scalar(i+1, 0)
+	out.Elem = pb.TensorProto_UINT8
+	if z := c.optional(i + 1); z != nil {
+		out.Elem = z.Elem
+	}
+	for k, v := range x.Data {
+		out.Data[k] = saturated(math.RoundToEven(float64(float32(v)*(m(k)/scale)))+zero, out.Elem)
+	}
+	return one(out), nil
 }
 
-// runQConv dequantises, convolves and quantises: the same integers in float64.
+// saturated brings v into the range of its type.
+func saturated(v float64, elem ir.DataType) float64 {
+	limits := saturate[elem]
+	return math.Min(math.Max(v, limits[0]), limits[1])
+}
+
+// integers are input i, less the zero point two behind it: one, or one for each index of
+// an axis.
+func (c *call) integers(i, axis int) (*Value, error) {
+	ones := &Value{elemFloat, nil, []float64{1}}
+	if zero := c.optional(i + 2); zero != nil && len(zero.Data) > 1 {
+		ones = &Value{elemFloat, zero.Shape, slices.Repeat(ones.Data, len(zero.Data))}
+	}
+	return dequantised(c.values[i], ones, c.optional(i+2), axis)
+}
+
 func runQConv(c *call) ([]*Value, error) {
-	x, err := dequantised(c.values[0], c.values[1], c.values[2], 1)
+	x, err := c.integers(0, 1)
 	if err != nil {
 		return nil, err
 	}
-	w, err := dequantised(c.values[3], c.values[4], c.values[5], 0)
+	w, err := c.integers(3, 0)
 	if err != nil {
 		return nil, err
 	}
 	var bias []float64
 	if c.has(8) {
-		for o, b := range c.values[8].Data {
-			s := c.values[4].Data[o%len(c.values[4].Data)]
-			bias = append(bias, b*s*c.scalar(1, 1))
-		}
+		bias = c.values[8].Data
 	}
 	out, err := convolve(c, x, w, bias)
 	if err != nil {
 		return nil, err
 	}
-	return c.requantised(out, 6), nil
+	return c.requantised(out, 6, 1)
 }
 
 func runQMatMul(c *call) ([]*Value, error) {
-	a, err := dequantised(c.values[0], c.values[1], c.values[2], 0)
+	a, err := c.integers(0, 0)
 	if err != nil {
 		return nil, err
 	}
-	b, err := dequantised(c.values[3], c.values[4], c.values[5], 1)
+	b, err := c.integers(3, 1)
 	if err != nil {
 		return nil, err
 	}
@@ -198,18 +237,18 @@ func runQMatMul(c *call) ([]*Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.requantised(out, 6), nil
+	return c.requantised(out, 6, out.rank()-1)
 }
 
 // runQGemm is a Gemm of integers with an int32 bias; without an output scale its
 // result is float.
 func runQGemm(c *call) ([]*Value, error) {
 	columns := 1 - int(ir.IntAttr(c.node, "transB", 0)) // b's axis that becomes the output's columns
-	a, err := dequantised(c.values[0], c.values[1], c.values[2], 0)
+	a, err := c.integers(0, 0)
 	if err != nil {
 		return nil, err
 	}
-	b, err := dequantised(c.values[3], c.values[4], c.values[5], columns)
+	b, err := c.integers(3, columns)
 	if err != nil {
 		return nil, err
 	}
@@ -219,69 +258,80 @@ func runQGemm(c *call) ([]*Value, error) {
 	}
 	gemm(c, out, a, b)
 	if bias := c.optional(6); bias != nil {
-		scale := &Value{pb.TensorProto_FLOAT, c.values[4].Shape, slices.Clone(c.values[4].Data)}
-		for i := range scale.Data {
-			scale.Data[i] *= c.scalar(1, 1) * float64(ir.FloatAttr(c.node, "alpha", 1))
-		}
-		wide, err := dequantised(bias, scale, nil, bias.rank()-1)
+		wide, err := stretch(bias, out.Shape)
 		if err != nil {
-			return nil, err
-		}
-		if wide, err = stretch(wide, out.Shape); err != nil {
 			return nil, err
 		}
 		for i := range out.Data {
 			out.Data[i] += wide.Data[i]
 		}
 	}
-	if c.optional(7) == nil {
-		return one(out), nil
-	}
-	inner := *c
-	inner.types = []Type{{Elem: c.types[8].Elem}}
-	return inner.requantised(out, 7), nil
+	return c.requantised(out, 7, out.rank()-1)
 }
 
+// runQAdd is a sum of bytes as ONNX Runtime computes it on x86: [kernel.AddInt8].
 func runQAdd(c *call) ([]*Value, error) {
 	shape, err := c.outputShape()
 	if err != nil {
 		return nil, err
 	}
-	var sum *Value
-	for i := 0; i < 6; i += 3 {
-		v, err := dequantised(c.values[i], c.values[i+1], c.values[i+2], 1)
-		if err != nil {
-			return nil, err
-		}
-		if v, err = stretch(v, shape); err != nil {
-			return nil, err
-		}
-		if sum == nil {
-			sum = v
-			continue
-		}
-		for j := range sum.Data {
-			sum.Data[j] += v.Data[j]
+	a, err := stretch(c.values[0], shape)
+	if err != nil {
+		return nil, err
+	}
+	b, err := stretch(c.values[3], shape)
+	if err != nil {
+		return nil, err
+	}
+	sum := float32(c.scalar(6, 1))
+	ra, rb := float32(c.scalar(1, 1))/sum, float32(c.scalar(4, 1))/sum
+	za, zb, zero := float32(c.scalar(2, 0)), float32(c.scalar(5, 0)), float32(c.scalar(7, 0))
+	offset := zero - fma(ra, za, float32(rb*zb))
+	elem := c.types[0].Elem
+	out := &Value{elem, shape, make([]float64, len(a.Data))}
+	for i, v := range a.Data {
+		s := fma(float32(v), ra, fma(float32(b.Data[i]), rb, offset))
+		out.Data[i] = saturated(math.RoundToEven(float64(s)), elem)
+	}
+	return one(out), nil
+}
+
+// fma is x*y + z rounded once, slowly.
+func fma(x, y, z float32) float32 {
+	exact := func(v float32) *big.Float { return new(big.Float).SetPrec(320).SetFloat64(float64(v)) }
+	for _, v := range []float32{x, y, z} {
+		if v != v || v-v != 0 { // NaN or infinite
+			return x*y + z
 		}
 	}
-	return c.requantised(sum, 6), nil
+	p := exact(x)
+	f, _ := p.Mul(p, exact(y)).Add(p, exact(z)).Float32()
+	return f
 }
 
 func runQPool(c *call) ([]*Value, error) {
 	if ir.IntAttr(c.node, "channels_last", 0) != 0 {
 		return nil, fault.Unsupportedf("channels_last cannot be run")
 	}
-	x, err := dequantised(c.values[0], c.values[1], c.values[2], 1)
+	x, err := c.integers(0, 1)
 	if err != nil {
 		return nil, err
 	}
-	inner := *c
-	inner.values = []*Value{x}
-	out, err := runPool(&inner)
-	if err != nil {
-		return nil, err
+	if x.rank() < 3 || len(x.Data) == 0 {
+		return nil, fmt.Errorf("a mean of shape %v", x.Shape)
 	}
-	return c.requantised(out[0], 3), nil
+	n := elementCount(x.Shape[2:])
+	shape := append(slices.Clone(x.Shape[:2]), slices.Repeat([]int{1}, x.rank()-2)...)
+	out := &Value{c.types[0].Elem, shape, make([]float64, elementCount(shape))}
+	m, zero := float32(c.scalar(1, 1))/(float32(c.scalar(3, 1))*float32(n)), c.scalar(4, 0)
+	for i := range out.Data {
+		sum := 0.0
+		for _, v := range x.Data[i*n : (i+1)*n] {
+			sum += v
+		}
+		out.Data[i] = saturated(math.RoundToEven(float64(float32(sum)*m))+zero, out.Elem)
+	}
+	return one(out), nil
 }
 
 func shapeDynamicQuantize(c *call) ([]Type, error) {

@@ -129,6 +129,10 @@ func runGemm(c *call) ([]*Value, error) {
 		return nil, err
 	}
 	gemm(c, out, c.values[0], c.values[1])
+	alpha := float64(ir.FloatAttr(c.node, "alpha", 1))
+	for i := range out.Data {
+		out.Data[i] *= alpha
+	}
 	if !c.has(2) {
 		return one(out), nil
 	}
@@ -143,7 +147,7 @@ func runGemm(c *call) ([]*Value, error) {
 	return one(out), nil
 }
 
-// gemm sets out to alpha a b, each transposed as the attributes say.
+// gemm sets out to a b, each transposed as the attributes say.
 func gemm(c *call, out, a, b *Value) {
 	k, ai, ak, bk, bj := a.Shape[1], a.Shape[1], 1, b.Shape[1], 1
 	if ir.IntAttr(c.node, "transA", 0) != 0 {
@@ -153,10 +157,6 @@ func gemm(c *call, out, a, b *Value) {
 		bk, bj = 1, b.Shape[1]
 	}
 	multiply(out.Data, a.Data, b.Data, out.Shape[0], out.Shape[1], k, ai, ak, bk, bj)
-	alpha := float64(ir.FloatAttr(c.node, "alpha", 1))
-	for i := range out.Data {
-		out.Data[i] *= alpha
-	}
 }
 
 // multiply sets dst[i][j] = sum over k of a[i*ai+k*ak] * b[k*bk+j*bj].

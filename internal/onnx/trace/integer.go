@@ -220,8 +220,16 @@ func (t *tracer) requantised(n *ir.Node, v value, s int) value {
 // should be what made the integers; if not they are multiplied.
 func (t *tracer) dequantised(n *ir.Node, i, s int) value {
 	x := t.values[ir.Input(n, i)]
-	if x.layer == nil || x.layer.Kind == recognise.Other || x.bytes == nil && x.layer.Kind == recognise.Quantize && t.values[ir.Input(n, s)].scale != nil {
-		return x // the last is what DynamicQuantizeLinear makes
+	if x.layer == nil || x.bytes == nil && x.layer.Kind == recognise.Quantize && t.values[ir.Input(n, s)].scale != nil {
+		return x // the latter is what DynamicQuantizeLinear makes
+	}
+	for l := x.layer; l != nil; l = l.From {
+		if l.Kind == recognise.Other { // and says why
+			return value{layer: l}
+		}
+		if l.Kind != recognise.Reshape && l.Kind != recognise.Clip && l.Kind != recognise.Pad {
+			break
+		}
 	}
 	elem := ir.DataType(pb.TensorProto_UINT8)
 	if x.bytes != nil && x.bytes.Type == "int8" || x.layer.Kind == recognise.Input && t.signed {
