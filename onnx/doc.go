@@ -52,8 +52,8 @@
 // # 8-bit integers
 //
 // [ExportQuantized] writes a [model.Quantized] in either form that other programs take.
-// testdata/quantised.py holds ONNX Runtime's bytes against the engine's. A graph of
-// somebody else comes as float32, and the model's Dequantized says so.
+// testdata/quantised.py holds ONNX Runtime's bytes against the engine's. [Network] reads
+// these graphs, and those of others, as a [model.Quantized] again: testdata/foreign.py.
 //
 // # Trust
 //

@@ -53,10 +53,14 @@ func (f precisionFlag) load(ctx context.Context, name string, opts ...mobilenet.
 // say says that a model of 8-bit integers runs as float32, which is not what its file
 // says, unless somebody has asked for it, and what in the file does not fit.
 func (f precisionFlag) say(stderr io.Writer, model string, dequantized bool, unfit string) {
-	if dequantized && f != "float" {
-		fmt.Fprintf(stderr, "mobilenet: %s is quantised to 8 bits and runs as float32 here, for %s; ONNX Runtime's answers differ; "+
-			"better than either is the float32 model that it was made from, if you have it\n", printable(model), printable(unfit))
+	if !dequantized || f == "float" {
+		return
 	}
+	if unfit != "" {
+		unfit = " (" + printable(unfit) + ")"
+	}
+	fmt.Fprintf(stderr, "mobilenet: %s is quantised to 8 bits and runs as float32 here%s: ONNX Runtime's answers differ; "+
+		"better than either is the float32 model that it was made from, if you have it\n", printable(model), unfit)
 }
 
 // sayDequantized says that what is made of a model of 8-bit integers is float32.
