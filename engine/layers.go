@@ -120,12 +120,31 @@ const (
 )
 
 func newProject(net *network, b *bottleneck, src, add *tensor, threads int) *project {
-	s := &project{net: net, b: b, src: src, add: add, chunk: chunkPixels}
+	s := &project{net: net, b: b, src: src, add: add}
 	s.dst = f32Tensor(src.images, size{src.h, src.w}, b.project.blocks())
-	for threads > 1 && s.tasks() < tasksPerThread*threads && s.chunk > minChunk {
-		s.chunk -= minChunk
-	}
+	s.chunk = evenChunk(src.pixels(), s.dst.blocks, threads)
 	return s
+}
+
+// evenChunk returns how many pixels of each block of channels are a task of a
+// convolution, so that all tasks are about as large and their number is a multiple
+// of the threads, if it can be.
+func evenChunk(pixels, blocks, threads int) int {
+	if threads == 1 {
+		return pixels
+	}
+	n := (pixels + chunkPixels - 1) / chunkPixels
+	most := max(n, pixels/minChunk)
+	for n < most && n*blocks < tasksPerThread*threads {
+		n++
+	}
+	for even := n; even <= most; even++ {
+		if even*blocks%threads == 0 {
+			n = even
+			break
+		}
+	}
+	return (pixels + n - 1) / n
 }
 
 func (s *project) chunks() int  { return (s.src.pixels() + s.chunk - 1) / s.chunk }
