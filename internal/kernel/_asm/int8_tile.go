@@ -276,7 +276,7 @@ func (t *tile8) sumChannels(scratch Mem, next ahead) {
 	Label(t.label + "k")
 	for g := range unroll8 {
 		t.multiply(Mem{Base: x, Disp: g * t.set.inputBytes()}, Mem{Base: w, Disp: g * t.groupBytes()}, step)
-		next.line()
+		next.lines(1)
 	}
 	ADDQ(imm(unroll8*t.set.inputBytes()), x)
 	ADDQ(imm(unroll8*t.groupBytes()), w)
