@@ -200,7 +200,7 @@ func (f *serveFlags) model(cmd *cobra.Command, arg string) (serve.Model, error) 
 			said = true
 			sayAssumed(stderr, source, c.Assumed())
 			sayNotes(stderr, source, c.Notes())
-			f.precision.say(stderr, source, c.Dequantized())
+			f.precision.say(stderr, source, c.Dequantized(), c.Unfit())
 		}
 		return c, err
 	}}, nil
