@@ -103,7 +103,7 @@ var formats = []format{
 	},
 	{
 		name: "safetensors", endings: []string{".safetensors"},
-		match: checkpoint.IsSafetensors, read: readSafetensors, beside: checkpoint.Sidecars, write: saveCheckpoint,
+		match: checkpoint.IsSafetensors, read: readCheckpoint, beside: checkpoint.Sidecars, write: saveCheckpoint,
 		writeQuantized: checkpoint.SaveQuantized,
 	},
 	{
@@ -194,19 +194,15 @@ func endings(of func(format) bool) string {
 }
 
 func readCheckpoint(data []byte, folder fs.FS) (network, error) {
+	q, ok, err := checkpoint.ParseQuantized(data)
+	if ok || err != nil {
+		return network{quantized: q}, err
+	}
 	m, err := checkpoint.Parse(data)
 	if err != nil || folder == nil {
 		return network{model: m}, err
 	}
 	return network{model: m}, checkpoint.ReadSidecars(m, folder)
-}
-
-func readSafetensors(data []byte, folder fs.FS) (network, error) {
-	q, ok, err := checkpoint.ParseQuantized(data)
-	if ok || err != nil {
-		return network{quantized: q}, err
-	}
-	return readCheckpoint(data, folder)
 }
 
 func readONNX(data []byte, folder fs.FS) (n network, err error) {

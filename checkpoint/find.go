@@ -237,6 +237,9 @@ func (f *contents) model(size int) (*model.Model, error) {
 		return nil, err
 	}
 	m.Notes = n.notes
+	for _, l := range n.tensors { // such as torch's quantize_dynamic makes
+		m.Dequantized = m.Dequantized || l.integers != nil
+	}
 	if !n.own {
 		m.Assumed = model.AllAssumed
 	}

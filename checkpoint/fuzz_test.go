@@ -107,7 +107,7 @@ func FuzzParse(f *testing.F) {
 			f.Add(tarred(f, "a", string(data)))
 		}
 	}
-	for _, name := range []string{"whole.pth", "whole_user.pth", "pruned.pth", "quantised.pth"} {
+	for _, name := range []string{"whole.pth", "whole_user.pth", "pruned.pth", "quantised.pth", "torchvision_int8_channels.pth", "paddle.pdparams"} {
 		data, err := os.ReadFile(filepath.Join("testdata", name))
 		if err != nil {
 			f.Fatal(err)

@@ -1,6 +1,7 @@
 package checkpoint
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -76,18 +77,26 @@ func int32Bytes(values []int32) []byte {
 	return b
 }
 
-// ParseQuantized reads the network of 8-bit integers that [SaveQuantized] has written;
-// ok is false where data is something else, a checkpoint of float32 or no checkpoint.
-// The network may share memory with data.
+// ParseQuantized reads the network of 8-bit integers that [SaveQuantized] has written, or
+// the state dict of torchvision's quantised mobilenet_v2; ok is false where data is
+// something else, a checkpoint of float32 or no checkpoint. The network may share memory
+// with data.
 func ParseQuantized(data []byte) (q *model.Quantized, ok bool, err error) {
-	if !IsSafetensors(data) {
-		return nil, false, nil
+	switch {
+	case IsSafetensors(data):
+		f, err := readSafetensors(data)
+		if err != nil {
+			return nil, false, err
+		}
+		return f.quantised()
+	case IsTorch(data) && bytes.Contains(data, []byte("_rebuild_qtensor")): // torch packs nothing
+		f, err := parseTorch(data, true)
+		if err != nil {
+			return nil, false, err
+		}
+		return f.quantised, f.quantised != nil, nil
 	}
-	f, err := readSafetensors(data)
-	if err != nil {
-		return nil, false, err
-	}
-	return f.quantised()
+	return nil, false, nil
 }
 
 // quantised returns the network of 8-bit integers in f, if it holds one.

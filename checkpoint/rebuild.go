@@ -38,6 +38,7 @@ var storageTypes = map[string]string{
 	"FloatStorage": "F32", "DoubleStorage": "F64", "HalfStorage": "F16", "BFloat16Storage": "BF16",
 	"LongStorage": "I64", "IntStorage": "I32", "ShortStorage": "I16", "CharStorage": "I8",
 	"ByteStorage": "U8", "BoolStorage": "BOOL",
+	"QInt8Storage": "I8", "QUInt8Storage": "U8",
 }
 
 // build is what a call of class with args makes: tensors, dicts and tuples
@@ -63,10 +64,7 @@ func build(callee, args any) (any, error) {
 	case global{"torch._utils", "_rebuild_tensor_v2"}, global{"torch._utils", "_rebuild_tensor"}:
 		return buildView(a)
 	case global{"torch._utils", "_rebuild_qtensor"}:
-		if len(a) > 2 {
-			shape, _ := sizes(a[2])
-			return unread{shape, fault.Unsupportedf("a quantised tensor, which is not read: give the float network's checkpoint")}, nil
-		}
+		return buildQuantised(a)
 	case global{"torch._utils", "_rebuild_parameter"}, global{"torch._utils", "_rebuild_parameter_with_state"}:
 		if len(a) > 0 {
 			return a[0], nil

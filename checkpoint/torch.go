@@ -27,6 +27,19 @@ const zipMagic = "PK\x03\x04"
 
 // parseTorch reads what torch.save wrote, in either format, or an archive with it.
 func parseTorch(data []byte, archives bool) (*contents, error) {
+	f, err := parseContainer(data, archives)
+	if err != nil || f.quantised != nil {
+		return f, err
+	}
+	packed := unpacked(f.leaves)
+	var ok bool
+	if f.quantised, ok, err = torchInt8(packed); !ok {
+		f.leaves = withoutScales(packed, f.leaves)
+	}
+	return f, err
+}
+
+func parseContainer(data []byte, archives bool) (*contents, error) {
 	switch {
 	case bytes.HasPrefix(data, []byte(zipMagic)):
 		return parseZip(data, archives)

@@ -21,6 +21,8 @@ type leaf struct {
 	values func() (model.Tensor, error) // see read
 	same   string                       // equal for tensors that are the same memory; "" if that is not known
 	err    error                        // why values can't be read, if that is known before
+
+	integers func() (integers, error) // of a quantised tensor, nil of others
 }
 
 // read returns the tensor.
@@ -111,6 +113,8 @@ func (w *walker) walk(v any, at step) {
 	switch v := v.(type) {
 	case view:
 		w.found = append(w.found, leaf{name: at.name, scope: at.scope, shape: ints(v.shape), values: v.reader(w.load), same: v.String()})
+	case qtensor:
+		w.found = append(w.found, v.leaf(at, w.load))
 	case unread:
 		w.found = append(w.found, leaf{name: at.name, scope: at.scope, shape: ints(v.shape), err: v.reason})
 	case *dict:

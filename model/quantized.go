@@ -47,6 +47,10 @@ type Quantized struct {
 	// points, too. It matters to the rounding of residual sums.
 	Signed bool
 
+	// ReLU says that what bounds the activations from above is where their bytes end, and
+	// not ReLU6, as in torchvision's quantised networks. It matters to Dequantize alone.
+	ReLU bool
+
 	// Wide keeps residual sums in float32, and what is added to them: a block with a
 	// residual, and one in front of such a block, puts out
 	//
@@ -384,16 +388,29 @@ func (q *Quantized) Inputs() (convs, blocks []Quantization) {
 }
 
 // Dequantize returns the network in float32, with the weights that q's stand for.
-// It computes without the rounding, and the bounds, of q's activations.
+// It computes without the rounding, and the bounds, of q's activations. Where they had
+// ReLU, and bytes that stand for more than 6, a layer's weights are made smaller and the
+// next one's larger, so that ReLU6 cuts off where the bytes end.
 func (q *Quantized) Dequantize() *Model {
 	n := q.Config.Network()
 	m := &Model{Config: q.Config, Labels: q.Labels, Assumed: q.Assumed, Notes: q.Notes, Dequantized: true, Dict: StateDict{}}
 	inputs, _ := q.Inputs()
+	before := float32(1) // how many times too small what a layer reads is
 	for i, c := range n.Convs() {
 		w, b := q.Convs[i].dequantize(inputs[i].Scale)
+		scale(w, before)
+		before = 1
+		if l := &q.Convs[i]; q.ReLU && c.ReLU6 && !(i == 0 && n.Blocks[0].Residual()) {
+			if top := l.Out.Dequantize(l.Max); top > 6 {
+				before = top / 6
+				scale(w, 1/before)
+				scale(b, 1/before)
+			}
+		}
 		Unfold(m.Dict, c, w, b, q.Config.BNEps)
 	}
 	w, b := q.Classifier.dequantize(q.Pool.Scale)
+	scale(w, before)
 	if c := q.ClassBias; c != nil {
 		for i, v := range c.Bytes {
 			b[i] += c.Of.Dequantize(v)
@@ -403,6 +420,15 @@ func (q *Quantized) Dequantize() *Model {
 	m.Dict[l.Name+".weight"] = Tensor{Shape: []int{l.Out, l.In}, Data: w}
 	m.Dict[l.Name+".bias"] = Tensor{Shape: []int{l.Out}, Data: b}
 	return m
+}
+
+func scale(values []float32, by float32) {
+	if by == 1 {
+		return
+	}
+	for i := range values {
+		values[i] *= by
+	}
 }
 
 // dequantize returns the layer's weights and bias for an input of scale sx.

@@ -21,6 +21,7 @@ type quantizedEntry struct {
 	Logits  bool                    `json:"logits,omitempty"`
 	Bias    *ClassBias              `json:"class_bias,omitempty"`
 	Signed  bool                    `json:"signed,omitempty"`
+	ReLU    bool                    `json:"relu,omitempty"`
 	Wide    bool                    `json:"wide,omitempty"`
 	Assumed Assumed                 `json:"assumed"`
 }
@@ -41,7 +42,7 @@ func (q *Quantized) Metadata() (map[string]string, error) {
 	}
 	e := quantizedEntry{
 		Input: q.Input, Layers: map[string]layerOutput{}, Sums: map[string]QuantizedSum{}, Pool: q.Pool,
-		Logits: q.Logits, Bias: q.ClassBias, Signed: q.Signed, Wide: q.Wide, Assumed: q.Assumed,
+		Logits: q.Logits, Bias: q.ClassBias, Signed: q.Signed, ReLU: q.ReLU, Wide: q.Wide, Assumed: q.Assumed,
 	}
 	for _, p := range q.Parts() {
 		e.Layers[p.Name] = layerOutput{p.Layer.Out, p.Layer.Min, p.Layer.Max}
@@ -80,7 +81,7 @@ func MetadataQuantized(entries map[string]string) (q *Quantized, ok bool, err er
 	}
 	n := c.Network()
 	q = &Quantized{
-		Config: c, Assumed: e.Assumed, Input: e.Input, Pool: e.Pool, Logits: e.Logits, ClassBias: e.Bias, Signed: e.Signed, Wide: e.Wide,
+		Config: c, Assumed: e.Assumed, Input: e.Input, Pool: e.Pool, Logits: e.Logits, ClassBias: e.Bias, Signed: e.Signed, ReLU: e.ReLU, Wide: e.Wide,
 		Convs: make([]QuantizedLayer, len(n.Convs())), Sums: make([]QuantizedSum, len(n.Blocks)),
 	}
 	for _, p := range q.Parts() {
