@@ -23,6 +23,11 @@ type Options struct {
 	// engine alone. See [model.Quantized].
 	Wide bool
 
+	// Symmetric gives all activations the zero point 0 of signed bytes, and ranges as
+	// far below 0 as above, which is all that TensorRT takes: half of the bytes of what
+	// is never negative are not used.
+	Symmetric bool
+
 	// KeepFloat are layers that keep their weights in float32, by module path: a
 	// convolution ("features.3.conv.0.0"), the classifier, or a module with several
 	// of them ("features.3"). What flows between layers is bytes all the same. See
@@ -71,6 +76,9 @@ func Observe(ctx context.Context, m *model.Model, photos iter.Seq2[image.Image, 
 	if err != nil {
 		return nil, err
 	}
+	if o.Symmetric {
+		n.fit = symmetric
+	}
 	if err := n.keep(o.KeepFloat); err != nil {
 		return nil, err
 	}
@@ -83,7 +91,7 @@ func Observe(ctx context.Context, m *model.Model, photos iter.Seq2[image.Image, 
 	}
 	n.equalise()
 	q := n.round(m)
-	q.Wide = o.Wide
+	q.Wide, q.Signed = o.Wide, o.Symmetric
 	if err := q.Validate(); err != nil {
 		return nil, err
 	}
@@ -98,7 +106,8 @@ type network struct {
 	convs  []layer // in the order of model.Network.Convs
 	blocks []block
 	pool   tensor
-	linear layer // the classifier
+	linear layer                                      // the classifier
+	fit    func(low, high float64) model.Quantization // of numbers in that range
 }
 
 // A layer is a convolution or the classifier, with its norm folded in. Its weights are
@@ -129,7 +138,7 @@ func newNetwork(m *model.Model) (*network, error) {
 	if err := spec.Check(m.Dict); err != nil {
 		return nil, err
 	}
-	n := &network{config: m.Config, input: newTensor("", 3)}
+	n := &network{config: m.Config, input: newTensor("", 3), fit: quantization}
 	convs := spec.Convs()
 	n.convs = make([]layer, len(convs))
 	in := &n.input

@@ -14,25 +14,28 @@ func (n *network) round(m *model.Model) *Network {
 	for i := range n.convs {
 		l := &n.convs[i]
 		if l.ReLU6 {
-			ranges[l.out] = l.out.upTo(top)
+			ranges[l.out] = l.out.upTo(top, n.fit)
 		} else {
-			ranges[l.out] = l.out.bestRange()
+			ranges[l.out] = l.out.bestRange(n.fit)
 		}
 	}
 	for _, b := range n.blocks {
 		sum := model.Quantization{Scale: 1} // of no meaning without a residual
 		if b.Residual() {
-			sum = b.sum.bestRange()
+			sum = b.sum.bestRange(n.fit)
 			ranges[b.sum] = sum
 		}
 		q.Sums = append(q.Sums, model.QuantizedSum{Quantization: sum})
 	}
-	q.Pool = n.pool.upTo(math.Inf(1))
+	q.Pool = n.pool.upTo(math.Inf(1), n.fit)
 	ranges[&n.pool] = q.Pool
 	for i := range n.convs {
 		l := &n.convs[i]
 		rounded := l.round(ranges[l.in])
 		rounded.Out, rounded.Max = ranges[l.out], 255
+		if l.ReLU6 {
+			rounded.Min = rounded.Out.Zero
+		}
 		q.Convs = append(q.Convs, rounded)
 	}
 	q.Classifier = n.linear.round(q.Pool)
@@ -46,7 +49,7 @@ func (n *network) inputRange() model.Quantization {
 	for _, levels := range n.config.Preprocess.Levels() {
 		low, high = min(low, float64(levels[0])), max(high, float64(levels[255]))
 	}
-	return quantization(low, high)
+	return n.fit(low, high)
 }
 
 // quantization is that of numbers from low to high, which hold 0: 0 is a byte exactly.
@@ -67,9 +70,18 @@ func quantization(low, high float64) model.Quantization {
 	return model.Quantization{Scale: float32(scale), Zero: uint8(zero)}
 }
 
+// symmetric is quantization with the byte 128, a signed 0, for 0.
+func symmetric(low, high float64) model.Quantization {
+	most := max(-low, high)
+	if most < 1e-9 { // a tensor of zeros
+		most = 1
+	}
+	return model.Quantization{Scale: float32(most / 127), Zero: 128}
+}
+
 // upTo is the quantisation of a tensor without negative numbers, by its largest one.
 // It ends at limit.
-func (t *tensor) upTo(limit float64) model.Quantization {
+func (t *tensor) upTo(limit float64, fit func(low, high float64) model.Quantization) model.Quantization {
 	high := 0.0
 	for i := range t.channels {
 		c := &t.channels[i]
@@ -77,12 +89,12 @@ func (t *tensor) upTo(limit float64) model.Quantization {
 			high = max(high, c.max*margin*c.factor)
 		}
 	}
-	return quantization(0, min(high, limit))
+	return fit(0, min(high, limit))
 }
 
 // bestRange is the quantisation of a linear tensor with the least squared error over
 // the samples: outliers are worth less than finer steps for the rest.
-func (t *tensor) bestRange() model.Quantization {
+func (t *tensor) bestRange(fit func(low, high float64) model.Quantization) model.Quantization {
 	low, high := 0.0, 0.0
 	var samples []float64
 	for i := range t.channels {
@@ -95,11 +107,11 @@ func (t *tensor) bestRange() model.Quantization {
 			samples = append(samples, float64(v)*c.factor)
 		}
 	}
-	best, least := quantization(low, high), math.Inf(1)
+	best, least := fit(low, high), math.Inf(1)
 	const steps = 40
 	for lowStep := steps / 2; lowStep <= steps; lowStep += 2 {
 		for highStep := steps / 2; highStep <= steps; highStep += 2 {
-			q := quantization(low*float64(lowStep)/steps, high*float64(highStep)/steps)
+			q := fit(low*float64(lowStep)/steps, high*float64(highStep)/steps)
 			if e := squaredError(samples, q); e < least {
 				best, least = q, e
 			}

@@ -17,7 +17,7 @@ import (
 type quantizeFlags struct {
 	model, data, truth, out, report string
 	photos, threads                 int
-	wide, sensitivity               bool
+	wide, symmetric, sensitivity    bool
 	keep                            []string
 	input                           photoFlags
 }
@@ -67,6 +67,7 @@ numbers and say so. Named .onnx, OUT is that export at once.`,
 	fs.IntVar(&f.photos, "photos", 128, "how many photos to calibrate with, at most, and how many others to measure with")
 	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
 	fs.BoolVar(&f.wide, "wide", false, "keep residual sums in float32: more exact, a little slower")
+	fs.BoolVar(&f.symmetric, "symmetric", false, "for TensorRT: signed bytes whose zero is 0; less exact")
 	fs.StringSliceVar(&f.keep, "keep-float", nil, "layers whose weights stay in float32, by module path: features.0.0,features.17,classifier.1")
 	f.input.register(cmd, true)
 	completeModel(cmd)
@@ -83,6 +84,8 @@ func (f *quantizeFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "%s: write what? the name ends in none of .safetensors, .onnx", f.out)
 	case sameFile(f.model, f.out):
 		return usagef(cmd, "%s is the model as well: it would be written over; give the output another name", f.out)
+	case f.wide && f.symmetric:
+		return usagef(cmd, "--wide is for this engine, --symmetric for TensorRT: want one of them")
 	case f.photos < 1 || f.photos > 4096:
 		return usagef(cmd, "--photos %d: want 1 to 4096; 32 to 512 are of use", f.photos)
 	case f.threads < 0 || f.threads > 1024:
@@ -116,7 +119,7 @@ func (f *quantizeFlags) run(cmd *cobra.Command) error {
 	bar := newPhotoBar(stderr, n)
 	defer bar.finish()
 	tick := func(int) { bar.add() }
-	c, err := quant.Observe(ctx, m, calibrate.images(ctx), quant.Options{Threads: f.threads, Wide: f.wide, KeepFloat: f.keep, Progress: tick})
+	c, err := quant.Observe(ctx, m, calibrate.images(ctx), quant.Options{Threads: f.threads, Wide: f.wide, Symmetric: f.symmetric, KeepFloat: f.keep, Progress: tick})
 	if err != nil {
 		return err
 	}
