@@ -211,6 +211,48 @@ func TestOddModels(t *testing.T) {
 	}
 }
 
+// TestSymmetric: zeros are signed 0, nothing below it is left of a ReLU6, and the network
+// is still the model.
+func TestSymmetric(t *testing.T) {
+	m := small(t, nil)
+	q, err := Calibrate(t.Context(), m, noise(8), Options{Symmetric: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !q.Signed || q.Input.Zero != 128 || q.Pool.Zero != 128 {
+		t.Errorf("signed %v, input %+v, pool %+v", q.Signed, q.Input, q.Pool)
+	}
+	for i, c := range q.Config.Network().Convs() {
+		l, low := q.Convs[i], uint8(0)
+		if c.ReLU6 {
+			low = 128
+		}
+		if l.Out.Zero != 128 || l.Min != low || l.Max != 255 || c.ReLU6 && l.Out.Dequantize(255) > 6.001 {
+			t.Errorf("%s: %+v, bounds %d and %d", c.Name, l.Out, l.Min, l.Max)
+		}
+	}
+	for i, b := range q.Config.Network().Blocks {
+		if b.Residual() && q.Sums[i].Zero != 128 {
+			t.Errorf("%s: %+v", b.Name, q.Sums[i])
+		}
+	}
+	plain, err := Calibrate(t.Context(), m, noise(8), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var decibels [2]float64
+	for i, q := range []*Network{plain, q} {
+		c, err := Compare(t.Context(), m, q, noise(8), CompareOptions{Threads: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		decibels[i] = float64(c.SQNR)
+	}
+	if !(decibels[1] > decibels[0]-8) { // a bit less is 6
+		t.Errorf("%.1f dB, and %.1f of asymmetric bytes", decibels[1], decibels[0])
+	}
+}
+
 func TestErrors(t *testing.T) {
 	m := small(t, nil)
 	broken := errors.New("the third photo is broken")

@@ -33,7 +33,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("TESTDATA", filepath.Join(root, "checkpoint", "testdata"))
 			env.Setenv("INT8", int8)
 			env.Setenv("QUANTISED", filepath.Join(root, "onnx", "testdata", "import", "qdq13.onnx"))
-			env.Setenv("UNFIT", filepath.Join(root, "onnx", "testdata", "foreign", "float_last.onnx"))
+			env.Setenv("UNFIT", filepath.Join(root, "onnx", "testdata", "foreign", "float_first.onnx"))
 			env.Setenv("PHOTO", filepath.Join(root, "testdata", "shapes.png"))
 			env.Setenv("MOBILENET_CACHE", filepath.Join(env.WorkDir, "cache"))
 			return nil

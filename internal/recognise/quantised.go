@@ -10,6 +10,8 @@ import (
 // Quantized returns the network whose output the layer out makes as one of 8-bit
 // integers: those of the graph, with the graph's own scales. m is what [Model] made of it.
 //
+// Layers whose weights are float32 stay so, as long as they take bytes.
+//
 // The error is [errors.ErrUnsupported] where some of it is computed in numbers, or in a way
 // that [model.Quantized] doesn't have. It names the first layer that does not fit, in the
 // order the network runs.
@@ -22,6 +24,9 @@ func Quantized(out *Layer, source Source, m *model.Model) (*model.Quantized, err
 	if err := a.assemble(out); err != nil {
 		return nil, err
 	}
+	if a.whole == 0 {
+		return nil, n.first.notBytes("no weights are 8-bit integers, here or behind")
+	}
 	return a.q, a.q.Validate()
 }
 
@@ -30,6 +35,8 @@ type assembler struct {
 	*network
 	q *model.Quantized
 	x model.Quantization // what the bytes stand for that the next layer takes
+
+	whole int // layers whose weights are integers
 }
 
 // A stage is bytes as a layer takes them: what they stand for, within bounds, and the
@@ -205,12 +212,17 @@ func (a *assembler) layer(u *unit, s stage) (model.QuantizedLayer, error) {
 // weights are the weights of u, and its biases in the product of the scales of the bytes
 // at hand and of the weights.
 func (a *assembler) weights(u *unit) (l model.QuantizedLayer, err error) {
-	if u.Whole == nil {
-		return l, u.notBytes("its weights are not 8-bit integers")
-	}
 	if u.norm != nil {
 		return l, u.notBytes("a batch normalisation stands behind it")
 	}
+	if u.Whole == nil { // it computes with the numbers that bytes stand for
+		l.Float = &model.FloatLayer{Weight: u.weight, Bias: u.bias}
+		if u.bias == nil {
+			l.Float.Bias = make([]float32, u.Out)
+		}
+		return l, nil
+	}
+	a.whole++
 	l.Weight, l.Scale, l.Bias = u.Whole.Weight, u.Whole.Scale, u.Whole.Bias
 	switch {
 	case l.Bias == nil && u.Bias == nil:
