@@ -10,7 +10,7 @@ func (n *network) backward(logits []float32) {
 	if n.frozen <= last {
 		l := n.layers[last]
 		l.grad = n.buffers.take(n.images * l.imageSize())
-		n.eachImage(func(lane, image int) { n.spread(l, features, lane, image) })
+		n.eachImage(func(lane lane, image int) { n.spread(l, features, lane, image) })
 	}
 	for i := last; i >= n.frozen; i-- {
 		l := n.layers[i]
@@ -35,7 +35,7 @@ func (n *network) release() {
 }
 
 // spread is the gradient of the average pool and the last ReLU6.
-func (n *network) spread(l *layer, features []float32, lane, image int) {
+func (n *network) spread(l *layer, features []float32, lane lane, image int) {
 	for b := range l.blocks() {
 		g := l.block(l.grad, image, b, 0)
 		f := features[(b*n.images+image)*kernel.Block:][:kernel.Block]
@@ -52,12 +52,12 @@ func (n *network) spread(l *layer, features []float32, lane, image int) {
 // backwardLayer computes the gradients of a layer's parameters and, unless it is
 // the first that is learned, the gradient at its input.
 func (n *network) backwardLayer(l *layer, input bool) {
-	l.finishGrad()
+	l.finishGrad(n.threads)
 	n.takeWeightGrads(l)
 	if input {
 		l.prev.grad = n.buffers.take(n.images * l.prev.imageSize())
 	}
-	n.eachImage(func(lane, image int) {
+	n.eachImage(func(lane lane, image int) {
 		if l.Depthwise() {
 			n.backwardDepthwise(l, lane, image, input)
 		} else {
@@ -83,15 +83,15 @@ func (n *network) releaseLayer(l *layer) {
 	}
 }
 
-func (n *network) backwardPointwise(l *layer, lane, image int, input bool) {
+func (n *network) backwardPointwise(l *layer, lane lane, image int, input bool) {
 	for p := 0; p < l.pixels(); p += l.strip {
 		m := min(l.strip, l.pixels()-p)
-		dy := n.scratch[lane].dy
+		dy := lane.dy
 		for b := range l.blocks() {
 			l.inputGrad(n.set, b, dy[b*m*kernel.Block:], l.block(l.grad, image, b, p), l.block(l.y, image, b, p), m)
 		}
 		in, stride := n.inputStrip(l, lane, image, p, m)
-		n.addWeightGrad(l, lane, in, stride, dy, m)
+		n.addWeightGrad(l, lane, in, stride, dy, m, lane.first && p == 0)
 		if input {
 			n.pointwiseInput(l, lane, image, p, m, dy)
 		}
@@ -99,15 +99,16 @@ func (n *network) backwardPointwise(l *layer, lane, image int, input bool) {
 }
 
 // addWeightGrad adds the product of a strip's inputs, blocks stride floats apart,
-// and its output's gradient dy to the gradient of a pointwise layer's weights.
-func (n *network) addWeightGrad(l *layer, lane int, in []float32, stride int, dy []float32, pixels int) {
+// and its output's gradient dy to the gradient of a pointwise layer's weights. The first
+// product is written, not added.
+func (n *network) addWeightGrad(l *layer, lane lane, in []float32, stride int, dy []float32, pixels int, first bool) {
 	kb := kernel.Blocks(l.inputs())
 	for b := range l.blocks() {
 		for k := range kb {
 			n.set.PointwiseGrad(kernel.PointwiseGrad{
-				DW:  l.dw[lane][(b*kb+k)*kernel.Block*kernel.Block:],
+				DW:  l.dw[lane.number][(b*kb+k)*kernel.Block*kernel.Block:],
 				Src: in[k*stride:], Grad: dy[b*pixels*kernel.Block:],
-				Pixels: pixels, K: min(kernel.Block, l.inputs()-k*kernel.Block), NR: kernel.NR(l.Out, b),
+				Pixels: pixels, K: min(kernel.Block, l.inputs()-k*kernel.Block), NR: kernel.NR(l.Out, b), First: first,
 			})
 		}
 	}
@@ -115,7 +116,7 @@ func (n *network) addWeightGrad(l *layer, lane int, in []float32, stride int, dy
 
 // pointwiseInput computes pixels [p, p+m) of the gradient at a pointwise layer's
 // input.
-func (n *network) pointwiseInput(l *layer, lane, image, p, m int, dy []float32) {
+func (n *network) pointwiseInput(l *layer, lane lane, image, p, m int, dy []float32) {
 	for b := range l.inBlocks() {
 		g := l.prev.block(l.prev.grad, image, b, p)
 		a := kernel.Pointwise{
@@ -132,7 +133,7 @@ func (n *network) pointwiseInput(l *layer, lane, image, p, m int, dy []float32) 
 
 // backwardDepthwise is for the depthwise convolutions that are not the second of
 // a pair.
-func (n *network) backwardDepthwise(l *layer, lane, image int, input bool) {
+func (n *network) backwardDepthwise(l *layer, lane lane, image int, input bool) {
 	for b := range l.blocks() {
 		for y := 0; y < l.side; y += l.strip {
 			s := l.rows(y, l.strip)
@@ -168,9 +169,9 @@ func (l *layer) rows(y, m int) rowStrip {
 // depthwiseGrads adds a strip's part of the gradient of block b's weights and,
 // unless g is nil, writes to it the gradient at the output of the normalisation
 // before l.
-func (n *network) depthwiseGrads(l *layer, lane, image, b int, s rowStrip, g []float32) {
+func (n *network) depthwiseGrads(l *layer, lane lane, image, b int, s rowStrip, g []float32) {
 	row := (l.side + 1) * kernel.Block
-	dy := n.scratch[lane].dy
+	dy := lane.dy
 	for y := s.begin; y < s.end; y++ {
 		r := dy[(y-s.begin)*row:][:row]
 		l.inputGrad(n.set, b, r, l.block(l.grad, image, b, y*l.side), l.block(l.y, image, b, y*l.side), l.side)
@@ -180,7 +181,7 @@ func (n *network) depthwiseGrads(l *layer, lane, image, b int, s rowStrip, g []f
 	rows := n.paddedRows(l, lane, image, b, s, raw[(s.above-from)*l.inSide*kernel.Block:])
 	for i := range s.m {
 		a := kernel.DepthwiseGrad{
-			DW: l.dw[lane][b*9*kernel.Block:], Grad: dy[(s.y+i-s.begin)*row:][:row],
+			DW: l.dw[lane.number][b*9*kernel.Block:], Grad: dy[(s.y+i-s.begin)*row:][:row],
 			Width: l.side, Stride: l.Stride, NR: kernel.NR(l.Out, b),
 		}
 		for j := range a.Rows {
@@ -203,14 +204,14 @@ func (n *network) depthwiseGrads(l *layer, lane, image, b int, s rowStrip, g []f
 // rawRows returns the rows of block b of the convolution before depthwise l that a
 // strip's backward pass needs, from row from on. Unless they are stored they are
 // computed again.
-func (n *network) rawRows(l *layer, lane, image, b int, s rowStrip) (raw []float32, from int) {
+func (n *network) rawRows(l *layer, lane lane, image, b int, s rowStrip) (raw []float32, from int) {
 	e := l.prev
 	if e.y != nil {
 		return e.block(e.y, image, b, 0), 0
 	}
 	first, last := s.pixel/l.inSide, (s.pixel+s.pixels)/l.inSide
 	from, to := min(s.above, first), max(s.below, last)
-	raw = n.scratch[lane].raw
+	raw = lane.raw
 	n.set.Pointwise(kernel.Pointwise{
 		Dst: raw, Src: e.prev.x[image*e.prev.imageSize()+from*l.inSide*kernel.Block:], W: e.packed[b], Bias: n.zeros,
 		Pixels: (to - from) * l.inSide, K: e.In, SrcStride: e.prev.pixels() * kernel.Block, NR: kernel.NR(e.Out, b),
@@ -221,9 +222,9 @@ func (n *network) rawRows(l *layer, lane, image, b int, s rowStrip) (raw []float
 // paddedRows returns a function from the number of an input row of depthwise l,
 // which may be outside of the image, to the row with a column of zeros on either
 // side. raw is the convolution before l from the strip's first row on.
-func (n *network) paddedRows(l *layer, lane, image, b int, s rowStrip, raw []float32) func(y int) []float32 {
+func (n *network) paddedRows(l *layer, lane lane, image, b int, s rowStrip, raw []float32) func(y int) []float32 {
 	e, row := l.prev, (l.inSide+2)*kernel.Block
-	in := n.scratch[lane].in
+	in := lane.in
 	for y := s.above; y < s.below; y++ {
 		r := in[(y-s.above)*row:][:row]
 		clear(r[:kernel.Block])
@@ -244,7 +245,7 @@ func (n *network) paddedRows(l *layer, lane, image, b int, s rowStrip, raw []flo
 
 // depthwiseInput computes the gradient g at a strip's input from that at the
 // output, rows [begin, end) in dy, each with a column of zeros behind it.
-func (n *network) depthwiseInput(l *layer, lane, b int, s rowStrip, g, dy []float32) {
+func (n *network) depthwiseInput(l *layer, lane lane, b int, s rowStrip, g, dy []float32) {
 	row := (l.side + 1) * kernel.Block
 	at := func(y int) []float32 {
 		if y < s.begin || y >= s.end {
@@ -259,7 +260,7 @@ func (n *network) depthwiseInput(l *layer, lane, b int, s rowStrip, g, dy []floa
 			n.transposedRow(l, b, y, dst, at)
 			continue
 		}
-		rows := &n.scratch[lane].rows
+		rows := &lane.rows
 		*rows = [3][]float32{at(y - 1), at(y), at(y + 1)}
 		n.set.Depthwise(kernel.Depthwise{
 			Dst: dst, Rows: rows[:],

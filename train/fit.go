@@ -400,7 +400,7 @@ func (t *trainer) step(epoch int, b *batch, lr float64) (loss float64, hits int,
 	}
 	scale := 1.0 // of the gradient; 1e-6 as in torch.nn.utils.clip_grad_norm_
 	if t.Clip > 0 {
-		norm := gradNorm(n.params)
+		norm := gradNorm(t.Threads, n.params)
 		if norm-norm != 0 { // Inf-Inf is NaN
 			return 0, 0, errNotFinite
 		}
@@ -408,7 +408,7 @@ func (t *trainer) step(epoch int, b *batch, lr float64) (loss float64, hits int,
 	}
 	t.optimizer.step(t.Threads, lr, scale)
 	if t.average != nil {
-		t.average.update(t.Model, t.optimizer.steps)
+		t.average.update(t.Threads, t.Model, t.optimizer.steps)
 	}
 	return loss, hits, nil
 }

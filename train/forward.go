@@ -22,11 +22,7 @@ func (n *network) forward(input []float32, images int, mask []float32) ([]float3
 func (n *network) forwardLayers(layers []*layer) error {
 	for _, l := range layers {
 		l.pack(n.threads) // the weights have changed since the last step
-		l.norm.reset()
-		clear(l.seen[:])
-		if l.paired {
-			l.gram.reset()
-		}
+		l.begin(n.lanes())
 		if err := n.forwardLayer(l); err != nil {
 			return fmt.Errorf("layer %w", err)
 		}
@@ -40,7 +36,7 @@ func (n *network) forwardLayer(l *layer) error {
 		return n.forwardExpansion(l) // which is not stored at all, see pairs
 	}
 	l.y = n.buffers.take(n.images * l.imageSize())
-	n.eachImage(func(lane, image int) {
+	n.eachImage(func(lane lane, image int) {
 		switch {
 		case l.prev == nil:
 			n.forwardFirst(l, lane, image)
@@ -55,7 +51,7 @@ func (n *network) forwardLayer(l *layer) error {
 	}
 	if l.ends {
 		l.x = n.buffers.take(n.images * l.imageSize())
-		n.eachImage(func(_, image int) { l.join(n.set, image) })
+		n.eachImage(func(_ lane, image int) { l.join(n.set, image) })
 	}
 	return nil
 }
@@ -70,26 +66,26 @@ func (n *network) finishForward(l *layer) error {
 	case l.paired:
 		return n.finishGram(l, count)
 	}
-	for lane := range lanes {
-		l.moments[lane].n = float64(l.seen[lane])
+	for i := range l.moments {
+		l.moments[i].n = float64(l.seen[i])
 	}
-	return l.finish(count, l.merged)
+	return l.finish(n.threads, count, l.merged)
 }
 
 // observeAll adds all blocks of pixels [p, p+m) of an image's y to the moments.
-func (l *layer) observeAll(set *kernel.Set, lane, image, p, m int) {
+func (l *layer) observeAll(set *kernel.Set, lane lane, image, p, m int) {
 	if l.fixed {
 		return
 	}
 	for b := range l.blocks() {
-		l.observe(set, lane, b, l.block(l.y, image, b, p), m, l.seen[lane])
+		l.observe(set, lane, b, l.block(l.y, image, b, p), m, l.seen[lane.number])
 	}
-	l.seen[lane] += m
+	l.seen[lane.number] += m
 }
 
 // forwardFirst gathers 3x3 patches, so that the first convolution is a matrix product
 // like the pointwise ones: 27 inputs are too few for a kernel of its own.
-func (n *network) forwardFirst(l *layer, lane, image int) {
+func (n *network) forwardFirst(l *layer, lane lane, image int) {
 	for p := 0; p < l.pixels(); p += l.strip {
 		m := min(l.strip, l.pixels()-p)
 		in, stride := n.inputStrip(l, lane, image, p, m)
@@ -97,7 +93,7 @@ func (n *network) forwardFirst(l *layer, lane, image int) {
 		if !l.paired {
 			l.observeAll(n.set, lane, image, p, m)
 		} else if !l.fixed {
-			n.addGram(l, lane, in, stride, m)
+			n.addGram(l, lane, in, stride, m, lane.first && p == 0)
 		}
 	}
 }
@@ -138,7 +134,7 @@ func (n *network) multiply(l *layer, in []float32, stride, image, p, m int) {
 }
 
 // forwardPointwise observes what it has just computed, while it is in the cache.
-func (n *network) forwardPointwise(l *layer, lane, image int) {
+func (n *network) forwardPointwise(l *layer, lane lane, image int) {
 	for p := 0; p < l.pixels(); p += l.strip {
 		m := min(l.strip, l.pixels()-p)
 		in, stride := n.inputStrip(l, lane, image, p, m)
@@ -149,8 +145,8 @@ func (n *network) forwardPointwise(l *layer, lane, image int) {
 
 // inputStrip returns pixels [p, p+m) of the input of a layer that is no depthwise
 // one, blocks stride floats apart.
-func (n *network) inputStrip(l *layer, lane, image, p, m int) (in []float32, stride int) {
-	in = n.scratch[lane].in
+func (n *network) inputStrip(l *layer, lane lane, image, p, m int) (in []float32, stride int) {
+	in = lane.in
 	if l.prev == nil {
 		n.patches(l, in, image, p, m)
 		return in, 0
@@ -167,7 +163,7 @@ func (n *network) inputStrip(l *layer, lane, image, p, m int) (in []float32, str
 
 // forwardDepthwise works block by block within a strip of rows, so that the rows that
 // three output rows share are normalised once.
-func (n *network) forwardDepthwise(l *layer, lane, image int) {
+func (n *network) forwardDepthwise(l *layer, lane lane, image int) {
 	row := l.inSide * kernel.Block
 	for y := 0; y < l.side; y += l.strip {
 		s := l.rows(y, l.strip)
@@ -176,7 +172,7 @@ func (n *network) forwardDepthwise(l *layer, lane, image int) {
 			a := kernel.Depthwise{
 				W: l.packed[b], Bias: n.zeros, NR: kernel.NR(l.Out, b),
 				Width: l.inSide, Stride: l.Stride, Left: l.padBefore,
-				Rows: n.scratch[lane].rows[:],
+				Rows: lane.rows[:],
 			}
 			for i := range s.m {
 				for j := range a.Rows {
@@ -189,16 +185,16 @@ func (n *network) forwardDepthwise(l *layer, lane, image int) {
 				n.set.Depthwise(a)
 			}
 			if !l.fixed {
-				l.observe(n.set, lane, b, l.block(l.y, image, b, y*l.side), s.m*l.side, l.seen[lane])
+				l.observe(n.set, lane, b, l.block(l.y, image, b, y*l.side), s.m*l.side, l.seen[lane.number])
 			}
 		}
-		l.seen[lane] += s.m * l.side
+		l.seen[lane.number] += s.m * l.side
 	}
 }
 
 // activationRows returns block b of the input of depthwise l under a strip.
-func (n *network) activationRows(l *layer, lane, image, b int, s rowStrip) []float32 {
-	e, dst := l.prev, n.scratch[lane].in
+func (n *network) activationRows(l *layer, lane lane, image, b int, s rowStrip) []float32 {
+	e, dst := l.prev, lane.in
 	p, m := s.above*l.inSide, (s.below-s.above)*l.inSide
 	switch {
 	case e.x != nil:
@@ -219,14 +215,14 @@ func (n *network) pool() {
 	l := n.layers[len(n.layers)-1]
 	n.head.begin(n.images)
 	// Strip by strip: the activation of a whole map does not fit into a lane's scratch.
-	n.eachImage(func(lane, image int) {
+	n.eachImage(func(lane lane, image int) {
 		var sum [kernel.Block]float32
 		for b := range l.blocks() {
 			dst := n.head.feature(b, image)
 			clear(dst)
 			for p := 0; p < l.pixels(); p += l.strip {
 				m := min(l.strip, l.pixels()-p)
-				h := n.scratch[lane].in
+				h := lane.in
 				l.activation(n.set, h, image, b, p, m)
 				n.set.Pool(kernel.Pool{Dst: sum[:], Src: h, Pixels: m})
 				for c, v := range sum {

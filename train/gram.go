@@ -7,13 +7,13 @@ import "github.com/mobilenet-go/mobilenet/internal/kernel"
 // y = Wx follow from them, so that the outputs, six times as many, need not be
 // there all at once.
 type gram struct {
-	sum        []float64 // Σ x, [K]
-	w          []float32 // W as activations: [K/32][output][32]
-	wc         []float32 // W*Σ(x-mean)(x-mean)', likewise
-	mean, m2   []float64 // of y: the mean, and Σ(y-mean)²
-	products   [lanes][]float64
-	sums       [lanes][]float64
-	covariance []float32 // Σ(x-mean)(x-mean)' in Pack's layout, [block][K][NR]
+	sum        []float64   // Σ x, [K]
+	w          []float32   // W as activations: [K/32][output][32]
+	wc         []float32   // W*Σ(x-mean)(x-mean)', likewise
+	mean, m2   []float64   // of y: the mean, and Σ(y-mean)²
+	products   [][]float64 // by lane
+	sums       [][]float64 // by lane
+	covariance []float32   // Σ(x-mean)(x-mean)' in Pack's layout, [block][K][NR]
 }
 
 // square is the size of a product of two blocks of channels.
@@ -29,46 +29,47 @@ func (g *gram) init(l *layer) {
 	g.w, g.wc = kernel.Aligned(kb*l.Out*kernel.Block), kernel.Aligned(kb*l.Out*kernel.Block)
 	g.mean, g.m2 = make([]float64, l.Out), make([]float64, l.Out)
 	g.covariance = kernel.Aligned(kb * kb * square)
-	for lane := range lanes {
-		g.products[lane] = make([]float64, kb*kb*square)
-		g.sums[lane] = make([]float64, kb*kernel.Block)
-	}
 }
 
-func (g *gram) reset() {
-	for lane := range lanes {
-		clear(g.products[lane])
-		clear(g.sums[lane])
+// begin makes room for what so many lanes gather.
+func (g *gram) begin(lanes int) {
+	for len(g.products) < lanes {
+		g.products = append(g.products, make([]float64, len(g.covariance)))
+		g.sums = append(g.sums, make([]float64, kernel.Blocks(len(g.sum))*kernel.Block))
 	}
 }
 
 // addGram adds pixels of l's input x, blocks stride floats apart, to a lane's
-// sums of xx' and x. The products are symmetric, and only those of blocks i <= j
-// are added up.
-func (n *network) addGram(l *layer, lane int, x []float32, stride, pixels int) {
+// sums of xx' and x, or writes them if they are the first. The products are symmetric,
+// and only those of blocks i <= j are added up.
+func (n *network) addGram(l *layer, lane lane, x []float32, stride, pixels int, first bool) {
 	k := l.inputs()
 	kb := kernel.Blocks(k)
-	product := n.scratch[lane].square
+	product := lane.square
 	for j := range kb {
 		nr := kernel.NR(k, j)
 		for i := range j + 1 {
 			rows := min(kernel.Block, k-i*kernel.Block)
-			clear(product)
 			n.set.PointwiseGrad(kernel.PointwiseGrad{
-				DW: product, Src: x[i*stride:], Grad: x[j*stride:], Pixels: pixels, K: rows, NR: nr,
+				DW: product, Src: x[i*stride:], Grad: x[j*stride:], Pixels: pixels, K: rows, NR: nr, First: true,
 			})
-			sums := l.gram.products[lane][(j*kb+i)*square:][:rows*nr]
+			sums := l.gram.products[lane.number][(j*kb+i)*square:][:rows*nr]
+			if first {
+				clear(sums)
+			}
 			for at := range sums {
 				sums[at] += float64(product[at])
 			}
 		}
-		w := &l.work[lane]
-		*w = channels{}
+		w := lane.channels()
 		n.set.Moments(kernel.Moments{
 			Src: x[j*stride:], Center: n.zeros, Sum: w[0][:], Squares: w[1][:], Pixels: pixels, NR: nr,
 		})
+		if first {
+			clear(l.gram.sums[lane.number][j*kernel.Block:][:nr])
+		}
 		for c := range nr {
-			l.gram.sums[lane][j*kernel.Block+c] += float64(w[0][c])
+			l.gram.sums[lane.number][j*kernel.Block+c] += float64(w[0][c])
 		}
 	}
 }
@@ -80,8 +81,8 @@ func (n *network) finishGram(l *layer, count int) error {
 	kb := kernel.Blocks(k)
 	for i := range k {
 		g.sum[i] = 0
-		for lane := range lanes {
-			g.sum[i] += g.sums[lane][i]
+		for _, s := range g.sums[:n.lanes()] {
+			g.sum[i] += s[i]
 		}
 	}
 	each(n.threads, k, func(j int) {
@@ -89,8 +90,8 @@ func (n *network) finishGram(l *layer, count int) error {
 		for i := range j + 1 {
 			bi, ni := i/kernel.Block, kernel.NR(k, i/kernel.Block)
 			v := -g.sum[i] * g.sum[j] / float64(count)
-			for lane := range lanes {
-				v += g.products[lane][(bj*kb+bi)*square+i%kernel.Block*nj+j%kernel.Block]
+			for _, p := range g.products[:n.lanes()] {
+				v += p[(bj*kb+bi)*square+i%kernel.Block*nj+j%kernel.Block]
 			}
 			g.covariance[bj*kb*square+i*nj+j%kernel.Block] = float32(v)
 			g.covariance[bi*kb*square+j*ni+i%kernel.Block] = float32(v)
@@ -118,7 +119,7 @@ func (n *network) finishGram(l *layer, count int) error {
 		}
 		g.mean[o], g.m2[o] = mean/float64(count), max(0, m2)
 	})
-	return l.finish(count, func(o int) (mean, m2 float64) { return g.mean[o], g.m2[o] })
+	return l.finish(n.threads, count, func(o int) (mean, m2 float64) { return g.mean[o], g.m2[o] })
 }
 
 // asActivation is block b of output o in gram.w or wc.

@@ -32,9 +32,9 @@ type layer struct {
 	packed     [][]float32 // weights by output block: kernel.Pack's layout
 	transposed [][]float32 // weights for the gradient at the input: pointwise by input block, depthwise at stride 1 turned by half a turn
 	scaled     [][]float32 // an expansion's packed weights with its normalisation
-	dw         [lanes][]float32
-	gram       gram       // of a paired layer
-	seen       [lanes]int // values of a channel that a lane has observed
+	dw         [][]float32 // by lane
+	gram       gram        // of a paired layer
+	seen       []int       // by lane: values of a channel that it has observed
 }
 
 func (l *layer) pixels() int    { return l.side * l.side }
@@ -94,6 +94,19 @@ func (l *layer) fromPatches(row []float32) {
 	copy(row, out[:])
 }
 
+// begin prepares a step's sums by lane.
+func (l *layer) begin(lanes int) {
+	l.norm.begin(lanes)
+	switch {
+	case l.fixed:
+	case l.paired:
+		l.gram.begin(lanes)
+	default:
+		l.norm.beginMoments(lanes)
+	}
+	l.seen = make([]int, max(lanes, len(l.moments)))
+}
+
 // output is the weights of output o in the order of the kernels' inputs.
 func (l *layer) output(o int) []float32 {
 	return l.asPatches(l.weight.Value[o*l.inputs():][:l.inputs()])
@@ -138,48 +151,46 @@ func (l *layer) pack(threads int) {
 	})
 }
 
-// takeWeightGrads gives every lane a gradient of the layer's weights to add to:
-// [output block][input block][32][NR], or depthwise [block][9][32].
+// takeWeightGrads gives every lane a gradient of the layer's weights: [output block]
+// [input block][32][NR] to write first, or depthwise [block][9][32] to add to.
 func (n *network) takeWeightGrads(l *layer) {
-	size := l.blocks() * kernel.Blocks(l.inputs()) * kernel.Block * kernel.Block
+	size := l.blocks() * kernel.Blocks(l.inputs()) * square
 	if l.Depthwise() {
 		size = l.blocks() * 9 * kernel.Block
 	}
-	n.takeSums(&l.dw, size)
-}
-
-// takeSums gives every lane n zeros to add to.
-func (n *network) takeSums(sums *[lanes][]float32, size int) {
-	for lane := range n.lanes() {
-		sums[lane] = n.buffers.take(size)
+	l.dw = make([][]float32, n.lanes())
+	for i := range l.dw {
+		l.dw[i] = n.buffers.take(size)
+		if l.Depthwise() {
+			clear(l.dw[i])
+		}
 	}
-	each(n.threads, n.lanes(), func(lane int) { clear(sums[lane]) })
 }
 
 // addUp returns the sum over the lanes, in their order, in the first one's place,
 // and frees the others.
-func (n *network) addUp(sums *[lanes][]float32) []float32 {
+func (n *network) addUp(sums [][]float32) []float32 {
 	const share = 1 << 12
-	total := sums[0]
+	total, others := sums[0], sums[1:]
 	each(n.threads, (len(total)+share-1)/share, func(i int) {
 		begin, end := i*share, min(len(total), (i+1)*share)
-		for _, s := range sums[1:n.lanes()] {
+		for _, s := range others {
 			n.set.Affine(kernel.Affine{
 				Dst: total[begin:end], Src: s[begin:end], Add: total[begin:end], Scale: n.ones, Shift: n.zeros,
 				Pixels: (end - begin) / kernel.Block, NR: kernel.Block,
 			})
 		}
 	})
-	for _, s := range sums[1:n.lanes()] {
+	for _, s := range others {
 		n.buffers.put(s)
 	}
-	*sums = [lanes][]float32{}
 	return total
 }
 
 // weightGrad adds up the lanes' gradients of the weights.
 func (n *network) weightGrad(l *layer) {
-	dw := n.addUp(&l.dw)
+	dw := n.addUp(l.dw)
+	l.dw = nil
 	k, kb := l.inputs(), kernel.Blocks(l.inputs())
 	each(n.threads, l.blocks(), func(b int) {
 		nr := kernel.NR(l.Out, b)

@@ -20,7 +20,7 @@ type network struct {
 	params  []*parameter // that are learned: without those of frozen layers
 	frozen  int          // layers, from the first, that are not learned
 	buffers buffers
-	scratch [lanes]scratch
+	scratch []scratch // by thread
 	zeros   []float32
 	ones    []float32 // [32]
 
@@ -28,10 +28,26 @@ type network struct {
 	input  []float32 // [images][H][W][3]
 }
 
-// scratch is what a lane works in.
+// scratch is what a thread works in.
 type scratch struct {
 	in, dy, raw, between, square []float32
 	rows                         [3][]float32 // of a depthwise convolution
+	work                         channels
+}
+
+// channels returns zeros for a kernel to add to.
+func (s *scratch) channels() *channels {
+	s.work = channels{}
+	return &s.work
+}
+
+// A lane is a share of a batch: some images one after the other, and what the thread
+// that does them works in. Sums over the batch are those over the lanes, which are
+// added up in their order: results don't depend on how many threads there are.
+type lane struct {
+	number int
+	first  bool // no image of the lane has been done yet
+	*scratch
 }
 
 // newNetwork prepares m for training. The first frozen of torchvision's
@@ -43,7 +59,7 @@ func newNetwork(m *model.Model, threads, frozen int, fixed bool) (*network, erro
 		return nil, err
 	}
 	_, params := parameters(m)
-	n := &network{config: m.Config, set: set, threads: threads}
+	n := &network{config: m.Config, set: set, threads: threads, scratch: make([]scratch, max(1, threads))}
 	n.ones = kernel.Aligned(kernel.Block)
 	for i := range n.ones {
 		n.ones[i] = 1
@@ -122,7 +138,7 @@ func (n *network) newLayer(m *model.Model, c model.Conv, params map[string]*para
 // it stays in the second-level cache.
 const stripFloats = 48 << 10
 
-// plan chooses the layer's strips and makes the lanes' scratch hold them.
+// plan chooses the layer's strips and makes the scratch hold them.
 func (l *layer) plan(n *network) {
 	var in, dy, raw, between int
 	switch {
@@ -172,20 +188,31 @@ func (l *layer) pairWith(d *layer) {
 }
 
 // eachImage calls f for every image, lane by lane.
-func (n *network) eachImage(f func(lane, image int)) {
-	each(n.threads, n.lanes(), func(lane int) {
-		begin, end := n.share(lane)
-		for i := begin; i < end; i++ {
-			f(lane, i)
+func (n *network) eachImage(f func(lane lane, image int)) {
+	lanes := n.lanes()
+	eachOn(n.threads, lanes, func(thread, i int) {
+		begin, end := n.share(i)
+		for image := begin; image < end; image++ {
+			f(lane{i, image == begin, &n.scratch[thread]}, image)
 		}
 	})
 }
 
-func (n *network) lanes() int { return min(lanes, n.images) }
+// lanesOf is the number of lanes of a batch, which is how many threads have work. It
+// grows with the batch: 16 lanes from 32 images on, a quarter of the images from 64 on,
+// at most 64. Every lane has sums of its own of a layer's gradients, so more of them
+// cost time: the network of Fashion-MNIST takes 9 % longer with 64 lanes for 128 images
+// than with 8.
+func lanesOf(images int) int {
+	return min(images, max(8, min(images/2, 16), images/4), 64)
+}
+
+func (n *network) lanes() int { return lanesOf(n.images) }
 
 // share is the images of a lane.
 func (n *network) share(lane int) (begin, end int) {
-	return lane * n.images / n.lanes(), (lane + 1) * n.images / n.lanes()
+	lanes := n.lanes()
+	return lane * n.images / lanes, (lane + 1) * n.images / lanes
 }
 
 // dropout returns a mask for the classifier's input [images][features]: 0 with

@@ -1,18 +1,13 @@
 package train
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/train/report"
 )
-
-// lanes is the number of shares that a batch is divided into. The images of a
-// lane are processed in order, and sums over the batch are added up lane by lane:
-// results don't depend on how many threads work on the lanes. It bounds the
-// threads of training.
-const lanes = 8
 
 // A norm is batch normalisation in training (arXiv 1502.03167; PyTorch's
 // BatchNorm2d): statistics of the batch, running averages with the config's
@@ -31,9 +26,8 @@ type norm struct {
 	invStd               []float64
 	a, b, c              []float32 // of kernel.NormGrad
 	count                int       // values of a channel
-	moments              [lanes]moments
-	sums                 [lanes]sums
-	work                 [lanes]channels
+	moments              []moments // by lane
+	sums                 []sums    // by lane
 	total, dot           []float64 // sums over the lanes
 }
 
@@ -58,33 +52,41 @@ func (n *norm) init(channels int) {
 		*s = kernel.Aligned(padded)
 	}
 	n.invStd, n.total, n.dot = make([]float64, channels), make([]float64, channels), make([]float64, channels)
-	for l := range lanes {
-		n.moments[l] = moments{mean: make([]float64, padded), m2: make([]float64, padded)}
-		n.sums[l] = sums{sum: make([]float64, padded), dot: make([]float64, padded)}
+}
+
+// begin clears the sums of so many lanes. Those that there are for larger batches stay
+// empty.
+func (n *norm) begin(lanes int) {
+	for len(n.sums) < lanes {
+		n.sums = append(n.sums, sums{sum: make([]float64, len(n.scale)), dot: make([]float64, len(n.scale))})
+	}
+	for _, s := range n.sums {
+		clear(s.sum)
+		clear(s.dot)
 	}
 }
 
-// reset clears what the lanes gather.
-func (n *norm) reset() {
-	for l := range lanes {
-		n.moments[l].n = 0
-		clear(n.moments[l].mean)
-		clear(n.moments[l].m2)
-		clear(n.sums[l].sum)
-		clear(n.sums[l].dot)
+// beginMoments clears their moments.
+func (n *norm) beginMoments(lanes int) {
+	for len(n.moments) < lanes {
+		n.moments = append(n.moments, moments{mean: make([]float64, len(n.scale)), m2: make([]float64, len(n.scale))})
+	}
+	for i := range n.moments {
+		n.moments[i].n = 0
+		clear(n.moments[i].mean)
+		clear(n.moments[i].m2)
 	}
 }
 
 // observe adds the values of channel block b in y, pixels of them, to a lane's
 // moments. seen is how many values of the block the lane has had before.
-func (n *norm) observe(set *kernel.Set, lane, b int, y []float32, pixels, seen int) {
-	w := &n.work[lane]
-	*w = channels{}
+func (n *norm) observe(set *kernel.Set, lane lane, b int, y []float32, pixels, seen int) {
+	w := lane.channels()
 	center, sum, squares := w[0][:], w[1][:], w[2][:]
 	copy(center, y)
 	nr := kernel.NR(n.channels, b)
 	set.Moments(kernel.Moments{Src: y, Center: center, Sum: sum, Squares: squares, Pixels: pixels, NR: nr})
-	m := &n.moments[lane]
+	m := &n.moments[lane.number]
 	at := b * kernel.Block
 	for c := range nr {
 		k := float64(pixels)
@@ -104,7 +106,7 @@ func merge(n, mean, m2, k, mean2, m22 float64) (float64, float64) {
 // merged is the mean and the sum of squared differences from it over all lanes.
 func (n *norm) merged(c int) (mean, m2 float64) {
 	var seen float64
-	for l := range lanes {
+	for l := range n.moments {
 		if m := &n.moments[l]; m.n > 0 {
 			mean, m2 = merge(seen, mean, m2, m.n, m.mean[c], m.m2[c])
 			seen += m.n
@@ -116,23 +118,35 @@ func (n *norm) merged(c int) (mean, m2 float64) {
 // finish ends the forward pass over a batch with count values of each channel.
 // observed returns the mean of channel c and the sum of squared differences from
 // it.
-func (n *norm) finish(count int, observed func(c int) (mean, m2 float64)) error {
+func (n *norm) finish(threads, count int, observed func(c int) (mean, m2 float64)) error {
 	if count < 2 {
 		return fmt.Errorf("%s: batch normalisation of a single value: the batch must have at least 2 images", n.name)
 	}
 	n.count = count
 	n.batches[0]++
-	for c := range n.channels {
+	errs := make([]error, kernel.Blocks(n.channels))
+	n.eachChannel(threads, func(c int) {
 		mean, m2 := observed(c)
 		variance := m2 / float64(count)
 		if math.IsNaN(mean) || math.IsInf(mean, 0) || math.IsNaN(variance) || math.IsInf(variance, 0) {
-			return fmt.Errorf("%s: the batch's mean or variance of channel %d is not finite: %w", n.name, c, report.ErrDiverged)
+			errs[c/kernel.Block] = fmt.Errorf("%s: the batch's mean or variance of channel %d is not finite: %w", n.name, c, report.ErrDiverged)
+			return
 		}
 		n.mean[c] += float32(n.momentum * (mean - float64(n.mean[c])))
 		n.variance[c] += float32(n.momentum * (m2/float64(count-1) - float64(n.variance[c])))
 		n.set(c, mean, variance)
-	}
-	return nil
+	})
+	return cmp.Or(errs...)
+}
+
+// eachChannel calls f for every channel, with the blocks shared among threads: with
+// many lanes, what is left to do for each channel of a batch is no trifle.
+func (n *norm) eachChannel(threads int, f func(c int)) {
+	each(threads, kernel.Blocks(n.channels), func(b int) {
+		for c := b * kernel.Block; c < min(n.channels, (b+1)*kernel.Block); c++ {
+			f(c)
+		}
+	})
 }
 
 // fix prepares for a forward pass with the running averages.
@@ -152,16 +166,15 @@ func (n *norm) set(c int, mean, variance float64) {
 
 // backward masks the gradient g of channel block b in place where ReLU6 is flat,
 // and adds it to a lane's sums. y is the convolution's output.
-func (n *norm) backward(set *kernel.Set, lane, b int, g, y []float32, pixels int, relu6 bool) {
-	w := &n.work[lane]
-	*w = channels{}
+func (n *norm) backward(set *kernel.Set, lane lane, b int, g, y []float32, pixels int, relu6 bool) {
+	w := lane.channels()
 	sum, dot := w[0][:], w[1][:]
 	at := b * kernel.Block
 	set.AffineGrad(kernel.AffineGrad{
 		Grad: g, Src: y, Scale: n.scale[at:], Shift: n.shift[at:], Mean: n.center[at:], Sum: sum, Dot: dot,
 		Pixels: pixels, NR: kernel.NR(n.channels, b), ReLU6: relu6,
 	})
-	s := &n.sums[lane]
+	s := &n.sums[lane.number]
 	for c := range kernel.Block {
 		s.sum[at+c] += float64(sum[c])
 		s.dot[at+c] += float64(dot[c])
@@ -170,10 +183,10 @@ func (n *norm) backward(set *kernel.Set, lane, b int, g, y []float32, pixels int
 
 // finishGrad computes the gradients of gamma and beta, and what the gradient at
 // the norm's input needs.
-func (n *norm) finishGrad() {
-	for c := range n.channels {
+func (n *norm) finishGrad(threads int) {
+	n.eachChannel(threads, func(c int) {
 		n.total[c], n.dot[c] = 0, 0
-		for l := range lanes {
+		for l := range n.sums {
 			n.total[c] += n.sums[l].sum[c]
 			n.dot[c] += n.sums[l].dot[c]
 		}
@@ -181,7 +194,7 @@ func (n *norm) finishGrad() {
 		n.gamma.Grad[c] = float32(n.dot[c] * n.invStd[c])
 		ka, kb, kc := n.coefficients(c)
 		n.a[c], n.b[c], n.c[c] = float32(ka), float32(kb), float32(kc-kb*float64(n.center[c]))
-	}
+	})
 }
 
 // coefficients are those of the gradient at the norm's input, which is

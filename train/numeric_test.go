@@ -77,7 +77,7 @@ func TestNumericGradient(t *testing.T) {
 // lengths are tried: a long one crosses corners of ReLU6, a short one drowns in
 // rounding.
 func checkDirection(t *testing.T, seed uint64, p *parameter, loss func() float64) {
-	length := gradNorm([]*parameter{p})
+	length := gradNorm(1, []*parameter{p})
 	if length < 1e-2 { // such as the bias of a bottleneck before another norm
 		return
 	}

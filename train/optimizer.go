@@ -81,6 +81,7 @@ type optimizer struct {
 	rule   rule
 	params []*parameter
 	states []state
+	pieces []piece // of params
 	steps  int
 }
 
@@ -95,19 +96,31 @@ func newOptimizer(h hyper, params []*parameter) (*optimizer, error) {
 			o.states[i] = append(o.states[i], make([]float32, len(p.Value)))
 		}
 	}
+	o.pieces = piecesOf(params)
 	return o, nil
+}
+
+func piecesOf(params []*parameter) []piece {
+	return pieces(len(params), func(i int) int { return len(params[i].Value) })
 }
 
 // step updates all parameters with their gradients times scale, at learning rate
 // lr.
 func (o *optimizer) step(threads int, lr, scale float64) {
 	o.steps++
-	each(threads, len(o.params), func(i int) {
-		u := update{lr: lr * o.params[i].Rate, scale: scale}
-		if o.params[i].Decay {
+	each(threads, len(o.pieces), func(i int) {
+		at := o.pieces[i]
+		p := *o.params[at.array]
+		u := update{lr: lr * p.Rate, scale: scale}
+		if p.Decay {
 			u.decay = o.decay
 		}
-		o.rule.update(o, o.params[i], o.states[i], u)
+		p.Value, p.Grad = p.Value[at.begin:at.end], p.Grad[at.begin:at.end]
+		var s state
+		for _, all := range o.states[at.array] {
+			s = append(s, all[at.begin:at.end])
+		}
+		o.rule.update(o, &p, s, u)
 	})
 }
 
@@ -148,12 +161,18 @@ func adamw(o *optimizer, p *parameter, s state, u update) {
 }
 
 // gradNorm is the Euclidean length of all gradients together.
-func gradNorm(params []*parameter) float64 {
-	var sum float64
-	for _, p := range params {
-		for _, g := range p.Grad {
-			sum += float64(g) * float64(g)
+func gradNorm(threads int, params []*parameter) float64 {
+	pieces := piecesOf(params)
+	squares := make([]float64, len(pieces))
+	each(threads, len(pieces), func(i int) {
+		at := pieces[i]
+		for _, g := range params[at.array].Grad[at.begin:at.end] {
+			squares[i] += float64(g) * float64(g)
 		}
+	})
+	var sum float64
+	for _, s := range squares {
+		sum += s
 	}
 	return math.Sqrt(sum)
 }

@@ -35,11 +35,11 @@ func (l *layer) pairs() bool {
 // forwardExpansion prepares the normalisation of an expansion.
 func (n *network) forwardExpansion(e *layer) error {
 	if !e.fixed {
-		n.eachImage(func(lane, image int) {
+		n.eachImage(func(lane lane, image int) {
 			for p := 0; p < e.pixels(); p += gramPixels {
 				m := min(gramPixels, e.pixels()-p)
 				x, stride := n.inputStrip(e, lane, image, p, m)
-				n.addGram(e, lane, x, stride, m)
+				n.addGram(e, lane, x, stride, m, lane.first && p == 0)
 			}
 		})
 	}
@@ -88,16 +88,16 @@ func (l *layer) scaleTransposed(threads int) {
 // layer before it and, if wanted, the gradient at the input of the two.
 func (n *network) backwardPair(d *layer, input bool) {
 	e := d.prev
-	d.finishGrad()
+	d.finishGrad(n.threads)
 	n.takeWeightGrads(d)
 	n.takeWeightGrads(e)
 	if input {
 		e.prev.grad = n.buffers.take(n.images * e.prev.imageSize())
 		e.scaleTransposed(n.threads)
 	}
-	n.eachImage(func(lane, image int) { n.pairImage(d, lane, image, input) })
+	n.eachImage(func(lane lane, image int) { n.pairImage(d, lane, image, input) })
 	n.weightGrad(d)
-	e.finishGrad()
+	e.finishGrad(n.threads)
 	n.weightGrad(e)
 	if input {
 		n.pairInput(e)
@@ -107,9 +107,9 @@ func (n *network) backwardPair(d *layer, input bool) {
 }
 
 // pairImage is the first pass over an image.
-func (n *network) pairImage(d *layer, lane, image int, input bool) {
+func (n *network) pairImage(d *layer, lane lane, image int, input bool) {
 	e := d.prev
-	g := n.scratch[lane].between
+	g := lane.between
 	for y := 0; y < d.side; y += d.pair {
 		s := d.rows(y, d.pair)
 		stride := s.pixels * kernel.Block
@@ -117,7 +117,7 @@ func (n *network) pairImage(d *layer, lane, image int, input bool) {
 			n.depthwiseGrads(d, lane, image, b, s, g[b*stride:][:stride])
 		}
 		x, xStride := n.inputStrip(e, lane, image, s.pixel, s.pixels)
-		n.addWeightGrad(e, lane, x, xStride, g, s.pixels)
+		n.addWeightGrad(e, lane, x, xStride, g, s.pixels, lane.first && y == 0)
 		if !input {
 			continue
 		}
@@ -153,7 +153,7 @@ func (n *network) pairInput(e *layer) {
 	if !e.fixed {
 		m, bias = n.inputCorrection(e)
 	}
-	n.eachImage(func(lane, image int) {
+	n.eachImage(func(lane lane, image int) {
 		for b := range kb {
 			g := e.prev.block(e.prev.grad, image, b, 0)
 			if !e.fixed {
@@ -175,7 +175,6 @@ func (n *network) inputCorrection(e *layer) (m, bias []float32) {
 	kb := e.inBlocks()
 	bw := n.buffers.take(len(e.gram.w))
 	m = n.buffers.take(kb * kb * square)
-	clear(m)
 	sums := make([]float64, e.In)
 	for o := range e.Out {
 		_, b, c := e.coefficients(o)
@@ -195,7 +194,7 @@ func (n *network) inputCorrection(e *layer) (m, bias []float32) {
 			n.set.PointwiseGrad(kernel.PointwiseGrad{
 				DW:  m[j*kb*square+i*kernel.Block*nr:],
 				Src: e.gram.w[i*e.Out*kernel.Block:], Grad: bw[j*e.Out*kernel.Block:],
-				Pixels: e.Out, K: min(kernel.Block, e.In-i*kernel.Block), NR: nr,
+				Pixels: e.Out, K: min(kernel.Block, e.In-i*kernel.Block), NR: nr, First: true,
 			})
 		}
 	})

@@ -38,23 +38,45 @@ func (b *buffers) put(s []float32) {
 
 // each calls f for 0 to n-1 on so many threads and waits.
 func each(threads, n int, f func(i int)) {
+	eachOn(threads, n, func(_, i int) { f(i) })
+}
+
+// eachOn is each with the number of the thread, from 0.
+func eachOn(threads, n int, f func(thread, i int)) {
 	threads = min(threads, n)
 	if threads <= 1 {
 		for i := range n {
-			f(i)
+			f(0, i)
 		}
 		return
 	}
 	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range threads {
+	for thread := range threads {
 		wg.Go(func() {
 			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
+				f(thread, i)
 			}
 		})
 	}
 	wg.Wait()
+}
+
+// A piece is some of the numbers of one of several arrays.
+type piece struct{ array, begin, end int }
+
+// pieces cuts arrays of so many numbers into pieces for threads to share: that of the
+// classifier has a third of all weights. What is summed up by piece doesn't depend on
+// the threads.
+func pieces(arrays int, length func(i int) int) []piece {
+	const most = 1 << 15
+	var all []piece
+	for i := range arrays {
+		for begin := 0; begin < length(i); begin += most {
+			all = append(all, piece{i, begin, min(begin+most, length(i))})
+		}
+	}
+	return all
 }
 
 // upTo yields 0 to n-1.

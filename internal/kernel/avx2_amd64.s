@@ -10617,6 +10617,8 @@ rows12:
 	XORQ R9, R9
 
 rows12part:
+	CMPB    96(AX), $0x00
+	JNE     rows12first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 64(DX)(R9*1), Y2
@@ -10629,10 +10631,27 @@ rows12part:
 	VMOVUPS 288(DX)(R9*1), Y9
 	VMOVUPS 320(DX)(R9*1), Y10
 	VMOVUPS 352(DX)(R9*1), Y11
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows12sums
+
+rows12first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+	VXORPS X8, X8, X8
+	VXORPS X9, X9, X9
+	VXORPS X10, X10, X10
+	VXORPS X11, X11, X11
+
+rows12sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows12pixel:
 	VMOVUPS      (SI), Y12
@@ -10691,6 +10710,8 @@ rows8:
 	XORQ R9, R9
 
 rows8part:
+	CMPB    96(AX), $0x00
+	JNE     rows8first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 64(DX)(R9*1), Y2
@@ -10699,10 +10720,23 @@ rows8part:
 	VMOVUPS 160(DX)(R9*1), Y5
 	VMOVUPS 192(DX)(R9*1), Y6
 	VMOVUPS 224(DX)(R9*1), Y7
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows8sums
+
+rows8first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+
+rows8sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows8pixel:
 	VMOVUPS      (SI), Y8
@@ -10749,14 +10783,25 @@ rows4:
 	XORQ R9, R9
 
 rows4part:
+	CMPB    96(AX), $0x00
+	JNE     rows4first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 64(DX)(R9*1), Y2
 	VMOVUPS 96(DX)(R9*1), Y3
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows4sums
+
+rows4first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+
+rows4sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows4pixel:
 	VMOVUPS      (SI), Y4
@@ -10806,6 +10851,8 @@ rows6:
 	XORQ R9, R9
 
 rows6part:
+	CMPB    96(AX), $0x00
+	JNE     rows6first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 64(DX)(R9*1), Y2
@@ -10818,10 +10865,27 @@ rows6part:
 	VMOVUPS 288(DX)(R9*1), Y9
 	VMOVUPS 320(DX)(R9*1), Y10
 	VMOVUPS 352(DX)(R9*1), Y11
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows6sums
+
+rows6first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+	VXORPS X8, X8, X8
+	VXORPS X9, X9, X9
+	VXORPS X10, X10, X10
+	VXORPS X11, X11, X11
+
+rows6sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows6pixel:
 	VMOVUPS      (SI), Y12
@@ -10875,6 +10939,8 @@ rows4:
 	XORQ R9, R9
 
 rows4part:
+	CMPB    96(AX), $0x00
+	JNE     rows4first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 64(DX)(R9*1), Y2
@@ -10883,10 +10949,23 @@ rows4part:
 	VMOVUPS 160(DX)(R9*1), Y5
 	VMOVUPS 192(DX)(R9*1), Y6
 	VMOVUPS 224(DX)(R9*1), Y7
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows4sums
+
+rows4first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+
+rows4sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows4pixel:
 	VMOVUPS      (SI), Y8
@@ -10930,14 +11009,25 @@ rows2:
 	XORQ R9, R9
 
 rows2part:
+	CMPB    96(AX), $0x00
+	JNE     rows2first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 64(DX)(R9*1), Y2
 	VMOVUPS 96(DX)(R9*1), Y3
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows2sums
+
+rows2first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+
+rows2sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows2pixel:
 	VMOVUPS      (SI), Y4
@@ -10986,6 +11076,8 @@ rows4:
 	XORQ R9, R9
 
 rows4part:
+	CMPB    96(AX), $0x00
+	JNE     rows4first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 64(DX)(R9*1), Y2
@@ -10998,10 +11090,27 @@ rows4part:
 	VMOVUPS 288(DX)(R9*1), Y9
 	VMOVUPS 320(DX)(R9*1), Y10
 	VMOVUPS 352(DX)(R9*1), Y11
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows4sums
+
+rows4first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+	VXORPS X8, X8, X8
+	VXORPS X9, X9, X9
+	VXORPS X10, X10, X10
+	VXORPS X11, X11, X11
+
+rows4sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows4pixel:
 	VMOVUPS      (SI), Y12
@@ -11069,6 +11178,8 @@ rows6:
 	XORQ R9, R9
 
 rows6part:
+	CMPB    96(AX), $0x00
+	JNE     rows6first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 128(DX)(R9*1), Y2
@@ -11081,10 +11192,27 @@ rows6part:
 	VMOVUPS 544(DX)(R9*1), Y9
 	VMOVUPS 640(DX)(R9*1), Y10
 	VMOVUPS 672(DX)(R9*1), Y11
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows6sums
+
+rows6first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+	VXORPS X8, X8, X8
+	VXORPS X9, X9, X9
+	VXORPS X10, X10, X10
+	VXORPS X11, X11, X11
+
+rows6sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows6pixel:
 	VMOVUPS      (SI), Y12
@@ -11138,6 +11266,8 @@ rows4:
 	XORQ R9, R9
 
 rows4part:
+	CMPB    96(AX), $0x00
+	JNE     rows4first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 128(DX)(R9*1), Y2
@@ -11146,10 +11276,23 @@ rows4part:
 	VMOVUPS 288(DX)(R9*1), Y5
 	VMOVUPS 384(DX)(R9*1), Y6
 	VMOVUPS 416(DX)(R9*1), Y7
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows4sums
+
+rows4first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+
+rows4sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows4pixel:
 	VMOVUPS      (SI), Y8
@@ -11193,6 +11336,8 @@ rows2:
 	XORQ R9, R9
 
 rows2part:
+	CMPB    96(AX), $0x00
+	JNE     rows2first
 	VMOVUPS (DX)(R9*1), Y0
 	VMOVUPS 32(DX)(R9*1), Y1
 	VMOVUPS 64(DX)(R9*1), Y2
@@ -11201,10 +11346,23 @@ rows2part:
 	VMOVUPS 160(DX)(R9*1), Y5
 	VMOVUPS 192(DX)(R9*1), Y6
 	VMOVUPS 224(DX)(R9*1), Y7
-	MOVQ    CX, DI
-	MOVQ    48(AX), SI
-	ADDQ    R9, SI
-	MOVQ    BX, R8
+	JMP     rows2sums
+
+rows2first:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+
+rows2sums:
+	MOVQ CX, DI
+	MOVQ 48(AX), SI
+	ADDQ R9, SI
+	MOVQ BX, R8
 
 rows2pixel:
 	VMOVUPS      (SI), Y8

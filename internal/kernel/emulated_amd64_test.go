@@ -88,6 +88,7 @@ func (g *guest) callTraining(pixels, nr int) {
 	g.call("normGradAVX512", unsafe.Pointer(&n), unsafe.Sizeof(n), func() { normGradAVX2(&n) })
 	for _, k := range []int{8, 24, 32} { // of others the sets do more or less beyond K
 		w := newPointwiseGrad(g.m, pixels, k, nr)
+		w.First = pixels%2 == 0
 		g.call(fmt.Sprintf("pointwiseGrad%dAVX512", nr), unsafe.Pointer(&w), unsafe.Sizeof(w), func() { pointwiseGradAVX2Set(w) })
 	}
 	for stride := 1; stride <= 2; stride++ {

@@ -67,7 +67,7 @@ type NormGrad struct {
 // PointwiseGrad adds the gradient of a pointwise convolution's weights between
 // one block of inputs and one of outputs:
 //
-//	DW[k][n] += Σp Src[p][k]*Grad[p][n]
+//	DW[k][n] += Σp Src[p][k]*Grad[p][n]    (= with First)
 //
 // for k < K, and perhaps for others up to 32. What lies behind K in Src is read and must be
 // there, but reaches only rows of DW that nobody looks at.
@@ -76,8 +76,9 @@ type PointwiseGrad struct {
 	Src    []float32 // [Pixels][Block]
 	Grad   []float32 // [Pixels][Block]
 	Pixels int
-	K      int // 1 to 32 input channels
-	NR     int // 8, 16, 24 or 32 output channels
+	K      int  // 1 to 32 input channels
+	NR     int  // 8, 16, 24 or 32 output channels
+	First  bool // what is in DW doesn't count: these are the first pixels
 }
 
 // gradPixels is how many pixels of two blocks stay in a first-level cache of
@@ -89,7 +90,7 @@ func (a *PointwiseGrad) cut() PointwiseGrad {
 	part := *a
 	part.Pixels = min(gradPixels, a.Pixels)
 	a.Pixels -= part.Pixels
-	a.Src, a.Grad = a.Src[part.Pixels*Block:], a.Grad[part.Pixels*Block:]
+	a.Src, a.Grad, a.First = a.Src[part.Pixels*Block:], a.Grad[part.Pixels*Block:], false
 	return part
 }
 
@@ -165,6 +166,7 @@ func (a *PointwiseGrad) check() {
 	n := a.Pixels * Block
 	need("Pixels", a.Pixels >= 0)
 	need("K", a.K >= 1 && a.K <= Block)
+	need("First", a.Pixels > 0 || !a.First)
 	need("DW", len(a.DW) >= Block*a.NR)
 	need("Src", len(a.Src) >= n)
 	need("Grad", len(a.Grad) >= n)

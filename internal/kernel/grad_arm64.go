@@ -44,6 +44,9 @@ func depthwiseTransposedNEONSet(a DepthwiseTransposed) {
 
 func pointwiseGradNEONSet(a PointwiseGrad) {
 	a.check()
+	if a.First {
+		clear(a.DW[:Block*a.NR])
+	}
 	for a.Pixels > 0 {
 		part := a.cut()
 		pointwiseGradNEON(&part)

@@ -70,6 +70,9 @@ func normGradGeneric(a NormGrad) {
 
 func pointwiseGradGeneric(a PointwiseGrad) {
 	a.check()
+	if a.First {
+		clear(a.DW[:a.K*a.NR])
+	}
 	for p := range a.Pixels {
 		grad := a.Grad[p*Block:][:a.NR]
 		for k, v := range a.Src[p*Block:][:a.K] {

@@ -332,7 +332,13 @@ func (g gradTiler) tile(label string, shape gradShape) {
 	}
 	XORQ(g.part, g.part) // bytes into the outputs
 	Label(label + "part")
+	CMPB(address(g.a.Field("First")), Imm(0))
+	JNE(LabelRef(label + "first"))
 	each(func(m Mem, sum reg.VecPhysical) { VMOVUPS(m, sum) })
+	JMP(LabelRef(label + "sums"))
+	Label(label + "first")
+	each(func(_ Mem, sum reg.VecPhysical) { zero(sum) })
+	Label(label + "sums")
 	MOVQ(g.src, g.in)
 	Load(g.a.Field("Grad").Base(), g.grad)
 	ADDQ(g.part, g.grad)
