@@ -5,6 +5,7 @@ import (
 	"errors"
 	"image"
 	"iter"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 
@@ -33,6 +34,8 @@ type pipeline struct {
 func (p *pipeline) run(ctx context.Context, f *classifierFlags, top int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	resume := postponeGC()
+	defer resume()
 	var opened atomic.Pointer[mobilenet.Classifier]
 	open := sync.OnceValues(func() (*mobilenet.Classifier, error) {
 		c, err := p.open()
@@ -58,6 +61,9 @@ func (p *pipeline) run(ctx context.Context, f *classifierFlags, top int) error {
 	}
 	i := 0
 	for r, err := range c.ClassifyAll(ctx, photos, top) {
+		if i == 1 { // there are more photos than one
+			resume()
+		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -71,6 +77,23 @@ func (p *pipeline) run(ctx context.Context, f *classifierFlags, top int) error {
 		i++
 	}
 	return nil
+}
+
+// quietBytes is as much memory as is taken before the garbage collector runs in spite
+// of [postponeGC].
+const quietBytes = 128 << 20
+
+// postponeGC keeps the garbage collector from running until resume is called. Nearly
+// all that is allocated up to the first result lives on: looking for what does not took
+// 0.7 of 18 milliseconds, and 2 of processor time.
+func postponeGC() (resume func()) {
+	limit := debug.SetMemoryLimit(-1)
+	percent := debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(min(limit, quietBytes))
+	return sync.OnceFunc(func() {
+		debug.SetGCPercent(percent)
+		debug.SetMemoryLimit(limit)
+	})
 }
 
 // count yields 0 to n-1.
