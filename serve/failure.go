@@ -47,7 +47,9 @@ func status(err error) (code int, text string) {
 		return http.StatusRequestEntityTooLarge, "a body of more than " + strconv.FormatInt(tooBig.Limit, 10) + " bytes"
 	case errors.Is(err, context.Canceled):
 		return statusClientGone, "the client has gone"
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+	case errors.Is(err, context.DeadlineExceeded):
+		return http.StatusGatewayTimeout, "its deadline passed while it was worked on"
+	case errors.As(err, &timeout) && timeout.Timeout():
 		return http.StatusRequestTimeout, "the body did not come in time"
 	case errors.As(err, &broken) && broken.Kind == fault.TooLarge:
 		return http.StatusRequestEntityTooLarge, err.Error()
@@ -67,6 +69,8 @@ func shed(err error) string {
 	switch {
 	case errors.As(err, &r):
 		return r.reason
+	case errors.Is(err, context.DeadlineExceeded):
+		return "expired"
 	case errors.Is(err, context.Canceled):
 		return "client_gone"
 	}

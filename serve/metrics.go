@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
@@ -44,7 +45,7 @@ func newMetrics(s *Server) *metrics {
 		gauge("mobilenet_workers_busy", "Workers at work.", func() float64 { _, n := s.scheduler.load(); return float64(n) }),
 		gauge("mobilenet_body_bytes", "Bytes of requests in memory.", func() float64 { return float64(s.bodies.used.Load()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mobilenet_build_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": s.o.Version}}, func() float64 { return 1 }),
-		prometheus.NewGoCollector(), prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}),
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
 }

@@ -17,11 +17,10 @@ type job struct {
 	// leaves its results where the request finds them.
 	work func(alone bool) error
 
-	queued  time.Time
-	waited  time.Duration // in the queue
-	err     error
-	done    func(*job)
-	expired bool
+	queued time.Time
+	waited time.Duration // in the queue
+	err    error
+	done   func()
 }
 
 // A scheduler has a worker for each core, which takes jobs one by one: there is no
@@ -108,7 +107,7 @@ func (s *scheduler) do(jobs []*job) error {
 	var left sync.WaitGroup
 	left.Add(len(jobs))
 	for _, j := range jobs {
-		j.done = func(*job) { left.Done() }
+		j.done = left.Done
 	}
 	if err := s.submit(jobs); err != nil {
 		return err
@@ -139,7 +138,7 @@ func (s *scheduler) worker() {
 			j.err = guarded(func() error { return j.work(alone) })
 		}
 		s.finish(j, time.Since(start), alone)
-		j.done(j)
+		j.done()
 	}
 }
 

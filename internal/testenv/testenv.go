@@ -5,6 +5,7 @@
 package testenv
 
 import (
+	"cmp"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -44,6 +45,19 @@ func Shared(t testing.TB, name string) string {
 func SystemPython(t testing.TB, modules ...string) string {
 	t.Helper()
 	const python = "/usr/bin/python3"
+	out, err := exec.Command(python, "-c", "import "+strings.Join(modules, ", ")).CombinedOutput()
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+		Skip(t, modules[0], python+": "+err.Error()+": "+lines[len(lines)-1])
+	}
+	return python
+}
+
+// Python returns an interpreter that can import all of modules: that which the
+// environment variable MOBILENET_TEST_PYTHON names, or the one on the PATH.
+func Python(t testing.TB, modules ...string) string {
+	t.Helper()
+	python := cmp.Or(os.Getenv("MOBILENET_TEST_PYTHON"), "python3")
 	out, err := exec.Command(python, "-c", "import "+strings.Join(modules, ", ")).CombinedOutput()
 	if err != nil {
 		lines := strings.Split(strings.TrimSpace(string(out)), "\n")
