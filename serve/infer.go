@@ -43,7 +43,8 @@ var outputNames = []string{"probabilities", "logits", "embedding"}
 
 // infer is the Open Inference Protocol's route.
 func (s *Server) infer(q *request) error {
-	m, takesTensors, err := s.models.find(q.PathValue("model"), q.PathValue("version"))
+	name := q.PathValue("model")
+	m, takesTensors, err := s.models.find(name, q.PathValue("version"))
 	if err != nil {
 		return err
 	}
@@ -57,33 +58,42 @@ func (s *Server) infer(q *request) error {
 	if err != nil {
 		return err
 	}
-	items, err := itemsOf(in, takesTensors, m)
+	out, err := s.inferOn(q, in, m, takesTensors)
 	if err != nil {
 		return err
+	}
+	out.Model = name
+	return writeInfer(q, out, in)
+}
+
+// inferOn answers a request that has been read, its tensors in binary.
+func (s *Server) inferOn(q *request, in *inferRequest, m *loaded, takesTensors bool) (*inferAnswer, error) {
+	items, err := itemsOf(in, takesTensors, m)
+	if err != nil {
+		return nil, err
 	}
 	want, err := in.settle()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if err := s.answer(q, m, items, want); err != nil {
-		return err
+		return nil, err
 	}
 	for i, it := range items {
 		if it.err != nil {
-			_, text := status(it.err)
-			code, _ := status(it.err)
-			return &failure{code, fmt.Sprintf("element %d: %s", i, text)}
+			code, text := status(it.err)
+			return nil, &failure{code, fmt.Sprintf("element %d: %s", i, text)}
 		}
 	}
-	out := &inferAnswer{Model: q.PathValue("model"), Version: version, ID: in.ID}
+	out := &inferAnswer{Version: version, ID: in.ID}
 	for _, w := range in.Outputs {
 		t, err := outputOf(w, m, items)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		out.Outputs = append(out.Outputs, t)
 	}
-	return writeInfer(q, out, in)
+	return out, nil
 }
 
 // parseInfer reads a request's body, with or without binary data.

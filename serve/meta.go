@@ -105,23 +105,30 @@ func (s *Server) index(q *request) error {
 	if err := readSmall(q, &in); err != nil {
 		return err
 	}
-	type entry struct {
-		Name    string `json:"name"`
-		Version string `json:"version,omitempty"`
-		State   string `json:"state"`
-		Reason  string `json:"reason,omitempty"`
-	}
-	list := []entry{}
-	for _, slot := range s.models.slots {
+	return replyJSON(q, s.models.index(in.Ready))
+}
+
+// A modelState is a line of the index.
+type modelState struct {
+	Name    string `json:"name"`
+	Version string `json:"version,omitempty"`
+	State   string `json:"state"`
+	Reason  string `json:"reason,omitempty"`
+}
+
+// index lists the models and their twins, or those alone that are ready.
+func (m *models) index(ready bool) []modelState {
+	list := []modelState{}
+	for _, slot := range m.slots {
 		for _, name := range []string{slot.Name, slot.Name + tensorSuffix} {
 			if slot.now.Load() != nil {
-				list = append(list, entry{Name: name, Version: version, State: "READY"})
-			} else if !in.Ready {
-				list = append(list, entry{Name: name, State: "UNAVAILABLE", Reason: *slot.reason.Load()})
+				list = append(list, modelState{Name: name, Version: version, State: "READY"})
+			} else if !ready {
+				list = append(list, modelState{Name: name, State: "UNAVAILABLE", Reason: *slot.reason.Load()})
 			}
 		}
 	}
-	return replyJSON(q, list)
+	return list
 }
 
 // readSmall reads a JSON object, which may be left out.

@@ -111,20 +111,29 @@ func (s *stats) add(q *request, took time.Duration, err error) {
 	s.output.add(took - q.timing.Queue - q.timing.Decode - q.timing.Infer)
 }
 
-// modelStat is what the statistics extension has of a model.
-func (m *metrics) modelStat(name string) map[string]any {
+// of returns a model's statistics.
+func (m *metrics) of(name string) stats {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	st := stats{}
 	if s := m.stats[name]; s != nil {
-		st = *s
+		return *s
 	}
-	last := int64(0)
-	if !st.last.IsZero() {
-		last = st.last.UnixMilli()
+	return stats{}
+}
+
+// lastMilli is when a photo was last answered, in milliseconds since 1970, 0 for never.
+func (s *stats) lastMilli() int64 {
+	if s.last.IsZero() {
+		return 0
 	}
+	return s.last.UnixMilli()
+}
+
+// modelStat is what the statistics extension has of a model.
+func (m *metrics) modelStat(name string) map[string]any {
+	st := m.of(name)
 	return map[string]any{
-		"name": name, "version": version, "last_inference": last,
+		"name": name, "version": version, "last_inference": st.lastMilli(),
 		"inference_count": st.photos, "execution_count": st.requests,
 		"inference_stats": map[string]span{
 			"success": st.success, "fail": st.fail, "queue": st.queue,

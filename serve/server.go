@@ -131,6 +131,7 @@ func (s *Server) routes() {
 		handle("POST "+model+"/infer", s.infer)
 	}
 	handle("GET /openapi.json", s.openAPI)
+	s.grpcRoutes()
 	s.mux.Handle("GET /metrics", s.metrics.handler())
 	if !s.o.NoPage {
 		page, err := fs.Sub(pages, "page")
@@ -164,6 +165,7 @@ type request struct {
 	w        http.ResponseWriter
 	deadline time.Time
 
+	err    error  // of a method over gRPC
 	model  string // for the log and the metrics, once it is known
 	status int
 	photos int

@@ -1,0 +1,288 @@
+package serve
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/mobilenet-go/mobilenet/serve/internal/oip"
+)
+
+// service is the protocol's service over gRPC, with the methods of Triton's
+// extensions. It shares the port with everything else.
+const service = "/inference.GRPCInferenceService/"
+
+// A requestKey finds the request in the context of a method.
+type requestKey struct{}
+
+// grpcRoutes adds the methods.
+func (s *Server) grpcRoutes() {
+	unary(s, "ServerLive", func(*request, *oip.Empty) (*oip.ServerLiveResponse, error) {
+		return &oip.ServerLiveResponse{Live: true}, nil
+	})
+	unary(s, "ServerReady", func(q *request, _ *oip.Empty) (*oip.ServerReadyResponse, error) {
+		return &oip.ServerReadyResponse{Ready: s.ready(q) == nil}, nil
+	})
+	unary(s, "ModelReady", func(q *request, in *oip.ModelRequest) (*oip.ModelReadyResponse, error) {
+		_, _, err := s.models.find(in.Name, in.Version)
+		return &oip.ModelReadyResponse{Ready: err == nil}, nil
+	})
+	unary(s, "ServerMetadata", func(*request, *oip.Empty) (*oip.ServerMetadataResponse, error) {
+		return &oip.ServerMetadataResponse{Name: "mobilenet", Version: s.o.Version, Extensions: extensions}, nil
+	})
+	unary(s, "ModelMetadata", s.grpcMetadata)
+	unary(s, "ModelConfig", s.grpcConfig)
+	unary(s, "ModelStatistics", s.grpcStatistics)
+	unary(s, "RepositoryIndex", s.grpcIndex)
+	unary(s, "RepositoryModelLoad", func(q *request, in *oip.RepositoryModelRequest) (*oip.Empty, error) {
+		q.SetPathValue("model", in.ModelName)
+		return &oip.Empty{}, s.load(q)
+	})
+	unary(s, "RepositoryModelUnload", func(q *request, in *oip.RepositoryModelRequest) (*oip.Empty, error) {
+		q.SetPathValue("model", in.ModelName)
+		return &oip.Empty{}, s.unload(q)
+	})
+	unary(s, "ModelInfer", s.grpcInfer)
+	s.mount("ModelStreamInfer", connect.NewBidiStreamHandler(service+"ModelStreamInfer", s.grpcStream, s.grpcOptions()...))
+}
+
+func (s *Server) grpcOptions() []connect.HandlerOption {
+	return []connect.HandlerOption{connect.WithReadMaxBytes(int(min(s.o.MaxBody, math.MaxInt32)))}
+}
+
+// mount puts a method's handler behind the log and the metrics. What can't be done in
+// time is refused before its message is read.
+func (s *Server) mount(method string, h http.Handler) {
+	refused := connect.NewErrorWriter(s.grpcOptions()...)
+	route := service + method
+	s.mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
+		start := time.Now()
+		q := &request{w: w, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
+		q.Request = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
+		s.metrics.inFlight.Inc()
+		defer s.metrics.inFlight.Dec()
+		if method == "ModelInfer" {
+			if err := s.scheduler.refuse(1, q.deadline); err != nil {
+				q.err = err
+				_ = refused.Write(w, r, grpcError(err))
+			}
+		}
+		if q.err == nil {
+			h.ServeHTTP(w, q.Request)
+		}
+		if q.err != nil {
+			q.status, _ = status(q.err)
+		}
+		s.metrics.observe(route, q, time.Since(start), q.err)
+		s.log(route, q, time.Since(start), q.err)
+	})
+}
+
+// unary mounts a method that has one message and one answer.
+func unary[In, Out any](s *Server, method string, f func(*request, *In) (*Out, error)) {
+	s.mount(method, connect.NewUnaryHandler(service+method, func(ctx context.Context, in *connect.Request[In]) (*connect.Response[Out], error) {
+		q := ctx.Value(requestKey{}).(*request)
+		q.deadline = time.Now().Add(s.o.Deadline)
+		var out *Out
+		q.err = guarded(func() (err error) { out, err = f(q, in.Msg); return err })
+		if q.err != nil {
+			return nil, grpcError(q.err)
+		}
+		return connect.NewResponse(out), nil
+	}, s.grpcOptions()...))
+}
+
+// grpcError gives an error the code that its status stands for.
+func grpcError(err error) error {
+	code, text := status(err)
+	kind := map[int]connect.Code{
+		http.StatusNotFound: connect.CodeNotFound, http.StatusRequestEntityTooLarge: connect.CodeResourceExhausted,
+		http.StatusTooManyRequests: connect.CodeResourceExhausted, http.StatusServiceUnavailable: connect.CodeUnavailable,
+		http.StatusGatewayTimeout: connect.CodeDeadlineExceeded, http.StatusRequestTimeout: connect.CodeDeadlineExceeded,
+		http.StatusInternalServerError: connect.CodeInternal, statusClientGone: connect.CodeCanceled,
+	}[code]
+	if kind == 0 {
+		kind = connect.CodeInvalidArgument
+	}
+	e := connect.NewError(kind, errors.New(text))
+	if after := retryAfter(err); after != "" {
+		e.Meta().Set("Retry-After", after)
+	}
+	return e
+}
+
+func (s *Server) grpcMetadata(q *request, in *oip.ModelRequest) (*oip.ModelMetadataResponse, error) {
+	m, tensor, err := s.models.find(in.Name, in.Version)
+	if err != nil {
+		return nil, err
+	}
+	list := func(ports []port) (out []*oip.ModelMetadataResponse_TensorMetadata) {
+		for _, p := range ports {
+			out = append(out, &oip.ModelMetadataResponse_TensorMetadata{Name: p.Name, Datatype: p.Datatype, Shape: p.Shape})
+		}
+		return out
+	}
+	ins, outs := m.ports(tensor)
+	return &oip.ModelMetadataResponse{Name: in.Name, Versions: []string{version}, Platform: platform, Inputs: list(ins), Outputs: list(outs)}, nil
+}
+
+func (s *Server) grpcConfig(q *request, in *oip.ModelRequest) (*oip.ModelConfigResponse, error) {
+	m, tensor, err := s.models.find(in.Name, in.Version)
+	if err != nil {
+		return nil, err
+	}
+	kinds := map[string]oip.DataType{"BYTES": oip.DataType_TYPE_STRING, "UINT8": oip.DataType_TYPE_UINT8, "FP32": oip.DataType_TYPE_FP32}
+	c := &oip.ModelConfig{Name: in.Name, Platform: platform, Backend: platform}
+	ins, outs := m.ports(tensor)
+	for _, p := range ins {
+		c.Input = append(c.Input, &oip.ModelInput{Name: p.Name, DataType: kinds[p.Datatype], Dims: p.Shape})
+	}
+	for _, p := range outs {
+		c.Output = append(c.Output, &oip.ModelOutput{Name: p.Name, DataType: kinds[p.Datatype], Dims: p.Shape})
+	}
+	return &oip.ModelConfigResponse{Config: c}, nil
+}
+
+// grpcStatistics has one model's, or without a name those of all.
+func (s *Server) grpcStatistics(q *request, in *oip.ModelRequest) (*oip.ModelStatisticsResponse, error) {
+	var names []string
+	if in.Name != "" {
+		m, _, err := s.models.find(in.Name, in.Version)
+		if err != nil {
+			return nil, err
+		}
+		names = []string{m.name}
+	} else {
+		for _, slot := range s.models.slots {
+			names = append(names, slot.Name)
+		}
+	}
+	out := &oip.ModelStatisticsResponse{}
+	for _, name := range names {
+		st := s.metrics.of(name)
+		d := func(s span) *oip.StatisticDuration { return &oip.StatisticDuration{Count: s.Count, Ns: s.Ns} }
+		out.ModelStats = append(out.ModelStats, &oip.ModelStatistics{
+			Name: name, Version: version, LastInference: uint64(st.lastMilli()), InferenceCount: st.photos, ExecutionCount: st.requests,
+			InferenceStats: &oip.InferStatistics{
+				Success: d(st.success), Fail: d(st.fail), Queue: d(st.queue),
+				ComputeInput: d(st.input), ComputeInfer: d(st.infer), ComputeOutput: d(st.output),
+			},
+		})
+	}
+	return out, nil
+}
+
+func (s *Server) grpcIndex(q *request, in *oip.RepositoryIndexRequest) (*oip.RepositoryIndexResponse, error) {
+	out := &oip.RepositoryIndexResponse{}
+	for _, e := range s.models.index(in.Ready) {
+		out.Models = append(out.Models, &oip.RepositoryIndexResponse_ModelIndex{Name: e.Name, Version: e.Version, State: e.State, Reason: e.Reason})
+	}
+	return out, nil
+}
+
+// grpcInfer runs a model. Outputs are raw, as Triton's are.
+func (s *Server) grpcInfer(q *request, in *oip.ModelInferRequest) (*oip.ModelInferResponse, error) {
+	m, takesTensors, err := s.models.find(in.ModelName, in.ModelVersion)
+	if err != nil {
+		return nil, err
+	}
+	q.model = m.name
+	plain, err := fromMessage(in)
+	if err != nil {
+		return nil, err
+	}
+	answer, err := s.inferOn(q, plain, m, takesTensors)
+	if err != nil {
+		return nil, err
+	}
+	out := &oip.ModelInferResponse{ModelName: in.ModelName, ModelVersion: answer.Version, Id: answer.ID}
+	for _, t := range answer.Outputs {
+		out.Outputs = append(out.Outputs, &oip.ModelInferResponse_InferOutputTensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape})
+		out.RawOutputContents = append(out.RawOutputContents, t.raw)
+	}
+	return out, nil
+}
+
+// grpcStream answers requests of a stream one after the other. An error of one is its
+// answer, and the next follows.
+func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.ModelInferRequest, oip.ModelStreamInferResponse]) error {
+	q := ctx.Value(requestKey{}).(*request)
+	for {
+		in, err := stream.Receive()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		one := &request{Request: q.Request, w: q.w, deadline: time.Now().Add(s.o.Deadline), status: http.StatusOK}
+		start := time.Now()
+		out := &oip.ModelStreamInferResponse{}
+		one.err = guarded(func() (err error) { out.InferResponse, err = s.grpcInfer(one, in); return err })
+		if one.err != nil {
+			one.status, out.ErrorMessage = status(one.err)
+			out.InferResponse = &oip.ModelInferResponse{Id: in.Id, ModelName: in.ModelName}
+		}
+		s.metrics.observe(service+"ModelStreamInfer", one, time.Since(start), one.err)
+		if err := stream.Send(out); err != nil {
+			return err
+		}
+	}
+}
+
+// fromMessage turns a request into that of the REST route, with binary tensors.
+func fromMessage(in *oip.ModelInferRequest) (*inferRequest, error) {
+	out := &inferRequest{ID: in.Id}
+	raw := in.RawInputContents
+	if len(raw) > 0 && len(raw) != len(in.Inputs) {
+		return nil, badRequest("raw_input_contents: as many as inputs, or none")
+	}
+	for i, t := range in.Inputs {
+		one := &tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape, bin: true}
+		switch {
+		case len(raw) > 0 && t.Contents != nil:
+			return nil, one.fail("contents besides raw_input_contents")
+		case len(raw) > 0:
+			one.raw = raw[i]
+		default:
+			var err error
+			if one.raw, err = contentBytes(one, t.Contents); err != nil {
+				return nil, err
+			}
+		}
+		out.Inputs = append(out.Inputs, one)
+	}
+	for _, o := range in.Outputs {
+		w := &wantedOutput{Name: o.Name, Parameters: map[string]any{}}
+		if p, ok := o.Parameters["classification"]; ok {
+			w.Parameters["classification"] = float64(p.GetInt64Param())
+		}
+		out.Outputs = append(out.Outputs, w)
+	}
+	return out, nil
+}
+
+// contentBytes returns typed contents as the binary extension has them.
+func contentBytes(t *tensor, c *oip.InferTensorContents) ([]byte, error) {
+	var raw []byte
+	for _, v := range c.GetFp32Contents() {
+		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
+	}
+	for _, v := range c.GetUintContents() {
+		if v > 255 {
+			return nil, t.fail("%d in place of a number from 0 to 255", v)
+		}
+		raw = append(raw, byte(v))
+	}
+	for _, v := range c.GetBytesContents() {
+		raw = binary.LittleEndian.AppendUint32(raw, uint32(len(v)))
+		raw = append(raw, v...)
+	}
+	return raw, nil
+}
