@@ -1,0 +1,226 @@
+package serve_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet/serve"
+)
+
+// listen runs a server as the command does.
+func listen(t *testing.T, o serve.Options) (addr string) {
+	t.Helper()
+	o.Models = []serve.Model{{Name: "fashion", Open: openBuiltin}}
+	s, err := serve.New(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	started, ended := make(chan string, 1), make(chan error, 1)
+	go func() {
+		ended <- s.Run(ctx, serve.Listen{Addr: "127.0.0.1:0", DrainTimeout: time.Second, Started: func(a net.Addr) { started <- a.String() }})
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-ended // clients that never end are cut off
+	})
+	return <-started
+}
+
+// TestHostileClients: whatever clients do to their connections, others are answered.
+func TestHostileClients(t *testing.T) {
+	addr := listen(t, serve.Options{Deadline: time.Minute})
+	data := photo(t)
+	dial := func() net.Conn {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { c.Close() })
+		return c
+	}
+	head := func(length int) string {
+		return fmt.Sprintf("POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n", length)
+	}
+	for range 300 {
+		dial()                              // and nothing more
+		fmt.Fprint(dial(), head(len(data))) // a header without an end
+		c := dial()
+		fmt.Fprint(c, head(len(data))+"\r\n")
+		c.Write(data[:10]) // a body that doesn't go on
+	}
+	for range 20 {
+		c := dial()
+		fmt.Fprint(c, head(31<<20)+"\r\n") // a length that is a lie
+		c = dial()
+		fmt.Fprint(c, head(len(data))+"\r\n")
+		c.Write(data[:10])
+		c.(*net.TCPConn).CloseWrite()
+		c = dial() // a client that never reads
+		for range 50 {
+			fmt.Fprint(c, head(len(data))+"\r\n")
+			c.Write(data)
+		}
+	}
+	for range 5 {
+		if code, _, body := ask(t, "POST", "http://"+addr+"/v1/classify", data); code != 200 {
+			t.Errorf("%d %s", code, body)
+		}
+	}
+	var mem runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&mem)
+	if mem.HeapAlloc > 200<<20 {
+		t.Errorf("%d MB", mem.HeapAlloc>>20)
+	}
+}
+
+// TestRefusedUnread: a full queue answers before it has read a body.
+func TestRefusedUnread(t *testing.T) {
+	addr := listen(t, serve.Options{Workers: 1, Queue: 1, Deadline: time.Minute})
+	data := photo(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var busy sync.WaitGroup
+	for range 8 {
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				ask(t, "POST", "http://"+addr+"/v1/classify", data)
+			}
+		})
+	}
+	refused := false
+	for end := time.Now().Add(20 * time.Second); !refused && time.Now().Before(end); {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
+		c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+		if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil {
+			refused = resp.StatusCode == 429
+			resp.Body.Close()
+		}
+		c.Close()
+	}
+	cancel()
+	busy.Wait()
+	if !refused {
+		t.Error("a body is read before it is refused")
+	}
+}
+
+// TestSoak loads models anew under load: no request fails. It runs longer where
+// MOBILENET_TEST_SOAK says how long.
+func TestSoak(t *testing.T) {
+	s, url := start(t, serve.Options{Deadline: time.Minute})
+	ctx, cancel := context.WithTimeout(t.Context(), soak(t))
+	defer cancel()
+	data := photo(t)
+	text := fmt.Sprintf(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 2, 2, 3], "data": [%s]}]}`, strings.TrimSuffix(strings.Repeat("7,", 12), ","))
+	var clients sync.WaitGroup
+	for i := range 4 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				path, body := "/v1/classify", data
+				if i%2 == 1 {
+					path, body = "/v2/models/fashion/infer", []byte(text)
+				}
+				if code, _, answer := ask(t, "POST", url+path, body); code != 200 {
+					t.Errorf("%d %s", code, answer)
+				}
+			}
+		})
+	}
+	before := runtime.NumGoroutine()
+	for ctx.Err() == nil {
+		if err := s.Reload(context.WithoutCancel(ctx)); err != nil {
+			t.Error(err)
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+	clients.Wait()
+	for end := time.Now().Add(10 * time.Second); runtime.NumGoroutine() > before+20; time.Sleep(100 * time.Millisecond) {
+		runtime.GC() // the threads of a model that nobody has any more
+		if time.Now().After(end) {
+			t.Fatalf("%d goroutines, and %d before", runtime.NumGoroutine(), before)
+		}
+	}
+}
+
+// FuzzBodies: whatever bytes a route gets, the answer is JSON, and no fault of the
+// server's.
+func FuzzBodies(f *testing.F) {
+	data := photo(f)
+	for _, seed := range []struct {
+		route, length, kind string
+		body                []byte
+	}{
+		{"/v1/classify", "", "", data},
+		{"/v1/classify", "", "application/json", []byte(`{"photos": ["AAAA"]}`)},
+		{"/v1/classify", "", "multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\"\r\n\r\nabc\r\n--x--\r\n")},
+		{"/v2/models/m/infer", "0", "", data},
+		{"/v2/models/m/infer", "", "", []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [[1, 2], 3]}], "outputs": [{"name": "logits", "parameters": {"binary_data": true, "classification": 3}}]}`)},
+		{"/v2/models/m/infer", "92", "", append([]byte(`{"inputs": [{"name":"image","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":8}}]}`), 4, 0, 0, 0, 1, 2, 3, 4)},
+		{"/v2/models/m-tensor/infer", "0", "", []byte("abcd")},
+		{"/v2/repository/index", "", "", []byte(`{"ready": true}`)},
+	} {
+		f.Add(seed.route, seed.length, seed.kind, seed.body)
+	}
+	s, err := serve.New(context.Background(), serve.Options{Models: []serve.Model{{Name: "m", Open: openBuiltin}}, Deadline: time.Minute, MaxBody: 1 << 20, MaxPixels: 1 << 16})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, route, length, kind string, body []byte) {
+		switch route {
+		case "/v1/classify", "/v2/models/m/infer", "/v2/models/m-tensor/infer", "/v2/repository/index":
+		default:
+			return
+		}
+		r := httptest.NewRequest("POST", route, bytes.NewReader(body))
+		r.Header.Set("Content-Type", kind)
+		if length != "" {
+			r.Header.Set("Inference-Header-Content-Length", length)
+		}
+		w := httptest.NewRecorder()
+		s.ServeHTTP(w, r)
+		resp := w.Result()
+		answer, _ := io.ReadAll(resp.Body)
+		if n := resp.Header.Get("Inference-Header-Content-Length"); n != "" {
+			var head int
+			fmt.Sscan(n, &head)
+			answer = answer[:head]
+		}
+		if resp.StatusCode >= 500 || !json.Valid(answer) {
+			t.Fatalf("%d %q", resp.StatusCode, answer)
+		}
+	})
+}
+
+// soak is how long the soak runs.
+func soak(t *testing.T) time.Duration {
+	text := os.Getenv("MOBILENET_TEST_SOAK")
+	if text == "" {
+		return 3 * time.Second
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return d
+}
