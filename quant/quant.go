@@ -174,7 +174,7 @@ func newNetwork(m *model.Model) (*network, error) {
 	n.pool = newTensor("", spec.Last.Out)
 	l := spec.Classifier
 	n.linear = layer{
-		Conv: model.Conv{Name: l.Name, In: l.In, Out: l.Out, Kernel: 1, Groups: 1}, in: &n.pool,
+		Conv: ClassifierConv(l), in: &n.pool,
 		w: widened(m.Dict[l.Name+".weight"].Data), b: widened(m.Dict[l.Name+".bias"].Data),
 	}
 	for i := range n.convs {

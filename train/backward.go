@@ -9,7 +9,7 @@ func (n *network) backward(logits []float32) {
 	features := n.head.backward(logits, n.frozen <= last)
 	if n.frozen <= last {
 		l := n.layers[last]
-		l.grad = n.buffers.take(n.images * l.imageSize())
+		n.takeGrad(l)
 		n.eachImage(func(lane lane, image int) { n.spread(l, features, lane, image) })
 	}
 	for i := last; i >= n.frozen; i-- {
@@ -22,6 +22,9 @@ func (n *network) backward(logits []float32) {
 		}
 	}
 	n.release()
+	if n.ranges != nil {
+		n.asNumbers()
+	}
 }
 
 // release frees what is left of a step.
@@ -41,6 +44,9 @@ func (n *network) spread(l *layer, features []float32, lane lane, image int) {
 		f := features[(b*n.images+image)*kernel.Block:][:kernel.Block]
 		for c, v := range f {
 			g[c] = v / float32(l.pixels())
+			if n.ranges != nil {
+				g[c] = n.spreadRounded(v, b, image, c)
+			}
 		}
 		for p := 1; p < l.pixels(); p++ {
 			copy(g[p*kernel.Block:][:kernel.Block], g[:kernel.Block])
@@ -55,7 +61,7 @@ func (n *network) backwardLayer(l *layer, input bool) {
 	l.finishGrad(n.threads)
 	n.takeWeightGrads(l)
 	if input {
-		l.prev.grad = n.buffers.take(n.images * l.prev.imageSize())
+		n.takeGrad(l.prev)
 	}
 	n.eachImage(func(lane lane, image int) {
 		if l.Depthwise() {
@@ -80,6 +86,10 @@ func (n *network) releaseLayer(l *layer) {
 	if l.skip != nil {
 		n.buffers.put(l.skip.grad)
 		l.skip.grad = nil
+		if l.round != nil {
+			n.buffers.put(l.skip.round.sum.grad)
+			l.skip.round.sum.grad = nil
+		}
 	}
 }
 
@@ -124,10 +134,10 @@ func (n *network) pointwiseInput(l *layer, lane lane, image, p, m int, dy []floa
 			Pixels: m, K: l.Out, SrcStride: m * kernel.Block, NR: kernel.NR(l.In, b),
 		}
 		if l.skip != nil {
-			a.Add = l.skip.block(l.skip.grad, image, b, p)
+			a.Add = l.skip.block(l.skip.skipGrad(), image, b, p)
 		}
 		n.set.Pointwise(a)
-		l.prev.norm.backward(n.set, lane, b, g, l.prev.block(l.prev.y, image, b, p), m, l.prev.ReLU6)
+		n.backNorm(l.prev, lane, image, b, g, l.prev.block(l.prev.y, image, b, p), p, m)
 	}
 }
 
@@ -194,11 +204,11 @@ func (n *network) depthwiseGrads(l *layer, lane lane, image, b int, s rowStrip, 
 	}
 	n.depthwiseInput(l, lane, b, s, g, dy)
 	if l.skip != nil {
-		for i, v := range l.skip.block(l.skip.grad, image, b, s.pixel)[:len(g)] {
+		for i, v := range l.skip.block(l.skip.skipGrad(), image, b, s.pixel)[:len(g)] {
 			g[i] += v
 		}
 	}
-	l.prev.norm.backward(n.set, lane, b, g, raw[s.pixel*kernel.Block-from*l.inSide*kernel.Block:], s.pixels, l.prev.ReLU6)
+	n.backNorm(l.prev, lane, image, b, g, raw[s.pixel*kernel.Block-from*l.inSide*kernel.Block:], s.pixel, s.pixels)
 }
 
 // rawRows returns the rows of block b of the convolution before depthwise l that a

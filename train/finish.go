@@ -35,7 +35,7 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 			return nil, fmt.Errorf("test: %w", err)
 		}
 	}
-	if t.Int8 {
+	if t.Int8 || t.QAT {
 		if err := t.quantised(ctx, r); err != nil {
 			return nil, err
 		}
@@ -55,7 +55,11 @@ func (t *trainer) writeCard(r *Result) error {
 	if t.validator != nil {
 		c.Val = t.Val.Counts()
 	}
-	if q := r.Int8; q != nil {
+	switch q := r.Int8; {
+	case q == nil:
+	case q.Trained:
+		c.File, c.Evaluation, c.Test = Int8File, q.Evaluation, q.Test
+	default:
 		c.Int8File, c.Int8, c.Int8Test = Int8File, q.Evaluation, q.Test
 	}
 	settings, err := os.ReadFile(filepath.Join(t.RunDir, ArgsFile))

@@ -43,6 +43,11 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 	defer release()
 	defer o.unreadable.report() // an error may be for the lack of these
 	defer o.uniform.report()    // of Data.Test
+	if o.QAT {
+		if err := o.calibrated(ctx); err != nil {
+			return nil, err
+		}
+	}
 	t, err := newTrainer(o)
 	if err != nil {
 		return nil, err
@@ -88,9 +93,12 @@ func newTrainer(o Options) (*trainer, error) {
 	if frozen == FreezeBackbone {
 		frozen = len(o.Model.Config.Network().Blocks) + 2
 	}
-	n, err := newNetwork(o.Model, o.Threads, frozen, o.FixNorm)
+	n, err := newNetwork(o.Model, o.Threads, frozen, o.FixNorm || o.QAT)
 	if err != nil {
 		return nil, err
+	}
+	if o.ranges != nil {
+		n.quantise(o.ranges)
 	}
 	opt, err := newOptimizer(hyper{
 		rule: o.Optimizer, momentum: o.Momentum, alpha: 0.9, beta1: 0.9, beta2: 0.999,

@@ -10,6 +10,9 @@ import (
 // mask multiplies the classifier's input, [images][features]; nil for none.
 func (n *network) forward(input []float32, images int, mask []float32) ([]float32, error) {
 	n.images, n.input = images, input
+	if n.ranges != nil {
+		n.input = n.roundInput(input)
+	}
 	if err := n.forwardLayers(n.layers); err != nil {
 		return nil, err
 	}
@@ -21,6 +24,9 @@ func (n *network) forward(input []float32, images int, mask []float32) ([]float3
 // the statistics of a layer are known only when all images have been through it.
 func (n *network) forwardLayers(layers []*layer) error {
 	for _, l := range layers {
+		if l.round != nil {
+			l.round.refresh(l.weight, l.beta)
+		}
 		l.pack(n.threads) // the weights have changed since the last step
 		l.begin(n.lanes())
 		if err := n.forwardLayer(l); err != nil {
@@ -201,6 +207,9 @@ func (n *network) activationRows(l *layer, lane lane, image, b int, s rowStrip) 
 		return e.block(e.x, image, b, p)
 	case e.y != nil:
 		e.activation(n.set, dst, image, b, p, m)
+	case e.round != nil:
+		raw, from := n.rawRows(l, lane, image, b, s)
+		e.affine(n.set, b, dst, raw[(s.above-from)*l.inSide*kernel.Block:], nil, m, e.ReLU6)
 	default: // an expansion of a pair: computed again from the block's input, which is less to read
 		n.set.Pointwise(kernel.Pointwise{
 			Dst: dst, Src: e.prev.x[image*e.prev.imageSize()+p*kernel.Block:], W: e.scaled[b], Bias: e.shift[b*kernel.Block:],
@@ -214,10 +223,17 @@ func (n *network) activationRows(l *layer, lane lane, image, b int, s rowStrip) 
 func (n *network) pool() {
 	l := n.layers[len(n.layers)-1]
 	n.head.begin(n.images)
+	if n.ranges != nil {
+		grow(&n.pooled, l.blocks()*n.images*kernel.Block)
+	}
 	// Strip by strip: the activation of a whole map does not fit into a lane's scratch.
 	n.eachImage(func(lane lane, image int) {
 		var sum [kernel.Block]float32
 		for b := range l.blocks() {
+			if n.ranges != nil {
+				n.poolRounded(l, image, b, lane.in)
+				continue
+			}
 			dst := n.head.feature(b, image)
 			clear(dst)
 			for p := 0; p < l.pixels(); p += l.strip {

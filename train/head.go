@@ -12,6 +12,7 @@ type head struct {
 	set          *kernel.Set
 	threads      int
 	weight, bias *parameter
+	round        *rounding // in training for 8 bits
 
 	images     int
 	features   []float32
@@ -52,7 +53,12 @@ func (h *head) feature(b, image int) []float32 {
 func (h *head) forward(images int, mask []float32) []float32 {
 	h.images = images
 	h.drop(mask)
-	h.pack()
+	weights, bias := h.weight.Value, h.bias.Value
+	if h.round != nil {
+		h.round.refresh(h.weight, h.bias)
+		weights, bias = h.round.weights, h.round.bias
+	}
+	h.pack(weights, bias)
 	blocks := kernel.Blocks(h.Out)
 	logits := make([]float32, images*h.Out)
 	each(h.threads, blocks, func(b int) {
@@ -64,6 +70,13 @@ func (h *head) forward(images int, mask []float32) []float32 {
 		})
 		for i := range images {
 			copy(logits[i*h.Out+b*kernel.Block:][:min(nr, h.Out-b*kernel.Block)], out[i*kernel.Block:])
+		}
+		if h.round != nil {
+			for i := range images {
+				for o := b * kernel.Block; o < min(h.Out, b*kernel.Block+nr); o++ {
+					logits[i*h.Out+o] *= h.round.factors[o]
+				}
+			}
 		}
 	})
 	return logits
@@ -88,13 +101,13 @@ func (h *head) drop(mask []float32) {
 
 // pack brings weights that have just changed into the kernels' layout, for both
 // directions. Blocks are independent, so each is a task.
-func (h *head) pack() {
+func (h *head) pack(weights, bias []float32) {
 	each(h.threads, len(h.packed), func(b int) {
 		nr := kernel.NR(h.Out, b)
 		for c := range min(nr, h.Out-b*kernel.Block) {
 			o := b*kernel.Block + c
-			h.packedBias[b][c] = h.bias.Value[o]
-			for i, v := range h.weight.Value[o*h.In:][:h.In] {
+			h.packedBias[b][c] = bias[o]
+			for i, v := range weights[o*h.In:][:h.In] {
 				h.packed[b][i*nr+c] = v
 			}
 		}
@@ -102,7 +115,7 @@ func (h *head) pack() {
 	each(h.threads, len(h.transposed), func(b int) {
 		nr := kernel.NR(h.In, b)
 		for o := range h.Out {
-			copy(h.transposed[b][o*nr:][:nr], h.weight.Value[o*h.In+b*kernel.Block:(o+1)*h.In])
+			copy(h.transposed[b][o*nr:][:nr], weights[o*h.In+b*kernel.Block:(o+1)*h.In])
 		}
 	})
 }
@@ -116,6 +129,9 @@ func (h *head) backward(logits []float32, features bool) []float32 {
 	clear(h.bias.Grad)
 	for i := range h.images {
 		for o, v := range logits[i*h.Out:][:h.Out] {
+			if h.round != nil {
+				v *= h.round.factors[o]
+			}
 			grad[(o/kernel.Block*h.images+i)*kernel.Block+o%kernel.Block] = v
 			h.bias.Grad[o] += v
 		}

@@ -77,8 +77,12 @@ func TestInt8(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var told struct{ Validation, Test map[string]float64 }
-		if err := json.Unmarshal(text, &told); err != nil || told.Validation["top1_int8"] != want || told.Validation["top1"] != r.Evaluation.Top1Accuracy || told.Test["images"] != float64(len(val.Items)) {
+		type figures struct {
+			Images        int
+			Float32, Int8 struct{ Top1 float64 }
+		}
+		var told struct{ Validation, Test figures }
+		if err := json.Unmarshal(text, &told); err != nil || told.Validation.Int8.Top1 != want || told.Validation.Float32.Top1 != r.Evaluation.Top1Accuracy || told.Test.Images != len(val.Items) {
 			t.Errorf("%s: %s, %v", Int8Report, text, err)
 		}
 		card, err := os.ReadFile(filepath.Join(o.RunDir, report.CardFile))

@@ -61,6 +61,9 @@ func (l *layer) join(set *kernel.Set, image int) {
 			add = l.residual.block(l.residual.x, image, b, 0)
 		}
 		l.affine(set, b, l.block(l.x, image, b, 0), l.block(l.y, image, b, 0), add, l.pixels(), l.ReLU6)
+		if l.round != nil {
+			l.joinRounded(image, b)
+		}
 	}
 }
 
@@ -109,7 +112,7 @@ func (l *layer) begin(lanes int) {
 
 // output is the weights of output o in the order of the kernels' inputs.
 func (l *layer) output(o int) []float32 {
-	return l.asPatches(l.weight.Value[o*l.inputs():][:l.inputs()])
+	return l.asPatches(l.values()[o*l.inputs():][:l.inputs()])
 }
 
 // pack brings the weights into the kernels' layouts.
@@ -145,7 +148,7 @@ func (l *layer) pack(threads int) {
 			return
 		}
 		for o := range l.Out {
-			row := l.weight.Value[o*l.In:][:l.In]
+			row := l.values()[o*l.In:][:l.In]
 			copy(l.transposed[b][o*nr:][:nr], row[b*kernel.Block:])
 		}
 	})

@@ -26,6 +26,11 @@ type network struct {
 
 	images int
 	input  []float32 // [images][H][W][3]
+
+	// In training for 8 bits.
+	ranges  *model.Quantized
+	rounded []float32 // input as integers
+	pooled  []float32 // features before they are rounded, in the head's layout
 }
 
 // scratch is what a thread works in.

@@ -19,7 +19,8 @@ type norm struct {
 	mean, variance []float32 // running averages: in the state dict
 	batches        []float32 // num_batches_tracked
 	eps, momentum  float64
-	fixed          bool // uses the running averages, as in evaluation
+	fixed          bool      // uses the running averages, as in evaluation
+	round          *rounding // in training for 8 bits, in place of the normalisation
 
 	// Of the batch. The slices are as long as the blocks that hold the channels.
 	scale, shift, center []float32 // y*scale + shift; center is the mean
@@ -151,6 +152,12 @@ func (n *norm) eachChannel(threads int, f func(c int)) {
 
 // fix prepares for a forward pass with the running averages.
 func (n *norm) fix() {
+	if n.round != nil {
+		for c := range n.channels {
+			n.invStd[c] = float64(n.round.factors[c]) // gamma is 1
+		}
+		return
+	}
 	for c := range n.channels {
 		n.set(c, float64(n.mean[c]), float64(n.variance[c]))
 	}
@@ -167,6 +174,10 @@ func (n *norm) set(c int, mean, variance float64) {
 // backward masks the gradient g of channel block b in place where ReLU6 is flat,
 // and adds it to a lane's sums. y is the convolution's output.
 func (n *norm) backward(set *kernel.Set, lane lane, b int, g, y []float32, pixels int, relu6 bool) {
+	if n.round != nil {
+		n.round.cut(g, y, b, pixels, n.sums[lane.number].sum)
+		return
+	}
 	w := lane.channels()
 	sum, dot := w[0][:], w[1][:]
 	at := b * kernel.Block
@@ -211,6 +222,10 @@ func (n *norm) coefficients(channel int) (a, b, c float64) {
 
 // affine writes the normalised block b of y to dst.
 func (n *norm) affine(set *kernel.Set, b int, dst, y, add []float32, pixels int, relu6 bool) {
+	if n.round != nil {
+		n.round.apply(dst, y, b, pixels) // without what is added, see joinRounded
+		return
+	}
 	at := b * kernel.Block
 	set.Affine(kernel.Affine{
 		Dst: dst, Src: y, Add: add, Scale: n.scale[at:], Shift: n.shift[at:],

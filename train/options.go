@@ -30,7 +30,12 @@ type Options struct {
 	unreadable *unreadable // images that are left out
 	uniform    *uniform    // images of one colour
 	teacher    *teacher    // nil without
-	weights    []float32   // of the classes in the loss; nil for 1
+
+	// Of a training for 8 bits: the calibrated network that it begins with, whose ranges
+	// stay, and with how many photos it was calibrated.
+	ranges      *model.Quantized
+	calibration int
+	weights     []float32 // of the classes in the loss; nil for 1
 }
 
 // Data are what a training begins with.
@@ -74,6 +79,11 @@ type Hyperparameters struct {
 	LayerDecay     float64        `json:"layer-decay"` // each features module learns at the rate of the next one, or of the classifier, times this; 0 for 1
 	Undo           bool           `json:"undo"`        // an epoch that spoils the loss is undone, and made again at half the rate
 	Balance        Balance        `json:"balance"`     // of classes with more and fewer images; "" for none
+
+	// QAT computes in 8 bits, beginning with Model as it is calibrated: so it has learned
+	// the classes already. It doesn't change; the result is a network without norms, and
+	// what it is in 8 bits (see Int8) is what was trained and validated.
+	QAT bool `json:"qat"`
 
 	// With a Teacher the loss is 1-TeacherWeight of that with the labels and
 	// TeacherWeight of the distance from the teacher, whose logits are divided by
@@ -258,6 +268,8 @@ func (h *Hyperparameters) wrong() []string {
 		check(v.err == nil, "%s: %v", v.name, v.err)
 	}
 	check(!a.Trivial || a.Rand.Operations == 0, "rand-augment: augment trivial has an operation of its own: want one of the two")
+	check(!h.QAT || h.HeadEpochs == 0, "qat: the model has learned its classes: want head-epochs 0")
+	check(!h.QAT || h.Freeze != FreezeBackbone, "qat: with freeze backbone there is nothing but the classifier to train in 8 bits")
 	check(h.TeacherTemperature >= 1 && h.TeacherTemperature <= 100, "teacher-temperature %v: want 1 to 100", h.TeacherTemperature)
 	check(h.TeacherWeight > 0 && h.TeacherWeight <= 1, "teacher-weight %v: want more than 0, at most 1", h.TeacherWeight)
 	check(h.LayerDecay >= 0 && h.LayerDecay <= 1, "layer-decay %v: want 0 to 1", h.LayerDecay)

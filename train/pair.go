@@ -46,7 +46,9 @@ func (n *network) forwardExpansion(e *layer) error {
 	if err := n.finishForward(e); err != nil {
 		return err
 	}
-	e.scalePacked(n.threads)
+	if e.round == nil {
+		e.scalePacked(n.threads)
+	}
 	return nil
 }
 
@@ -92,7 +94,7 @@ func (n *network) backwardPair(d *layer, input bool) {
 	n.takeWeightGrads(d)
 	n.takeWeightGrads(e)
 	if input {
-		e.prev.grad = n.buffers.take(n.images * e.prev.imageSize())
+		n.takeGrad(e.prev)
 		e.scaleTransposed(n.threads)
 	}
 	n.eachImage(func(lane lane, image int) { n.pairImage(d, lane, image, input) })
@@ -127,7 +129,7 @@ func (n *network) pairImage(d *layer, lane lane, image int, input bool) {
 				Pixels: s.pixels, K: e.Out, SrcStride: stride, NR: kernel.NR(e.In, b),
 			}
 			if e.skip != nil {
-				a.Add = e.skip.block(e.skip.grad, image, b, s.pixel)
+				a.Add = e.skip.block(e.skip.skipGrad(), image, b, s.pixel)
 			}
 			n.set.Pointwise(a)
 		}
@@ -163,7 +165,7 @@ func (n *network) pairInput(e *layer) {
 					Pixels: e.prev.pixels(), K: e.In, SrcStride: e.prev.pixels() * kernel.Block, NR: kernel.NR(e.In, b),
 				})
 			}
-			e.prev.norm.backward(n.set, lane, b, g, e.prev.block(e.prev.y, image, b, 0), e.prev.pixels(), e.prev.ReLU6)
+			n.backNorm(e.prev, lane, image, b, g, e.prev.block(e.prev.y, image, b, 0), 0, e.prev.pixels())
 		}
 	})
 	n.buffers.put(m)

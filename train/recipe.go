@@ -55,6 +55,15 @@ var recipes = []Recipe{
 		// right after six epochs, where AdamW at 0.001 got 39 %.
 		Rates: map[Optimizer]Rates{AdamW: {LR: 0.0003}, RMSprop: {LR: 0.0003}},
 	},
+	{ // docs/int8.md has the measurements
+		Name: "qat", Summary: "for a model trained here, in 8 bits: all layers by SGD 0.0001, 5 epochs",
+		Hyperparameters: Hyperparameters{
+			Epochs: 5, Batch: 16, LR: 1e-4, Optimizer: SGD, Momentum: 0.9, WeightDecay: 1e-4, FixNorm: true,
+			Schedule: Cosine, Warmup: 0.5, LabelSmoothing: 0.1, Augment: vision.Augment{MinScale: 0.5, Flip: 0.5},
+			Clip: 1, QAT: true,
+		},
+		Rates: map[Optimizer]Rates{AdamW: {LR: 1e-5}, RMSprop: {LR: 1e-5}},
+	},
 	{ // arXiv 1801.04381, section 6.1, for a single machine
 		Name: "paper", Summary: "RMSprop 0.9, weight decay 4e-5, 0.045 times 0.98 an epoch",
 		Hyperparameters: Hyperparameters{
@@ -170,6 +179,7 @@ func (r Recipe) With(c Changes) (Hyperparameters, error) {
 	set("head-epochs", func() { h.HeadEpochs = v.HeadEpochs })
 	set("head-lr", func() { h.HeadLR = v.HeadLR })
 	set("layer-decay", func() { h.LayerDecay = v.LayerDecay })
+	set("qat", func() { h.QAT = v.QAT })
 	set("undo", func() { h.Undo = v.Undo })
 	set("lr", func() { h.LR = v.LR })
 	var err error

@@ -136,11 +136,20 @@ func settingsOf(o Options) (string, error) {
 	if o.Data.Teacher != nil {
 		teacher = modelSum(o.Data.Teacher)
 	}
+	ranges := ""
+	if o.ranges != nil {
+		meta, err := o.ranges.Metadata()
+		if err != nil {
+			return "", err
+		}
+		ranges = sum(nil, meta)
+	}
 	text, err := json.Marshal(struct {
 		Hyperparameters
 		Config  model.Config `json:"config"`
 		Teacher string       `json:"teacher"`
-	}{o.Hyperparameters, o.Model.Config, teacher})
+		Ranges  string       `json:"ranges"` // of a training for 8 bits
+	}{o.Hyperparameters, o.Model.Config, teacher, ranges})
 	return string(text), err
 }
 

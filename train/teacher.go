@@ -96,8 +96,11 @@ func (t *teacher) view(o *Options, photo, img *vision.Image, epoch, item int) *v
 	if t.same {
 		return img
 	}
-	// The same random numbers are the same crop, mirroring and operations.
-	return o.Augment.Apply(photo, t.model.Config.Preprocess, t.model.Config.Resolution, o.rng(forImage, epoch, item))
+	// The same random numbers are the same crop, mirroring and operations. What is in
+	// pixels is as many of the teacher's.
+	a, side := o.Augment, t.model.Config.Resolution
+	a.Pad = (2*a.Pad*side/o.Model.Config.Resolution + 1) / 2
+	return a.Apply(photo, t.model.Config.Preprocess, side, o.rng(forImage, epoch, item))
 }
 
 // side is how many numbers an image has.

@@ -30,7 +30,7 @@ type validator struct {
 // run evaluates weights m.
 func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation, error) {
 	if v.features == nil {
-		e, err := engine.Compile(m, engine.Options{Threads: v.Threads})
+		e, err := v.compile(m)
 		if err != nil {
 			return nil, err
 		}
@@ -45,6 +45,14 @@ func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation
 		}
 	}
 	return v.end(v.add(items, classify(m, v.features, items, v.Threads)))
+}
+
+// compile makes the engine that is to compute with weights m in the end.
+func (v *validator) compile(m *model.Model) (*engine.Engine, error) {
+	if v.ranges != nil {
+		return engine.CompileQuantized(withWeights(v.ranges, m), engine.Options{Threads: v.Threads})
+	}
+	return engine.Compile(m, engine.Options{Threads: v.Threads})
 }
 
 // through evaluates the network of an engine, of config c.

@@ -115,6 +115,7 @@ The recipes set what no flag sets:
 	fs.Float64Var(&f.o.TeacherTemperature, "teacher-temperature", 4, "what the logits are divided by: the higher, the more the improbable classes count")
 	fs.Float64Var(&f.o.TeacherWeight, "teacher-weight", 0.7, "share of the loss that is the teacher's; the rest is the labels'")
 	fs.StringVar(&f.test, "test", "", "labelled photos to measure the best weights with, once, at the end")
+	fs.BoolVar(&f.o.QAT, "qat", false, "fine-tune in 8 bits a model that has learned these classes, by the recipe qat, and end with its 8-bit integers")
 	fs.BoolVar(&f.o.Int8, "int8", false, "end with the best weights in 8-bit integers, too: a quarter of the size, and faster")
 	fs.IntVar(&f.o.MaxErrors, "max-errors", 10, "photos that may be unreadable: they are left out and listed")
 	fs.Uint64Var(&f.o.Seed, "seed", 0, "of everything random")
@@ -164,6 +165,9 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		}
 	} else if err := f.likeAnother(cmd); err != nil {
 		return err
+	}
+	if f.o.QAT && f.recipe == "" {
+		f.recipe = "qat"
 	}
 	recipe, err := train.RecipeNamed(f.recipe, f.model != "none")
 	if err != nil {
@@ -256,6 +260,8 @@ func (f *trainFlags) apply(cmd *cobra.Command, recipe train.Recipe) (err error) 
 	switch given := cmd.Flags().Changed; {
 	case f.model == "none" && f.freeze == "backbone":
 		return usagef(cmd, "--freeze backbone needs weights to start from, not --model none")
+	case f.model == "none" && (f.o.QAT || recipe.QAT):
+		return usagef(cmd, "--qat goes on from a model that was trained: want --model, not none")
 	case f.model == "none" || f.settled:
 	case given("width"), given("config"):
 		return usagef(cmd, "--width and --config are for --model none: weights come with an architecture")
@@ -322,6 +328,9 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 			return usagef(cmd, "%w", err)
 		}
 		sayAssumed(cmd.ErrOrStderr(), f.model, weights.Assumed.List(weights.Config))
+	}
+	if f.o.QAT && !slices.Equal(weights.Labels, f.o.Train.Classes) {
+		return fmt.Errorf("%s: its classes are not those of the photos: train it first (mobilenet train), and give its best.safetensors to --qat", f.model)
 	}
 	c.Classes = len(f.o.Train.Classes)
 	if err := c.Validate(); err != nil {

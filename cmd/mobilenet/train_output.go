@@ -153,16 +153,29 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 	}
 	if q := r.Int8; q != nil {
 		fmt.Fprintf(w, "int8: %s, calibrated with %d photos", filepath.Join(f.o.RunDir, train.Int8File), q.Photos)
-		if q.Evaluation != nil {
+		switch {
+		case q.Evaluation == nil:
+		case q.Calibrated == q.Evaluation:
+			fmt.Fprintf(w, "; top-1 %s, which training in 8 bits did not improve: it is kept as it was calibrated", share(q.Evaluation.Top1Accuracy))
+		case q.Calibrated != nil:
+			fmt.Fprintf(w, " and trained; top-1 %s, calibrated alone %s", share(q.Evaluation.Top1Accuracy), share(q.Calibrated.Top1Accuracy))
+		default:
 			fmt.Fprintf(w, "; top-1 %s, float32 %s", share(q.Evaluation.Top1Accuracy), share(r.Evaluation.Top1Accuracy))
 		}
 		if q.Test != nil {
-			fmt.Fprintf(w, "; test: top-1 %s, float32 %s", share(q.Test.Top1Accuracy), share(r.Test.Top1Accuracy))
+			fmt.Fprintf(w, "; test: top-1 %s", share(q.Test.Top1Accuracy))
+			if !q.Trained { // which has no figures in float32
+				fmt.Fprintf(w, ", float32 %s", share(r.Test.Top1Accuracy))
+			}
 		}
 		fmt.Fprintln(w)
 	}
 	fmt.Fprintf(w, "took %v; results are in %s\n", took.Round(100*time.Millisecond), f.o.RunDir)
-	_, err := fmt.Fprintf(w, "try: mobilenet predict --model %s PHOTO\n", filepath.Join(f.o.RunDir, train.BestFile))
+	file := train.BestFile
+	if f.o.QAT {
+		file = train.Int8File
+	}
+	_, err := fmt.Fprintf(w, "try: mobilenet predict --model %s PHOTO\n", filepath.Join(f.o.RunDir, file))
 	return err
 }
 
