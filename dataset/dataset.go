@@ -8,6 +8,8 @@ import (
 	"os"
 
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
+	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -54,6 +56,21 @@ func (s *Set) Image(ctx context.Context, i int) (*vision.Image, error) {
 		return it.gray.image(), nil
 	}
 	return vision.DecodeFile(ctx, s.Items[i].Name, s.Decode)
+}
+
+// Crop is Image followed by [vision.CropTo], in less time: of a JPEG file only what the
+// crop is made of becomes pixels.
+func (s *Set) Crop(ctx context.Context, i int, p model.Preprocess, h, w int) (*vision.Image, error) {
+	it := s.Items[i]
+	if it.gray != nil {
+		return vision.CropTo(it.gray.image(), p, h, w), nil
+	}
+	data, err := boundedfile.Read(it.Name, vision.MaxFile)
+	if err != nil {
+		return nil, err
+	}
+	img, err := vision.DecodeCrop(ctx, data, s.Decode, p, h, w)
+	return img, fault.In(it.Name, err)
 }
 
 // File returns the path of image i; ok is false where it is one of a file of many.

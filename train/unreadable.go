@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -23,16 +24,24 @@ type unreadable struct {
 
 // image decodes an image of a set. It returns nil for one that is left out.
 func (o *Options) image(ctx context.Context, set *dataset.Set, i int) (*vision.Image, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
 	img, err := set.Image(ctx, i)
+	return o.readable(ctx, set, i, img, err)
+}
+
+// crop is image, as a network of config c sees it.
+func (o *Options) crop(ctx context.Context, c model.Config, set *dataset.Set, i int) (*vision.Image, error) {
+	img, err := set.Crop(ctx, i, c.Preprocess, c.Resolution, c.Resolution)
+	return o.readable(ctx, set, i, img, err)
+}
+
+// readable returns image i of a set, or nil if its decoding failed and it is left out.
+func (o *Options) readable(ctx context.Context, set *dataset.Set, i int, img *vision.Image, err error) (*vision.Image, error) {
+	if cut := ctx.Err(); cut != nil { // a photo whose decoding was cut short is sound
+		return nil, cut
+	}
 	if err == nil {
 		o.uniform.look(set.Items[i].Name, img)
 		return img, nil
-	}
-	if ctx.Err() != nil { // a photo whose decoding was cut short is sound
-		return img, err
 	}
 	return nil, o.unreadable.add(set.Items[i].Name, err)
 }

@@ -118,11 +118,7 @@ func (o *Options) eachBatch(ctx context.Context, m *model.Model, set *dataset.Se
 func (o *Options) eachOf(ctx context.Context, c model.Config, set *dataset.Set, run func(in engine.Input, items []int) error) error {
 	side := c.Resolution
 	photos := prefetch.Map(ctx, prefetch.Options{Workers: o.Threads, Ahead: o.Threads + validBatch}, upTo(len(set.Items)), func(ctx context.Context, i int) (*vision.Image, error) {
-		img, err := o.image(ctx, set, i)
-		if img == nil || err != nil {
-			return nil, err
-		}
-		return vision.Crop(img, c.Preprocess, side), nil
+		return o.crop(ctx, c, set, i)
 	})
 	in := engine.Input{H: side, W: side}
 	var items []int
