@@ -162,6 +162,8 @@ func ExampleSaveModel() {
 	// Output:
 	// torch [.pth .pt]
 	// safetensors [.safetensors]
+	// Paddle [.pdparams]
+	// Keras [.keras .h5]
 	// ONNX [.onnx]
 	// TFLite [.tflite]
 }

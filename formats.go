@@ -122,6 +122,7 @@ var formats = []format{
 	{
 		name: "TFLite", endings: []string{".tflite"},
 		match: tflite.Match, read: readTFLite, write: saveTFLite,
+		writeQuantized: tflite.SaveQuantized,
 	},
 }
 
@@ -245,7 +246,7 @@ func SaveModel(path string, m *model.Model, o SaveOptions) error {
 }
 
 // SaveQuantized is [SaveModel] for a network of 8-bit integers, which is kept as it is:
-// the name ends in .safetensors, or in .onnx for a QDQ graph.
+// the name ends in .safetensors, in .onnx for a QDQ graph, or in .tflite.
 func SaveQuantized(path string, q *model.Quantized) error {
 	if q == nil {
 		return errors.New("no model")
@@ -262,7 +263,7 @@ func saveCheckpoint(path string, m *model.Model, o SaveOptions) error {
 }
 
 func readTFLite(data []byte, _ fs.FS) (n network, err error) {
-	n.model, err = tflite.Parse(data)
+	n.model, n.quantized, err = tflite.Network(data)
 	return n, err
 }
 

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 )
@@ -162,29 +163,59 @@ type int8LastPool struct {
 }
 
 func (s *int8LastPool) tasks() int   { return s.dst.blocks }
-func (s *int8LastPool) scratch() int { return s.src.stride() }
+func (s *int8LastPool) scratch() int { return s.src.stride() + kernel.Block*f32Bytes }
 
 func (s *int8LastPool) run(x *exec, task int) {
 	w := &s.net.last
 	last := w.pointwise(s.src.from8(x, 0), s.src.stride(), task, s.src.pixels())
 	last.Dst = x.scratch
 	s.net.set.Pointwise(last)
-	pixels := s.src.h * s.src.w
-	out := s.net.quantized.Pool
-	a := kernel.PoolInt8{
-		Pixels: pixels, Zero: w.out.Zero, Range: rangeOf(out, 0, 255),
-		M: w.out.Scale / (out.Scale * float32(pixels)),
-	}
+	n := s.src.h * s.src.w * kernel.Block
+	sums := x.scratch[s.src.stride():].f32()[:kernel.Block]
 	for i := range s.src.images {
-		a.Dst, a.Src = s.dst.block8(x, task, i)[:kernel.Block], x.scratch[i*pixels*kernel.Block:]
-		s.net.set.Pool(a)
+		dst := s.dst.block8(x, task, i)[:kernel.Block]
+		s.net.pool(dst, x.scratch[i*n:][:n], sums)
 		if x.features != nil {
 			features := x.features[i*w.n : (i+1)*w.n][task*kernel.Block:]
 			for c := range min(len(features), kernel.Block) {
-				features[c] = out.Dequantize(a.Dst[c])
+				features[c] = s.net.quantized.Pool.Dequantize(dst[c])
 			}
 		}
 	}
+}
+
+// pool averages the pixels of a block. There is room for a number of each channel.
+func (net *int8Network) pool(dst, src []uint8, sums []float32) {
+	q := &net.quantized
+	in, out, pixels := net.last.out, q.Pool, len(src)/kernel.Block
+	if !q.LiteRT {
+		net.set.Pool(kernel.PoolInt8{
+			Dst: dst, Src: src, Pixels: pixels, Zero: in.Zero, Range: rangeOf(out, 0, 255),
+			M: in.Scale / (out.Scale * float32(pixels)),
+		})
+		return
+	}
+	origin := uint8(0) // the byte of the integer 0
+	if q.Signed {
+		origin = 128
+	}
+	m := in.Scale / out.Scale * (1 / float32(pixels))
+	if q.AveragePool {
+		m = 1
+	}
+	net.set.Pool(kernel.PoolInt8{Float: sums, Src: src, Pixels: pixels, Zero: origin, M: m})
+	if q.AveragePool {
+		for c, sum := range sums { // an integer, and exact
+			dst[c] = uint8(math.Round(float64(sum)/float64(pixels)) + float64(origin))
+		}
+		return
+	}
+	number := func(zero uint8) float32 { return float32(int(zero) - int(origin)) }
+	offset := number(out.Zero) - float32(number(in.Zero)*float32(pixels)*m)
+	for c := range sums {
+		sums[c] += offset
+	}
+	net.set.Quantize(kernel.QuantizeInt8{Dst: dst, Src: sums, M: 1, Range: kernel.Range{Zero: int32(origin), Max: 255}})
 }
 
 // int8Classifier is the linear layer, one block of classes a task.
@@ -219,7 +250,7 @@ func (s *int8Classifier) run(x *exec, task int) {
 		if b := s.net.quantized.ClassBias; b != nil {
 			added := x.scratch[n*kernel.Block:][:kernel.Block]
 			copy(added, b.Bytes[task*kernel.Block:])
-			s.net.set.Add(s.net.classBias.into(bytes, bytes, added))
+			s.net.classBias.add(s.net.set, bytes, bytes, added)
 		}
 		for c := range min(len(logits), kernel.Block) {
 			logits[c] = s.net.logits.Dequantize(bytes[c])

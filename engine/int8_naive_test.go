@@ -96,6 +96,9 @@ func naiveInt8(q *model.Quantized, image []uint8, h, w int) (logits, features []
 			sum += x.at(c, p/x.w, p%x.w)
 		}
 		b := naiveByte(float32(int32(sum))*m, q.Pool.Zero, 0, 255)
+		if q.LiteRT {
+			b = naiveLiteRTPool(q, x, c)
+		}
 		pooled.bytes = append(pooled.bytes, b)
 		features = append(features, float32(int(b)-int(q.Pool.Zero))*q.Pool.Scale)
 	}
@@ -128,6 +131,9 @@ func naiveByte(v float32, zero, low, high uint8) uint8 {
 // naiveSum is the residual sum of bytes a and b, its products and sums exact until
 // each fma rounds once.
 func naiveSum(q *model.Quantized, byteA, byteB uint8, qa, qb model.Quantization, sum model.QuantizedSum) uint8 {
+	if q.LiteRT {
+		return naiveFixedSum(byteA, byteB, qa, qb, sum)
+	}
 	if sum.Swapped {
 		byteA, byteB, qa, qb = byteB, byteA, qb, qa
 	}
@@ -147,6 +153,38 @@ func naiveSum(q *model.Quantized, byteA, byteB uint8, qa, qb model.Quantization,
 	offset := signed(sum.Zero) - fma(ra, signed(qa.Zero), rb*signed(qb.Zero))
 	v := math.RoundToEven(float64(fma(signed(byteA), ra, fma(signed(byteB), rb, offset))))
 	return uint8(int(min(max(v, low), high)) + less)
+}
+
+// naiveFixedSum follows the formula too, in float64, which holds all of it.
+func naiveFixedSum(a, b uint8, qa, qb model.Quantization, sum model.QuantizedSum) uint8 {
+	ra, rb := float64(qa.Scale/sum.Scale), float64(qb.Scale/sum.Scale)
+	scale := math.Exp2(20 - math.Floor(math.Log2(max(ra, rb))))
+	ma, mb := math.RoundToEven(ra*scale), math.RoundToEven(rb*scale)
+	v := (float64(a)-float64(qa.Zero))*ma + (float64(b)-float64(qb.Zero))*mb
+	return uint8(min(max(math.Floor(v/scale+0.5)+float64(sum.Zero), 0), 255))
+}
+
+// naiveLiteRTPool has every operation rounded to float32.
+func naiveLiteRTPool(q *model.Quantized, x bytesMap, c int) uint8 {
+	less := 0
+	if q.Signed {
+		less = 128
+	}
+	n, sum := x.h*x.w, 0
+	for _, b := range x.bytes[c*n : (c+1)*n] {
+		sum += int(b) - less
+	}
+	if q.AveragePool {
+		half := n / 2
+		if sum < 0 {
+			half = -half
+		}
+		return uint8((sum+half)/n + less) // which divides towards 0
+	}
+	m := float32(float32(x.q.Scale/q.Pool.Scale) * float32(1/float32(n)))
+	zeros := float32(float32((int(x.q.Zero)-less)*n) * m)
+	v := float32(float32(sum)*m) + float32(float32(int(q.Pool.Zero)-less)-zeros)
+	return uint8(min(max(math.RoundToEven(float64(v)), float64(-less)), float64(255-less)) + float64(less))
 }
 
 func naiveInt8Conv(q *model.Quantized, c model.Conv, l *model.QuantizedLayer, x bytesMap, wide bool) bytesMap {

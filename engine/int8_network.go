@@ -161,6 +161,13 @@ func newInt8Network(q *model.Quantized, set *kernel.Int8) *int8Network {
 
 // newSum returns the sum of bytes that stand for a and b.
 func (net *int8Network) newSum(a, b model.Quantization, s model.QuantizedSum) sum {
+	if net.quantized.LiteRT {
+		fixed, ok := kernel.NewAddFixedInt8(scaleOf(a), scaleOf(b), scaleOf(s.Quantization))
+		if !ok {
+			panic("a sum that Quantized.ValidateActivations refuses")
+		}
+		return sum{fixed: &fixed}
+	}
 	origin := uint8(0)
 	if net.quantized.Signed {
 		origin = 128
@@ -168,23 +175,30 @@ func (net *int8Network) newSum(a, b model.Quantization, s model.QuantizedSum) su
 	if s.Swapped {
 		a, b = b, a
 	}
-	return sum{kernel.NewAddInt8(scaleOf(a), scaleOf(b), scaleOf(s.Quantization), origin), s.Swapped}
+	return sum{float: kernel.NewAddInt8(scaleOf(a), scaleOf(b), scaleOf(s.Quantization), origin), swapped: s.Swapped}
 }
 
 // A sum is the constants of a sum of bytes.
 type sum struct {
-	kernel.AddInt8
+	float   kernel.AddInt8
 	swapped bool
+	fixed   *kernel.AddFixedInt8 // in place of float
 }
 
-// into returns the sum of a and b, which dst becomes.
-func (s *sum) into(dst, a, b []uint8) kernel.AddInt8 {
-	sum := s.AddInt8
+// add makes dst the sum of a and b.
+func (s *sum) add(set *kernel.Int8, dst, a, b []uint8) {
+	if s.fixed != nil {
+		sum := *s.fixed
+		sum.Dst, sum.A, sum.B = dst, a, b
+		set.AddFixed(sum)
+		return
+	}
+	sum := s.float
 	sum.Dst, sum.A, sum.B = dst, a, b
 	if s.swapped {
 		sum.A, sum.B = b, a
 	}
-	return sum
+	set.Add(sum)
 }
 
 // levelBytes are the levels of the preprocessing, quantised.
@@ -192,7 +206,7 @@ func levelBytes(q *model.Quantized) *[3][256]uint8 {
 	var bytes [3][256]uint8
 	for c, levels := range q.Config.Preprocess.Levels() {
 		for i, v := range levels {
-			bytes[c][i] = q.Input.Quantize(v)
+			bytes[c][i] = q.InputByte(v)
 		}
 	}
 	return &bytes

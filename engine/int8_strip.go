@@ -328,7 +328,7 @@ func (s *int8Strip) project(x *exec, i, y, n int) {
 func (net *int8Network) byteSum(a kernel.PointwiseInt8, b *int8Bottleneck, residual []uint8) {
 	net.set.Pointwise(a)
 	if b.Residual() {
-		net.set.Add(b.sum.into(a.Dst, residual, a.Dst))
+		b.sum.add(net.set, a.Dst, residual, a.Dst)
 	}
 }
 
@@ -381,7 +381,7 @@ func (s *int8Strip) load(x *exec, l *int8Level, y int) {
 	row = row[begin : begin+n]
 	if x.pixels == nil {
 		for i, v := range x.data[y*n:][:n] {
-			row[i] = s.net.quantized.Input.Quantize(v)
+			row[i] = s.net.quantized.InputByte(v)
 		}
 		return
 	}

@@ -44,7 +44,11 @@ func quantised(q *model.Quantized, pixels []uint8) []uint8 {
 	levels := q.Config.Preprocess.Levels()
 	b := make([]uint8, len(pixels))
 	for i, v := range pixels {
-		b[i] = naiveByte(levels[i%3][v]/q.Input.Scale, q.Input.Zero, 0, 255)
+		x := levels[i%3][v] / q.Input.Scale
+		if q.LiteRT {
+			x = levels[i%3][v] * (1 / q.Input.Scale)
+		}
+		b[i] = naiveByte(x, q.Input.Zero, 0, 255)
 	}
 	return b
 }
@@ -155,6 +159,12 @@ func TestInt8OddNetworks(t *testing.T) {
 		q := randomInt8(c, rapid.Uint64().Draw(r, "seed"), most, rapid.Bool().Draw(r, "wide"), rapid.Bool().Draw(r, "bytes for logits"))
 		if rapid.Bool().Draw(r, "foreign") {
 			foreign(q)
+		}
+		if rapid.Bool().Draw(r, "LiteRT") {
+			q.LiteRT, q.Wide, q.ClassBias = true, false, nil
+			if q.AveragePool = rapid.Bool().Draw(r, "average pool"); q.AveragePool {
+				q.Pool = q.Convs[len(q.Convs)-1].Out
+			}
 		}
 		s := size{rapid.IntRange(32, 60).Draw(r, "h"), rapid.IntRange(32, 60).Draw(r, "w")}
 		set := rapid.SampledFrom(sets).Draw(r, "set")

@@ -25,10 +25,22 @@ import (
 //	clamp(rne(fma(a, sa/sy, fma(b, sb/sy, zy - fma(sa/sy, za, (sb/sy)*zb)))), 0, 255)
 //
 // in which a and b change places where the sum is Swapped, and all bytes and zero points
-// are 128 less where they are Signed.
+// are 128 less where they are Signed. In a LiteRT network it is
+//
+//	clamp(((a-za)*ma + (b-zb)*mb + 2^(shift-1)) >> shift + zy, 0, 255)
+//
+// in integers: ma = rne(sa/sy * 2^shift), mb = rne(sb/sy * 2^shift) and
+// shift = 20 - floor(log2(max(sa/sy, sb/sy))).
 //
 // The pool puts out clamp(rne(float32(sum) * (sx / (sy*pixels))) + Zero, 0, 255),
-// where sum is of the bytes less their zero point (QLinearGlobalAveragePool).
+// where sum is of the bytes less their zero point (QLinearGlobalAveragePool). That of a
+// LiteRT network, MEAN, puts out
+//
+//	clamp(rne(float32(sum)*m + (Zero - (zx*pixels)*m)), 0, 255), m = (sx/sy) * (1/pixels)
+//
+// with every operation rounded to float32, where sum is of the bytes, and all bytes and
+// zero points are 128 less where they are Signed. AveragePool is sum/pixels, rounded to
+// the nearest integer, halves away from 0.
 type Quantized struct {
 	Config  Config
 	Labels  []string // as in Model
@@ -39,7 +51,7 @@ type Quantized struct {
 	Convs      []QuantizedLayer // those of Config.Network().Convs(), in that order
 	Sums       []QuantizedSum   // what block i of Config.Network().Blocks puts out, if it has a residual
 	Pool       Quantization     // behind the global average pool
-	Classifier QuantizedLayer   // Out, Min and Max count only where Logits is set
+	Classifier QuantizedLayer   // Out, Min and Max count only where Logits is set; otherwise Out is what bytes of logits would stand for, for formats that want them, or {1, 0}
 	Logits     bool             // whether the logits are bytes, too, or float32(sum) * float32(sx*sw)
 	ClassBias  *ClassBias       // what is added to bytes of logits; nil for nothing, as usual
 
@@ -50,6 +62,13 @@ type Quantized struct {
 	// ReLU says that what bounds the activations from above is where their bytes end, and
 	// not ReLU6, as in torchvision's quantised networks. It matters to Dequantize alone.
 	ReLU bool
+
+	// LiteRT has residual sums, the pool and the input's numbers rounded as LiteRT's
+	// default kernels (XNNPACK's) round them: bytes next to a tie differ from the others.
+	// An input's number is multiplied with 1/scale, and not divided by it.
+	LiteRT bool
+	// AveragePool, of a LiteRT network, has AVERAGE_POOL_2D for a pool, not MEAN.
+	AveragePool bool
 
 	// Wide keeps residual sums in float32, and what is added to them: a block with a
 	// residual, and one in front of such a block, puts out
@@ -84,8 +103,16 @@ type Quantization struct {
 	Zero  uint8   `json:"zero"`
 }
 
+// InputByte returns the byte of a normalised level.
+func (q *Quantized) InputByte(v float32) uint8 {
+	if q.LiteRT { // 1/scale, rounded
+		return Quantization{Scale: 1, Zero: q.Input.Zero}.Quantize(v * (1 / q.Input.Scale))
+	}
+	return q.Input.Quantize(v)
+}
+
 // Quantize returns the byte of v: clamp(rne(v/Scale) + Zero, 0, 255), as ONNX's
-// QuantizeLinear and LiteRT's Quantize have it. NaN, for which there is no byte,
+// QuantizeLinear has it. NaN, for which there is no byte,
 // becomes 255.
 func (q Quantization) Quantize(v float32) uint8 {
 	b := math.RoundToEven(float64(v/q.Scale)) + float64(q.Zero)
@@ -169,6 +196,12 @@ func (q *Quantized) ValidateActivations() error {
 	if !q.Config.Head.Plain() || q.Config.Classes == 0 {
 		return fault.Unsupportedf("a quantised network with another head than one linear layer")
 	}
+	if q.LiteRT && (q.Wide || q.ClassBias != nil) {
+		return fault.Unsupportedf("LiteRT's rounding beside wide sums, or bytes that are added to the logits")
+	}
+	if q.AveragePool && !q.LiteRT {
+		return fault.Unsupportedf("an average pool of LiteRT's in a network that is not LiteRT's")
+	}
 	n := q.Config.Network()
 	convs := n.Convs()
 	if len(q.Convs) != len(convs) {
@@ -202,6 +235,27 @@ func (q *Quantized) ValidateActivations() error {
 	}
 	if b := q.ClassBias; b != nil {
 		return b.check(q, n.Classifier)
+	}
+	if q.LiteRT {
+		return q.checkLiteRT(n)
+	}
+	return nil
+}
+
+// checkLiteRT wants scales that LiteRT's kernel takes.
+func (q *Quantized) checkLiteRT(n Network) error {
+	_, blocks := q.Inputs()
+	for i, b := range n.Blocks {
+		if !b.Residual() {
+			continue
+		}
+		x, y, sum := blocks[i].Scale, q.projection(n, i).Scale, q.Sums[i].Scale
+		if !(min(x, y)/sum >= 0x1p-10 && max(x, y)/sum < 0x1p8) {
+			return unsupportedLayer(b.Name, "scales %v and %v are added in steps of %v, and LiteRT's sums in fixed point take from 2^-10 to 2^8 of these", x, y, sum)
+		}
+	}
+	if q.AveragePool && q.Pool != q.Convs[len(q.Convs)-1].Out {
+		return unsupportedLayer("avgpool", "it puts out other bytes than it takes, and averages bytes")
 	}
 	return nil
 }
@@ -361,6 +415,10 @@ func (q *Quantized) Bytes() (weights, others int) {
 		others += 4*len(p.Layer.Scale) + 4*len(p.Layer.Bias)
 	}
 	return weights, others
+}
+
+func unsupportedLayer(place, format string, args ...any) error {
+	return &fault.Error{Kind: fault.Unsupported, Place: place, Reason: fmt.Sprintf(format, args...)}
 }
 
 // Inputs returns what each convolution of Config.Network().Convs() reads, and what

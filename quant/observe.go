@@ -81,7 +81,7 @@ func (n *network) observe(ctx context.Context, m *model.Model, photos iter.Seq2[
 			}
 		}
 	}
-	features := make([]float32, len(n.pool.channels))
+	features, logits := make([]float32, len(n.pool.channels)), make([]float32, len(n.logits.channels))
 	seen := 0
 	for photo, err := range photos {
 		if err != nil {
@@ -95,10 +95,13 @@ func (n *network) observe(ctx context.Context, m *model.Model, photos iter.Seq2[
 			return seen, fmt.Errorf("photo %d: %w", seen, err)
 		}
 		in := engine.Input{Pixels: pixels.Pix, N: 1, H: h, W: w}
-		if err := e.Run(ctx, in, engine.Output{Features: features, Taps: taps}); err != nil {
+		if err := e.Run(ctx, in, engine.Output{Features: features, Logits: logits, Taps: taps}); err != nil {
 			return seen, err
 		}
 		n.count(pixels, features, tensors, taps)
+		for c := range logits {
+			n.logits.channels[c].add(logits[c : c+1])
+		}
 		seen++
 		if o.Progress != nil {
 			o.Progress(seen)

@@ -108,6 +108,7 @@ type network struct {
 	pool   tensor
 	linear layer                                      // the classifier
 	fit    func(low, high float64) model.Quantization // of numbers in that range
+	logits tensor                                     // what it puts out
 }
 
 // A layer is a convolution or the classifier, with its norm folded in. Its weights are
@@ -177,6 +178,7 @@ func newNetwork(m *model.Model) (*network, error) {
 		Conv: ClassifierConv(l), in: &n.pool,
 		w: widened(m.Dict[l.Name+".weight"].Data), b: widened(m.Dict[l.Name+".bias"].Data),
 	}
+	n.logits = newTensor("", l.Out)
 	for i := range n.convs {
 		if err := n.convs[i].finite(); err != nil {
 			return nil, err

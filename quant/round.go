@@ -39,7 +39,7 @@ func (n *network) round(m *model.Model) *Network {
 		q.Convs = append(q.Convs, rounded)
 	}
 	q.Classifier = n.linear.round(q.Pool)
-	q.Classifier.Out, q.Classifier.Max = model.Quantization{Scale: 1}, 255
+	q.Classifier.Out, q.Classifier.Max = n.logits.widest(n.fit), 255
 	return q
 }
 
@@ -90,6 +90,18 @@ func (t *tensor) upTo(limit float64, fit func(low, high float64) model.Quantizat
 		}
 	}
 	return fit(0, min(high, limit))
+}
+
+// widest is the quantisation of a tensor by its least and its largest number: logits,
+// of which the largest one matters most.
+func (t *tensor) widest(fit func(low, high float64) model.Quantization) model.Quantization {
+	low, high := 0.0, 0.0
+	for i := range t.channels {
+		if c := &t.channels[i]; c.count > 0 {
+			low, high = min(low, c.min*margin*c.factor), max(high, c.max*margin*c.factor)
+		}
+	}
+	return fit(low, high)
 }
 
 // bestRange is the quantisation of a linear tensor with the least squared error over

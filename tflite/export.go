@@ -145,19 +145,20 @@ func (e *exporter) conv(m *model.Model, c model.Conv, x activation) activation {
 	})
 	e.h, e.w = c.OutSize(e.h), c.OutSize(e.w)
 	y := e.made(module(c), c.Out)
-	e.convolve(c, []int{x.tensor, weight, bias}, y.tensor, m.Config.Padding, 1)
+	activation := byte(activationNone)
+	if c.ReLU6 {
+		activation = activationRelu6
+	}
+	e.convolve(c, []int{x.tensor, weight, bias}, y.tensor, m.Config.Padding, activation, 1)
 	return y
 }
 
 // convolve writes the operator of c, for a map that is padded already where PyTorch's
 // padding needs that.
-func (e *exporter) convolve(c model.Conv, in []int, out int, p model.Padding, version int32) {
-	padding, activation := byte(paddingSame), byte(activationNone)
+func (e *exporter) convolve(c model.Conv, in []int, out int, p model.Padding, activation byte, version int32) {
+	padding := byte(paddingSame)
 	if pads(p, c) {
 		padding = paddingValid
-	}
-	if c.ReLU6 {
-		activation = activationRelu6
 	}
 	if c.Depthwise() {
 		e.operator(operatorVersion{opDepthwise, version}, in, []int{out}, optionsDepthwise,

@@ -40,6 +40,7 @@ type tensor struct {
 	axis         int
 	quantization string // what is wrong with it, "" for nothing
 	unread       string // why data is not here though there is some
+	broken       bool   // what is wrong can't be right: it is not only something that isn't read
 }
 
 // An operator has -1 for an operand that it does without.
@@ -79,7 +80,7 @@ func parse(data []byte) (*graph, error) {
 	case len(subgraphs) == 0:
 		return nil, fault.Brokenf("no subgraph")
 	}
-	g := &graph{metadata: map[string][]byte{}, left: len(data) + len(data)/2 + 1<<20}
+	g := &graph{metadata: map[string][]byte{}, left: 4*len(data) + 1<<20}
 	for _, e := range m.tables(modelMetadata, maxEntries, "metadata") {
 		name := e.string(metadataName, "metadata")
 		if _, ok := g.metadata[name]; !ok {
@@ -187,12 +188,14 @@ func (g *graph) tensor(t table, buffers []table) tensor {
 	case !g.take(n + len(zeros)/8):
 		x.quantization = "more scales than are in the file"
 	}
+	x.broken = x.quantization != "" && len(scales) > 0 && q.u8(quantDetails) == 0
 	if x.quantization == "" {
 		x.scale = float32s(scales)
 		for i := range len(zeros) / 8 {
 			x.zero = append(x.zero, int64(binary.LittleEndian.Uint64(zeros[8*i:])))
 		}
 		x.quantization = x.wrongQuantization()
+		x.broken = x.quantization != ""
 	}
 	return x
 }
@@ -244,6 +247,7 @@ func (t *tensor) whole() string {
 	case !known:
 		return fmt.Sprintf("its values are of %v", t.elem)
 	case !ok || n*size != len(t.data):
+		t.broken = true
 		return fmt.Sprintf("%d bytes for %v of %v", len(t.data), t.elem, t.shape)
 	}
 	return ""
@@ -267,7 +271,7 @@ func (g *graph) floats(at int) (values []float32, reason string) {
 	}
 	n, _ := elements(t.shape)
 	if !g.take(n) {
-		return nil, "the graph needs many more copies of constants than are in the file"
+		return nil, manyCopies
 	}
 	switch {
 	case t.elem == elemFloat32:

@@ -1,6 +1,7 @@
 package tflite
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -12,7 +13,8 @@ import (
 // names, and returns its weights as float32 under torchvision's names. It takes
 //
 //   - float32, float16 weights, and quantised files, whose weights become what their
-//     integers stand for: the model's Dequantized says that it does not round;
+//     integers stand for: the model's Dequantized says that it does not round, as what
+//     [Network] returns does;
 //   - what TensorFlow's converters make of Keras' network and of Slim's, PyTorch's
 //     with PAD operators, our own;
 //   - heads of FULLY_CONNECTED or 1x1 CONV_2D, with SOFTMAX, LOGISTIC or neither;
@@ -25,46 +27,80 @@ import (
 // The error of a graph that is something else is a *[fault.Error] whose Place is the
 // first operator, seen from the output, that does not fit.
 func Parse(data []byte) (*model.Model, error) {
+	m, _, err := Network(data)
+	return m, err
+}
+
+// Network is [Parse], and where the file has a network of 8-bit integers that this engine
+// runs as such, q has them, with the file's own scales: int8 with a scale for each output
+// channel, as TensorFlow's converters write it, and uint8 with one scale and zero point,
+// as they did before.
+//
+// q computes the bytes that LiteRT's default kernels (XNNPACK) compute. What is behind the
+// logits is left to who runs it: LiteRT's SOFTMAX rounds to bytes once more.
+//
+// Where part of the graph computes with numbers q is nil, and Unfit of the model names the
+// first operator that does.
+func Network(data []byte) (m *model.Model, q *model.Quantized, err error) {
 	g, err := parse(data)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	about, err := g.describe()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	own, err := g.config()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t, outputs, err := g.trace(about)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	m, err := firstModel(outputs, t.source, own)
+	m, out, err := firstModel(outputs, t.source, own)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if own == nil {
 		about.exact(&m.Config.Preprocess, &g.tensors[g.inputs[0]])
 	}
-	return m, g.labels(m, about, data)
+	if err := g.labels(m, about, data); err != nil || !m.Dequantized {
+		return m, nil, err
+	}
+	if q, err = recognise.Quantized(out, t.source, m); err == nil {
+		q.LiteRT, q.AveragePool = true, averages(out)
+		err = q.Validate()
+	}
+	if errors.Is(err, errors.ErrUnsupported) {
+		m.Unfit, q, err = err.Error(), nil, nil
+	}
+	return m, q, err
+}
+
+// averages reports whether the pool behind which out is is AVERAGE_POOL_2D.
+func averages(out *recognise.Layer) bool {
+	for l := out; l != nil; l = l.From {
+		if l.Kind == recognise.Pool {
+			return l.Reason == opAveragePool.String()
+		}
+	}
+	return false
 }
 
 // firstModel is that of the first output which a MobileNetV2 makes: some graphs have
 // features beside the classes. The error is that of the first output.
-func firstModel(outputs []*recognise.Layer, source recognise.Source, own *model.Config) (*model.Model, error) {
-	var first error
+func firstModel(outputs []*recognise.Layer, source recognise.Source, own *model.Config) (m *model.Model, out *recognise.Layer, first error) {
 	for _, out := range outputs {
 		m, err := recognise.Model(out, source, own)
 		if err == nil {
-			return m, nil
+			return m, out, nil
 		}
 		if first == nil {
 			first = err
 		}
 	}
-	return nil, first
+	return nil, nil, first
 }
 
 // entries are those of our own in the metadata.

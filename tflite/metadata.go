@@ -114,8 +114,8 @@ func (d *description) channel(c int) (mean, std float64) {
 }
 
 // levels says what the network's input is for a level of each colour: level*scale +
-// offset. ok is false where nothing says so.
-func (d *description) levels(x *tensor) (scale, offset []float64, ok bool) {
+// offset, nil where nothing says so. pixels is set where the input's bytes are the levels.
+func (d *description) levels(x *tensor) (scale, offset []float64, pixels bool) {
 	if x.elem.bytes() && x.quantization == "" && len(x.scale) == 1 {
 		s, zero := x.pixels()
 		low, high := x.held()

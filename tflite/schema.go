@@ -95,6 +95,7 @@ func (b builtin) String() string {
 const (
 	optionsConv       = 1
 	optionsDepthwise  = 2
+	optionsPool       = 5
 	optionsFully      = 8
 	optionsSoftmax    = 9
 	optionsAdd        = 11
@@ -102,6 +103,7 @@ const (
 	optionsPad        = 22
 	optionsReducer    = 27
 	optionsDequantize = 38
+	optionsQuantize   = 89
 	optionsLogistic   = 0 // it has none
 )
 

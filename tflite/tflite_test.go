@@ -59,7 +59,10 @@ func read(t testing.TB, name string) []byte {
 }
 
 // golden is what LiteRT computed: see testdata/golden.py.
-type golden struct{ Logits map[string][][]float32 }
+type golden struct {
+	Logits map[string][][]float32
+	Bytes  map[string][]string // hashes of tensors, in the order they are made
+}
 
 func readGolden(t testing.TB) (g golden) {
 	t.Helper()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/recognise"
@@ -64,11 +65,17 @@ func (t *tracer) input(at int, in *description) {
 		size := func(i int) int { return max(0, s[i]) }
 		t.source.Channels, t.source.Height, t.source.Width = size(channels), size(height), size(width)
 	}
-	if scale, offset, ok := in.levels(x); ok {
+	scale, offset, pixels := in.levels(x)
+	if scale != nil {
 		t.source.Levels = true
 		v.layer = &recognise.Layer{Kind: recognise.Affine, Place: place, From: v.layer, Scale: scale, Offset: offset}
 	}
-	t.values[at] = t.rounded(at, v)
+	if pixels {
+		v.layer.Bytes = x.stands()
+	} else {
+		v = t.rounded(at, v)
+	}
+	t.values[at] = v
 }
 
 // place is an operator as errors name it.
@@ -114,6 +121,13 @@ func (t *tracer) other(o *operator, format string, args ...any) value {
 	return value{layer: &recognise.Layer{Kind: recognise.Other, Place: o.place(), Reason: fmt.Sprintf(format, args...)}}
 }
 
+// refused is other for a reason that lies in operand i of o.
+func (t *tracer) refused(o *operator, i int, format string, args ...any) value {
+	v := t.other(o, format, args...)
+	v.layer.Broken = i < len(o.inputs) && o.inputs[i] >= 0 && t.tensors[o.inputs[i]].broken
+	return v
+}
+
 // then is x with a layer behind it.
 func (t *tracer) then(o *operator, x value, l recognise.Layer) value {
 	l.Place, l.From = o.place(), x.layer
@@ -126,14 +140,45 @@ func (t *tracer) rounded(at int, v value) value {
 	if !x.elem.bytes() {
 		return v
 	}
-	l := &recognise.Layer{Kind: recognise.Quantize, Place: v.layer.Place, From: v.layer}
-	if x.quantization != "" || len(x.scale) != 1 {
-		l.Kind, l.Reason = recognise.Other, "its output: "+x.quantization
-	} else {
+	l := recognise.Layer{Kind: recognise.Quantize, Place: v.layer.Place, From: v.layer, Bytes: x.stands()}
+	switch {
+	case l.Bytes == nil:
+		l.Kind, l.Reason, l.Broken = recognise.Other, "its output: "+x.quantization, x.broken
+		if x.quantization == "" {
+			l.Reason = fmt.Sprintf("its output: %d scales", len(x.scale))
+		}
+	case v.layer.Bytes != nil && (v.layer.Kind == recognise.Quantize || v.layer.Kind == recognise.Affine) && sameNumbers(v.layer.Bytes, l.Bytes):
+		l = *v.layer // uint8 become int8, or the other way
+		l.Bytes = x.stands()
+	default:
 		l.Range.Low, l.Range.High = x.held()
 	}
-	v.layer = l
+	v.layer = &l
 	return v
+}
+
+// sameNumbers reports whether bytes stand for the same numbers, those of int8 being 128
+// less than those of uint8.
+func sameNumbers(a, b *recognise.Bytes) bool {
+	unsigned := func(x *recognise.Bytes) int {
+		if x.Type == "int8" {
+			return x.Zero + 128
+		}
+		return x.Zero
+	}
+	return a.Scale == b.Scale && unsigned(a) == unsigned(b)
+}
+
+// stands is what the bytes of an activation stand for, nil where that can't be said.
+func (t *tensor) stands() *recognise.Bytes {
+	if t.quantization != "" || len(t.scale) != 1 {
+		return nil
+	}
+	b := &recognise.Bytes{Scale: t.scale[0], Type: strings.ToLower(t.elem.String())}
+	if len(t.zero) > 0 {
+		b.Zero = int(t.zero[0])
+	}
+	return b
 }
 
 // held are the numbers that the lowest and the highest byte of t stand for.
@@ -260,7 +305,7 @@ func (t *tracer) conv(o *operator, x value) value {
 		reason = fmt.Sprintf("%v", shape)
 	}
 	if reason != "" {
-		return t.other(o, "its weights: %s", reason)
+		return t.refused(o, 1, "its weights: %s", reason)
 	}
 	l := recognise.Layer{Kind: recognise.Conv, Kernel: shape[1], Out: shape[0], In: shape[3], Groups: 1}
 	activation, padding, strides, dilations := convActivation, convPadding, [2]int{convStrideH, convStrideW}, [2]int{convDilationH, convDilationW}
@@ -287,17 +332,22 @@ func (t *tracer) conv(o *operator, x value) value {
 			l.Pads = [4]int64{1, 1, 1, 1}
 		}
 	}
-	if l.Weight, reason = t.channelsFirst(w, shape, o.code == opDepthwise); reason != "" {
+	if l.Weight, reason = channelsFirst(t, w, shape, o.code == opDepthwise); reason != "" {
 		return t.other(o, "%s", reason)
 	}
 	if l.Bias, reason = t.bias(o, l.Out); reason != "" {
+		return t.refused(o, 2, "its bias: %s", reason)
+	}
+	if l.Whole, reason = t.whole(o, &l); reason != "" {
 		return t.other(o, "%s", reason)
 	}
 	return t.activated(o, t.then(o, t.hybrid(o, x), l), activation)
 }
 
+const manyCopies = "the graph needs many more copies of constants than are in the file"
+
 // channelsFirst returns weights as [O,I,H,W].
-func (t *tracer) channelsFirst(w []float32, shape []int, depthwise bool) (_ []float32, reason string) {
+func channelsFirst[T any](t *tracer, w []T, shape []int, depthwise bool) (_ []T, reason string) {
 	out, pixels, in := shape[0], shape[1]*shape[2], shape[3]
 	if depthwise { // [1,H,W,O] becomes [O,1,H,W]
 		out, in = in, 1
@@ -308,9 +358,9 @@ func (t *tracer) channelsFirst(w []float32, shape []int, depthwise bool) (_ []fl
 		return w, ""
 	}
 	if !t.take(len(w)) {
-		return nil, "the graph needs many more copies of constants than are in the file"
+		return nil, manyCopies
 	}
-	moved := make([]float32, len(w))
+	moved := make([]T, len(w))
 	for o := range out {
 		for p := range pixels {
 			for i := range in {
@@ -334,10 +384,56 @@ func (t *tracer) bias(o *operator, out int) (bias []float32, reason string) {
 	if reason == "" && len(bias) != out {
 		reason = fmt.Sprintf("%d values for %d channels", len(bias), out)
 	}
-	if reason != "" {
-		return nil, "its bias: " + reason
+	return bias, reason
+}
+
+// whole is the weights and biases of a layer as integers, nil where the weights are none.
+func (t *tracer) whole(o *operator, l *recognise.Layer) (_ *recognise.Integers, reason string) {
+	w := &t.tensors[o.inputs[1]]
+	if !w.elem.bytes() || w.data == nil {
+		return nil, ""
 	}
-	return bias, ""
+	n := &recognise.Integers{Scale: w.scale}
+	if len(w.scale) == 1 {
+		n.Scale = make([]float32, l.Out)
+		for i := range n.Scale {
+			n.Scale[i] = w.scale[0]
+		}
+	}
+	if len(n.Scale) != l.Out || len(w.scale) > 1 && w.shape[w.axis] != l.Out {
+		return nil, fmt.Sprintf("its weights: %d scales on axis %d of %v", len(w.scale), w.axis, w.shape)
+	}
+	if !t.take(len(w.data)) {
+		return nil, manyCopies
+	}
+	values, reason := w.integers()
+	if reason != "" {
+		return nil, reason
+	}
+	n.Weight = make([]int16, len(values))
+	for i, v := range values {
+		n.Weight[i] = int16(v)
+	}
+	if l.Kind == recognise.Conv {
+		if n.Weight, reason = channelsFirst(t, n.Weight, w.shape, o.code == opDepthwise); reason != "" {
+			return nil, reason
+		}
+	}
+	if l.Bias == nil {
+		return n, ""
+	}
+	b := &t.tensors[o.inputs[2]]
+	if b.elem != elemInt32 || b.data == nil {
+		return n, "" // rounded to what it is worth: see recognise.Quantized
+	}
+	if values, reason = b.integers(); reason != "" {
+		return nil, reason
+	}
+	for i, v := range values {
+		n.Bias = append(n.Bias, int32(v))
+		n.BiasScale = append(n.BiasScale, b.scale[b.channel(i)])
+	}
+	return n, ""
 }
 
 // hybrid is x with a rounding behind it where weights of bytes meet an activation of
@@ -359,10 +455,13 @@ func (t *tracer) linear(o *operator, x value) value {
 		reason = "they are shuffled"
 	}
 	if reason != "" {
-		return t.other(o, "its weights: %s", reason)
+		return t.refused(o, 1, "its weights: %s", reason)
 	}
 	l := recognise.Layer{Kind: recognise.Linear, Kernel: 1, Weight: w, Out: shape[0], In: shape[1]}
 	if l.Bias, reason = t.bias(o, l.Out); reason != "" {
+		return t.refused(o, 2, "its bias: %s", reason)
+	}
+	if l.Whole, reason = t.whole(o, &l); reason != "" {
 		return t.other(o, "%s", reason)
 	}
 	return t.activated(o, t.then(o, t.hybrid(o, x), l), fullyActivation)
@@ -383,7 +482,7 @@ func (t *tracer) arithmetic(o *operator, a, b value) value {
 	}
 	c, shape, reason := t.constant(o, at)
 	if reason != "" {
-		return t.other(o, "its other input: %s", reason)
+		return t.refused(o, at, "its other input: %s", reason)
 	}
 	if n := len(c); n != 1 && (x.first || len(shape) == 0 || shape[len(shape)-1] != n) {
 		return t.other(o, "a constant of %v: want one for all, or one for each channel", shape)
@@ -448,7 +547,7 @@ func (t *tracer) averagePool(o *operator, x value) value {
 	if len(s) != 4 || s[1] != h || s[2] != w || o.options.u8(poolPadding) != paddingValid || x.first {
 		return t.other(o, "it averages %dx%d of %v: want all of a map", h, w, s)
 	}
-	return t.activated(o, t.then(o, x, recognise.Layer{Kind: recognise.Pool}), poolActivation)
+	return t.activated(o, t.then(o, x, recognise.Layer{Kind: recognise.Pool, Reason: o.String()}), poolActivation)
 }
 
 // pad is zeros around rows and columns.

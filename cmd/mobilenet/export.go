@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -38,7 +39,8 @@ other change asked for, that file's own graph is simplified.
 
 A model in 8-bit integers is written as that: --format qdq, with float32 operators
 between QuantizeLinear and DequantizeLinear, as most tools want it; qoperator, with
-operators on bytes, for ONNX Runtime; float, as if nobody had quantised it.`,
+operators on bytes, for ONNX Runtime; float, as if nobody had quantised it. Such a
+model can also be written for LiteRT: -o FILE.tflite, without flags.`,
 		Example: `  mobilenet export --model best.safetensors -o best.onnx
   mobilenet export -m best.pth -o train.onnx --mode train --simplify
   mobilenet export -m best.pth -o server.onnx --dynamic batch --softmax --preprocess
@@ -72,10 +74,13 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 	if f.out == "" {
 		return usagef(cmd, "say what to write: -o FILE.onnx")
 	}
+	if strings.EqualFold(filepath.Ext(f.out), ".tflite") {
+		return f.tflite(cmd)
+	}
 	if ext := filepath.Ext(f.out); isModel(f.out) && !strings.EqualFold(ext, ".onnx") {
 		u := usagef(cmd, "-o %s: export writes ONNX", f.out)
 		switch strings.ToLower(ext) {
-		case ".pth", ".pt", ".safetensors", ".tflite":
+		case ".pth", ".pt", ".safetensors":
 			u.hint = fmt.Sprintf("did you mean mobilenet convert %s %s?", f.model, f.out)
 		default:
 			u.hint = fmt.Sprintf("did you mean -o %s.onnx? Other programs convert that", strings.TrimSuffix(f.out, ext))
@@ -115,6 +120,41 @@ func (f *exportFlags) run(cmd *cobra.Command) error {
 	}
 	fmt.Fprintf(cmd.OutOrStdout(), "%s: %d nodes, %.2f MB\n", f.out, onnx.Nodes(p), float64(info.Size())/1e6)
 	return nil
+}
+
+// tflite writes a network of 8 bits as TFLite, which has none of ONNX's choices.
+func (f *exportFlags) tflite(cmd *cobra.Command) error {
+	for _, name := range []string{"opset", "mode", "dynamic", "batch", "input-name", "output-name", "softmax", "preprocess", "half", "simplify", "format", "symmetric"} {
+		if cmd.Flags().Changed(name) {
+			return usagef(cmd, "--%s is a choice of ONNX files, not of %s", name, f.out)
+		}
+	}
+	if err := f.photos.check(cmd); err != nil {
+		return err
+	}
+	if sameFile(f.model, f.out) {
+		return usagef(cmd, "%s is the model as well: it would be written over; give the output another name", f.out)
+	}
+	q, err := mobilenet.LoadQuantized(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.photos.in))
+	if errors.Is(err, mobilenet.ErrNotQuantized) {
+		u := usagef(cmd, "-o %s: export writes networks of 8 bits as TFLite, and %s is none", f.out, f.model)
+		u.hint = fmt.Sprintf("did you mean mobilenet convert %s %s?", f.model, f.out)
+		return u
+	}
+	if err != nil {
+		return err
+	}
+	sayAssumed(cmd.ErrOrStderr(), f.model, q.Assumed.List(q.Config))
+	sayNotes(cmd.ErrOrStderr(), f.model, q.Notes)
+	if err := mobilenet.SaveQuantized(f.out, q); err != nil {
+		return err
+	}
+	info, err := os.Stat(f.out)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %.2f MB\n", f.out, float64(info.Size())/1e6)
+	return err
 }
 
 // graph is what the flags ask for, not simplified yet.

@@ -34,6 +34,8 @@ func TestScripts(t *testing.T) {
 			env.Setenv("INT8", int8)
 			env.Setenv("QUANTISED", filepath.Join(root, "onnx", "testdata", "import", "qdq13.onnx"))
 			env.Setenv("UNFIT", filepath.Join(root, "onnx", "testdata", "foreign", "float_first.onnx"))
+			env.Setenv("UINT8", filepath.Join(root, "tflite", "testdata", "uint8.tflite"))
+			env.Setenv("HYBRID", filepath.Join(root, "tflite", "testdata", "hybrid.tflite"))
 			env.Setenv("PHOTO", filepath.Join(root, "testdata", "shapes.png"))
 			env.Setenv("MOBILENET_CACHE", filepath.Join(env.WorkDir, "cache"))
 			return nil

@@ -59,7 +59,7 @@ func (f precisionFlag) say(stderr io.Writer, model string, dequantized bool, unf
 	if unfit != "" {
 		unfit = " (" + printable(unfit) + ")"
 	}
-	fmt.Fprintf(stderr, "mobilenet: %s is quantised to 8 bits and runs as float32 here%s: ONNX Runtime's answers differ; "+
+	fmt.Fprintf(stderr, "mobilenet: %s is quantised to 8 bits and runs as float32 here%s: ONNX Runtime's and LiteRT's answers differ; "+
 		"better than either is the float32 model that it was made from, if you have it\n", printable(model), unfit)
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/quant"
+	"github.com/mobilenet-go/mobilenet/tflite"
 )
 
 // quantizeFlags are those of mobilenet quantize.
@@ -46,7 +47,8 @@ float32, and what flows between layers is bytes all the same.
 
 OUT, a .safetensors file, is a model for every command: predict, val and bench run it
 in 8 bits, export writes it as ONNX in 8 bits, convert and train take the integers for
-numbers and say so. Named .onnx, OUT is that export at once.`,
+numbers and say so. Named .onnx, OUT is that export at once. Named .tflite it is for
+LiteRT, whose rounding of residual sums is what is measured then.`,
 		Example: `  mobilenet quantize --model best.safetensors --data photos -o best-int8.safetensors
   mobilenet quantize -m mobilenet_v2.pth -d photos -o int8.safetensors --photos 256 --sensitivity --report int8.json`,
 		Args: args(cobra.NoArgs),
@@ -61,7 +63,7 @@ numbers and say so. Named .onnx, OUT is that export at once.`,
 	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: "+modelEndings())
 	fs.StringVarP(&f.data, "data", "d", "", "folder of photos to calibrate with, searched through; or a table of photos and labels")
 	fs.StringVar(&f.truth, "truth", "", "file with the true classes of a flat folder of photos")
-	fs.StringVarP(&f.out, "output", "o", "", "file to write: .safetensors or .onnx")
+	fs.StringVarP(&f.out, "output", "o", "", "file to write: .safetensors, .onnx or .tflite")
 	fs.StringVar(&f.report, "report", "", "JSON file for what was measured, and the range and scale of every layer")
 	fs.BoolVar(&f.sensitivity, "sensitivity", false, "measure what rounding costs, layer by layer")
 	fs.IntVar(&f.photos, "photos", 128, "how many photos to calibrate with, at most, and how many others to measure with")
@@ -80,8 +82,10 @@ func (f *quantizeFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--data is missing: a folder of photos of the kind that the network will see; they show what ranges its numbers have")
 	case f.out == "":
 		return usagef(cmd, "say what to write: -o FILE.safetensors")
-	case !slices.Contains([]string{".safetensors", ".onnx"}, strings.ToLower(filepath.Ext(f.out))): // before the work, not behind it
-		return usagef(cmd, "%s: write what? the name ends in none of .safetensors, .onnx", f.out)
+	case !slices.Contains([]string{".safetensors", ".onnx", ".tflite"}, strings.ToLower(filepath.Ext(f.out))): // before the work, not behind it
+		return usagef(cmd, "%s: write what? the name ends in none of .safetensors, .onnx, .tflite", f.out)
+	case f.wide && !strings.EqualFold(filepath.Ext(f.out), ".safetensors"):
+		return usagef(cmd, "--wide: only .safetensors files have wide residual sums")
 	case sameFile(f.model, f.out):
 		return usagef(cmd, "%s is the model as well: it would be written over; give the output another name", f.out)
 	case f.wide && f.symmetric:
@@ -123,7 +127,12 @@ func (f *quantizeFlags) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	c.Network.Assumed = model.Assumed{} // it is made for just these photos
+	c.Network.Assumed = model.Assumed{}                    // it is made for just these photos
+	if strings.EqualFold(filepath.Ext(f.out), ".tflite") { // what is measured is what LiteRT computes
+		if c.Network, err = tflite.Prepare(c.Network); err != nil {
+			return err
+		}
+	}
 	r := quantizeReport{Calibrated: len(calibrate.items), Layers: quant.Layers(c.Network)}
 	o := quant.CompareOptions{Threads: f.threads, Labels: measure.labels(), Progress: tick}
 	if r.Comparison, err = quant.Compare(ctx, m, c.Network, measure.images(ctx), o); err != nil {

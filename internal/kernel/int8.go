@@ -25,6 +25,7 @@ type Int8 struct {
 	Depthwise func(DepthwiseInt8)
 	First     func(FirstInt8)
 	Add       func(AddInt8)
+	AddFixed  func(AddFixedInt8)
 	Pool      func(PoolInt8)
 	Quantize  func(QuantizeInt8)
 	Lookup    func(LookupInt8)
@@ -172,6 +173,36 @@ func NewAddInt8(a, b, sum Scale, origin uint8) AddInt8 {
 		ScaleA: ra, ScaleB: rb, Offset: zero(sum) - zeros,
 		Origin: float32(origin), Range: Range{Zero: int32(origin), Max: 255},
 	}
+}
+
+// AddFixedInt8 is a residual sum in fixed point, byte by byte:
+//
+//	Dst[i] = clamp(((A[i]*FactorA + B[i]*FactorB + Offset) >> Shift) + Range.Zero, Range.Min, Range.Max)
+//
+// in int32, with a shift that keeps the sign. It is what LiteRT's default kernels
+// compute (XNNPACK's qs8-vadd and qu8-vadd), with what [NewAddFixedInt8] returns.
+type AddFixedInt8 struct {
+	Dst, A, B        []uint8 // equally long, whole pixels of [Block]; Dst may be A or B
+	FactorA, FactorB int32
+	Offset           int32
+	Shift            int32 // 13 to 30
+	Range            Range
+}
+
+// NewAddFixedInt8 returns the constants for adding a and b, given the scale and zero
+// point of each and of the sum. ok is false where the larger of the scales of a and b is
+// not 2^-10 to less than 2^8 times that of the sum: LiteRT computes such sums otherwise.
+func NewAddFixedInt8(a, b, sum Scale) (_ AddFixedInt8, ok bool) {
+	ra, rb := a.Scale/sum.Scale, b.Scale/sum.Scale
+	if most := max(ra, rb); !(min(ra, rb) >= 0x1p-10 && most < 0x1p8) {
+		return AddFixedInt8{}, false
+	}
+	_, exponent := math.Frexp(float64(max(ra, rb))) // of 0.5 to 1 times 2^exponent
+	shift := 21 - exponent
+	factor := func(r float32) int32 { return int32(math.RoundToEven(math.Ldexp(float64(r), shift))) }
+	x := AddFixedInt8{FactorA: factor(ra), FactorB: factor(rb), Shift: int32(shift), Range: Range{Zero: int32(sum.Zero), Max: 255}}
+	x.Offset = 1<<(shift-1) - x.FactorA*int32(a.Zero) - x.FactorB*int32(b.Zero)
+	return x, true
 }
 
 // A Scale is what the bytes of a tensor stand for: (q - Zero)*Scale.

@@ -62,6 +62,10 @@ var avx2Int8 = Int8{
 		a.check()
 		addInt8AVX2(&a)
 	},
+	AddFixed: func(a AddFixedInt8) {
+		a.check()
+		addFixedInt8AVX2(&a)
+	},
 	Pool: func(a PoolInt8) {
 		a.check()
 		poolInt8AVX2(&a)
@@ -146,6 +150,7 @@ var avxvnniInt8 = Int8{
 		firstInt8AVXVNNI(&a)
 	},
 	Add:      avx2Int8.Add,
+	AddFixed: avx2Int8.AddFixed,
 	Pool:     avx2Int8.Pool,
 	Quantize: avx2Int8.Quantize,
 	Lookup:   lookupInt8Generic,
@@ -222,6 +227,10 @@ var avx512vnniInt8 = Int8{
 	Add: func(a AddInt8) {
 		a.check()
 		addInt8AVX512VNNI(&a)
+	},
+	AddFixed: func(a AddFixedInt8) {
+		a.check()
+		addFixedInt8AVX512VNNI(&a)
 	},
 	Pool: func(a PoolInt8) {
 		a.check()

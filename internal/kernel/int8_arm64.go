@@ -41,6 +41,7 @@ var neonInt8 = Int8{
 		a.check()
 		addInt8NEON(&a)
 	},
+	AddFixed: addFixedInt8Generic,
 	Pool: func(a PoolInt8) {
 		a.check()
 		poolInt8NEON(&a)
@@ -91,6 +92,7 @@ var dotprodInt8 = Int8{
 		firstInt8Dotprod(&a)
 	},
 	Add:      neonInt8.Add,
+	AddFixed: addFixedInt8Generic,
 	Pool:     neonInt8.Pool,
 	Quantize: neonInt8.Quantize,
 	Lookup:   lookupInt8Generic,

@@ -41,6 +41,11 @@ func depthwise2Int8AVX2(a *DepthwiseInt8)
 //go:noescape
 func addInt8AVX2(a *AddInt8)
 
+// addFixedInt8AVX2 is AddFixedInt8.
+//
+//go:noescape
+func addFixedInt8AVX2(a *AddFixedInt8)
+
 // quantizeInt8AVX2 is QuantizeInt8 for whole blocks.
 //
 //go:noescape

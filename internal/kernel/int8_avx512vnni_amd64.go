@@ -61,6 +61,11 @@ func depthwise2Int8AVX512VNNI(a *DepthwiseInt8)
 //go:noescape
 func addInt8AVX512VNNI(a *AddInt8)
 
+// addFixedInt8AVX512VNNI is AddFixedInt8.
+//
+//go:noescape
+func addFixedInt8AVX512VNNI(a *AddFixedInt8)
+
 // quantizeInt8AVX512VNNI is QuantizeInt8 for whole blocks.
 //
 //go:noescape

@@ -41,6 +41,11 @@ func depthwise2Int8AVXVNNI(a *DepthwiseInt8)
 //go:noescape
 func addInt8AVXVNNI(a *AddInt8)
 
+// addFixedInt8AVXVNNI is AddFixedInt8.
+//
+//go:noescape
+func addFixedInt8AVXVNNI(a *AddFixedInt8)
+
 // quantizeInt8AVXVNNI is QuantizeInt8 for whole blocks.
 //
 //go:noescape

@@ -50,6 +50,14 @@ func (a *AddInt8) check() {
 	a.Range.check()
 }
 
+func (a *AddFixedInt8) check() {
+	need("Dst", len(a.Dst)%Block == 0)
+	need("A", len(a.A) == len(a.Dst))
+	need("B", len(a.B) == len(a.Dst))
+	need("Shift", a.Shift >= 0 && a.Shift <= 31)
+	a.Range.check()
+}
+
 func (a *PoolInt8) check() {
 	need("Pixels", a.Pixels >= 1)
 	need("Src", len(a.Src) >= a.Pixels*Block)

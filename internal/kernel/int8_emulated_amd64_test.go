@@ -130,6 +130,8 @@ func (g *guest8) depthwise(width, stride, left int) {
 func (g *guest8) elements(n int) {
 	a := newAddInt8(g.m, n)
 	g.call("addInt8AVX512VNNI", unsafe.Pointer(&a), unsafe.Sizeof(a), func() { GenericInt8.Add(a) })
+	x := newAddFixedInt8(g.m, n)
+	g.call("addFixedInt8AVX512VNNI", unsafe.Pointer(&x), unsafe.Sizeof(x), func() { GenericInt8.AddFixed(x) })
 	q := newQuantizeInt8(g.m, n*Block)
 	g.call("quantizeInt8AVX512VNNI", unsafe.Pointer(&q), unsafe.Sizeof(q), func() { GenericInt8.Quantize(q) })
 	l := newLookupInt8(g.m, 31*n)

@@ -10,6 +10,7 @@ var GenericInt8 = Int8{
 	Depthwise: depthwiseInt8Generic,
 	First:     firstInt8Generic,
 	Add:       addInt8Generic,
+	AddFixed:  addFixedInt8Generic,
 	Pool:      poolInt8Generic,
 	Quantize:  quantizeInt8Generic,
 	Lookup:    lookupInt8Generic,
@@ -128,6 +129,14 @@ func addInt8Generic(a AddInt8) {
 	for i, v := range a.A {
 		b := fma(float32(a.B[i])-a.Origin, a.ScaleB, a.Offset)
 		a.Dst[i] = a.Range.quantize(fma(float32(v)-a.Origin, a.ScaleA, b))
+	}
+}
+
+func addFixedInt8Generic(a AddFixedInt8) {
+	a.check()
+	for i, v := range a.A {
+		sum := (int32(v)*a.FactorA+int32(a.B[i])*a.FactorB+a.Offset)>>(a.Shift&31) + a.Range.Zero
+		a.Dst[i] = uint8(min(max(sum, a.Range.Min), a.Range.Max))
 	}
 }
 

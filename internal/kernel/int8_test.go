@@ -414,6 +414,57 @@ func TestAddInt8(t *testing.T) {
 	})
 }
 
+// newAddFixedInt8 returns a sum of scales that are as far apart as they may be.
+func newAddFixedInt8(m *memory8, pixels int) AddFixedInt8 {
+	scale := func() Scale {
+		return Scale{float32(math.Ldexp(1+m.rng.Float64(), m.rng.IntN(17)-9)), uint8(m.rng.IntN(256))}
+	}
+	a, ok := NewAddFixedInt8(scale(), scale(), Scale{1, uint8(m.rng.IntN(256))})
+	if !ok {
+		panic("scales")
+	}
+	if m.rng.IntN(3) == 0 {
+		a.Range.Min, a.Range.Max = int32(m.rng.IntN(128)), int32(128+m.rng.IntN(128))
+	}
+	a.A, a.B, a.Dst = m.bytes(pixels*Block), m.bytes(pixels*Block), m.bytes(pixels*Block)
+	if m.rng.IntN(4) == 0 {
+		a.Dst = a.B
+	}
+	return a
+}
+
+func checkAddFixedInt8(t rapid.TB, set *Int8, a AddFixedInt8) {
+	t.Helper()
+	want := make([]uint8, len(a.Dst))
+	for i, v := range a.A {
+		sum := big.NewInt(int64(v)*int64(a.FactorA) + int64(a.B[i])*int64(a.FactorB) + int64(a.Offset))
+		sum.Rsh(sum, uint(a.Shift)) // which rounds down
+		r := sum.Int64() + int64(a.Range.Zero)
+		want[i] = uint8(min(max(r, int64(a.Range.Min)), int64(a.Range.Max)))
+	}
+	set.AddFixed(a)
+	for i, v := range a.Dst {
+		if v != want[i] {
+			t.Fatalf("%d pixels: value %d is %d, want %d", len(a.Dst)/Block, i, v, want[i])
+		}
+	}
+}
+
+func TestAddFixedInt8(t *testing.T) {
+	eachInt8(t, func(t *testing.T, set *Int8) {
+		for pixels := range 31 {
+			m := newMemory8(uint64(pixels))
+			checkAddFixedInt8(t, set, newAddFixedInt8(m, pixels))
+			m.intact(t)
+		}
+	})
+	for _, s := range []float32{0x1p8, 1e30, 0x1p-11, 0} {
+		if a, ok := NewAddFixedInt8(Scale{s, 0}, Scale{1, 0}, Scale{1, 0}); ok {
+			t.Errorf("scale %v makes %+v", s, a)
+		}
+	}
+}
+
 // TestAddExtremesInt8 has constants that no network has, as in plain Go.
 func TestAddExtremesInt8(t *testing.T) {
 	inf, nan := float32(math.Inf(1)), float32(math.NaN())
@@ -574,6 +625,7 @@ func TestRandomShapesInt8(t *testing.T) {
 			l = newLayer8(m, 27, nr, wide)
 			checkFirstInt8(t, set, l, newFirstInt8(m, set, l, width))
 			checkAddInt8(t, set, newAddInt8(m, width))
+			checkAddFixedInt8(t, set, newAddFixedInt8(m, width))
 			checkQuantizeInt8(t, set, newQuantizeInt8(m, width))
 			m.intact(t)
 		})

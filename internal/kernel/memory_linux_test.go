@@ -90,6 +90,7 @@ func TestGuardPagesInt8(t *testing.T) {
 			}
 			for n := 1; n < 5; n++ {
 				checkAddInt8(t, set, newAddInt8(m, n))
+				checkAddFixedInt8(t, set, newAddFixedInt8(m, n))
 				checkPoolInt8(t, set, newPoolInt8(m, n, output(n%2)))
 				checkQuantizeInt8(t, set, newQuantizeInt8(m, n*n*9))
 				checkLookupInt8(t, set, newLookupInt8(m, n*n*17))

@@ -1,6 +1,6 @@
 """Writes .tflite files as other tools write them, and what LiteRT computes with each.
 
-    python3 tflite/testdata/golden.py        (ai-edge-litert, numpy, and Go)
+    python3 tflite/testdata/golden.py        (ai-edge-litert, numpy, pillow, and Go)
 
 float.tflite, half.tflite and same.tflite are written by this project from
 checkpoints of torch and transformers in checkpoint/testdata; no TensorFlow is
@@ -13,6 +13,8 @@ The input is not stored: value i of the batch [2][64][64][3] is
 ((i * 2654435761) >> 13 & 255) / 64 - 2, and where the input is levels, those of
 ((i * 2654435761) >> 13 & 255).
 """
+import glob
+import hashlib
 import io
 import json
 import os
@@ -25,6 +27,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as s
 from ai_edge_litert.interpreter import Interpreter
+from PIL import Image
 
 here = os.path.dirname(os.path.abspath(__file__))
 root = os.path.dirname(os.path.dirname(here))
@@ -219,6 +222,126 @@ def nchw():
     write("nchw.tflite", x.m)
 
 
+def quantize(source, name):
+    """Our calibration, on noise: 8 photos of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for k in range(8):
+            noise = np.random.default_rng(k).integers(0, 256, (8, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+            with open(os.path.join(folder, f"{k}.ppm"), "wb") as f:
+                f.write(b"P6 64 64 255\n" + noise.tobytes())
+        subprocess.run(["go", "run", "./cmd/mobilenet", "quantize", "-m", path(source), "-d", folder, "-o", path(name)],
+                       cwd=root, check=True, stdout=subprocess.DEVNULL)
+
+
+MULTIPLIED = (s.BuiltinOperator.CONV_2D, s.BuiltinOperator.DEPTHWISE_CONV_2D, s.BuiltinOperator.FULLY_CONNECTED)
+
+
+def unsigned():
+    """As TensorFlow wrote quantised networks before 2020: uint8 with one scale and zero
+    point for all weights of a layer, an input of pixels, SOFTMAX of bytes."""
+    x = Graph(read("same8.tflite"))
+    g, ops = x.g, []
+    for o in g.operators:
+        code = x.code(o)
+        if code in MULTIPLIED:
+            t, b = g.tensors[o.inputs[1]], g.tensors[o.inputs[2]]
+            shape = [1, 1, 1, -1] if code == s.BuiltinOperator.DEPTHWISE_CONV_2D else [-1, 1, 1, 1]
+            w = x.data(o.inputs[1], np.int8) * np.array(t.quantization.scale, np.float32).reshape(shape)
+            bias = x.data(o.inputs[2], np.int32) * np.array(b.quantization.scale, np.float64)
+            low, high = min(w.min(), 0), max(w.max(), 0)
+            scale = np.float32((high - low) / 254)
+            zero = int(np.rint(1 - low / scale))
+            w8 = np.clip(np.rint(w / scale) + zero, 1, 255).astype(np.uint8)
+            sx = np.float32(g.tensors[o.inputs[0]].quantization.scale[0])
+            bias = np.rint(bias / (sx * scale)).astype(np.int32)
+            for t, data, sc, zp in ((t, w8, scale, zero), (b, bias, sx * scale, 0)):
+                t.type = s.TensorType.UINT8 if data.dtype == np.uint8 else t.type
+                t.quantization.scale, t.quantization.zeroPoint, t.quantization.quantizedDimension = [sc], [zp], 0
+                x.m.buffers[t.buffer].data = np.frombuffer(data.tobytes(), np.uint8)
+        if code == s.BuiltinOperator.QUANTIZE:
+            g.inputs = [o.outputs[0]]
+            continue
+        if code == s.BuiltinOperator.DEQUANTIZE:
+            logits = o.inputs[0]
+            continue
+        if code == s.BuiltinOperator.SOFTMAX:
+            g.outputs = [x.tensor("softmax", [1, 5], s.TensorType.UINT8, None, [1 / 256], [0])]
+            o = x.operator(code, 1, [logits], g.outputs, o.builtinOptionsType, o.builtinOptions)
+        ops.append(x.operator(code, 1, o.inputs, o.outputs, o.builtinOptionsType, o.builtinOptions))
+    for t in g.tensors:
+        if t.type == s.TensorType.INT8:
+            t.type, t.quantization.zeroPoint = s.TensorType.UINT8, [z + 128 for z in t.quantization.zeroPoint]
+    g.operators = ops
+    x.m.signatureDefs, x.m.metadata = None, []
+    write("uint8.tflite", x.m)
+
+
+def edge():
+    """As TensorFlow's converter writes int8 for devices without numbers: pixels in and
+    uint8 out, with QUANTIZE at both ends, and AVERAGE_POOL_2D."""
+    x = Graph(read("same8.tflite"))
+    g, ops = x.g, []
+    for o in g.operators:
+        code = x.code(o)
+        if code == s.BuiltinOperator.QUANTIZE:
+            q = g.tensors[o.outputs[0]].quantization
+            g.inputs = [x.tensor("pixels", [1, 64, 64, 3], s.TensorType.UINT8, None, q.scale, [q.zeroPoint[0] + 128])]
+            o.inputs = g.inputs
+        if code == s.BuiltinOperator.MEAN:
+            n, h, w, c = g.tensors[o.inputs[0]].shape
+            p = s.Pool2DOptionsT()
+            p.padding, p.strideW, p.strideH, p.filterWidth, p.filterHeight = 1, 1, 1, w, h
+            pooled = g.tensors[o.outputs[0]].quantization
+            rescaled = np.float32(g.tensors[o.inputs[0]].quantization.scale[0]) / np.float32(pooled.scale[0])
+            g.tensors[o.outputs[0]].quantization = g.tensors[o.inputs[0]].quantization
+            o = x.operator(s.BuiltinOperator.AVERAGE_POOL_2D, 2, o.inputs[:1], o.outputs, s.BuiltinOptions.Pool2DOptions, p)
+        if code == s.BuiltinOperator.CONV_2D and list(g.tensors[o.outputs[0]].shape) == [1, 1, 1, 5]:
+            b = g.tensors[o.inputs[2]]
+            bias = np.rint(x.data(o.inputs[2], np.int32) / np.float64(rescaled)).astype(np.int32)
+            b.quantization.scale = [np.float32(v * rescaled) for v in b.quantization.scale]
+            x.m.buffers[b.buffer].data = np.frombuffer(bias.tobytes(), np.uint8)
+        if code == s.BuiltinOperator.DEQUANTIZE:
+            logits = o.inputs[0]
+            continue
+        if code == s.BuiltinOperator.SOFTMAX:
+            y = x.tensor("softmax", [1, 5], s.TensorType.INT8, None, [1 / 256], [-128])
+            g.outputs = [x.tensor("out", [1, 5], s.TensorType.UINT8, None, [1 / 256], [0])]
+            ops.append(x.operator(code, 2, [logits], [y], o.builtinOptionsType, o.builtinOptions))
+            o = x.operator(s.BuiltinOperator.QUANTIZE, 1, [y], g.outputs)
+        ops.append(o)
+    g.operators = ops
+    x.m.signatureDefs = None
+    write("edge.tflite", x.m)
+
+
+def hashes(name, images=levels):
+    """The bytes that LiteRT's default kernels make: of every tensor that a convolution, a
+    sum or the pool puts out, all images in a row, plus 128 where they are int8."""
+    i = Interpreter(path(name), experimental_preserve_all_tensors=True)
+    i.allocate_tensors()
+    kind = i.get_input_details()[0]["dtype"]
+    sums = {}
+    for k in range(len(images)):
+        image = images[k:k + 1]
+        if kind == np.float32:
+            image = image.astype(np.float32) / np.float32(255)
+            image = (image - MEANS[name]) / STDS[name]
+        i.set_tensor(i.get_input_details()[0]["index"], image)
+        i.invoke()
+        for o in i._get_ops_details():
+            if o["op_name"] in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "ADD", "MEAN", "AVERAGE_POOL_2D"):
+                t = int(o["outputs"][0])
+                data = i.get_tensor(t)
+                if data.dtype == np.int8:
+                    data = (data.astype(np.int16) + 128).astype(np.uint8)
+                sums.setdefault(t, hashlib.sha256()).update(data.tobytes())
+    return [h.hexdigest()[:16] for h in sums.values()]
+
+
+MEANS = {"int8.tflite": np.array([0.485, 0.456, 0.406], np.float32), "same8.tflite": np.float32(0.5)}
+STDS = {"int8.tflite": np.array([0.229, 0.224, 0.225], np.float32), "same8.tflite": np.float32(0.5)}
+
+
 def run(name):
     """What LiteRT computes: the tensor that SOFTMAX takes, of each image."""
     i = Interpreter(path(name), experimental_preserve_all_tensors=True)
@@ -244,7 +367,29 @@ keras()
 weights("hybrid.tflite", True)
 weights("weights8.tflite", False)
 nchw()
-names = sorted(n for n in os.listdir(here) if n.endswith(".tflite"))
+def coral():
+    """The same of a file that TensorFlow's converter wrote, and of the middles of ten photos,
+    where they are beside the project."""
+    shared = os.path.join(root, "..", "shared")
+    photos = sorted(glob.glob(os.path.join(shared, "images/nips17/*.png")))[:10]
+    if not photos:
+        return
+    middles = [np.asarray(Image.open(p).convert("RGB"))[37:261, 37:261] for p in photos]
+    with open(path("coral.json"), "w") as f:
+        json.dump(hashes(os.path.join(shared, "weights/tf2_mobilenet_v2_1.0_224_ptq.tflite"), np.stack(middles)), f, indent=1)
+        f.write("\n")
+
+
+quantize("float.tflite", "int8.tflite")
+quantize("same.tflite", "same8.tflite")
+unsigned()
+edge()
+coral()
+eight = ["edge.tflite", "int8.tflite", "same8.tflite", "uint8.tflite"]
+names = sorted(n for n in os.listdir(here) if n.endswith(".tflite") and n not in eight)
 with open(path("logits.json"), "w") as f:
-    json.dump({"ai-edge-litert": ai_edge_litert.__version__, "numpy": np.__version__, "logits": {n: run(n) for n in names}}, f, indent=1)
+    json.dump({
+        "ai-edge-litert": ai_edge_litert.__version__, "numpy": np.__version__,
+        "logits": {n: run(n) for n in names}, "bytes": {n: hashes(n) for n in eight},
+    }, f, indent=1)
     f.write("\n")

@@ -128,6 +128,7 @@ func (s isa8) kernels() {
 	s.depthwise(1, (*walker8).stride1)
 	s.depthwise(2, (*walker8).stride2)
 	s.add()
+	s.addFixed()
 	s.quantize()
 	s.pool()
 	if s.bytes == 64 {

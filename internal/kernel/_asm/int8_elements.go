@@ -103,6 +103,35 @@ func (s isa8) add() {
 	})
 }
 
+// addFixed emits the residual sum in fixed point, of whole blocks. Behind the shift
+// sums have less than 24 bits, so that float32 holds them.
+func (s isa8) addFixed() {
+	a := declare("addFixedInt8"+s.name, "AddFixedInt8", "is AddFixedInt8.")
+	free := s.isa.file()
+	f := s.finisher(rangeOf(a), &free)
+	x, y := Load(a.Field("A").Base(), GP64()), Load(a.Field("B").Base(), GP64())
+	fx, fy := s.broadcast(a.Field("FactorA"), &free), s.broadcast(a.Field("FactorB"), &free)
+	offset := s.broadcast(a.Field("Offset"), &free)
+	shift := free.take(1, 16)[0]
+	VMOVD(address(a.Field("Shift")), shift)
+	t := free.take(1, s.bytes)[0]
+	s.elements(f, free, Load(a.Field("Dst").Base(), GP64()), Load(a.Field("Dst").Len(), GP64()), func(v []reg.VecPhysical) {
+		for i, v := range v {
+			at := i * s.bytes / 4
+			VPMOVZXBD(Mem{Base: y, Disp: at}, v)
+			VPMULLD(fy, v, v)
+			VPADDD(offset, v, v)
+			VPMOVZXBD(Mem{Base: x, Disp: at}, t)
+			VPMULLD(fx, t, t)
+			VPADDD(t, v, v)
+			VPSRAD(shift, v, v)
+			VCVTDQ2PS(v, v)
+		}
+		ADDQ(imm(len(v)*s.bytes/4), x)
+		ADDQ(imm(len(v)*s.bytes/4), y)
+	})
+}
+
 // quantize emits the quantisation of floats, of whole blocks.
 func (s isa8) quantize() {
 	a := declare("quantizeInt8"+s.name, "QuantizeInt8", "is QuantizeInt8 for whole blocks.")
