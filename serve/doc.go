@@ -1,5 +1,5 @@
 // Package serve answers requests for what a model says of photos, over HTTP: the Open
-// Inference Protocol version 2 as KServe and Triton have it, a plain route for who has
+// Inference Protocol version 2 as KServe and Triton have it, REST and gRPC, a plain route for who has
 // a photo and wants its classes, and a page to try a model in a browser.
 //
 //	server, err := serve.New(ctx, serve.Options{Models: []serve.Model{{Name: "flowers", Open: open}}})
@@ -10,7 +10,7 @@
 //	server.go     routes, and what every request goes through: log, metrics, limits
 //	body.go       its body, within bounds
 //	classify.go   the plain route: photos to classes
-//	infer.go      the protocol's route: tensor.go, binary.go
+//	infer.go      the protocol's route: tensor.go; grpc.go has it over gRPC
 //	answer.go     photos and tensors become jobs, and their results answers
 //	scheduler.go  the queue, and a worker for each core
 //	models.go     models, loaded and loaded anew

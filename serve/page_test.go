@@ -166,11 +166,7 @@ func TestPage(t *testing.T) {
 	get[any](t, ctx, `give("dropped")`)
 	until(t, ctx, `(document.querySelector("#results .bad")?.textContent ?? "") === "The server can't be reached."`)
 
-	act(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile), func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
-		dark := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: "dark"}}
-		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: dark})
-		return chromedp.Void{}, err
-	})
+	act(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile), prefer("dark"))
 	if get[bool](t, ctx, `document.documentElement.scrollWidth > innerWidth`) {
 		t.Error("a phone has to scroll sideways")
 	}
@@ -185,5 +181,40 @@ func TestNoCamera(t *testing.T) {
 	until(t, ctx, `document.querySelector("#status").textContent.includes("isn't available")`)
 	if get[bool](t, ctx, `!document.querySelector("#picker").hidden`) {
 		t.Error("one model to choose from")
+	}
+}
+
+// TestAxe: axe-core, whose file MOBILENET_TEST_AXE names, finds nothing to object to,
+// in a light and a dark page with results.
+func TestAxe(t *testing.T) {
+	path := os.Getenv("MOBILENET_TEST_AXE")
+	if path == "" {
+		testenv.Skip(t, "axe", "MOBILENET_TEST_AXE doesn't name axe-core's axe.min.js")
+	}
+	axe, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, url := start(t, serve.Options{Models: []serve.Model{{Name: "fashion", Open: openBuiltin}, {Name: "second", Open: openBuiltin}}})
+	ctx := browse(t, url, false)
+	get[any](t, ctx, string(axe)+"; 0")
+	get[any](t, ctx, give+`give("dropped")`)
+	until(t, ctx, answered+"1")
+	for _, scheme := range []string{"light", "dark"} {
+		act(t, ctx, prefer(scheme))
+		get[any](t, ctx, `window.found = null; axe.run().then((r) => { window.found = r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" ")); }); 0`)
+		until(t, ctx, `window.found !== null`)
+		if found := get[[]string](t, ctx, `window.found`); len(found) > 0 {
+			t.Errorf("%s: %q", scheme, found)
+		}
+	}
+}
+
+// prefer sets the colours that the user is said to prefer.
+func prefer(scheme string) chromedp.Action[chromedp.Void] {
+	return func(ctx context.Context, target *chromedp.Target) (chromedp.Void, error) {
+		features := []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}
+		_, err := cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: features})
+		return chromedp.Void{}, err
 	}
 }
