@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -112,7 +113,7 @@ var formats = []format{
 	},
 	{
 		name: "Keras", endings: []string{".keras", ".h5"}, // a .keras file is a zip archive, which the first row reads
-		match: checkpoint.IsKeras, read: readCheckpoint, beside: checkpoint.Sidecars,
+		match: checkpoint.IsKeras, read: readCheckpoint, beside: checkpoint.Sidecars, write: saveCheckpoint,
 	},
 	{
 		name: "ONNX", endings: []string{".onnx"},
@@ -231,18 +232,30 @@ type SaveOptions struct {
 }
 
 // SaveModel writes m to a file in the format that the ending of its name stands for:
-// see [Formats]. Each holds the config, the preprocessing and the labels too. The
+// see [Formats]; to a folder, see [IsFolder], as [checkpoint.SaveFolder] does. Each holds the config, the preprocessing and the labels too. The
 // file is complete or not there. Packages checkpoint, onnx and tflite have the choices
 // of their formats.
 func SaveModel(path string, m *model.Model, o SaveOptions) error {
 	if m == nil {
 		return errors.New("no model")
 	}
+	if IsFolder(path) {
+		return checkpoint.SaveFolder(path, m, checkpoint.SaveOptions(o))
+	}
 	f, ok := formatNamed(path)
 	if !ok || f.write == nil {
 		return fmt.Errorf("%s: write what? the name ends in none of %s", path, endings(func(f format) bool { return f.write != nil }))
 	}
 	return f.write(path, m, o)
+}
+
+// IsFolder reports whether [SaveModel] takes path for that of a folder: one is there, or
+// the name ends in a slash.
+func IsFolder(path string) bool {
+	if info, err := os.Stat(path); err == nil {
+		return info.IsDir()
+	}
+	return path != "" && os.IsPathSeparator(path[len(path)-1])
 }
 
 // SaveQuantized is [SaveModel] for a network of 8-bit integers, which is kept as it is:

@@ -36,7 +36,7 @@ func inEveryFormat(t *testing.T) map[string][]byte {
 	for _, f := range mobilenet.Formats() {
 		for _, ending := range f.Endings {
 			path := filepath.Join(t.TempDir(), "m"+ending)
-			if !f.Written {
+			if !f.Written || ending == ".h5" { // which is for keras.applications' networks alone
 				continue
 			}
 			if err := mobilenet.SaveModel(path, m, mobilenet.SaveOptions{}); err != nil {

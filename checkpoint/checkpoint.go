@@ -69,20 +69,32 @@ type SaveOptions struct {
 	Half   bool   // convolutions and classifier in float16, which rounds them; the rest stays float32
 }
 
-// Save writes m to path: as safetensors if the name ends in .safetensors, and as
-// a state dict in torch's zip format if it ends in .pth or .pt. Either holds the
-// config and the labels, too: safetensors as metadata, the archive in entries of
-// their own, which torch.load passes over. A file that torch saves again has lost
+// Save writes m to path: as safetensors if the name ends in .safetensors, as a state dict
+// in torch's zip format if it ends in .pth or .pt, as a functional model of Keras 3 if in
+// .keras, and as weights for keras.applications.MobileNetV2 if in .weights.h5, which must
+// then have such a network. Each holds the
+// config and the labels, too: safetensors as metadata, HDF5 as attributes, torch's archive
+// in entries of their own, which torch.load passes over. A file that torch saves again has lost
 // them: [InferConfig] says what is taken for granted then. The file is complete or not
 // there.
 func Save(path string, m *model.Model, o SaveOptions) error {
 	write := writeSafetensors
-	switch strings.ToLower(filepath.Ext(path)) {
+	switch ending := strings.ToLower(filepath.Ext(path)); ending {
 	case ".safetensors":
 	case ".pth", ".pt":
 		write = writeTorch
+	case ".keras", ".h5":
+		switch {
+		case ending == ".h5" && !strings.HasSuffix(strings.ToLower(path), ".weights.h5"):
+			return fmt.Errorf("%s: Keras' names end in .weights.h5 for weights alone; a whole model is a .keras file", path)
+		case o.Naming != "" && o.Naming != Torchvision:
+			return fmt.Errorf("%s: Keras has names of its own, not those of %s", path, o.Naming)
+		case o.Half:
+			return fmt.Errorf("%s: float16 is not for files of Keras", path)
+		}
+		return saveKeras(path, m)
 	default:
-		return fmt.Errorf("%s: write what? the name ends in none of .safetensors, .pth, .pt", path)
+		return fmt.Errorf("%s: write what? the name ends in none of .safetensors, .pth, .pt, .keras, .weights.h5", path)
 	}
 	tensors, err := named(m, o.Naming)
 	if err != nil {

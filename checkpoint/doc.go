@@ -1,5 +1,5 @@
 // Package checkpoint reads and writes MobileNetV2's weights: torch's .pth, in
-// both formats, and .safetensors. It reads Keras' .keras and .h5.
+// both formats, .safetensors, and Keras' .keras and .h5.
 //
 // # What is read
 //

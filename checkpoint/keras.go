@@ -210,7 +210,7 @@ func nameByNumber(layers []*kerasLayer) {
 		for i := range expands {
 			expands[i] = i > 0
 		}
-		for i, pair := range kerasPairs(expands) {
+		for i, pair := range kerasOrder(expands) {
 			from := &convs
 			if strings.HasSuffix(pair.conv, "depthwise") {
 				from = &depthwise
@@ -221,9 +221,9 @@ func nameByNumber(layers []*kerasLayer) {
 	}
 }
 
-// kerasPairs lists Keras' names for the convolutions of a network in the order that they
+// kerasOrder lists Keras' names for the convolutions of a network in the order that they
 // run in, where expands says which blocks have an expansion.
-func kerasPairs(expands []bool) []pair {
+func kerasOrder(expands []bool) []pair {
 	s := kerasScheme
 	var blocks []place
 	for i, e := range expands {

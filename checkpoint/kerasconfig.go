@@ -179,7 +179,7 @@ func (k *kerasModel) nameLayers(layers []*kerasLayer) {
 	}
 	body, head := k.split()
 	units := unitsOf(body)
-	for i, p := range kerasPairs(expansions(units)) {
+	for i, p := range kerasOrder(expansions(units)) {
 		if i >= len(units) {
 			break
 		}

@@ -76,6 +76,7 @@ type sidecar struct {
 	LayerNormEps float64           `json:"layer_norm_eps"`
 	OutputStride int               `json:"output_stride"`
 	ID2Label     map[string]string `json:"id2label"`
+	ProblemType  string            `json:"problem_type"`
 
 	// preprocessor_config.json
 	ImageProcessorType string    `json:"image_processor_type"`
@@ -94,6 +95,10 @@ type sidecar struct {
 	// config.json of timm
 	Architecture string   `json:"architecture"`
 	Pretrained   timmData `json:"pretrained_cfg"`
+	Args         struct {
+		PadType string  `json:"pad_type"`
+		BNEps   float64 `json:"bn_eps"`
+	} `json:"model_args"`
 }
 
 type timmData struct {
@@ -131,6 +136,12 @@ func (s *sidecar) apply(m *model.Model) error {
 	case s.processor():
 		return s.photos(m)
 	case strings.HasPrefix(s.Architecture, "mobilenetv2"):
+		if s.Args.PadType == "same" {
+			m.Config.Padding = model.PadSame
+		}
+		if s.Args.BNEps != 0 {
+			m.Config.BNEps = s.Args.BNEps
+		}
 		return s.Pretrained.apply(m)
 	}
 	return nil
@@ -157,6 +168,9 @@ func (s *sidecar) network(m *model.Model) error {
 	}
 	if s.LayerNormEps != 0 {
 		c.BNEps = s.LayerNormEps
+	}
+	if s.ProblemType == multiLabel && c.Classes > 0 {
+		c.Head.Sigmoid = true
 	}
 	if s.ImageSize != 0 {
 		if err := m.SetInput(model.Input{Height: s.ImageSize}); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -31,6 +32,11 @@ What a file is shows in its content. OUT's ending says what is written:
   .tflite       one for LiteRT, TensorFlow Lite until 2024, from normalised pixels to
                 probabilities, with labels and normalisation as its metadata
 
+  .keras        a functional model for Keras 3; .weights.h5 has the weights alone, for
+                keras.applications.MobileNetV2
+  FOLDER/       config.json, preprocessor_config.json and model.safetensors, for
+                from_pretrained of transformers; with --names timm, for timm
+
 All of them can be had with half the bytes: --half. What is known of the input is
 written too, with what flags here say of it.`,
 		Example: `  mobilenet convert mobilenet_v2-7ebf99e0.pth v2.safetensors
@@ -38,14 +44,21 @@ written too, with what flags here say of it.`,
   mobilenet convert --names timm v2.safetensors timm.safetensors
   mobilenet convert --half v2.safetensors small.safetensors
   mobilenet convert --labels names.txt model.onnx model.safetensors
-  mobilenet convert --half v2.safetensors phone.tflite`,
+  mobilenet convert --half v2.safetensors phone.tflite
+  mobilenet convert best.safetensors hf/`,
 		Args: args(cobra.ExactArgs(2)),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if names == "hf" {
+				names = string(checkpoint.HuggingFace)
+			}
 			if err := oneOf(cmd, "names", names, namings()...); err != nil {
 				return err
 			}
+			if mobilenet.IsFolder(args[1]) && !cmd.Flags().Changed("names") {
+				names = string(checkpoint.HuggingFace)
+			}
 			if !writable(args[1]) {
-				return usagef(cmd, "%s: write what? the name ends in none of %s", args[1], modelEndings())
+				return usagef(cmd, "%s: write what? the name ends in none of %s, and in no / for a folder", args[1], writtenEndings())
 			}
 			if err := photos.check(cmd); err != nil {
 				return err
@@ -71,12 +84,16 @@ written too, with what flags here say of it.`,
 			if err := mobilenet.SaveModel(args[1], m, mobilenet.SaveOptions{Naming: checkpoint.Naming(names), Half: half}); err != nil {
 				return err
 			}
-			info, err := os.Stat(args[1])
+			file := args[1]
+			if mobilenet.IsFolder(file) {
+				file = filepath.Join(file, "model.safetensors")
+			}
+			info, err := os.Stat(file)
 			if err != nil {
 				return err
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: width %v, %d classes, %.2f MB\n",
-				args[1], m.Config.Width, m.Config.Classes, float64(info.Size())/1e6)
+				file, m.Config.Width, m.Config.Classes, float64(info.Size())/1e6)
 			return err
 		},
 	}

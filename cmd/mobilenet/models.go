@@ -23,7 +23,18 @@ func modelEndings() string {
 	return strings.Join(endings, ", ")
 }
 
-// namings lists what tensors can be called.
+// writtenEndings lists those that are written.
+func writtenEndings() string {
+	var endings []string
+	for _, f := range mobilenet.Formats() {
+		if f.Written {
+			endings = append(endings, f.Endings...)
+		}
+	}
+	return strings.Join(endings, ", ")
+}
+
+// namings lists what tensors can be called; --names hf is short for huggingface.
 func namings() []string {
 	var names []string
 	for _, n := range checkpoint.Namings() {
@@ -41,7 +52,7 @@ func sayNotes(stderr io.Writer, model string, notes []string) {
 
 // writable reports whether the ending of a file's name says how to write a model.
 func writable(path string) bool {
-	return slices.ContainsFunc(mobilenet.Formats(), func(f mobilenet.Format) bool {
+	return mobilenet.IsFolder(path) || slices.ContainsFunc(mobilenet.Formats(), func(f mobilenet.Format) bool {
 		return f.Written && slices.Contains(f.Endings, strings.ToLower(filepath.Ext(path)))
 	})
 }

@@ -7,6 +7,7 @@ const (
 	messageDataspace    = 0x01
 	messageLinkInfo     = 0x02
 	messageDatatype     = 0x03
+	messageFillValue    = 0x05
 	messageLink         = 0x06
 	messageLayout       = 0x08
 	messageFilters      = 0x0b
