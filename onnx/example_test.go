@@ -45,6 +45,29 @@ func ExampleImport() {
 	// dynamic 5 classes, hidden layers [] sigmoid false from 8 bits true
 }
 
+// What others quantised runs in 8 bits, where it computes in these from end to end.
+func ExampleNetwork() {
+	for _, name := range []string{"zoo", "qdq_s8s8", "float_first"} {
+		g, err := onnx.Read("testdata/foreign/" + name + ".onnx")
+		if err != nil {
+			log.Fatal(err)
+		}
+		m, q, err := onnx.Network(g)
+		if err != nil {
+			log.Fatal(err)
+		}
+		if q == nil {
+			fmt.Printf("%s: float32, for %s\n", name, m.Unfit)
+			continue
+		}
+		fmt.Printf("%s: %d convolutions, signed bytes %v\n", name, len(q.Convs), q.Signed)
+	}
+	// Output:
+	// zoo: 10 convolutions, signed bytes false
+	// qdq_s8s8: 10 convolutions, signed bytes true
+	// float_first: float32, for node "/features/features.0/features.0.0/Conv" (Conv): it takes numbers, not 8-bit integers
+}
+
 // A file and the other files that it refers to may come from anywhere.
 func ExampleParse() {
 	folder := os.DirFS("testdata/import") // or an embed.FS

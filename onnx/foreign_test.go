@@ -54,7 +54,7 @@ func TestForeignBytes(t *testing.T) {
 	if err := json.Unmarshal(text, &golden); err != nil {
 		t.Fatal(err)
 	}
-	if len(golden.Files) != 11 {
+	if len(golden.Files) != 12 {
 		t.Fatalf("%d files", len(golden.Files))
 	}
 	for name, want := range golden.Files {
@@ -229,6 +229,7 @@ func TestForeignUnfit(t *testing.T) {
 	for file, want := range map[string]string{
 		"foreign/conv_only.onnx":   `(QuantizeLinear): it rounds bytes a second time, to others`,
 		"foreign/float_first.onnx": `node "/features/features.0/features.0.0/Conv" (Conv): it takes numbers, not 8-bit integers`,
+		"foreign/head_two.onnx":    `a quantised network with another head than one linear layer`,
 		"kinds/dynamic.onnx":       `(DynamicQuantizeLinear): it rounds with a scale that is computed as the graph runs`,
 		"kinds/fake_quant.onnx":    `(BatchNormalization): it computes with numbers, not with 8-bit integers`,
 		"kinds/plain.onnx":         "",

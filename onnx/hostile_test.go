@@ -44,6 +44,25 @@ var hostile = map[string]func() []byte{
 		w := &ir.Tensor{Name: "w", DataType: int32(pb.TensorProto_UINT8), Dims: []int64{1024, 1024, 1, 1}, RawData: make([]byte, 1<<20)}
 		return wired(append(nodes, nodeFor("Identity", "v1999", "y")), w)
 	},
+	"bytes that many make numbers of": func() []byte {
+		var nodes []*ir.Node
+		for i := range 2000 {
+			nodes = append(nodes, nodeFor("DequantizeLinear", "w s", fmt.Sprint("w", i)), nodeFor("Conv", fmt.Sprintf("%s w%d", previous(i), i), fmt.Sprint("v", i)))
+		}
+		w := &ir.Tensor{Name: "w", DataType: int32(pb.TensorProto_INT8), Dims: []int64{1024, 1024, 1, 1}, RawData: make([]byte, 1<<20)}
+		return wired(append(nodes, nodeFor("Identity", "v1999", "y")), w, ir.FloatTensor("s", []float32{1}))
+	},
+	"bytes that many take": func() []byte {
+		var nodes []*ir.Node
+		for i := range 2000 {
+			nodes = append(nodes, nodeFor("QLinearConv", fmt.Sprintf("%s s z w s i s z", previous(i)), fmt.Sprint("v", i)))
+		}
+		w := &ir.Tensor{Name: "w", DataType: int32(pb.TensorProto_INT8), Dims: []int64{1024, 1024, 1, 1}, RawData: make([]byte, 1<<20)}
+		zero := func(name string, of pb.TensorProto_DataType) *ir.Tensor {
+			return &ir.Tensor{Name: name, DataType: int32(of), RawData: make([]byte, 1)}
+		}
+		return wired(append(nodes, nodeFor("Identity", "v1999", "y")), w, ir.FloatTensor("s", []float32{1}), zero("z", pb.TensorProto_UINT8), zero("i", pb.TensorProto_INT8))
+	},
 	"many norms of one convolution": func() []byte {
 		nodes := []*ir.Node{nodeFor("Conv", "x w", "v0")}
 		for i := range 5000 {

@@ -101,7 +101,7 @@ func (h *head) complete(input *Layer) error {
 			return m.unsupported("the classes' numbers are clipped")
 		case i < last && m.high:
 			return m.unsupported("a hidden layer with ReLU6 in the head: ReLU is supported")
-		case i < last && !m.low:
+		case i < last && !m.low && !m.rectified:
 			return m.unsupported("two matrices of the head, %d by %d and %d by %d, with no ReLU between them", m.Out, m.In, h.matrices[i+1].Out, h.matrices[i+1].In)
 		}
 		m.settle()

@@ -39,6 +39,7 @@ type unit struct {
 	behind    affine      // what is done to the output of weight and bias
 	norm      *Statistics // nil for none
 	low, high bool        // clipped at 0, at 6
+	rectified bool        // a matrix whose bytes begin at 0
 	same      bool        // padded as TensorFlow does
 	matrix    bool        // a Linear, or a Conv that sees one pixel
 	input     *Layer      // what it takes, padding taken off
@@ -107,6 +108,7 @@ func (u *unit) fold(l *Layer) error {
 	case Quantize:
 		switch {
 		case u.matrix:
+			u.rectified = u.rectified || l.Rectifies
 		case l.Rectifies:
 			u.low, u.high = true, true
 		case u.low && l.Range.High > 0 && l.Range.High <= 6.001: // a ReLU, whose bytes end where ReLU6 does

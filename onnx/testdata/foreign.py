@@ -60,6 +60,8 @@ static("qdq_float_bias", QDQ, U8, S8, extra_options={"QuantizeBias": False})
 static("qdq_contrib", QDQ, U8, S8, extra_options={"UseQDQContribOps": True})
 static("qoperator_u8u8", QOPERATOR, U8, U8)
 static("qoperator_s8s8_tensor", QOPERATOR, S8, S8, False)
+static("average_pool", QOPERATOR, U8, S8, source=os.path.join(root, "kinds", "average_pool.onnx"))
+static("head_two", QOPERATOR, U8, S8, source=os.path.join(root, "kinds", "head_two.onnx"))
 static("conv_only", QDQ, U8, S8, op_types_to_quantize=["Conv"])
 m = onnx.load(plain)
 static("float_first", QDQ, U8, S8, nodes_to_exclude=[next(n.name for n in m.graph.node if n.op_type == "Conv")])
@@ -116,7 +118,7 @@ def taps(m):
             takers.setdefault(name, []).append(n)
     found = []
     for n in m.graph.node:
-        if n.op_type not in ("Conv", "Add", "GlobalAveragePool", "Gemm", "QLinearConv", "QLinearAdd", "QLinearGlobalAveragePool", "QGemm"):
+        if n.op_type not in ("Conv", "Add", "GlobalAveragePool", "Gemm", "QLinearConv", "QLinearAdd", "QLinearGlobalAveragePool", "QLinearAveragePool", "QGemm"):
             continue
         value, end = n.output[0], n.output[0] if n.op_type.startswith("Q") else None
         while True:
@@ -133,7 +135,7 @@ def taps(m):
 
 results = {}
 for file in sorted(os.listdir(here)):
-    if not file.endswith(".onnx") or file[:-5] in ("conv_only", "float_first"):
+    if not file.endswith(".onnx") or file[:-5] in ("conv_only", "float_first", "head_two"):
         continue
     m = onnx.load(os.path.join(here, file))
     found = taps(m)

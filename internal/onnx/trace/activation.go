@@ -71,7 +71,7 @@ func (t *tracer) apply(n *ir.Node) value {
 		return t.norm(n, x)
 	case "GlobalAveragePool", "ReduceMean", "AveragePool":
 		return t.pool(n, x)
-	case "QLinearGlobalAveragePool":
+	case "QLinearGlobalAveragePool", "QLinearAveragePool":
 		return t.quantisedPool(n)
 	case "Softmax", "LogSoftmax", "Sigmoid", "HardSigmoid", "Tanh", "HardSwish", "LeakyRelu", "PRelu", "Elu":
 		return t.layer(n, recognise.Layer{Kind: recognise.Activation, From: x.layer, Reason: n.OpType})
@@ -351,9 +351,9 @@ func (t *tracer) pool(n *ir.Node, x value) value {
 	switch n.OpType {
 	case "ReduceMean":
 		return t.mean(n, x)
-	case "AveragePool":
+	case "AveragePool", "QLinearAveragePool":
 		k, pads := ir.IntsAttr(n, "kernel_shape"), ir.IntsAttr(n, "pads")
-		if len(k) != 2 || k[0] != k[1] || len(pads) > 0 && slices.Max(pads) != 0 || x.layout == channelsLast {
+		if len(k) != 2 || k[0] != k[1] || len(pads) > 0 && slices.Max(pads) != 0 || x.layout == channelsLast || ir.IntAttr(n, "channels_last", 0) != 0 {
 			return t.other(n, "a mean over %v pixels, padding %v: want all pixels", k, pads)
 		}
 		l.Kernel = int(k[0])

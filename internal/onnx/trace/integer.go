@@ -312,7 +312,7 @@ func widened(list []float32) []float64 {
 	return out
 }
 
-// quantisedPool is ONNX Runtime's QLinearGlobalAveragePool.
+// quantisedPool is ONNX Runtime's QLinearGlobalAveragePool or QLinearAveragePool.
 func (t *tracer) quantisedPool(n *ir.Node) value {
 	x := t.dequantised(n, 0, 1)
 	if x.layer == nil || x.layer.Kind == recognise.Other {
