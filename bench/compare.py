@@ -2,10 +2,12 @@
 
 Each row is measured in rounds; in every round each side runs for a moment, so
 that a machine that gets slower or faster does so for all. The ratio is that of
-the best runs, and, in brackets, of the medians.
+the best runs, and that of the medians; where there are several peers, a row says
+how we are beside the best of them.
 """
 import argparse
 import importlib.util
+import io
 import json
 import multiprocessing
 import os
@@ -157,10 +159,10 @@ class PyTorch:
         self.process.wait()
 
 
-def peers():
+def peers(torch):
     """Returns the peers that are installed here, and their versions."""
     out = {}
-    for kind in (ONNXRuntime, OpenVINO, NCNN, PyTorch):
+    for kind in (ONNXRuntime, OpenVINO, NCNN) + ((PyTorch,) if torch else ()):
         try:
             out[kind] = kind.version()
         except ImportError as e:
@@ -190,7 +192,7 @@ def export(tools, c, folder):
 
 
 def measure(tools, kinds, c, folder, rounds, runs):
-    """Returns the kernels' name and rows (peer, (our min, our median), (their min, their median))."""
+    """Returns what mobilenet bench says and rows (peer, (our min, our median), (their min, their median))."""
     ours = Ours(tools.mobilenet, c.cpu)
     # ncnn's converter takes the network for one image.
     theirs = [kind(export(tools, c.single() if kind is NCNN else c, folder), c) for kind in kinds]
@@ -200,7 +202,7 @@ def measure(tools, kinds, c, folder, rounds, runs):
         mine.append(ours.round(c, per))
         for p in theirs:
             other[p.name].append(p.time(per))
-    return ours.last["cpu"], [(name, summary(mine), summary(v)) for name, v in other.items()]
+    return ours.last, [(name, summary(mine), summary(v)) for name, v in other.items()]
 
 
 def summary(rounds):
@@ -237,42 +239,102 @@ def pipeline(tools, folder, rounds, n):
     return mine, other, single
 
 
+def png(tools, folder, rounds):
+    """Milliseconds that 20 PNG files of photos take from bytes to pixels, on one core."""
+    pngs = os.path.join(folder, "png")
+    os.mkdir(pngs)
+    photos(pngs, 20)
+    files = []
+    for f in sorted(os.listdir(pngs)):
+        files.append(os.path.join(pngs, f[:-3] + "png"))
+        Image.open(os.path.join(pngs, f)).save(files[-1])
+    data = [open(f, "rb").read() for f in files]
+    mine, other = [], []
+    for _ in range(rounds):
+        mine.append(float(subprocess.run([tools.decode, "-runs", "5"] + files, check=True, capture_output=True).stdout))
+        for _ in range(5):
+            start = time.perf_counter()
+            for d in data:
+                Image.open(io.BytesIO(d)).convert("RGB").load()
+            other.append(1000 * (time.perf_counter() - start))
+    return mine, other
+
+
+def rates(what, peer, mine, other, unit):
+    """A row in which more is better."""
+    best, median = max(mine) / max(other), statistics.median(mine) / statistics.median(other)
+    return [what, "", peer] + ["%.0f" % v for v in (max(mine), statistics.median(mine), max(other), statistics.median(other))] + [
+        unit, "%.2f" % best, "%.2f" % median]
+
+
+PHOTOS, PNG, START = "500x375 JPEG files to labels, 2 cores", "PNG decoding, 1 core", "predict on one photo, whole process"
+
+
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--mobilenet", required=True, help="the binary to measure")
     p.add_argument("--newmodel", required=True, help="the binary of bench/newmodel")
+    p.add_argument("--decode", required=True, help="the binary of bench/decode")
     p.add_argument("--quick", action="store_true", help="fewer rounds, for a first look")
+    p.add_argument("--only", action="append", default=[], help="only rows whose name has this in it")
+    p.add_argument("--list", action="store_true", help="list the rows")
+    p.add_argument("--torch", action="store_true", help="measure PyTorch, too")
     p.add_argument("--out", default="", help="folder for bench.md and bench.csv")
     a = p.parse_args()
-    rounds, runs = (2, 20) if a.quick else (5, 60)
+    rounds, runs = (2, 20) if a.quick else (8, 40)
     cores = min(2, os.cpu_count())
     cases = [
         Case("batch 1, 1 thread"), Case("batch 1, 2 threads", threads=cores),
-        Case("batch 8, 2 threads", threads=cores, batch=8), Case("batch 32, 2 threads", threads=cores, batch=32),
+        Case("batch 32, 2 threads", threads=cores, batch=32),
         Case("width 0.35, 1 thread", width=0.35), Case("width 1.4, 1 thread", width=1.4),
         Case("resolution 96, 1 thread", resolution=96), Case("resolution 320, 1 thread", resolution=320),
-        Case("batch 1, 1 thread, avx2", cpu="avx2") if platform.machine() == "x86_64" else None,
-        Case("batch 1, 1 thread, plain Go", cpu="generic"),
+        Case("batch 1, 1 thread, our kernels AVX2", cpu="avx2") if platform.machine() == "x86_64" else None,
+        Case("batch 1, 1 thread, ours in plain Go", cpu="generic"),
     ]
-    kinds = peers()
+    cases = [c for c in cases if c is not None]
+
+    def wanted(name):
+        return not a.only or any(text in name for text in a.only)
+
+    if a.list:
+        print("\n".join([c.what for c in cases] + [PHOTOS, PNG, START]))
+        return
+    kinds = peers(a.torch)
     rows = [["what", "kernels", "peer", "ours min", "median", "theirs min", "median", "unit", "ratio of min", "of medians"]]
+    page = 0
     with tempfile.TemporaryDirectory() as folder:
-        for c in filter(None, cases):
+        for c in cases:
+            if not wanted(c.what):
+                continue
             print(c.what, file=sys.stderr)
-            cpu, results = measure(a, kinds, c, folder, rounds, runs)
+            said, results = measure(a, kinds, c, folder, rounds, runs)
+            page = said.get("page_bytes", 0)
+            best = min(t0 for _, _, (t0, _) in results)
             for peer, (m0, m1), (t0, t1) in results:
-                rows.append([c.what, cpu, peer] + ["%.2f" % v for v in (m0, m1, t0, t1)] + ["ms", "%.2f" % (m0 / t0), "%.2f" % (m1 / t1)])
-        mine, other, single = pipeline(a, folder, rounds, 60 if a.quick else 200)
-        rows.append(["500x375 JPEG files to labels, 2 cores", "", "Pillow, ONNX Runtime, 2 processes"] +
-                    ["%.0f" % v for v in (max(mine), statistics.median(mine), max(other), statistics.median(other))] +
-                    ["photos/s", "%.2f" % (max(mine) / max(other)), "%.2f" % (statistics.median(mine) / statistics.median(other))])
-        for i, (what, unit) in enumerate((("predict on one photo, whole process", "ms"), ("its peak memory", "MB"))):
-            v = [s[i] for s in single]
-            rows.append([what, "", "", "%.1f" % min(v), "%.1f" % statistics.median(v), "", "", unit, "", ""])
+                if t0 == best and len(results) > 1:
+                    peer += ", the best"
+                rows.append([c.what, said["cpu"], peer] + ["%.2f" % v for v in (m0, m1, t0, t1)] + ["ms", "%.2f" % (m0 / t0), "%.2f" % (m1 / t1)])
+        if wanted(PHOTOS) or wanted(START):
+            print(PHOTOS, file=sys.stderr)
+            mine, other, single = pipeline(a, folder, min(rounds, 5), 60 if a.quick else 200)
+            rows.append(rates(PHOTOS, "Pillow, ONNX Runtime, 2 processes", mine, other, "photos/s"))
+            for i, (what, unit) in enumerate(((START, "ms"), ("its peak memory", "MB"))):
+                v = [s[i] for s in single]
+                rows.append([what, "", "", "%.1f" % min(v), "%.1f" % statistics.median(v), "", "", unit, "", ""])
+        if wanted(PNG):
+            print(PNG, file=sys.stderr)
+            mine, other = png(a, folder, rounds)
+            rows.append(rates(PNG, "Pillow", [20000 / v for v in mine], [20000 / v for v in other], "photos/s"))
     versions = ["%s %s" % (kind.name, version) for kind, version in kinds.items()]
-    print("%s, %d cores; %s; numpy %s, Pillow %s; %d rounds\n" % (
-        processor(), os.cpu_count(), ", ".join(versions), np.__version__, Image.__version__, rounds))
+    print("%s, %d cores, pages of our weights %s; mobilenet %s; %s; numpy %s, Pillow %s, Python %s; %d rounds of %d runs\n" % (
+        processor(), os.cpu_count(), "%d KB" % (page >> 10) if page else "unknown", version(a.mobilenet), ", ".join(versions),
+        np.__version__, Image.__version__, platform.python_version(), rounds, runs))
     report(rows, a.out, "bench")
+
+
+def version(mobilenet):
+    """What the binary says of itself."""
+    return subprocess.run([mobilenet, "--version"], check=True, capture_output=True, text=True).stdout.split()[-1]
 
 
 if __name__ == "__main__":
