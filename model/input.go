@@ -79,7 +79,7 @@ func setInput(c *Config, a *Assumed, in Input) error {
 	a.Resolution = a.Resolution && in.Height == 0 && in.Width == 0 && in.Crop <= 1
 	a.Resize = a.Resize && in.Resize == 0 && !(in.Crop > 0 && in.Crop <= 1) && !in.Squash
 	a.Interpolation = a.Interpolation && in.Interpolation == ""
-	a.Norm = a.Norm && (in.Mean == nil || in.Std == nil)
+	a.Norm = a.Norm && in.Rescale == 0 && (in.Mean == nil || in.Std == nil)
 	return nil
 }
 
@@ -91,13 +91,17 @@ type Input struct {
 	Crop          float64       `json:",omitempty"` // up to 1: the share of the resized photo's shorter side that is kept (timm's crop_pct), in place of Resize; more: pixels of a square input
 	Interpolation Interpolation `json:",omitempty"`
 	Mean, Std     []float32     `json:",omitempty"` // of levels from 0 to 1: three each, or one for all channels
-	Squash        bool          `json:",omitempty"` // resize to the input's size whatever the photo's shape is, and cut nothing off
+	// Rescale is what levels from 0 to 255 are multiplied by before Mean is taken off and
+	// Std divided by, 1/255 if it is 0. With it they are of such levels, and 0 and 1 if nil:
+	// 1 for a network that takes levels as they are, 1/127.5 and a mean of 1 for -1 to 1.
+	Rescale float64 `json:",omitempty"`
+	Squash  bool    `json:",omitempty"` // resize to the input's size whatever the photo's shape is, and cut nothing off
 }
 
 // IsZero reports whether in changes nothing.
 func (in Input) IsZero() bool {
 	return in.Height == 0 && in.Width == 0 && in.Resize == 0 && in.Crop == 0 && in.Interpolation == "" &&
-		in.Mean == nil && in.Std == nil && !in.Squash
+		in.Mean == nil && in.Std == nil && in.Rescale == 0 && !in.Squash
 }
 
 // Apply changes c as in says. The error names what can't be.
@@ -138,11 +142,24 @@ func (in Input) Apply(c *Config) error {
 		p.Interpolation = in.Interpolation
 	}
 	p.Squash = p.Squash || in.Squash
+	if in.Rescale != 0 {
+		p.Mean, p.Std = [3]float32{}, [3]float32{1, 1, 1}
+	}
 	if err := channels("mean", p.Mean[:], in.Mean); err != nil {
 		return err
 	}
 	if err := channels("std", p.Std[:], in.Std); err != nil {
 		return err
+	}
+	if in.Rescale != 0 {
+		whole := 255 * in.Rescale // what the highest level becomes
+		if !(whole > 0 && whole <= math.MaxFloat32) {
+			return fmt.Errorf("rescale %v: want more than 0", in.Rescale)
+		}
+		for i := range p.Mean { // (v*rescale - mean)/std is (v/255 - mean/whole)/(std/whole)
+			p.Mean[i] = float32(float64(p.Mean[i]) / whole)
+			p.Std[i] = float32(float64(p.Std[i]) / whole)
+		}
 	}
 	return c.Validate()
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -27,6 +28,7 @@ func (f *photoFlags) register(cmd *cobra.Command, size bool) {
 	fs.Var((*interpolationFlag)(&f.in.Interpolation), "interpolation", "bilinear or bicubic; the default is the model's")
 	fs.Var(channelsFlag{&f.in.Mean}, "mean", "mean of red, green and blue, levels being 0 to 1, as 0.485,0.456,0.406; the default is the model's")
 	fs.Var(channelsFlag{&f.in.Std}, "std", "standard deviation of red, green and blue, as 0.229,0.224,0.225; the default is the model's")
+	fs.Var(rescaleFlag{&f.in.Rescale}, "rescale", "what levels of 0 to 255 are multiplied by before --mean and --std, which are of such levels then: 1/127.5, 1; the default is 1/255")
 	fs.BoolVar(&f.in.Squash, "squash", false, "resize photos to the input whatever their shape, and cut nothing off")
 	complete(cmd, "interpolation", string(model.Bilinear), string(model.Bicubic))
 }
@@ -40,6 +42,11 @@ func (f *photoFlags) check(cmd *cobra.Command) error {
 	}{{"resolution", f.in.Height == 0}, {"resize", f.in.Resize == 0}, {"crop", f.in.Crop == 0}} {
 		if flag.zero && cmd.Flags().Changed(flag.name) {
 			return usagef(cmd, "--%s 0: want more than 0", flag.name)
+		}
+	}
+	for _, v := range slices.Concat(f.in.Mean, f.in.Std) {
+		if v > 2 && f.in.Rescale == 0 {
+			return usagef(cmd, "--mean and --std are of levels from 0 to 1: want %v/255, or --rescale 1 for levels up to 255", v)
 		}
 	}
 	c := model.Default()
@@ -112,15 +119,45 @@ func (f channelsFlag) Set(text string) error {
 		if err != nil {
 			return fmt.Errorf("want a number, or three with commas between")
 		}
-		if v > 2 {
-			return fmt.Errorf("levels are taken from 0 to 1 here: want %v/255, not %v", v, v)
-		}
 		values = append(values, float32(v))
 	}
 	if len(values) != 1 && len(values) != 3 {
 		return fmt.Errorf("%d numbers: want 1 or 3", len(values))
 	}
 	*f.values = values
+	return nil
+}
+
+// rescaleFlag is a number, or one over another: 1/255.
+type rescaleFlag struct{ value *float64 }
+
+func (f rescaleFlag) Type() string { return "string" } // as which args.yaml keeps it
+
+func (f rescaleFlag) String() string {
+	if f.value == nil || *f.value == 0 {
+		return ""
+	}
+	return strconv.FormatFloat(*f.value, 'g', -1, 64)
+}
+
+func (f rescaleFlag) Set(text string) error {
+	if *f.value = 0; text == "" { // 1/255
+		return nil
+	}
+	above, below, isRatio := strings.Cut(text, "/")
+	v, err := strconv.ParseFloat(above, 64)
+	if err == nil && isRatio {
+		var by float64
+		if by, err = strconv.ParseFloat(below, 64); by != 0 {
+			v /= by
+		} else {
+			v = 0
+		}
+	}
+	if err != nil || !(v > 0) {
+		return fmt.Errorf("want a number above 0, or a ratio, such as 1/127.5")
+	}
+	*f.value = v
 	return nil
 }
 

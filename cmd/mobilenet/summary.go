@@ -16,6 +16,7 @@ import (
 
 type summaryFlags struct {
 	networkFlags
+	photos photoFlags
 	format string
 	plan   bool
 }
@@ -46,6 +47,10 @@ Without MODEL it is a network with random weights of the given width.`,
 			if err := oneOf(cmd, "format", f.format, "table", "json"); err != nil {
 				return err
 			}
+			if err := f.photos.check(cmd); err != nil {
+				return err
+			}
+			f.input = f.photos.in
 			m, err := f.network(cmd)
 			if err != nil {
 				return err
@@ -64,7 +69,7 @@ Without MODEL it is a network with random weights of the given width.`,
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "published weights or a file; the same as MODEL")
 	fs.Float64VarP(&f.width, "width", "w", 1, "width multiplier")
-	fs.VarP(sizeFlag{&f.input}, "resolution", "r", "input of the network: pixels, or HEIGHTxWIDTH; the default is the model's")
+	f.photos.register(cmd, true)
 	fs.IntVar(&f.classes, "classes", 1000, "outputs of the classifier")
 	fs.StringVarP(&f.format, "format", "f", "table", "table or json")
 	fs.BoolVar(&f.plan, "plan", false, "list the steps that the engine makes of the layers, and time them here")
