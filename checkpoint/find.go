@@ -88,6 +88,7 @@ type network struct {
 	head    []int           // outputs of the linear layers behind the features
 	tensors map[string]leaf // by torchvision's names
 	notes   []string        // see model.Model
+	grey    bool            // see addColours
 }
 
 // network recognises the MobileNetV2 in c, by names and shapes.
@@ -125,6 +126,9 @@ func (c candidate) network(metadata map[string]string) (network, error) {
 	channels, err := readChannels(shapesOf(n.tensors))
 	if err != nil {
 		return n, n.incomplete(loose, s.classifier)
+	}
+	if err := n.addColours(); err != nil {
+		return n, err
 	}
 	notes := n.notes
 	if err := n.addHead(loose, s.classifier, channels.last); err != nil {
@@ -171,6 +175,10 @@ func (n *network) inferConfig(ch channels, naming Naming) model.Config {
 	case kerasNaming: // keras.applications
 		c.Padding, c.BNEps, c.Dropout = model.PadSame, 1e-3, 0
 		c.Preprocess = model.TFPreprocess(256)
+	}
+	if p := &c.Preprocess; n.grey { // which has one mean
+		mean, std := (p.Mean[0]+p.Mean[1]+p.Mean[2])/3, (p.Std[0]+p.Std[1]+p.Std[2])/3
+		p.Mean, p.Std = [3]float32{mean, mean, mean}, [3]float32{std, std, std}
 	}
 	return c
 }
@@ -245,6 +253,9 @@ func (f *contents) model(size int) (*model.Model, error) {
 	}
 	if f.keras != nil && !n.own {
 		m.Notes = nil // the config says what the head is
+		if n.grey {
+			m.Notes = []string{greyNote}
+		}
 		if err := f.keras.finish(m); err != nil {
 			return nil, about("config", err)
 		}

@@ -205,6 +205,49 @@ func transposed(l leaf) leaf {
 	return l
 }
 
+// greyShares are what red, green and blue are worth in a grey level, as in Pillow's mode L.
+var greyShares = [3]float32{0.299, 0.587, 0.114}
+
+// greyNote says what addColours has done.
+const greyNote = "its first convolution is for grey: it weighs red, green and blue by 0.299, 0.587 and 0.114 here"
+
+// addColours makes a first convolution of grey one of red, green and blue: the weights
+// times greyShares, which add up to 1, so that normalised colours are weighed as levels
+// are. Any other number of channels but three is an error.
+func (n *network) addColours() error {
+	const name = "features.0.0.weight"
+	l := n.tensors[name]
+	if len(l.shape) != 4 || l.shape[1] == 3 || l.shape[2] != 3 {
+		return nil
+	}
+	if l.shape[1] != 1 {
+		e := fault.Unsupportedf("a first convolution of %d channels: photos have three, or are taken for grey by a network of one", l.shape[1])
+		e.Place = fault.Shown(l.name)
+		return e
+	}
+	n.grey = true
+	n.note(greyNote)
+	shape, read := []int{l.shape[0], 3, 3, 3}, l.read
+	l.shape, l.integers = shape, nil
+	l.values = func() (model.Tensor, error) {
+		t, err := read()
+		if err != nil {
+			return t, err
+		}
+		out := model.Tensor{Shape: shape, Data: make([]float32, 0, 3*len(t.Data))}
+		for o := range shape[0] {
+			for _, share := range greyShares {
+				for _, v := range t.Data[9*o:][:9] {
+					out.Data = append(out.Data, v*share)
+				}
+			}
+		}
+		return out, nil
+	}
+	n.tensors[name] = l
+	return nil
+}
+
 func zeros(n int) leaf {
 	return leaf{shape: []int{n}, same: "0", values: func() (model.Tensor, error) {
 		return model.Tensor{Shape: []int{n}, Data: make([]float32, n)}, nil

@@ -4,9 +4,11 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/engine"
 )
 
 // TestPaddle holds pickles of arrays with PaddleClas' names against what torch computes
@@ -38,5 +40,50 @@ func TestPaddle(t *testing.T) {
 		if len(m.Notes) > 0 {
 			t.Errorf("%s: notes %q", name, m.Notes)
 		}
+	}
+}
+
+// TestGrey holds a network of one channel, on grey photos, against what torch computes with
+// the channel alone; four channels are refused by name.
+func TestGrey(t *testing.T) {
+	text, err := os.ReadFile("testdata/golden_names.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want struct{ Grey []float32 }
+	if err := json.Unmarshal(text, &want); err != nil {
+		t.Fatal(err)
+	}
+	m, err := checkpoint.Open("testdata/grey.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(m.Notes) != 1 || !strings.Contains(m.Notes[0], "for grey") {
+		t.Errorf("notes %q", m.Notes)
+	}
+	if p := m.Config.Preprocess; p.Mean[0] != p.Mean[2] || p.Std[0] != p.Std[1] || !m.Assumed.Norm {
+		t.Errorf("grey is normalised by %v and %v", p.Mean, p.Std)
+	}
+	e, err := engine.Compile(m, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	in := engine.Input{Data: make([]float32, 2*64*64*3), N: 2, H: 64, W: 64}
+	for i := range in.Data {
+		in.Data[i] = float32(uint64(i/3*3)*2654435761>>13&255)/64 - 2 // red everywhere
+	}
+	out := engine.Output{Logits: make([]float32, len(want.Grey))}
+	if err := e.Run(t.Context(), in, out); err != nil {
+		t.Fatal(err)
+	}
+	for i, w := range want.Grey {
+		if d := math.Abs(float64(out.Logits[i] - w)); !(d < 1e-5) {
+			t.Errorf("logit %d is %v, torch has %v", i, out.Logits[i], w)
+		}
+	}
+	_, err = checkpoint.Open("testdata/four.pth")
+	if err == nil || !strings.Contains(err.Error(), "four.pth: features.0.0.weight: a first convolution of 4 channels") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -123,5 +123,21 @@ x = ((i * 2654435761) >> 13 & 255).astype(np.float32) / 64 - 2
 x = torch.from_numpy(x.reshape(2, 64, 64, 3)).permute(0, 3, 1, 2).contiguous()
 with torch.no_grad():
     y = net(x)
+
+# small.pth on grey: one channel, the first of the input's.
+import torchvision
+from torchvision.models.mobilenetv2 import MobileNetV2
+from torchvision.ops.misc import Conv2dNormActivation
+
+grey = MobileNetV2(num_classes=3, width_mult=0.25, inverted_residual_setting=[[1, 32, 1, 1], [2, 32, 1, 2]])
+grey.features[0] = Conv2dNormActivation(1, 8, stride=2, activation_layer=nn.ReLU6)
+grey.features[-1] = Conv2dNormActivation(8, 16, kernel_size=1, activation_layer=nn.ReLU6)
+grey.classifier[1] = nn.Linear(16, 3)
+grey.load_state_dict(dict(small, **{"features.0.0.weight": small["features.0.0.weight"][:, 1:2].clone()}))
+torch.save(grey.state_dict(), path("grey.pth"))
+with torch.no_grad():
+    z = grey.eval()(x[:, :1])
+# Four channels, which are not run.
+torch.save(dict(small, **{"features.0.0.weight": torch.zeros(8, 4, 3, 3)}), path("four.pth"))
 with open(path("golden_names.json"), "w") as f:
-    json.dump({"torch": torch.__version__, "numpy": np.__version__, "paddle": y.flatten().tolist()}, f)
+    json.dump({"grey": z.flatten().tolist(), "torchvision": torchvision.__version__, "torch": torch.__version__, "numpy": np.__version__, "paddle": y.flatten().tolist()}, f)
