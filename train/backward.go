@@ -137,7 +137,11 @@ func (n *network) pointwiseInput(l *layer, lane lane, image, p, m int, dy []floa
 			a.Add = l.skip.block(l.skip.skipGrad(), image, b, p)
 		}
 		n.set.Pointwise(a)
-		n.backNorm(l.prev, lane, image, b, g, l.prev.block(l.prev.y, image, b, p), p, m)
+		y := l.prev.block(l.prev.y, image, b, p)
+		for i := 0; i < m; i += l.part {
+			at := i * kernel.Block
+			n.backNorm(l.prev, lane, image, b, g[at:], y[at:], p+i, min(l.part, m-i))
+		}
 	}
 }
 
@@ -263,20 +267,21 @@ func (n *network) depthwiseInput(l *layer, lane lane, b int, s rowStrip, g, dy [
 		}
 		return dy[(y-s.begin)*row:][:row]
 	}
-	first := s.pixel / l.inSide
-	for y := first; y < first+s.pixels/l.inSide; y++ {
-		dst := g[(y-first)*l.inSide*kernel.Block:][:l.inSide*kernel.Block]
-		if l.Stride == 2 {
-			n.transposedRow(l, b, y, dst, at)
-			continue
+	first, count := s.pixel/l.inSide, s.pixels/l.inSide
+	if l.Stride == 2 {
+		for y := range count {
+			n.transposedRow(l, b, first+y, g[y*l.inSide*kernel.Block:][:l.inSide*kernel.Block], at)
 		}
-		rows := &lane.rows
-		*rows = [3][]float32{at(y - 1), at(y), at(y + 1)}
-		n.set.Depthwise(kernel.Depthwise{
-			Dst: dst, Rows: rows[:],
-			W: l.transposed[b], Bias: n.zeros, Width: l.inSide, Stride: 1, Left: 1, NR: kernel.NR(l.Out, b),
-		})
+		return
 	}
+	rows := lane.rows[:count+2]
+	for j := range rows {
+		rows[j] = at(first - 1 + j)
+	}
+	n.set.Depthwise(kernel.Depthwise{
+		Dst: g, Rows: rows, W: l.transposed[b], Bias: n.zeros,
+		Width: l.inSide, Stride: 1, Left: 1, NR: kernel.NR(l.Out, b),
+	})
 }
 
 // transposedRow is row y of the gradient at the input of a convolution at stride

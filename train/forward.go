@@ -78,15 +78,19 @@ func (n *network) finishForward(l *layer) error {
 	return l.finish(n.threads, count, l.merged)
 }
 
-// observeAll adds all blocks of pixels [p, p+m) of an image's y to the moments.
+// observeAll adds all blocks of pixels [p, p+m) of an image's y to the moments, part by
+// part.
 func (l *layer) observeAll(set *kernel.Set, lane lane, image, p, m int) {
 	if l.fixed {
 		return
 	}
-	for b := range l.blocks() {
-		l.observe(set, lane, b, l.block(l.y, image, b, p), m, l.seen[lane.number])
+	for end := p + m; p < end; p += l.part {
+		m := min(l.part, end-p)
+		for b := range l.blocks() {
+			l.observe(set, lane, b, l.block(l.y, image, b, p), m, l.seen[lane.number])
+		}
+		l.seen[lane.number] += m
 	}
-	l.seen[lane.number] += m
 }
 
 // forwardFirst gathers 3x3 patches, so that the first convolution is a matrix product
@@ -175,21 +179,17 @@ func (n *network) forwardDepthwise(l *layer, lane lane, image int) {
 		s := l.rows(y, l.strip)
 		for b := range l.blocks() {
 			in := n.activationRows(l, lane, image, b, s)
-			a := kernel.Depthwise{
-				W: l.packed[b], Bias: n.zeros, NR: kernel.NR(l.Out, b),
-				Width: l.inSide, Stride: l.Stride, Left: l.padBefore,
-				Rows: lane.rows[:],
-			}
-			for i := range s.m {
-				for j := range a.Rows {
-					a.Rows[j] = n.zeros[:row]
-					if at := (y+i)*l.Stride - l.padBefore + j; at >= s.above && at < s.below {
-						a.Rows[j] = in[(at-s.above)*row:][:row]
-					}
+			rows := lane.rows[:(s.m-1)*l.Stride+3]
+			for j := range rows {
+				rows[j] = n.zeros[:row]
+				if at := y*l.Stride - l.padBefore + j; at >= s.above && at < s.below {
+					rows[j] = in[(at-s.above)*row:][:row]
 				}
-				a.Dst = l.block(l.y, image, b, (y+i)*l.side)
-				n.set.Depthwise(a)
 			}
+			n.set.Depthwise(kernel.Depthwise{
+				Dst: l.block(l.y, image, b, y*l.side), Rows: rows, W: l.packed[b], Bias: n.zeros,
+				Width: l.inSide, Stride: l.Stride, Left: l.padBefore, NR: kernel.NR(l.Out, b),
+			})
 			if !l.fixed {
 				l.observe(n.set, lane, b, l.block(l.y, image, b, y*l.side), s.m*l.side, l.seen[lane.number])
 			}
@@ -236,8 +236,8 @@ func (n *network) pool() {
 			}
 			dst := n.head.feature(b, image)
 			clear(dst)
-			for p := 0; p < l.pixels(); p += l.strip {
-				m := min(l.strip, l.pixels()-p)
+			for p := 0; p < l.pixels(); p += l.part {
+				m := min(l.part, l.pixels()-p)
 				h := lane.in
 				l.activation(n.set, h, image, b, p, m)
 				n.set.Pool(kernel.Pool{Dst: sum[:], Src: h, Pixels: m})

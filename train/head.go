@@ -104,13 +104,13 @@ func (h *head) drop(mask []float32) {
 func (h *head) pack(weights, bias []float32) {
 	each(h.threads, len(h.packed), func(b int) {
 		nr := kernel.NR(h.Out, b)
+		var rows [][]float32
 		for c := range min(nr, h.Out-b*kernel.Block) {
 			o := b*kernel.Block + c
 			h.packedBias[b][c] = bias[o]
-			for i, v := range weights[o*h.In:][:h.In] {
-				h.packed[b][i*nr+c] = v
-			}
+			rows = append(rows, weights[o*h.In:][:h.In])
 		}
+		columns(h.packed[b], nr, rows)
 	})
 	each(h.threads, len(h.transposed), func(b int) {
 		nr := kernel.NR(h.In, b)

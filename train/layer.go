@@ -24,6 +24,7 @@ type layer struct {
 	inSide, side int  // input and output height and width
 	padBefore    int  // rows and columns of padding before the input
 	strip        int  // pixels, or rows of a depthwise convolution, that are done in one go
+	part         int  // pixels of a strip that float32 sums go over, see plan
 	pair         int  // output rows that backwardPair does in one go
 	paired       bool // with the depthwise convolution behind it
 	ends         bool // a block, so that x is stored
@@ -133,11 +134,11 @@ func (l *layer) pack(threads int) {
 	}
 	each(threads, l.blocks(), func(b int) {
 		nr := kernel.NR(l.Out, b)
+		var rows [][]float32
 		for c := range min(nr, l.Out-b*kernel.Block) {
-			for i, v := range l.output(b*kernel.Block + c) {
-				l.packed[b][i*nr+c] = v
-			}
+			rows = append(rows, l.output(b*kernel.Block+c))
 		}
+		columns(l.packed[b], nr, rows)
 	})
 	each(threads, len(l.transposed), func(b int) {
 		nr := kernel.NR(l.In, b)
@@ -152,6 +153,18 @@ func (l *layer) pack(threads int) {
 			copy(l.transposed[b][o*nr:][:nr], row[b*kernel.Block:])
 		}
 	})
+}
+
+// columns makes columns of rows, in a matrix whose own rows are nr long. It goes from
+// row to row of what is written: the other way, each value is in another cache line than
+// the one before, and the lines of a column don't stay in the first-level cache.
+func columns(dst []float32, nr int, rows [][]float32) {
+	for i := range rows[0] {
+		to := dst[i*nr:][:len(rows)]
+		for c, row := range rows {
+			to[c] = row[i]
+		}
+	}
 }
 
 // takeWeightGrads gives every lane a gradient of the layer's weights: [output block]

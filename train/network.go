@@ -36,7 +36,7 @@ type network struct {
 // scratch is what a thread works in.
 type scratch struct {
 	in, dy, raw, between, square []float32
-	rows                         [3][]float32 // of a depthwise convolution
+	rows                         [][]float32 // of a depthwise convolution
 	work                         channels
 }
 
@@ -143,6 +143,11 @@ func (n *network) newLayer(m *model.Model, c model.Conv, params map[string]*para
 // it stays in the second-level cache.
 const stripFloats = 48 << 10
 
+// moreFloats is how much it may be where there are more weights than that: they are read
+// for every strip, and the sums of their gradients read and written. The last layers do
+// whole maps of 7x7 pixels in one go.
+const moreFloats = 80 << 10
+
 // plan chooses the layer's strips and makes the scratch hold them.
 func (l *layer) plan(n *network) {
 	var in, dy, raw, between int
@@ -163,12 +168,20 @@ func (l *layer) plan(n *network) {
 	default:
 		k := kernel.Blocks(l.inputs())
 		strips := (l.pixels()*(k+l.blocks())*kernel.Block + stripFloats - 1) / stripFloats
-		l.strip = (l.pixels() + strips - 1) / strips
-		l.strip = min(l.pixels(), max(16, l.strip))
+		// Sums are over no more pixels than a part has, which is fixed: of other parts
+		// they would be rounded otherwise.
+		l.part = min(l.pixels(), max(16, (l.pixels()+strips-1)/strips))
+		l.strip = l.part
+		if n := (k + l.blocks()) * l.part * kernel.Block; k*l.blocks()*square > stripFloats && moreFloats/n > 1 {
+			l.strip = min(l.pixels(), moreFloats/n*l.part)
+		}
 		in, dy = k*l.strip*kernel.Block, l.blocks()*l.strip*kernel.Block
 	}
 	for i := range n.scratch {
 		s := &n.scratch[i]
+		if rows := l.strip*l.Stride + 3; l.Depthwise() && len(s.rows) < rows {
+			s.rows = make([][]float32, rows)
+		}
 		grow(&s.in, in)
 		grow(&s.dy, dy)
 		grow(&s.raw, raw)
