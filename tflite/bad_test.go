@@ -6,8 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"math"
+	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -204,7 +207,8 @@ func TestArchives(t *testing.T) {
 			t.Errorf("%v, %+v", err, m)
 		}
 	}
-	fails(t, with(file("names.txt", strings.Repeat("\n", maxLabels+1))), fault.TooLarge, "names.txt: labels of more than the limit of 32 MiB")
+	fails(t, with(file("names.txt", strings.Repeat("a", maxLabels+1))), fault.TooLarge, "names.txt: labels of more than the limit of 32 MiB")
+	fails(t, with(file("names.txt", strings.Repeat("\n", maxLabels))), fault.TooLarge, "names.txt: 33554432 labels")
 	fails(t, with(func(z *zip.Writer) {
 		for range 30000 {
 			file("x", "")(z)
@@ -236,6 +240,53 @@ func TestMetadata(t *testing.T) {
 		if _, err := g.describe(); err == nil || !strings.Contains(err.Error(), "metadata TFLITE_METADATA") {
 			t.Errorf("%d of %d bytes: %v", n, len(whole), err)
 		}
+	}
+}
+
+// TestLarge has small files that ask for much: constants that thousands of operators
+// share, tensors that share one name and one list of scales, and labels of nothing.
+func TestLarge(t *testing.T) {
+	files := map[string][]byte{
+		"shared weights": chain(func(w *writer, x int) int {
+			weight := w.constant("w", elemInt8, []int{512, 3, 3, 512}, make([]byte, 9<<18), &quantization{scale: []float32{1}, zero: []int64{0}})
+			for range maxOperators - 1 {
+				y := w.tensor("y", elemFloat32, []int{1, 64, 64, 512}, 0, nil)
+				w.operator(operatorVersion{opConv, 1}, []int{x, weight}, []int{y}, optionsConv)
+				x = y
+			}
+			return x
+		}),
+		"shared tensor": chain(func(w *writer, x int) int {
+			n := 1 << 18
+			y := w.tensor(strings.Repeat("n", 1<<20), elemInt8, []int{n}, 0, &quantization{scale: slices.Repeat([]float32{1}, n), zero: make([]int64, n)})
+			for len(w.tensors) < maxTensors {
+				w.tensors = append(w.tensors, w.tensors[y])
+			}
+			return y
+		}),
+		"a graph of one tensor": chain(func(w *writer, x int) int {
+			for range maxOperators {
+				w.operator(operatorVersion{opAdd, 1}, []int{x, x}, []int{x}, optionsAdd)
+			}
+			return x
+		}),
+	}
+	for name, data := range files {
+		t.Run(name, func(t *testing.T) {
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			start := time.Now()
+			if _, _, err := Network(data); err == nil {
+				t.Error("it is a network")
+			}
+			Check(data)
+			runtime.ReadMemStats(&after)
+			took, made := time.Since(start), (after.TotalAlloc-before.TotalAlloc)>>20
+			t.Logf("%.1f MB: %v, %d MB in all", float64(len(data))/1e6, took, made)
+			if made > 300 || took > 20*time.Second {
+				t.Errorf("%d MB in all, %v", made, took)
+			}
+		})
 	}
 }
 

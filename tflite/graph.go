@@ -27,6 +27,7 @@ type graph struct {
 	inputs, outputs []int // of tensors
 	metadata        map[string][]byte
 	left            int // how many values may still be made of constants: see take
+	scales          int // and of scales and zero points, which take 4 and 8 bytes each in a file
 }
 
 // A tensor is an activation, or a constant where data is set.
@@ -80,7 +81,7 @@ func parse(data []byte) (*graph, error) {
 	case len(subgraphs) == 0:
 		return nil, fault.Brokenf("no subgraph")
 	}
-	g := &graph{metadata: map[string][]byte{}, left: 4*len(data) + 1<<20}
+	g := &graph{metadata: map[string][]byte{}, left: 4*len(data) + 1<<20, scales: len(data) / 2}
 	for _, e := range m.tables(modelMetadata, maxEntries, "metadata") {
 		name := e.string(metadataName, "metadata")
 		if _, ok := g.metadata[name]; !ok {
@@ -185,14 +186,16 @@ func (g *graph) tensor(t table, buffers []table) tensor {
 		x.quantization = fmt.Sprintf("%d scales on axis %d of %v", n, x.axis, x.shape)
 	case len(zeros) != 8 && len(zeros)/8 != n && n > 0:
 		x.quantization = fmt.Sprintf("%d zero points for %d scales", len(zeros)/8, n)
-	case !g.take(n + len(zeros)/8):
+	case n+len(zeros)/8 > g.scales:
 		x.quantization = "more scales than are in the file"
+	default:
+		g.scales -= n + len(zeros)/8
 	}
 	x.broken = x.quantization != "" && len(scales) > 0 && q.u8(quantDetails) == 0
 	if x.quantization == "" {
-		x.scale = float32s(scales)
-		for i := range len(zeros) / 8 {
-			x.zero = append(x.zero, int64(binary.LittleEndian.Uint64(zeros[8*i:])))
+		x.scale, x.zero = float32s(scales), make([]int64, len(zeros)/8)
+		for i := range x.zero {
+			x.zero[i] = int64(binary.LittleEndian.Uint64(zeros[8*i:]))
 		}
 		x.quantization = x.wrongQuantization()
 		x.broken = x.quantization != ""

@@ -189,6 +189,7 @@ func (d *description) exact(p *model.Preprocess, x *tensor) {
 const (
 	maxDirectory = 1 << 20
 	maxLabels    = 32 << 20
+	maxClasses   = 1 << 20
 )
 
 // labelsOf returns the names of the classes in the archive behind the model, or nil.
@@ -240,6 +241,9 @@ func readLabels(f *zip.File) ([]string, error) {
 		return nil, wrong(fault.Broken, err.Error())
 	case len(text) > maxLabels:
 		return nil, wrong(fault.TooLarge, fmt.Sprintf("labels of more than the limit of %d MiB", maxLabels>>20))
+	}
+	if n := bytes.Count(text, []byte("\n")); n > maxClasses {
+		return nil, wrong(fault.TooLarge, fmt.Sprintf("%d labels", n))
 	}
 	lines := strings.Split(strings.ToValidUTF8(string(text), "\uFFFD"), "\n")
 	for i, l := range lines {
