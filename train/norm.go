@@ -153,9 +153,7 @@ func (n *norm) eachChannel(threads int, f func(c int)) {
 // fix prepares for a forward pass with the running averages.
 func (n *norm) fix() {
 	if n.round != nil {
-		for c := range n.channels {
-			n.invStd[c] = float64(n.round.factors[c]) // gamma is 1
-		}
+		n.round.fix(n)
 		return
 	}
 	for c := range n.channels {
@@ -174,16 +172,12 @@ func (n *norm) set(c int, mean, variance float64) {
 // backward masks the gradient g of channel block b in place where ReLU6 is flat,
 // and adds it to a lane's sums. y is the convolution's output.
 func (n *norm) backward(set *kernel.Set, lane lane, b int, g, y []float32, pixels int, relu6 bool) {
-	if n.round != nil {
-		n.round.cut(g, y, b, pixels, n.sums[lane.number].sum)
-		return
-	}
 	w := lane.channels()
 	sum, dot := w[0][:], w[1][:]
 	at := b * kernel.Block
 	set.AffineGrad(kernel.AffineGrad{
 		Grad: g, Src: y, Scale: n.scale[at:], Shift: n.shift[at:], Mean: n.center[at:], Sum: sum, Dot: dot,
-		Pixels: pixels, NR: kernel.NR(n.channels, b), ReLU6: relu6,
+		Pixels: pixels, NR: kernel.NR(n.channels, b), ReLU6: relu6 || n.round != nil, // whose bounds fix has made those of ReLU6
 	})
 	s := &n.sums[lane.number]
 	for c := range kernel.Block {

@@ -126,18 +126,15 @@ func (r *rounding) apply(dst, y []float32, b, pixels int) {
 	}
 }
 
-// cut clears the gradient g where the output was cut off, and adds the rest to sums.
-func (r *rounding) cut(g, y []float32, b, pixels int, sums []float64) {
-	at, nr := b*kernel.Block, kernel.NR(r.conv.Out, b)
-	bias, factors := r.bias[at:][:nr], r.factors[at:][:nr]
-	for p := range pixels {
-		from, to := y[p*kernel.Block:][:nr], g[p*kernel.Block:][:nr]
-		for c, v := range from {
-			if outside((v+bias[c])*factors[c], r.low, r.high) {
-				to[c] = 0
-			}
-			sums[at+c] += float64(to[c])
-		}
+// fix prepares a layer's backward pass: the gradient is cleared where the output was
+// cut off, below low-1/2 and above high+1/2, which scale and shift move to 0 and 6.
+func (r *rounding) fix(n *norm) {
+	k := 6 / float64(r.high-r.low+1)
+	for c := range n.channels {
+		factor := float64(r.factors[c])
+		n.invStd[c] = factor // gamma is 1
+		n.scale[c] = float32(factor * k)
+		n.shift[c] = float32((float64(r.bias[c])*factor - float64(r.low) + 0.5) * k)
 	}
 }
 
