@@ -98,7 +98,10 @@ func (c candidate) network(metadata map[string]string) (network, error) {
 		n.note("the network is %s", fault.Shown(strings.TrimSuffix(c.root, ".")))
 	}
 	shapes := shapesOf(c.inside)
-	s, _ := schemeIn(func(name string) bool { _, ok := shapes[name]; return ok })
+	s, ok := schemeIn(func(name string) bool { _, ok := shapes[name]; return ok })
+	if !ok { // only the first name of a naming is there
+		return n, nearest(shapes)
+	}
 	modules := s.toTorchvision(shapes)
 	delete(modules, s.classifier)
 	var loose []part

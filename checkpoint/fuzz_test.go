@@ -114,6 +114,18 @@ func FuzzParse(f *testing.F) {
 		}
 		f.Add(data)
 	}
+	m := small(f)
+	for _, name := range []string{"seed.keras", "seed.safetensors"} {
+		path := filepath.Join(dir, name)
+		if err := Save(path, m, SaveOptions{}); err != nil {
+			f.Fatal(err)
+		}
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data)
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		bounded(t, len(data), func() {
 			m, err := Parse(data)

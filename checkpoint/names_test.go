@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"math"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // TestPaddle holds pickles of arrays with PaddleClas' names against what torch computes
@@ -85,5 +87,24 @@ func TestGrey(t *testing.T) {
 	_, err = checkpoint.Open("testdata/four.pth")
 	if err == nil || !strings.Contains(err.Error(), "four.pth: features.0.0.weight: a first convolution of 4 channels") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestBeginnings has one tensor of each naming: an error of one line that names what is
+// missing, whatever the naming.
+func TestBeginnings(t *testing.T) {
+	for _, name := range []string{
+		"features.0.0.weight", "conv_stem.weight", "mobilenet_v2.conv_stem.first_conv.convolution.weight",
+		"conv1.conv.weight", "backbone.conv1.conv.weight", "Conv1.weight", "conv1._conv.weight", "conv1._conv.bias",
+	} {
+		path := filepath.Join(t.TempDir(), "m.safetensors")
+		dict := model.StateDict{name: {Shape: []int{8, 3, 3, 3}, Data: make([]float32, 8*27)}}
+		if err := checkpoint.WriteTensors(path, dict, nil); err != nil {
+			t.Fatal(err)
+		}
+		_, err := checkpoint.Open(path)
+		if err == nil || !strings.Contains(err.Error(), " missing (features.0.") || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: error %v", name, err)
+		}
 	}
 }
