@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/engine"
@@ -174,10 +175,28 @@ func TestOddModels(t *testing.T) {
 		photos iter.Seq2[image.Image, error]
 		fails  bool
 	}{
-		"one photo":    {nil, noise(1), false},
-		"black":        {nil, uniform(3, 0), false},
-		"white":        {nil, uniform(3, 255), false},
-		"no photo":     {nil, noise(0), true},
+		"one photo": {nil, noise(1), false},
+		"black":     {nil, uniform(3, 0), false},
+		"white":     {nil, uniform(3, 255), false},
+		"one colour": {nil, func(yield func(image.Image, error) bool) {
+			for range 3 {
+				m := vision.NewImage(50, 70)
+				for i := range m.Pix {
+					m.Pix[i] = []byte{200, 10, 30}[i%3]
+				}
+				if !yield(m, nil) {
+					return
+				}
+			}
+		}, false},
+		"no photo": {nil, noise(0), true},
+		"all weights 0": {func(m *model.Model) {
+			for name := range m.Dict {
+				if !strings.HasSuffix(name, "running_var") {
+					clear(m.Dict[name].Data)
+				}
+			}
+		}, noise(3), false},
 		"zero weights": {zero("features.2.conv.0.0.weight", "features.1.conv.0.0.weight", "classifier.1.weight"), noise(3), false},
 		"dead channels": {func(m *model.Model) {
 			for i := range 20 {
@@ -195,17 +214,22 @@ func TestOddModels(t *testing.T) {
 				tt.spoil(m)
 			}
 			for _, wide := range []bool{false, true} {
-				q, err := Calibrate(t.Context(), m, tt.photos, Options{Wide: wide})
+				cal, err := Observe(t.Context(), m, tt.photos, Options{Wide: wide})
 				if (err != nil) != tt.fails {
 					t.Fatalf("error %v", err)
 				}
 				if err != nil {
 					continue
 				}
-				c, err := Compare(t.Context(), m, q, noise(3), CompareOptions{Threads: 1})
-				if err != nil || c.Photos != 3 {
+				c, err := Compare(t.Context(), m, cal.Network, noise(3), CompareOptions{Threads: 1})
+				if err != nil || c.Photos != 3 || math.IsNaN(float64(c.SQNR)) || math.IsNaN(c.KL) {
 					t.Fatalf("%+v, %v", c, err)
 				}
+				layers, err := cal.Sensitivity(t.Context(), noise(1), CompareOptions{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				inJSON(t, []any{c, layers})
 			}
 		})
 	}
