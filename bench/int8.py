@@ -198,6 +198,7 @@ def prepared(path, resolution):
 
 def ort_static(path, out, calibrate, method, **options):
     from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):
         def __init__(self):
@@ -207,7 +208,8 @@ def ort_static(path, out, calibrate, method, **options):
             x = next(self.left, None)
             return x if x is None else {"images": x}
 
-    quantize_static(path, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
+    quant_pre_process(path, out, skip_symbolic_shape=True)
+    quantize_static(out, out, Reader(), quant_format=QuantFormat.QDQ, per_channel=True, activation_type=QuantType.QUInt8,
                     weight_type=QuantType.QInt8, calibrate_method=getattr(CalibrationMethod, method), extra_options=options)
     return out
 

@@ -9,6 +9,7 @@
 //	observe.go   what every tensor holds, channel by channel, over the photos
 //	equalise.go  channels scaled so that one scale suits them all, exactly
 //	round.go     weights, biases and ranges become integers
+//	settle.go    weights that go together are rounded together
 //	compare.go   how far the result is from the model
 //
 // The numbers that the comments call measured are of torchvision's width 1.0 on 80

@@ -20,6 +20,7 @@ import (
 type tensor struct {
 	module   string // the engine's name for it; "" if it has none
 	channels []channel
+	windows  [][]float32 // of the image: see addWindows
 }
 
 // A channel is what was seen of one, before scaling.
@@ -159,6 +160,7 @@ func (n *network) count(pixels *vision.Image, features []float32, tensors []*ten
 			plane[p] = levels[c][pixels.Pix[3*p+c]]
 		}
 		n.input.channels[c].add(plane)
+		n.input.addWindows(c, plane, pixels.W, pixels.H)
 	}
 	wg.Wait()
 }

@@ -90,7 +90,10 @@ func Observe(ctx context.Context, m *model.Model, photos iter.Seq2[image.Image, 
 		return nil, errors.New("no photos to calibrate with")
 	}
 	n.equalise()
-	q := n.round(m)
+	q, err := n.round(ctx, m, o.Threads)
+	if err != nil {
+		return nil, err
+	}
 	q.Wide, q.Signed = o.Wide, o.Symmetric
 	if err := q.Validate(); err != nil {
 		return nil, err

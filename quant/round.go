@@ -1,13 +1,14 @@
 package quant
 
 import (
+	"context"
 	"math"
 
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
 // round makes integers of the network.
-func (n *network) round(m *model.Model) *Network {
+func (n *network) round(ctx context.Context, m *model.Model, threads int) (*Network, error) {
 	q := &Network{Config: m.Config, Labels: m.Labels, Assumed: m.Assumed}
 	q.Input = n.inputRange()
 	ranges := map[*tensor]model.Quantization{&n.input: q.Input}
@@ -31,16 +32,19 @@ func (n *network) round(m *model.Model) *Network {
 	ranges[&n.pool] = q.Pool
 	for i := range n.convs {
 		l := &n.convs[i]
-		rounded := l.round(ranges[l.in])
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		rounded := l.round(ranges[l.in], threads)
 		rounded.Out, rounded.Max = ranges[l.out], 255
 		if l.ReLU6 {
 			rounded.Min = rounded.Out.Zero
 		}
 		q.Convs = append(q.Convs, rounded)
 	}
-	q.Classifier = n.linear.round(q.Pool)
+	q.Classifier = n.linear.round(q.Pool, threads)
 	q.Classifier.Out, q.Classifier.Max = n.logits.widest(n.fit), 255
-	return q
+	return q, nil
 }
 
 // inputRange holds every level of every channel.
@@ -151,7 +155,7 @@ const largest = 127
 // round makes integers of a layer's weights, one scale an output channel, and of its
 // biases. What the rounding of the weights changes on average, the bias makes good:
 // 20.0 to 29.2 dB by itself in the experiments behind this package.
-func (l *layer) round(in model.Quantization) model.QuantizedLayer {
+func (l *layer) round(in model.Quantization, threads int) model.QuantizedLayer {
 	if l.float {
 		return model.QuantizedLayer{Float: &model.FloatLayer{Weight: narrowed(l.w), Bias: narrowed(l.b)}}
 	}
@@ -159,16 +163,22 @@ func (l *layer) round(in model.Quantization) model.QuantizedLayer {
 	q := model.QuantizedLayer{Weight: make([]int16, len(l.w)), Scale: make([]float32, len(l.b)), Bias: make([]int32, len(l.b))}
 	for o := range l.b {
 		row := l.w[o*per : (o+1)*per]
-		scale := scaleOf(row, l.b[o], float64(in.Scale))
-		bias := l.b[o]
+		q.Scale[o] = scaleOf(row, l.b[o], float64(in.Scale))
 		for i, w := range row {
-			r := math.RoundToEven(w / float64(scale))
+			r := math.RoundToEven(w / float64(q.Scale[o]))
 			q.Weight[o*per+i] = int16(min(max(r, -largest), largest))
+		}
+	}
+	if xs := l.samples(); xs != nil {
+		l.settle(q.Weight, q.Scale, xs, threads)
+	}
+	for o, scale := range q.Scale {
+		bias := l.b[o]
+		for i, w := range l.w[o*per : (o+1)*per] {
 			if c := &l.in.channels[l.reads(o, i)]; c.count > 0 {
 				bias += (w - float64(q.Weight[o*per+i])*float64(scale)) * c.mean()
 			}
 		}
-		q.Scale[o] = scale
 		// float32's product, because that is what sums are multiplied by.
 		q.Bias[o] = int32(min(max(math.RoundToEven(bias/float64(in.Scale*scale)), -maxBias), maxBias))
 	}
