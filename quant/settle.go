@@ -88,7 +88,7 @@ func settleRow(q []int16, w []float64, scale float64, xs [][]float64, power, off
 // mean, for which the bias makes good; nil where that is too little. Depthwise
 // convolutions, whose windows are not kept, cost next to nothing.
 func (l *layer) samples() [][]float64 {
-	if l.Groups != 1 {
+	if l.Groups != 1 || l.Kernel > 1 && l.in.windows == nil {
 		return nil
 	}
 	seen, factor := make([][]float32, l.per()), make([]float64, l.per())
