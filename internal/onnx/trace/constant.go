@@ -64,6 +64,9 @@ func (c *constant) floats() []float32 {
 			c.list = list
 			return list
 		}
+		if c.list = rawBytes(c.tensor); c.list != nil {
+			return c.list
+		}
 	}
 	if v := c.computed(); v != nil {
 		c.list = make([]float32, len(v.Data))
@@ -72,6 +75,22 @@ func (c *constant) floats() []float32 {
 		}
 	}
 	return c.list
+}
+
+// rawBytes are the elements of a tensor of bytes, which are most of what a quantised graph
+// holds; nil for others.
+func rawBytes(t *ir.Tensor) []float32 {
+	n, err := ir.Elements(t)
+	if elem := ir.DataType(t.DataType); err != nil || !isByte(elem) || len(t.RawData) != n || n == 0 {
+		return nil
+	}
+	list := make([]float32, n)
+	for i, b := range t.RawData {
+		if list[i] = float32(b); t.DataType == int32(pb.TensorProto_INT8) {
+			list[i] = float32(int8(b))
+		}
+	}
+	return list
 }
 
 // ints are the constant's elements as integers, nil if they cannot be read. They are
