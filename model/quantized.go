@@ -404,7 +404,8 @@ func wrongLayer(place, format string, args ...any) error {
 }
 
 // Bytes returns what q's weights take, a byte each, or two where one is further from its
-// zero point than a byte goes, and what their scales and the biases take.
+// zero point than a byte goes, four in a layer of float32, and what their scales and the
+// biases take.
 func (q *Quantized) Bytes() (weights, others int) {
 	for _, p := range q.Parts() {
 		n := len(p.Layer.Weight)
@@ -413,6 +414,10 @@ func (q *Quantized) Bytes() (weights, others int) {
 		}
 		weights += n
 		others += 4*len(p.Layer.Scale) + 4*len(p.Layer.Bias)
+		if f := p.Layer.Float; f != nil {
+			weights += 4 * len(f.Weight)
+			others += 4 * len(f.Bias)
+		}
 	}
 	return weights, others
 }

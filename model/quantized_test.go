@@ -162,3 +162,28 @@ func TestQuantizedValidate(t *testing.T) {
 		}
 	}
 }
+
+// TestQuantizedBytes: a byte a weight, two where one is too far from its zero point, four
+// in float32.
+func TestQuantizedBytes(t *testing.T) {
+	q := roughly(small(t))
+	want, channels := 0, 0
+	for _, p := range q.Parts() {
+		want += len(p.Layer.Weight)
+		channels += len(p.Layer.Bias)
+	}
+	check := func(want int) {
+		t.Helper()
+		if weights, others := q.Bytes(); weights != want || others > 8*channels || others < 4*channels {
+			t.Errorf("%d bytes and %d of scales and biases, want %d and up to %d", weights, others, want, 8*channels)
+		}
+	}
+	check(want)
+	l := &q.Convs[1]
+	l.Weight[0] = 200
+	check(want + len(l.Weight))
+	want -= len(l.Weight)
+	l.Float = &FloatLayer{Weight: make([]float32, len(l.Weight)), Bias: make([]float32, len(l.Bias))}
+	l.Weight, l.Scale, l.Bias = nil, nil, nil
+	check(want + 4*len(l.Float.Weight))
+}
