@@ -141,3 +141,55 @@ func TestNotQuantised(t *testing.T) {
 		t.Errorf("a %T", err1)
 	}
 }
+
+// TestForeign: what others quantised runs in their integers, or as float32 where that is
+// asked for or part of it is that, whatever is in the cache.
+func TestForeign(t *testing.T) {
+	const zoo, unfit = "onnx/testdata/foreign/zoo.onnx", "onnx/testdata/foreign/float_first.onnx"
+	cache := mobilenet.WithCache(t.TempDir())
+	answers := func(c *mobilenet.Classifier, err error) [][]float32 {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		v, err := c.Logits(t.Context(), photos())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+	q, err := mobilenet.LoadQuantized(t.Context(), zoo)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := mobilenet.LoadModel(t.Context(), zoo)
+	if err != nil || !m.Dequantized || m.Unfit != "" {
+		t.Fatalf("%v, dequantised %v, unfit for %q", err, m.Dequantized, m.Unfit)
+	}
+	want := map[mobilenet.Precision][][]float32{
+		mobilenet.Int8: answers(mobilenet.NewQuantized(q)), mobilenet.Float32: answers(mobilenet.New(m)),
+	}
+	for i, precision := range []mobilenet.Precision{"float32", "", "float32", "int8", ""} {
+		runs := mobilenet.Int8
+		if precision == mobilenet.Float32 {
+			runs = mobilenet.Float32
+		}
+		c, err := mobilenet.Open(t.Context(), zoo, cache, mobilenet.WithPrecision(precision))
+		if got := answers(c, err); !cmp.Equal(got, want[runs]) || c.Precision() != runs || c.Dequantized() != (runs == mobilenet.Float32) || c.Unfit() != "" {
+			t.Errorf("%d, precision %q: runs in %s, dequantised %v, unfit for %q: %v, want %v", i, precision, c.Precision(), c.Dequantized(), c.Unfit(), got, want[runs])
+		}
+	}
+	for range 2 { // made, and from the cache
+		c, err := mobilenet.Open(t.Context(), unfit, cache)
+		if err != nil || c.Precision() != mobilenet.Float32 || !c.Dequantized() || !strings.Contains(c.Unfit(), "(Conv): it takes numbers") {
+			t.Fatalf("%v, %s, dequantised %v, unfit for %q", err, c.Precision(), c.Dequantized(), c.Unfit())
+		}
+	}
+	_, err1 := mobilenet.Open(t.Context(), unfit, mobilenet.WithPrecision(mobilenet.Int8))
+	_, err2 := mobilenet.LoadQuantized(t.Context(), unfit)
+	for _, err := range []error{err1, err2} {
+		if !errors.Is(err, mobilenet.ErrNotQuantized) || !strings.Contains(err.Error(), "(Conv): it takes numbers") {
+			t.Errorf("error %v", err)
+		}
+	}
+}
