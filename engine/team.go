@@ -104,6 +104,7 @@ type run struct {
 	refs  atomic.Int32 // who may still touch the run; 0: free
 	slots atomic.Int32 // participants so far
 	tasks []int        // per phase
+	grain []int        // how many of them a participant claims at a time
 	claim []atomic.Int32
 	done  []atomic.Int32
 	do    func(slot, phase, task int)
@@ -117,6 +118,7 @@ type run struct {
 func newRun(phases int, do func(slot, phase, task int), free func()) *run {
 	r := &run{
 		tasks: make([]int, phases),
+		grain: make([]int, phases),
 		claim: make([]atomic.Int32, phases),
 		done:  make([]atomic.Int32, phases),
 		do:    do, free: free,
@@ -176,13 +178,17 @@ func (r *run) leave() {
 
 func (r *run) work(slot int) {
 	for phase, tasks := range r.tasks {
-		for {
-			task := int(r.claim[phase].Add(1)) - 1
-			if task >= tasks {
+		for grain := r.grain[phase]; ; {
+			end := int(r.claim[phase].Add(int32(grain)))
+			begin := end - grain
+			if begin >= tasks {
 				break
 			}
-			r.do(slot, phase, task)
-			if int(r.done[phase].Add(1)) == tasks && r.parked.Load() > 0 {
+			end = min(end, tasks)
+			for task := begin; task < end; task++ {
+				r.do(slot, phase, task)
+			}
+			if int(r.done[phase].Add(int32(end-begin))) == tasks && r.parked.Load() > 0 {
 				r.mu.Lock()
 				r.wake.Broadcast()
 				r.mu.Unlock()
