@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"math"
+
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 )
 
@@ -23,12 +25,31 @@ func newExpand(net *network, b *bottleneck, src *tensor, threads int) *expand {
 		net: net, b: b, src: src, dst: dst, band: dst.h,
 		top: net.config.Padding.Before(src.h, b.Stride), left: net.config.Padding.Before(src.w, b.Stride),
 	}
-	// With few blocks to share out, the rows are shared out as well; a band
-	// expands up to two rows that its neighbour expands too.
-	if bands := 3 * threads / dst.blocks; threads > 1 && bands > 1 && src.images == 1 {
-		s.band = max(4, (dst.h+bands-1)/bands)
+	if threads > 1 && src.images == 1 {
+		s.band = s.bestBand(threads)
 	}
 	return s
+}
+
+// taskMACs is what a task costs besides its work, as MACs.
+const taskMACs = 20_000
+
+// bestBand returns the rows a task with which the thread that has the most tasks is
+// ready first. Fewer rows even out the threads where the blocks don't go into their
+// number, but a band expands up to two rows that its neighbour expands, too.
+func (s *expand) bestBand(threads int) int {
+	best, least := s.dst.h, math.MaxInt
+	for bands := 1; bands <= s.dst.h; bands++ {
+		rows := (s.dst.h + bands - 1) / bands
+		in := min(s.src.h, s.b.Stride*(rows-1)+window)
+		macs := in*s.src.w*s.b.expand.k + rows*s.dst.w*s.b.depthwise.k
+		tasks := s.dst.blocks * ((s.dst.h + rows - 1) / rows)
+		cost := (tasks + threads - 1) / threads * (macs*kernel.Block + taskMACs)
+		if cost < least {
+			best, least = rows, cost
+		}
+	}
+	return best
 }
 
 func (s *expand) bands() int { return (s.dst.h + s.band - 1) / s.band }
