@@ -117,14 +117,15 @@ func Prepare(q *model.Quantized) (*model.Quantized, error) {
 // activationOf is LiteRT's activation that bounds what l puts out; ok is false where none
 // does.
 func activationOf(c model.Conv, l *model.QuantizedLayer) (activation byte, ok bool) {
-	none, relu6 := l.Min == 0 && l.Max == 255, l.Min == l.Out.Zero && l.Max == l.Out.Quantize(6)
-	switch {
+	none, relu := l.Min == 0 && l.Max == 255, l.Min == l.Out.Zero && l.Max == 255
+	relu6 := l.Min == l.Out.Zero && l.Max == l.Out.Quantize(6)
+	switch { // more than one may do
 	case relu6 && (c.ReLU6 || !none):
 		return activationRelu6, true
+	case relu && (c.ReLU6 || !none):
+		return activationRelu, true
 	case none:
 		return activationNone, true
-	case l.Min == l.Out.Zero && l.Max == 255:
-		return activationRelu, true
 	}
 	return 0, false
 }

@@ -69,7 +69,7 @@ func Network(data []byte) (m *model.Model, q *model.Quantized, err error) {
 		return m, nil, err
 	}
 	if q, err = recognise.Quantized(out, t.source, m); err == nil {
-		q.LiteRT, q.AveragePool = true, averages(out)
+		q.LiteRT, q.AveragePool, q.ReLU = true, averages(out), pastSix(q)
 		err = q.Validate()
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
@@ -83,6 +83,18 @@ func averages(out *recognise.Layer) bool {
 	for l := out; l != nil; l = l.From {
 		if l.Kind == recognise.Pool {
 			return l.Reason == opAveragePool.String()
+		}
+	}
+	return false
+}
+
+// pastSix reports whether bytes behind an activation of q stand for more than 6: RELU is
+// what bounds them then.
+func pastSix(q *model.Quantized) bool {
+	for i, c := range q.Config.Network().Convs() {
+		l := &q.Convs[i]
+		if _, high := l.Out.Range(); c.ReLU6 && l.Max == 255 && l.Out.Quantize(6) < 255 && high > 6 {
+			return true
 		}
 	}
 	return false

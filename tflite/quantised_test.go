@@ -225,8 +225,16 @@ func TestQuantizedRoundTrip(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			q := quantised(t, c)
 			q.Convs[2].Scale[0] = 0 // an output channel that is dead
-			for _, average := range []bool{false, true} {
-				if average {
+			for _, kind := range []string{"", "average", "relu"} {
+				switch kind {
+				case "relu":
+					q.AveragePool, q.ReLU = false, true
+					for i, conv := range c.Network().Convs() {
+						if conv.ReLU6 {
+							q.Convs[i].Out.Scale = 0.03 // up to 7.65
+						}
+					}
+				case "average":
 					q.LiteRT, q.AveragePool, q.Pool = true, true, q.Convs[len(q.Convs)-1].Out
 				}
 				want, err := Prepare(q)

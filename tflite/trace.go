@@ -152,6 +152,10 @@ func (t *tracer) rounded(at int, v value) value {
 		l.Bytes = x.stands()
 	default:
 		l.Range.Low, l.Range.High = x.held()
+		// A RELU whose bytes end where they may, at 6 or beyond: networks that were
+		// quantised with it have it in ReLU6's place.
+		c := v.layer
+		l.Rectifies = c.Kind == recognise.Clip && c.Low == 0 && math.IsInf(float64(c.High), 1) && l.Range.Low == 0
 	}
 	v.layer = &l
 	return v
