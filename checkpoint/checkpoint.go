@@ -147,7 +147,9 @@ func named(m *model.Model, naming Naming) ([]namedTensor, error) {
 		}
 		module, kind := cutLast(s.Name)
 		if theirs, ok := modules[module]; ok {
-			module = theirs
+			if module = theirs; module != scheme.classifier {
+				module = scheme.root + module
+			}
 		}
 		out = append(out, namedTensor{module + kind, t, s.Counter, false})
 	}

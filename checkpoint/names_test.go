@@ -108,3 +108,24 @@ func TestBeginnings(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenMMLabNames has what is written load where it came from: under the same names.
+func TestOpenMMLabNames(t *testing.T) {
+	m, err := checkpoint.Open("testdata/openmmlab.pth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "m.safetensors")
+	if err := checkpoint.Save(path, m, checkpoint.SaveOptions{Naming: checkpoint.OpenMMLab}); err != nil {
+		t.Fatal(err)
+	}
+	dict, _, err := checkpoint.ReadTensors(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"backbone.conv1.conv.weight", "backbone.layer2.0.conv.2.bn.running_var", "backbone.conv2.bn.bias", "head.fc.weight"} {
+		if _, ok := dict[name]; !ok {
+			t.Errorf("no %s", name)
+		}
+	}
+}

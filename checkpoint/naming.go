@@ -41,7 +41,8 @@ type scheme struct {
 	// convolution's weight; the others tell the naming from those with the same.
 	has []string
 
-	first, last pair // the convolutions at the ends; a last one of %d is behind so many blocks
+	root        string // what Save puts before all names but the classifier's
+	first, last pair   // the convolutions at the ends; a last one of %d is behind so many blocks
 	classifier  string
 
 	// prefix is what all names of block i begin with, which is so many places into a
@@ -107,6 +108,7 @@ var schemes = []scheme{
 	},
 	{
 		naming: OpenMMLab, has: []string{"conv1.conv.weight", "layer1.0.conv.0.conv.weight"},
+		root:  "backbone.",
 		first: openmmlab("conv1"), last: openmmlab("conv2"), classifier: "head.fc",
 		prefix: func(_, stage, place int) string { return fmt.Sprintf("layer%d.%d.conv.", stage+1, place) },
 		blocks: [2][]pair{

@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"strings"
+	"unsafe"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -113,8 +114,8 @@ func (a array) leaf(at step) leaf {
 // behind the number of bytes that is wanted.
 func arrayBytes(v any, want int) []byte {
 	switch v := v.(type) {
-	case string:
-		return []byte(v)
+	case string: // a tensor may be a view of the file
+		return unsafe.Slice(unsafe.StringData(v), len(v))
 	case *object:
 		if v.class != (global{"_codecs", "encode"}) || len(v.args) == 0 {
 			return nil

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math"
 	"strconv"
+	"unsafe"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 )
@@ -333,7 +334,11 @@ func (u *unpickler) bytes(op byte) error {
 		return err
 	}
 	b, err := u.take(n)
-	u.push(string(b))
+	if n < longString || err != nil {
+		u.push(string(b))
+	} else { // not copied: what the file holds stays as it is
+		u.push(unsafe.String(&b[0], len(b)))
+	}
 	return err
 }
 
