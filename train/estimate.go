@@ -2,17 +2,22 @@ package train
 
 import (
 	"cmp"
+	"context"
 	"fmt"
+	"os"
 	"runtime"
 	"slices"
 	"time"
+
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/train/report"
 )
 
 // A Cost is what training steps take.
 type Cost struct {
 	Steps []time.Duration // sorted
 	Bytes int64           // of a batch's activations and gradients
-	Kept  int64           // bytes of what frozen modules make of o.Train, where that is kept
 	CPU   string          // instruction set of the kernels
 }
 
@@ -51,11 +56,240 @@ func Measure(o Options, steps int) (*Cost, error) {
 		}
 	}
 	slices.Sort(cost.Steps)
-	for _, s := range n.buffers.free {
-		cost.Bytes += int64(cap(s)) * 4
-	}
-	if o.Train != nil && o.unchanged() {
-		cost.Kept = n.knownBytes(len(o.Train.Items))
-	}
+	cost.Bytes = n.buffers.bytes()
 	return cost, nil
+}
+
+// An Estimate is what a training will take.
+type Estimate struct {
+	Time time.Duration
+	More int64 // bytes that the training takes and its rehearsal did not
+}
+
+// The rehearsal looks at so many photos in each way, and makes so many steps of which
+// it measures the last ones: before them batches are there that were prepared while
+// nothing was computed.
+const (
+	rehearsedPhotos = 64
+	rehearsedSteps  = 8
+	unmeasuredSteps = 4
+	rehearsedFor    = 10 * time.Second // no more steps after that
+)
+
+// Rehearse does a little of everything that Fit would do with o, with the same images,
+// and says how long all of it would take on this machine as busy as it is. What the
+// process takes of memory meanwhile is, but for More, what Fit would take. It changes
+// o.Model, and writes nothing to o.RunDir.
+func Rehearse(ctx context.Context, o Options) (*Estimate, error) {
+	dir, err := os.MkdirTemp("", "rehearsal")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	o.RunDir, o.Resume, o.Progress, o.EpochDone, o.Unreadable = dir, false, nil, nil, nil
+	if err := o.complete(); err != nil {
+		return nil, err
+	}
+	o.unreadable.max = len(o.Train.Items) // counted elsewhere
+	t, err := newTrainer(o)
+	if err != nil {
+		return nil, err
+	}
+	defer t.close()
+	var undo any
+	if o.Undo {
+		undo = clone(t.tensors())
+	}
+	defer runtime.KeepAlive(undo)
+
+	r := &rehearsal{trainer: t, epochs: time.Duration(o.Epochs)}
+	if o.Freeze == FreezeBackbone || o.HeadEpochs > 0 {
+		if err := r.features(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if o.Freeze != FreezeBackbone {
+		if err := r.steps(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := r.ends(ctx); err != nil {
+		return nil, err
+	}
+	return &r.Estimate, nil
+}
+
+// A rehearsal adds up what the parts of a training take.
+type rehearsal struct {
+	*trainer
+	Estimate
+	epochs time.Duration
+}
+
+func images(set *dataset.Set) int {
+	if set == nil {
+		return 0
+	}
+	return len(set.Items)
+}
+
+// some are a few images of a set, from all over it.
+func some(set *dataset.Set) *dataset.Set {
+	s := *set
+	step := max(1, len(set.Items)/rehearsedPhotos)
+	s.Items = nil
+	for i := 0; i < len(set.Items) && len(s.Items) < rehearsedPhotos; i += step {
+		s.Items = append(s.Items, set.Items[i])
+	}
+	return &s
+}
+
+// features is the training of the classifier alone.
+func (r *rehearsal) features(ctx context.Context) error {
+	compiling, err := compile(&r.Options)
+	if err != nil {
+		return err
+	}
+	few := some(r.Train)
+	began := time.Now()
+	if _, _, err := r.featuresOf(ctx, few); err != nil {
+		return err
+	}
+	all := images(r.Train) + images(r.Val)
+	r.Time += 2*compiling + scaled(time.Since(began)-compiling, all, len(few.Items))
+
+	c, passes := r.trainer, r.Epochs
+	if r.HeadEpochs > 0 {
+		if c, err = newTrainer(r.alone()); err != nil {
+			return err
+		}
+		defer c.close()
+		passes = r.HeadEpochs
+		c.validator = nil
+	}
+	width := r.Model.Config.Network().Features()
+	r.More = int64(all) * int64(width) * 4
+	order := r.order(1)
+	began = time.Now()
+	// The same features for all: what is measured is how long it takes.
+	c.features = make([]float32, images(r.Train)*width)
+	n := min(len(order), rehearsedSteps)
+	for i := range n {
+		if _, _, err := c.step(1, c.targets(i, order[i]), 1e-9); err != nil {
+			return err
+		}
+	}
+	r.Time += scaled(time.Since(began), passes*len(order), n)
+	c.features = nil
+	return nil
+}
+
+// steps is the epochs of all layers, without what ends them.
+func (r *rehearsal) steps(ctx context.Context) error {
+	order := r.order(1)
+	known := r.network.knownBytes(images(r.Train))
+	if !r.unchanged() {
+		known = 0
+	}
+	// The features are gone by then, and their memory is used again.
+	defer func() { r.More = max(0, r.More-r.network.buffers.bytes()) + known }()
+	if known > 0 {
+		return r.fromKnown(ctx, order)
+	}
+	var began time.Time
+	end := time.Now().Add(rehearsedFor)
+	made, measured := 0, 0 // steps, images
+	for measured == 0 {    // again, where an epoch is short
+		for b, err := range r.loader(ctx, 1, order[:min(len(order), rehearsedSteps)]) {
+			if err != nil {
+				return err
+			}
+			if !r.enough(b) {
+				return fmt.Errorf("the photos of a batch can't be read")
+			}
+			if _, _, err := r.step(1, b, 1e-9); err != nil {
+				return err
+			}
+			if made++; made == unmeasuredSteps {
+				began = time.Now()
+			} else if made > unmeasuredSteps {
+				measured += len(b.items)
+			}
+			if measured > 0 && time.Now().After(end) {
+				break
+			}
+		}
+	}
+	r.Time += r.epochs * scaled(time.Since(began), images(r.Train), measured)
+	return nil
+}
+
+// fromKnown is the epochs with what frozen modules put out, which is computed once.
+func (r *rehearsal) fromKnown(ctx context.Context, order [][]int) error {
+	few := *r.trainer
+	few.Train = some(r.Train)
+	began := time.Now()
+	if _, err := few.activations(ctx); err != nil {
+		return err
+	}
+	r.Time += scaled(time.Since(began), images(r.Train), len(few.Train.Items))
+	n := min(len(order), rehearsedSteps)
+	size := r.network.layers[r.network.frozen-1].imageSize()
+	r.known = make([]float32, images(r.Train)*size) // the same for all: it takes as long
+	began = time.Now()
+	for i := range n {
+		if _, _, err := r.step(1, r.targets(i, order[i]), 1e-9); err != nil {
+			return err
+		}
+	}
+	r.Time += r.epochs * scaled(time.Since(began), len(order), n)
+	r.known = nil
+	return nil
+}
+
+// ends is what comes at the end of each epoch, and of all: validation and files.
+func (r *rehearsal) ends(ctx context.Context) error {
+	var validating time.Duration
+	if r.validator != nil {
+		few := some(r.Val)
+		compiling, err := compile(&r.Options)
+		if err != nil {
+			return err
+		}
+		began := time.Now()
+		v := &validator{Options: r.Options, set: few}
+		if _, err := v.run(ctx, r.weights()); err != nil {
+			return err
+		}
+		whole := time.Since(began)
+		validating = compiling + scaled(whole-compiling, images(r.Val), len(few.Items))
+		r.Time += validating + scaled(whole-compiling, images(r.Test), len(few.Items))
+		if r.Freeze != FreezeBackbone { // whose validation takes no time
+			r.Time += r.epochs * validating
+		}
+	}
+	began := time.Now()
+	r.history = append(r.history, report.Epoch{Epoch: r.first()})
+	r.best = r.first()
+	if err := r.save(); err != nil {
+		return err
+	}
+	r.Time += (r.epochs + 1) * time.Since(began)
+	return nil
+}
+
+// compile says how long it takes to make an engine.
+func compile(o *Options) (time.Duration, error) {
+	began := time.Now()
+	e, err := engine.Compile(o.Model, engine.Options{Threads: o.Threads})
+	if err != nil {
+		return 0, err
+	}
+	e.Close()
+	return time.Since(began), nil
+}
+
+// scaled is what n take if some of them took d.
+func scaled(d time.Duration, n, some int) time.Duration {
+	return time.Duration(float64(max(0, d)) * float64(n) / float64(max(1, some)))
 }

@@ -134,7 +134,7 @@ func ExampleRecipes() {
 		fmt.Println(r.Name, r.Optimizer, r.LR)
 	}
 	// Output:
-	// finetune adamw 0.0001
+	// finetune adamw 0.0005
 	// plain sgd 0.003
 	// paper rmsprop 0.045
 	// torchvision sgd 0.045

@@ -238,7 +238,7 @@ func (t *trainer) pass(ctx context.Context, epoch int) (report.Epoch, error) {
 	one := func(b *batch) error {
 		// By the batch's number, not by the steps so far: those of batches of which
 		// nothing could be read are missing.
-		e.LR = t.rate(float64(epoch-1)+float64(b.number)/float64(len(order))) * t.slower
+		e.LR = t.rate(float64(epoch-1)+float64(b.number)/float64(len(order))) * t.begun(t.optimizer.steps) * t.slower
 		loss, hits, err := t.step(epoch, b, e.LR)
 		if err != nil {
 			return fmt.Errorf("epoch %d, batch %d of %d: %w", epoch, b.number+1, len(order), err)

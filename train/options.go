@@ -63,8 +63,9 @@ type Hyperparameters struct {
 	Momentum       float64        `json:"momentum"`     // of SGD and RMSprop
 	WeightDecay    float64        `json:"weight-decay"` // not on normalisation and bias
 	Schedule       Schedule       `json:"schedule"`
-	Gamma          float64        `json:"gamma"`  // of the exponential schedule, per epoch; 0 for 0.98
-	Warmup         float64        `json:"warmup"` // epochs
+	Gamma          float64        `json:"gamma"`        // of the exponential schedule, per epoch; 0 for 0.98
+	Warmup         float64        `json:"warmup"`       // epochs
+	WarmupSteps    int            `json:"warmup-steps"` // steps in which the learning rate rises, too: a small set never gets to all of it
 	LabelSmoothing float64        `json:"label-smoothing"`
 	Freeze         int            `json:"freeze"`      // so many of the first features.* modules, or FreezeBackbone, which turns augmentation off: features are computed once
 	FixNorm        bool           `json:"fix-norm"`    // normalise with the running averages that the model came with: batches of few photos have no statistics to speak of
@@ -257,7 +258,7 @@ func (h *Hyperparameters) wrong() []string {
 	}
 	for _, v := range []setting{
 		{"weight-decay", h.WeightDecay}, {"mixup", h.Mixup}, {"cutmix", h.CutMix}, {"clip", h.Clip},
-		{"pad", float64(a.Pad)}, {"patience", float64(h.Patience)}, {"head-epochs", float64(h.HeadEpochs)},
+		{"pad", float64(a.Pad)}, {"patience", float64(h.Patience)}, {"head-epochs", float64(h.HeadEpochs)}, {"warmup-steps", float64(h.WarmupSteps)},
 	} {
 		check(v.value >= 0 && v.value <= math.MaxInt32, "%s %v: want 0 or more", v.name, v.value)
 	}

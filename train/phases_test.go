@@ -17,7 +17,7 @@ import (
 // phases are options of a training of two phases.
 func phases(t *testing.T, train, val *dataset.Set) Options {
 	o := options(t, train, val)
-	o.Optimizer, o.LR, o.HeadEpochs, o.HeadLR, o.LayerDecay, o.Undo = AdamW, 0.002, 3, 0.01, 0.8, true
+	o.Optimizer, o.LR, o.HeadEpochs, o.HeadLR, o.LayerDecay, o.Undo, o.WarmupSteps = AdamW, 0.002, 3, 0.01, 0.8, true, 5
 	return o
 }
 
@@ -26,8 +26,8 @@ func phases(t *testing.T, train, val *dataset.Set) Options {
 func TestClassifierAlone(t *testing.T) {
 	train, val := photos(t, 9)
 	frozen := phases(t, train, val)
-	frozen.Freeze, frozen.Epochs, frozen.LR, frozen.Warmup = FreezeBackbone, 3, 0.01, 0.75
-	frozen.EMA = 0
+	frozen.Hyperparameters = frozen.Hyperparameters.alone()
+	frozen.Warmup = 0.75
 	want, err := Fit(t.Context(), frozen)
 	if err != nil {
 		t.Fatal(err)
@@ -100,7 +100,7 @@ func TestResumePhases(t *testing.T) {
 	train, val := photos(t, 9) // 3 batches an epoch, after 9 of the classifier
 	for name, change := range map[string]func(o *Options){
 		"all layers": func(o *Options) {},
-		"undone":     func(o *Options) { o.LR, o.Warmup, o.Clip = 40, 0, 0 },
+		"undone":     func(o *Options) { o.LR, o.Warmup, o.WarmupSteps, o.Clip = 40, 0, 0, 0 },
 		"some": func(o *Options) {
 			o.Freeze, o.Mixup, o.CutMix, o.Augment.MinScale, o.Augment.Flip, o.Augment.Erase = 2, 0, 0, 0, 0, 0
 		},
@@ -165,7 +165,7 @@ func TestUndo(t *testing.T) {
 	train, val := photos(t, 9)
 	for name, lr := range map[string]float64{"a loss too high": 3, "not finite": 1e12} {
 		o := phases(t, train, val)
-		o.LR, o.Warmup, o.Clip, o.Optimizer, o.EMA, o.Mixup, o.CutMix = lr, 0, 0, SGD, 0, 0, 0
+		o.LR, o.Warmup, o.WarmupSteps, o.Clip, o.Optimizer, o.EMA, o.Mixup, o.CutMix = lr, 0, 0, 0, SGD, 0, 0, 0
 		o.Epochs = 12
 		var told []report.Epoch
 		var errs int
@@ -201,6 +201,29 @@ func TestUndo(t *testing.T) {
 		}
 		if end := r.Epochs[len(r.Epochs)-1]; !(end.TrainLoss < math.Log(3)) {
 			t.Errorf("%s: it ends in a loss of %v, which is chance", name, end.TrainLoss)
+		}
+	}
+}
+
+// TestBegun checks the learning rate of the first steps: it rises over so many,
+// through epochs, and does so again when they are undone.
+func TestBegun(t *testing.T) {
+	train, val := photos(t, 9) // 3 batches an epoch
+	o := phases(t, train, val)
+	o.Warmup, o.Schedule, o.Gamma, o.LR = 0, Exponential, 1, 0.001
+	var rates []float64
+	o.Progress = func(p Progress) {
+		if p.Epoch > 0 {
+			rates = append(rates, p.LR/0.001)
+		}
+	}
+	if _, err := Fit(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	want := []float64{0.2, 0.4, 0.6, 0.8, 1, 1}
+	for i, r := range rates[:len(want)] {
+		if math.Abs(r-want[i]) > 1e-9 {
+			t.Errorf("step %d: %v of the rate, want %v", i+1, r, want[i])
 		}
 	}
 }

@@ -36,6 +36,14 @@ func (b *buffers) put(s []float32) {
 	}
 }
 
+// bytes is what all of them take while none is in use.
+func (b *buffers) bytes() (n int64) {
+	for _, s := range b.free {
+		n += int64(cap(s)) * 4
+	}
+	return n
+}
+
 // each calls f for 0 to n-1 on so many threads and waits.
 func each(threads, n int, f func(i int)) {
 	eachOn(threads, n, func(_, i int) { f(i) })

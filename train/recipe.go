@@ -17,9 +17,9 @@ type Recipe struct {
 	Summary string // half a line, for a list of the recipes
 	Hyperparameters
 
-	// Rates are the learning rates with an optimizer other than the recipe's own; for
-	// one that is not there, the rate that suits the optimizer.
-	Rates map[Optimizer]Rates
+	// Rates are the learning rates with optimizers other than the recipe's own; for one
+	// that is not there, it is the rate that suits the optimizer.
+	Rates map[Optimizer]float64
 
 	// Data and Config are of a recipe for one network and one data set: the name of
 	// the data, and the architecture as JSON, which is trained from random weights.
@@ -28,22 +28,16 @@ type Recipe struct {
 	Config []byte
 }
 
-// Rates are learning rates that go together.
-type Rates struct {
-	LR     float64
-	HeadLR float64 // of the classifier alone; 0 for the recipe's own
-}
-
 // recipes are all that is known by name. A new one is a row here.
 var recipes = []Recipe{
 	{ // docs/finetune.md has the measurements
 		Name: "finetune", Summary: "for pretrained weights: the classifier first, then all layers by AdamW, 10 epochs",
 		Hyperparameters: Hyperparameters{
-			Epochs: 10, Batch: 16, LR: 1e-4, Optimizer: AdamW, Momentum: 0.9, WeightDecay: 0.01, FixNorm: true,
-			Schedule: Cosine, Warmup: 1, LabelSmoothing: 0.1, Augment: vision.Augment{MinScale: 0.5, Flip: 0.5},
-			Clip: 1, HeadEpochs: 20, HeadLR: 0.001, LayerDecay: 0.9, Undo: true,
+			Epochs: 10, Batch: 16, LR: 5e-4, Optimizer: AdamW, Momentum: 0.9, WeightDecay: 0.01, FixNorm: true,
+			Schedule: Cosine, Warmup: 1, WarmupSteps: 300, LabelSmoothing: 0.1, Augment: vision.Augment{MinScale: 0.5, Flip: 0.5},
+			Clip: 1, HeadEpochs: 20, HeadLR: 0.003, LayerDecay: 0.9, Undo: true,
 		},
-		Rates: map[Optimizer]Rates{SGD: {LR: 0.001, HeadLR: 0.01}, RMSprop: {LR: 1e-4, HeadLR: 0.001}},
+		Rates: map[Optimizer]float64{SGD: 0.003, RMSprop: 0.0003},
 	},
 	{
 		Name: "plain", Summary: "for pretrained weights: all layers at once by SGD 0.003, 10 epochs",
@@ -53,7 +47,7 @@ var recipes = []Recipe{
 		},
 		// On 128 photos at 128x128, AdamW and RMSprop at 0.0003 got 99 % and 78 % of them
 		// right after six epochs, where AdamW at 0.001 got 39 %.
-		Rates: map[Optimizer]Rates{AdamW: {LR: 0.0003}, RMSprop: {LR: 0.0003}},
+		Rates: map[Optimizer]float64{AdamW: 0.0003, RMSprop: 0.0003},
 	},
 	{ // docs/int8.md has the measurements
 		Name: "qat", Summary: "for a model trained here, in 8 bits: all layers by SGD 0.0001, 5 epochs",
@@ -114,15 +108,13 @@ func RecipeNamed(name string, pretrained bool) (Recipe, error) {
 // Finetune is the recipe for pretrained weights and a folder of photos.
 func Finetune() Hyperparameters { return recipes[0].Hyperparameters }
 
-// Rate is the recipe's learning rates with an optimizer: its own, or those that suit
+// Rate is the recipe's learning rate with an optimizer: its own, or one that suits
 // another optimizer.
-func (r Recipe) Rate(o Optimizer) Rates {
-	own := Rates{r.LR, r.HeadLR}
+func (r Recipe) Rate(o Optimizer) float64 {
 	if o == r.Optimizer {
-		return own
+		return r.LR
 	}
-	other := r.Rates[o]
-	return Rates{cmp.Or(other.LR, ruleOf(o).rate, r.LR), cmp.Or(other.HeadLR, r.HeadLR)}
+	return cmp.Or(r.Rates[o], ruleOf(o).rate, r.LR)
 }
 
 // Changes are what a user wants otherwise than a recipe has it.
@@ -174,14 +166,17 @@ func (r Recipe) With(c Changes) (Hyperparameters, error) {
 	set("teacher-temperature", func() { h.TeacherTemperature = v.TeacherTemperature })
 	h.TeacherWeight = cmp.Or(h.TeacherWeight, defaultTeacherWeight)
 	set("teacher-weight", func() { h.TeacherWeight = v.TeacherWeight })
-	rates := r.Rate(h.Optimizer)
-	h.LR, h.HeadLR = rates.LR, rates.HeadLR
+	h.LR = r.Rate(h.Optimizer)
 	set("head-epochs", func() { h.HeadEpochs = v.HeadEpochs })
 	set("head-lr", func() { h.HeadLR = v.HeadLR })
 	set("layer-decay", func() { h.LayerDecay = v.LayerDecay })
 	set("qat", func() { h.QAT = v.QAT })
 	set("undo", func() { h.Undo = v.Undo })
-	set("lr", func() { h.LR = v.LR })
+	if h.Optimizer != r.Optimizer {
+		h.WarmupSteps = 0
+	}
+	set("lr", func() { h.LR, h.WarmupSteps = v.LR, 0 }) // it means what it says
+	set("warmup-steps", func() { h.WarmupSteps = v.WarmupSteps })
 	var err error
 	if h.Freeze, err = ParseFreeze(c.Freeze); err != nil {
 		return h, err
@@ -222,13 +217,20 @@ func (h *Hyperparameters) aloneFrom(c Changes) {
 	if h.HeadEpochs == 0 {
 		return
 	}
-	if !c.Given("epochs") {
-		h.Epochs = h.HeadEpochs
+	alone := h.alone()
+	unless := func(name string, set func()) {
+		if !c.Given(name) {
+			set()
+		}
 	}
-	if !c.Given("lr") {
-		h.LR = h.HeadLR
+	unless("epochs", func() { h.Epochs = alone.Epochs })
+	unless("weight-decay", func() { h.WeightDecay = alone.WeightDecay })
+	unless("clip", func() { h.Clip = alone.Clip })
+	unless("optimizer", func() { h.Optimizer = alone.Optimizer })
+	if !c.Given("lr") && h.Optimizer == alone.Optimizer {
+		h.LR = alone.LR
 	}
-	h.HeadEpochs, h.HeadLR = 0, 0
+	h.HeadEpochs, h.HeadLR, h.WarmupSteps, h.Undo, h.LayerDecay = 0, 0, 0, false, 0
 }
 
 // unaugment leaves the photos as they are, for a frozen backbone. What the recipe

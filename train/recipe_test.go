@@ -17,7 +17,7 @@ func TestRecipes(t *testing.T) {
 			t.Errorf("%s: unchanged it is %+v, want %+v", r.Name, h, r.Hyperparameters)
 		}
 		for _, o := range Optimizers() {
-			if rate := r.Rate(o).LR; !(rate > 0) {
+			if rate := r.Rate(o); !(rate > 0) {
 				t.Errorf("%s: %s at %v", r.Name, o, rate)
 			}
 		}
@@ -80,12 +80,15 @@ func TestWith(t *testing.T) {
 	}{
 		"few epochs":        {"finetune", func(c *Changes) { c.Values.Epochs = 2 }, []string{"epochs"}, func(h Hyperparameters) bool { return h.Warmup == 0.5 }, ""},
 		"other optimizer":   {"plain", func(c *Changes) { c.Values.Optimizer = AdamW }, []string{"optimizer"}, func(h Hyperparameters) bool { return h.LR == 0.0003 }, ""},
-		"other, two phases": {"finetune", func(c *Changes) { c.Values.Optimizer = SGD }, []string{"optimizer"}, func(h Hyperparameters) bool { return h.LR == 0.001 && h.HeadLR == 0.01 }, ""},
-		"own rates":         {"finetune", func(c *Changes) { c.Values.LR, c.Values.HeadLR = 3, 4 }, []string{"lr", "head-lr"}, func(h Hyperparameters) bool { return h.LR == 3 && h.HeadLR == 4 }, ""},
-		"one phase":         {"finetune", func(c *Changes) {}, []string{"head-epochs", "undo"}, func(h Hyperparameters) bool { return h.HeadEpochs == 0 && !h.Undo && h.LR == Finetune().LR }, ""},
+		"other, two phases": {"finetune", func(c *Changes) { c.Values.Optimizer = SGD }, []string{"optimizer"}, func(h Hyperparameters) bool { return h.LR == 0.003 && h.HeadLR == 0.003 && h.WarmupSteps == 0 }, ""},
+		"own rates":         {"finetune", func(c *Changes) { c.Values.LR, c.Values.HeadLR = 3, 4 }, []string{"lr", "head-lr"}, func(h Hyperparameters) bool { return h.LR == 3 && h.HeadLR == 4 && h.WarmupSteps == 0 }, ""},
+		"one phase": {"finetune", func(c *Changes) {}, []string{"head-epochs", "undo"}, func(h Hyperparameters) bool {
+			return h.HeadEpochs == 0 && !h.Undo && h.LR == Finetune().LR && h.WarmupSteps > 0
+		}, ""},
 		"classifier alone": {"finetune", func(c *Changes) { c.Freeze = "backbone" }, nil, func(h Hyperparameters) bool {
 			return h.Epochs == Finetune().HeadEpochs && h.LR == Finetune().HeadLR && h.HeadEpochs == 0
 		}, ""},
+		"alone by AdamW":    {"finetune", func(c *Changes) { c.Freeze, c.Values.Optimizer = "backbone", AdamW }, []string{"optimizer"}, func(h Hyperparameters) bool { return h.Optimizer == AdamW && h.LR == Finetune().LR }, ""},
 		"so many, alone":    {"finetune", func(c *Changes) { c.Freeze, c.Values.Epochs, c.Values.LR = "backbone", 7, 5 }, []string{"epochs", "lr"}, func(h Hyperparameters) bool { return h.Epochs == 7 && h.LR == 5 }, ""},
 		"layer decay":       {"finetune", func(c *Changes) { c.Values.LayerDecay = 1.5 }, []string{"layer-decay"}, nil, "layer-decay 1.5: want 0 to 1"},
 		"head rate":         {"finetune", func(c *Changes) {}, []string{"head-lr"}, nil, "head-lr 0: want more than 0"},

@@ -24,6 +24,16 @@ func Schedules() []Schedule { return slices.Clone(schedules) }
 // defaultGamma is the paper's.
 const defaultGamma = 0.98
 
+// begun is the part of the learning rate that there is in a step, from 0. AdamW has
+// seen too little at first to know how far to go (arXiv 1910.04209 has it rise over
+// 2000 steps).
+func (o *Hyperparameters) begun(step int) float64 {
+	if step >= o.WarmupSteps {
+		return 1
+	}
+	return float64(step+1) / float64(o.WarmupSteps)
+}
+
 // rate is the learning rate at a point of the training, in epochs from its
 // beginning: rising in a line over the warm-up.
 func (o *Hyperparameters) rate(epoch float64) float64 {

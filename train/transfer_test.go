@@ -45,8 +45,14 @@ func TestTransfer(t *testing.T) {
 	list := coarseList(t)
 	right, seen := 0.0, 0.0
 	for seed := range uint64(5) {
-		o := Options{Hyperparameters: Finetune()}
-		var err error
+		recipe, err := RecipeNamed("finetune", true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var o Options
+		if o.Hyperparameters, err = recipe.With(Changes{Given: func(string) bool { return false }, Augment: "basic", Freeze: "backbone"}); err != nil {
+			t.Fatal(err)
+		}
 		if o.Train, o.Val, err = dataset.Open(list, dataset.Options{Val: 0.25, Seed: seed}); err != nil {
 			t.Fatal(err)
 		}
@@ -57,7 +63,7 @@ func TestTransfer(t *testing.T) {
 		if o.Model, err = Prepare(m, o.Train, seed); err != nil {
 			t.Fatal(err)
 		}
-		o.RunDir, o.Seed, o.Epochs, o.LR, o.Freeze = t.TempDir(), seed, 20, 0.001, FreezeBackbone
+		o.RunDir, o.Seed = t.TempDir(), seed
 		r, err := Fit(t.Context(), o)
 		if err != nil {
 			t.Fatal(err)

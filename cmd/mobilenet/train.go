@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,6 +92,7 @@ The recipes set what no flag sets:
 	fs.StringVar((*string)(&f.o.Schedule), "schedule", "", names(schedules))
 	fs.Float64Var(&f.o.Gamma, "gamma", 0.98, "factor per epoch of the exponential schedule")
 	fs.Float64Var(&f.o.Warmup, "warmup", 0, "epochs in which the learning rate rises")
+	fs.IntVar(&f.o.WarmupSteps, "warmup-steps", 0, "steps in which it rises, too, however many epochs they are; 0 where --lr is given")
 	fs.Float64Var(&f.o.LabelSmoothing, "label-smoothing", 0, "share of the target that goes to all classes")
 	fs.Float64Var(&f.o.WeightDecay, "weight-decay", 0, "not on normalisation and bias")
 	fs.StringVar(&f.freeze, "freeze", "none", "what stays as it is: none, backbone (all but the classifier, and no augmentation), or so many of the first features modules")
@@ -159,6 +161,11 @@ func stringsOf[T ~string](values []T) []string {
 // run settles everything that can be wrong before it makes a run folder: what is
 // left behind there was begun.
 func (f *trainFlags) run(cmd *cobra.Command) error {
+	if os.Getenv("GOGC") == "" {
+		// Most of the memory is buffers that live as long as the training: garbage of a
+		// quarter of them is more than a step leaves, and twice the memory is much.
+		defer debug.SetGCPercent(debug.SetGCPercent(25))
+	}
 	if f.o.Resume {
 		if err := f.resume(cmd); err != nil {
 			return err

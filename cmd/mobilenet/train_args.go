@@ -29,7 +29,7 @@ var (
 
 // later are flags that runs of earlier versions do not name, as they had them: a recipe
 // may have others by now.
-var later = map[string]any{"head-epochs": 0, "head-lr": 0, "layer-decay": 0, "undo": false}
+var later = map[string]any{"warmup-steps": 0, "head-epochs": 0, "head-lr": 0, "layer-decay": 0, "undo": false}
 
 func isThere(path string) bool {
 	_, err := os.Stat(path)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -102,25 +101,19 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 		t.AppendRow(table.Row{shown(f.o.Train.Classes[i]), n, val[i]})
 	}
 	fmt.Fprintln(w, t.Render())
-	o := f.o
-	// One step is measured: a small folder has no full batch.
-	o.Batch = min(o.Batch, len(o.Train.Items))
-	if o.Threads == 0 {
-		o.Threads = runtime.GOMAXPROCS(0)
+	fmt.Fprintf(w, "network: width %v, %d x %d, %d classes\n", c.Width, c.Resolution, c.Resolution, c.Classes)
+	if f.o.HeadEpochs > 0 {
+		fmt.Fprintf(w, "training: the classifier alone, %d epochs at %v, then\n", f.o.HeadEpochs, f.o.HeadLR)
 	}
-	cost, err := train.Measure(o, 1)
+	fmt.Fprintf(w, "training: %d epochs in batches of %d, %s %v, %s\n", f.o.Epochs, f.o.Batch, f.o.Optimizer, f.o.LR, f.o.Schedule)
+	if broken > f.o.MaxErrors {
+		return fmt.Errorf("%d images are broken", broken)
+	}
+	cost, err := train.Rehearse(ctx, f.o)
 	if err != nil {
 		return err
 	}
-	images := len(f.o.Train.Items) * f.o.Epochs
-	if o.Freeze == train.FreezeBackbone { // looks at each once
-		images = len(f.o.Train.Items)
-	}
-	steps := (images + o.Batch - 1) / o.Batch
-	fmt.Fprintf(w, "network: width %v, %d x %d, %d classes\n", c.Width, c.Resolution, c.Resolution, c.Classes)
-	fmt.Fprintf(w, "training: %d epochs in batches of %d, %s %v, %s\n", f.o.Epochs, f.o.Batch, f.o.Optimizer, f.o.LR, f.o.Schedule)
-	memory := max(cost.Bytes, peakRSS()) + cost.Kept // decoded photos are in the peak, what is kept isn't yet
-	fmt.Fprintf(w, "memory: about %d MB; time: about %v and validation\n", memory>>20, (time.Duration(steps) * cost.Steps[0]).Round(time.Second))
+	fmt.Fprintf(w, "memory: about %d MB; time: about %v\n", (peakRSS()+cost.More)>>20, cost.Time.Round(time.Second))
 	if broken > 0 {
 		return fmt.Errorf("%d images are broken", broken)
 	}

@@ -20,7 +20,7 @@ type Card struct {
 	Input      string // such as "224x224"
 	Weights    int    // numbers that were learned or came with the model
 	Epochs     []Epoch
-	Best       int         // epoch of the weights, from 1
+	Best       int         // epoch of the weights; 0 is the classifier alone
 	Evaluation *Evaluation // on the validation images; nil without
 	Test       *Evaluation // on images that no choice was made with; nil without
 	Unreadable int         // images that were left out
@@ -58,8 +58,8 @@ func (c Card) markdown() []byte {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p(cardHead)
 	p("# MobileNetV2 for %d classes\n", len(c.Classes))
-	p("A MobileNetV2 (arXiv 1801.04381) that tells %s apart: %d weights, photos of %s pixels. The weights are those of epoch %d of %d.\n",
-		c.what(), c.Weights, c.Input, c.Best, len(c.Epochs))
+	p("A MobileNetV2 (arXiv 1801.04381) that tells %s apart: %d weights, photos of %s pixels. %s\n",
+		c.what(), c.Weights, c.Input, c.epoch())
 	p("```\nmobilenet predict --model %s PHOTO\n```\n", c.File)
 	if c.Int8File != "" {
 		p("`%s` is the same network in 8-bit integers: a quarter of the size, and faster.\n", c.Int8File)
@@ -76,6 +76,21 @@ func (c Card) markdown() []byte {
 		p("\n![loss and accuracy by epoch](results.png)")
 	}
 	return b.Bytes()
+}
+
+// epoch says which weights were kept.
+func (c Card) epoch() string {
+	if len(c.Epochs) == 0 {
+		return ""
+	}
+	last := c.Epochs[len(c.Epochs)-1].Epoch
+	switch {
+	case c.Best > 0:
+		return fmt.Sprintf("The weights are those of epoch %d of %d.", c.Best, last)
+	case last == 0:
+		return "The classifier alone was trained."
+	}
+	return fmt.Sprintf("The classifier alone was trained: no epoch with all layers, of %d, was better in validation.", last)
 }
 
 // settings are as they are, but for where files lie on a machine that is nobody's
@@ -109,13 +124,20 @@ func (c Card) figures(p func(string, ...any)) {
 		p("Nobody knows: there were no images to validate with.\n")
 		return
 	}
-	p("| measured on | images | top-1 | 95 %% interval | top-5 | loss | calibration error |\n|---|---|---|---|---|---|---|")
+	top5, rule := "", "" // of five classes and fewer it says nothing
+	if len(c.Classes) > 5 {
+		top5, rule = " top-5 |", "---|"
+	}
+	p("| measured on | images | top-1 | 95 %% interval |%s loss | calibration error |\n|---|---|---|---|%s---|---|", top5, rule)
 	line := func(name string, e *Evaluation) {
 		if e == nil {
 			return
 		}
 		low, high := interval(e.Top1Accuracy, e.Images)
-		p("| %s | %d | %s | %s to %s | %s | %.4f | %s |", name, e.Images, percent(e.Top1Accuracy), percent(low), percent(high), percent(e.Top5Accuracy), e.Loss, percent(e.ECE))
+		if top5 != "" {
+			top5 = " " + percent(e.Top5Accuracy) + " |"
+		}
+		p("| %s | %d | %s | %s to %s |%s %.4f | %s |", name, e.Images, percent(e.Top1Accuracy), percent(low), percent(high), top5, e.Loss, percent(e.ECE))
 	}
 	line("validation, which the epoch was chosen by", c.Evaluation)
 	line("the same in 8 bits", c.Int8)

@@ -34,6 +34,16 @@ func TestCard(t *testing.T) {
 			t.Errorf("the card lacks %q:\n%s", want, text)
 		}
 	}
+	if strings.Contains(text, "top-5") {
+		t.Error("top-5 of 3 classes")
+	}
+	for want, best := range map[string]int{"The classifier alone was trained: no epoch with all layers, of 2, was better": 0, "The weights are those of epoch 1 of 2.": 1} {
+		alone := c
+		alone.Epochs, alone.Best = []Epoch{{Epoch: 0}, {Epoch: 1}, {Epoch: 2}}, best
+		if text := string(alone.markdown()); !strings.Contains(text, want) {
+			t.Errorf("the card lacks %q:\n%s", want, text)
+		}
+	}
 	if strings.Contains(text, "\x1b") {
 		t.Error("a control character of a label is in the card")
 	}
@@ -45,7 +55,7 @@ func TestCard(t *testing.T) {
 	}
 	many := evaluated(t, 120)
 	c = Card{Classes: make([]string, 120), Train: make([]int, 120), Val: make([]int, 120), Evaluation: many}
-	if text := string(c.markdown()); strings.Count(text, "\n") > 120 || !strings.Contains(text, "Of the 120 classes these 50") || !strings.Contains(text, "and 110 more") && !strings.Contains(text, "110 more (") {
+	if text := string(c.markdown()); strings.Count(text, "\n") > 120 || !strings.Contains(text, "| top-5 |") || !strings.Contains(text, "Of the 120 classes these 50") || !strings.Contains(text, "and 110 more") && !strings.Contains(text, "110 more (") {
 		t.Errorf("a card of 120 classes:\n%s", text)
 	}
 

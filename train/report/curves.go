@@ -19,6 +19,12 @@ const (
 type curve struct {
 	name, color string
 	of          func(Epoch) float64
+	always      float64 // a value that says nothing if it is that in every epoch; 0 for none
+}
+
+// dull reports whether the curve is always what says nothing.
+func (k curve) dull(epochs []Epoch) bool {
+	return k.always != 0 && !slices.ContainsFunc(epochs, func(e Epoch) bool { return k.of(e) != k.always })
 }
 
 // A panel is one of the plots beside each other.
@@ -30,19 +36,20 @@ type panel struct {
 }
 
 func panels() []panel {
-	top1 := curve{"validation top-1", orange, func(e Epoch) float64 { return e.ValAcc1 }}
+	top1 := curve{name: "validation top-1", color: orange, of: func(e Epoch) float64 { return e.ValAcc1 }}
 	return []panel{
 		{title: "Loss", format: plain, curves: []curve{
-			{"training", blue, func(e Epoch) float64 { return e.TrainLoss }},
-			{"validation", orange, func(e Epoch) float64 { return e.ValLoss }},
+			{name: "training", color: blue, of: func(e Epoch) float64 { return e.TrainLoss }},
+			{name: "validation", color: orange, of: func(e Epoch) float64 { return e.ValLoss }},
 		}},
 		{title: "Accuracy", format: func(v float64) string { return plain(100*v) + " %" }, best: &top1, curves: []curve{
-			{"training", blue, func(e Epoch) float64 { return e.TrainAcc }},
+			{name: "training", color: blue, of: func(e Epoch) float64 { return e.TrainAcc }},
 			top1,
-			{"validation top-5", green, func(e Epoch) float64 { return e.ValAcc5 }},
+			// Of five classes and fewer it is always 1.
+			{name: "validation top-5", color: green, of: func(e Epoch) float64 { return e.ValAcc5 }, always: 1},
 		}},
 		{title: "Learning rate", format: plain, curves: []curve{
-			{"", blue, func(e Epoch) float64 { return e.LR }},
+			{color: blue, of: func(e Epoch) float64 { return e.LR }},
 		}},
 	}
 }
@@ -62,7 +69,7 @@ func WriteResultsPNG(path string, epochs []Epoch) error {
 
 // draw paints the panel with its left edge at x.
 func (p panel) draw(c *canvas, x float64, epochs []Epoch) {
-	curves := slices.DeleteFunc(slices.Clone(p.curves), func(k curve) bool { return len(k.points(epochs)) == 0 })
+	curves := slices.DeleteFunc(slices.Clone(p.curves), func(k curve) bool { return len(k.points(epochs)) == 0 || k.dull(epochs) })
 	c.text(p.title, x+plotLeft, 44, 0, style{26, ink, true})
 	p.legend(c, x+plotLeft, curves)
 	var values []float64
@@ -159,7 +166,11 @@ func (a axes) draw(c *canvas, format func(float64) string) {
 		x, _ := a.at(mark{epoch, a.low})
 		c.text(strconv.Itoa(epoch), x, a.y+a.h+30, 0.5, label)
 	}
-	c.text("epoch", a.x+a.w/2, a.y+a.h+54, 0.5, label)
+	name := "epoch"
+	if a.first == 0 {
+		name = "epoch (0: the classifier alone)"
+	}
+	c.text(name, a.x+a.w/2, a.y+a.h+54, 0.5, label)
 }
 
 func (a axes) curve(c *canvas, k curve, points []mark) {

@@ -1,0 +1,152 @@
+#!/usr/bin/env python3
+"""Measures the default recipe of mobilenet train: the table of docs/finetune.md.
+
+    python3 bench/finetune/run.py --folders DIR --weights DIR --mobilenet PROGRAM --out runs.jsonl
+    python3 bench/finetune/run.py --table runs.jsonl
+
+DIR of folders is what folders.py made. DIR of weights has folded.pth (BatchNorm folded, as
+models have that came through ONNX), unfolded.h5 or .safetensors (it was never folded), and
+narrow.safetensors (width 0.35). What runs.jsonl has is not measured again: a run that was
+interrupted goes on. A line is a run: frozen and default come of the same one, epoch 0 being
+what --freeze backbone gives (train's TestClassifierAlone). PyTorch runs where /usr/bin/python3,
+or MOBILENET_BENCH_TORCH, has torch and torchvision.
+"""
+import argparse
+import csv
+import glob
+import json
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+TORCH = os.environ.get("MOBILENET_BENCH_TORCH", "/usr/bin/python3")
+EPOCHS = 10
+
+# folder: resolution, seeds of folded, unfolded and narrow weights, seeds of PyTorch (with the folded weights).
+# Cells that take long have fewer seeds.
+GRID = {
+    "coarse": (96, 5, 2, 2, 1),
+    "fine": (96, 5, 2, 2, 1),
+    "textures": (64, 5, 1, 1, 1),
+    "hymenoptera": (64, 5, 1, 1, 1),
+    "cifar": (64, 3, 1, 1, 1),
+    "fashion": (64, 2, 1, 1, 1),
+    "unbalanced": (64, 3, 1, 1, 0),
+    "flowers": (64, 2, 1, 1, 0),
+    "omniglot": (64, 1, 1, 1, 0),
+}
+WEIGHTS = ("folded", "unfolded", "narrow")
+RATES = (0.001, 0.003, 0.01)
+
+
+def jobs():
+    """The runs: first one of each cell, then PyTorch's, then other seeds, so that a table is soon whole."""
+    out = []
+    for seed in range(5):
+        for at, weights in enumerate(WEIGHTS):
+            for folder, (resolution, *seeds) in GRID.items():
+                if seed < seeds[at]:
+                    out.append({"arm": "mobilenet", "folder": folder, "weights": weights, "seed": seed, "resolution": resolution})
+        for folder, (resolution, *seeds) in reversed(GRID.items()):
+            if seed < seeds[3]:
+                out += [{"arm": "pytorch", "folder": folder, "weights": "folded", "seed": seed, "resolution": resolution, "lr": lr} for lr in RATES]
+    return out
+
+
+def run(command):
+    """Runs a command and returns what it prints, and the CPU time that it took."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    out = subprocess.run(command, capture_output=True, text=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    if out.returncode:
+        sys.exit("%s: %s" % (" ".join(command), out.stderr[-500:]))
+    return out.stdout, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
+def mobilenet(a, job):
+    data = os.path.join(a.folders, job["folder"])
+    weights = glob.glob(os.path.join(a.weights, job["weights"] + ".*"))[0]
+    run_dir = os.path.join(tempfile.mkdtemp(), "run")
+    command = [a.mobilenet, "train", "--data", data, "--model", weights, "-r", str(job["resolution"]), "--seed", str(job["seed"]), "--threads", "1", "--run-dir", run_dir]
+    if os.path.isdir(os.path.join(data, "test")):
+        command += ["--test", os.path.join(data, "test")]
+    began = time.time()
+    _, cpu = run(command)
+    with open(os.path.join(run_dir, "results.csv")) as f:
+        rows = list(csv.DictReader(f))
+    curve = [float(r["val_top1"]) for r in rows]
+    test = None
+    if os.path.exists(os.path.join(run_dir, "test", "evaluation.json")):
+        with open(os.path.join(run_dir, "test", "evaluation.json")) as f:
+            test = json.load(f)["top1_accuracy"]
+    shutil.rmtree(os.path.dirname(run_dir))
+    return {"frozen": curve[0], "val": max(curve), "curve": curve, "test": test, "undone": sum(int(r["undone"]) for r in rows), "seconds": time.time() - began, "cpu": cpu}
+
+
+def pytorch(a, job):
+    here = os.path.dirname(os.path.abspath(__file__))
+    weights = os.path.join(a.weights, job["weights"] + ".pth")
+    out, cpu = run([TORCH, os.path.join(here, "torchtune.py"), "--data", os.path.join(a.folders, job["folder"]), "--weights", weights, "--width", "1",
+                    "--resolution", str(job["resolution"]), "--lr", str(job["lr"]), "--epochs", str(EPOCHS), "--seed", str(job["seed"])])
+    return dict(json.loads(out), cpu=cpu)
+
+
+def table(lines):
+    """Markdown of what was measured."""
+    percent = lambda v: "-" if v is None else "%.1f" % (100 * v)
+    mean = lambda v: sum(v) / len(v) if v else None
+    runs = [json.loads(line) for line in lines]
+    print("| folder | weights | seeds | frozen | default | worst seed, default less frozen | PyTorch, best of %d rates | CPU seconds | PyTorch's |" % len(RATES))
+    print("|---|---|---|---|---|---|---|---|---|")
+    for folder in GRID:
+        for weights in WEIGHTS:
+            ours = [r for r in runs if (r["arm"], r["folder"], r["weights"]) == ("mobilenet", folder, weights)]
+            theirs = [r for r in runs if (r["arm"], r["folder"], r["weights"]) == ("pytorch", folder, weights)]
+            if not ours:
+                continue
+            rates = {lr: mean([r["val"] for r in theirs if r["lr"] == lr]) for lr in sorted({r["lr"] for r in theirs})}
+            best = max(rates, key=rates.get) if rates else None
+            print("| %s | %s | %d | %s | **%s** | %+.1f | %s | %.0f | %s |" % (
+                folder, weights, len(ours), percent(mean([r["frozen"] for r in ours])), percent(mean([r["val"] for r in ours])),
+                100 * min(r["val"] - r["frozen"] for r in ours),
+                "%s at %g, %s at the others" % (percent(rates[best]), best, " and ".join(percent(v) for k, v in rates.items() if k != best)) if rates else "-",
+                mean([r["cpu"] for r in ours]), "%.0f" % mean([r["cpu"] for r in theirs]) if theirs else "-"))
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--folders")
+    p.add_argument("--weights")
+    p.add_argument("--mobilenet", default="mobilenet")
+    p.add_argument("--out", default="runs.jsonl")
+    p.add_argument("--arm", choices=("mobilenet", "pytorch"), help="only these runs")
+    p.add_argument("--shard", default="0/1", help="0/2 and 1/2: two processes at once, each every other run")
+    p.add_argument("--table", metavar="FILE", help="print what FILE has, as a table")
+    a = p.parse_args()
+    if a.table:
+        return table(open(a.table))
+    done = set()
+    key = lambda job: tuple(str(job.get(k)) for k in ("arm", "folder", "weights", "seed", "resolution", "lr"))
+    if os.path.exists(a.out):
+        with open(a.out) as f:
+            done = {key(json.loads(line)) for line in f}
+    part, of = map(int, a.shard.split("/"))
+    for job in [j for j in jobs() if a.arm in (None, j["arm"])][part::of]:
+        if key(job) in done:
+            continue
+        result = (mobilenet if job["arm"] == "mobilenet" else pytorch)(a, job)
+        with open(a.out, "a") as f:
+            f.write(json.dumps({**job, **result}) + "\n")
+        print(job, percent_of(result), flush=True)
+
+
+def percent_of(result):
+    return "%.1f %% in %.0f s" % (100 * result["val"], result["seconds"])
+
+
+if __name__ == "__main__":
+    main()

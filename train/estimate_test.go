@@ -1,0 +1,40 @@
+package train
+
+import (
+	"os"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// TestRehearse checks that a rehearsal goes through every kind of training, and leaves
+// nothing in its folder.
+func TestRehearse(t *testing.T) {
+	train, val := photos(t, 9)
+	for name, test := range map[string]struct {
+		change func(o *Options)
+		more   bool // takes memory that the rehearsal does not
+	}{
+		"two phases": {func(o *Options) { o.Test = val }, false},
+		"one phase":  {func(o *Options) { o.HeadEpochs, o.Undo = 0, false }, false},
+		"classifier": {func(o *Options) { o.Freeze = FreezeBackbone }, true},
+		"some": {func(o *Options) {
+			o.Freeze, o.HeadEpochs, o.Mixup, o.CutMix, o.Augment, o.Val = 3, 0, 0, 0, vision.Augment{}, nil
+		}, true},
+		"large batch": {func(o *Options) { o.Batch = 500 }, false},
+	} {
+		o := phases(t, train, val)
+		test.change(&o)
+		e, err := Rehearse(t.Context(), o)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if e.Time <= 0 || e.More < 0 || test.more != (e.More > 0) {
+			t.Errorf("%s: %+v", name, e)
+		}
+		if left, err := os.ReadDir(o.RunDir); err != nil || len(left) > 0 {
+			t.Errorf("%s: left %v, error %v", name, left, err)
+		}
+	}
+}
