@@ -136,6 +136,7 @@ func ExampleRecipes() {
 	// Output:
 	// finetune adamw 0.0005
 	// plain sgd 0.003
+	// qat adamw 3e-05
 	// paper rmsprop 0.045
 	// torchvision sgd 0.045
 	// fashion-mnist sgd 0.1
