@@ -56,7 +56,7 @@ var recipes = []Recipe{
 			Schedule: Cosine, Warmup: 0.5, LabelSmoothing: 0.1, Augment: vision.Augment{MinScale: 0.5, Flip: 0.5},
 			Clip: 1, QAT: true,
 		},
-		Rates: map[Optimizer]Rates{SGD: {LR: 3e-4}, RMSprop: {LR: 3e-5}},
+		Rates: map[Optimizer]float64{SGD: 3e-4, RMSprop: 3e-5},
 	},
 	{ // arXiv 1801.04381, section 6.1, for a single machine
 		Name: "paper", Summary: "RMSprop 0.9, weight decay 4e-5, 0.045 times 0.98 an epoch",
