@@ -69,6 +69,21 @@ def processor():
     return platform.processor()
 
 
+# What kernels differ by.
+FEATURES = ("avx2", "fma", "avx512f", "avx512vl", "avx512_vnni", "avx_vnni", "asimd", "asimddp")
+
+
+def features_of_cpu():
+    """Returns those of FEATURES that Linux says the CPU has."""
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as f:
+            for line in f:
+                if line.split(":")[0].strip() in ("flags", "Features"):
+                    have = line.split(":")[1].split()
+                    return [name for name in FEATURES if name in have]
+    return []
+
+
 def report(rows, folder, name):
     """Prints rows, the first being the header, and writes them to folder unless it is empty."""
     lines = ["| " + " | ".join(r) + " |" for r in rows]

@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 
-from common import TORCH_PYTHON, CommandFailed, photos, processor, report, torch_version, whole_process
+from common import TORCH_PYTHON, CommandFailed, features_of_cpu, photos, processor, report, torch_version, whole_process
 
 import PIL
 from PIL import Image, ImageOps
@@ -91,22 +91,61 @@ def pick(measured, f):
 
 
 def step(tools, torch, rounds, runs, work):
-    """A whole training step at width 1.0 and 224x224: forward, backward, optimiser."""
+    """A whole training step at width 1.0 and 224x224: forward, backward, optimiser. With the kernels for AVX2 and with the fastest."""
     shape = ["--batch", "16", "--threads", "2", "--runs", str(runs)]
-    sides = {"ours": lambda: output([tools.mobilenet, "bench", "--train", "--format", "json"] + shape)}
+    ours = {name: lambda cpu=cpu: output([tools.mobilenet, "bench", "--train", "--format", "json"] + shape, **cpu)
+            for name, cpu in (("fastest", {}), ("avx2", {"MOBILENET_CPU": "avx2"}))}
+    theirs = {}
     for layout, flags in (("", []), (", channels_last", ["--channels-last"])):
-        sides["PyTorch " + torch + layout] = lambda flags=flags: output(torch_script("torchstep.py", *flags, *shape))
-        sides["libtorch" + layout] = libtorch(tools.libtorch, os.path.join(work, "module%s.pt" % layout), flags, runs)
-    got = alternate(rounds, sides)
-    took = Row("training step, batch 16, 2 threads", "ms/image", "<= 0.40", "<= 0.25")
+        theirs["PyTorch " + torch + layout] = lambda flags=flags: output(torch_script("torchstep.py", *flags, *shape))
+        theirs["libtorch" + layout] = libtorch(tools.libtorch, os.path.join(work, "module%s.pt" % layout), flags, runs)
+    got = alternate(rounds, {**ours, **theirs})
+    goals = {"PyTorch " + torch: "<= 0.25", "libtorch, channels_last": "<= 0.40"}
+    rows, kernels = [], set()
+    for name in ours:
+        cpu = got[name] if isinstance(got[name], str) else got[name][0]["cpu"]
+        if cpu in kernels or cpu.startswith("missing") and name != "fastest":
+            continue
+        kernels.add(cpu)
+        for peer in theirs:
+            took = Row("training step, batch 16, 2 threads, %s kernels" % cpu, "ms/image", goals.get(peer, ""), "")
+            label = peer if isinstance(got[peer], str) else peer.replace("libtorch", got[peer][0]["version"])
+            rows.append(took.cells(label, pick(got[name], lambda r: r["min_ms"] / 16), pick(got[peer], lambda r: r["min_ms"] / 16)))
     peak = Row("its peak memory", "MB", "<= 0.50", "<= 0.35", digits=0)
-    rows = []
-    for row, f in ((took, lambda r: r["min_ms"] / 16), (peak, lambda r: r["peak_rss_bytes"] / MB)):
-        for peer in sides:
-            if peer != "ours" and (row is took or peer.startswith("PyTorch")):
-                name = peer if isinstance(got[peer], str) else peer.replace("libtorch", got[peer][0]["version"])
-                rows.append(row.cells(name, pick(got["ours"], f), pick(got[peer], f)))
+    for peer in theirs:
+        if peer.startswith("PyTorch"):
+            rows.append(peak.cells(peer, pick(got["fastest"], lambda r: r["peak_rss_bytes"] / MB), pick(got[peer], lambda r: r["peak_rss_bytes"] / MB)))
     return rows
+
+
+def fashion(tools, rounds):
+    """The recipe for Fashion-MNIST: an epoch with its validation, from the start of the process to its end, times as many as it has."""
+    epochs = 27
+
+    def ours():
+        with tempfile.TemporaryDirectory() as run:
+            command = [tools.mobilenet, "train", "--recipe", "fashion-mnist", "--epochs", "1", "--threads", "2", "--run-dir", os.path.join(run, "run")]
+            return process(["env", "MOBILENET_CPU=avx2"] + command)[0]
+
+    got = alternate(min(rounds, 2), {"ours": ours})
+    row = Row("Fashion-MNIST's training by its first epoch, 2 threads, avx2 kernels", "min", "ours <= 30", "")
+    return [row.cells("", pick(got["ours"], lambda t: epochs * t / 60000), "")]
+
+
+def features(tools, rounds, folder, work):
+    """The cached features of a frozen backbone, with one epoch of the classifier, beside predict: the same photos, decoded and classified."""
+    weights = os.path.join(work, "frozen.safetensors")
+    subprocess.run([tools.newmodel, "-o", weights], check=True)
+
+    def ours():
+        with tempfile.TemporaryDirectory() as run:
+            command = [tools.mobilenet, "train", "--data", folder, "--model", weights, "--freeze", "backbone", "--augment", "none",
+                       "--epochs", "1", "--run-dir", os.path.join(run, "run")]
+            return process(command)[0] / 1000
+
+    got = alternate(rounds, {"ours": ours, "predict": lambda: process([tools.mobilenet, "predict", "--format", "json", "--model", weights, folder])[0] / 1000})
+    row = Row("features of 1000 photos and an epoch of the classifier, whole process", "s", "<= 1.1", "", digits=2)
+    return [row.cells("our predict", got["ours"], got["predict"])]
 
 
 def libtorch(folder, module, flags, runs):
@@ -180,7 +219,7 @@ def main():
     p.add_argument("--augment", required=True, help="the binary of bench/augment")
     p.add_argument("--libtorch", default="", help="folder of DJL's archives with a current libtorch")
     p.add_argument("--photos", default="", help="folder of photos to use instead of made-up ones")
-    p.add_argument("--only", choices=("step", "data", "head"), help="one part alone")
+    p.add_argument("--only", choices=("step", "data", "head", "features", "fashion"), help="one part alone")
     p.add_argument("--quick", action="store_true", help="fewer rounds, for a first look")
     p.add_argument("--out", default="", help="folder for train.md and train.csv")
     a = p.parse_args()
@@ -199,13 +238,15 @@ def main():
             "step": lambda: step(a, torch, rounds, runs, work),
             "data": lambda: pipeline(a, torch, rounds, flat),
             "head": lambda: head(a, torch, rounds, tree, work),
+            "features": lambda: features(a, rounds, tree, work),
+            "fashion": lambda: fashion(a, rounds),
         }
         for name, part in parts.items():
             if a.only in (None, name):
                 print(name, file=sys.stderr)
                 rows += part()
-    print("%s, %d cores; PyTorch %s; photos of %.0f kB made with Pillow %s; %d rounds in %.0f s\n" % (
-        processor(), os.cpu_count(), torch, kilobytes, PIL.__version__, rounds, time.time() - start))
+    print("%s (%s), %d cores; PyTorch %s; photos of %.0f kB made with Pillow %s; %d rounds in %.0f s\n" % (
+        processor(), ", ".join(features_of_cpu()) or "unknown instructions", os.cpu_count(), torch, kilobytes, PIL.__version__, rounds, time.time() - start))
     report(rows, a.out, "train")
 
 
