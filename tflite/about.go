@@ -26,6 +26,10 @@ func about(c model.Config, outputName string, labels bool) []byte {
 		low[i], high[i] = levels[0], levels[255]
 	}
 
+	one := func(list []float32) bool { return list[0] == list[1] && list[1] == list[2] }
+	if one(mean) && one(std) { // MediaPipe takes no more than one of each
+		mean, std, low, high = mean[:1], std[:1], low[:1], high[:1]
+	}
 	means, stds := w.floats(mean), w.floats(std)
 	b.StartObject(2)
 	b.PrependUOffsetTSlot(normMean, means, 0)
