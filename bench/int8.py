@@ -114,9 +114,9 @@ class Files:
         """Returns the file, or None where this version doesn't write such files."""
         path = "%s-b%d%s" % (os.path.splitext(model)[0] if model == self.int8 else os.path.join(self.folder, "float32"), batch, ending)
         if not os.path.exists(path):
-            command = ["export", "-m", model, "-o", path, "--batch", str(batch)] if ending == ".onnx" else ["convert", model, path]
+            size = ["--batch", str(batch)] if ending == ".onnx" else []
             try:
-                self.command(*command)
+                self.command("export", "-m", model, "-o", path, *size)
             except subprocess.CalledProcessError as e:
                 print("skipped: %s: %s" % (os.path.basename(path), e.stderr.strip()), file=sys.stderr)
                 return None
