@@ -169,7 +169,7 @@ func torchInt8(leaves []leaf) (q *model.Quantized, ok bool, err error) {
 		}
 	}
 	if !ok {
-		return nil, false, nil
+		return nil, false, inTorchScript(leaves)
 	}
 	named, shapes := map[string]leaf{}, map[string][]int{}
 	for _, l := range leaves {
@@ -196,6 +196,22 @@ func torchInt8(leaves []leaf) (q *model.Quantized, ok bool, err error) {
 		return nil, true, r.err
 	}
 	return q, true, q.Validate()
+}
+
+// inTorchScript is an error for a quantised network without weights: TorchScript packs
+// them for its kernels.
+func inTorchScript(leaves []leaf) error {
+	quantised := false
+	for _, l := range leaves {
+		quantised = quantised || l.name == "quant.scale" || strings.HasSuffix(l.name, ".quant.scale")
+		if strings.HasSuffix(l.name, "features.0.0.weight") {
+			return nil
+		}
+	}
+	if !quantised {
+		return nil
+	}
+	return fault.Unsupportedf("a quantised network in TorchScript, which packs the weights for its kernels: save its state_dict()")
 }
 
 // An int8Reader takes the parts of a quantised state dict. The first error stays.

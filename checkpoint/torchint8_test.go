@@ -2,10 +2,12 @@ package checkpoint_test
 
 import (
 	"encoding/json"
+	"errors"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -96,5 +98,13 @@ func TestTorchvisionInt8(t *testing.T) {
 				t.Errorf("%s: in float32 logit %d is %v, the network had %v", name, i, got[i], w)
 			}
 		}
+	}
+}
+
+// TestInt8InTorchScript: what is packed is said to be.
+func TestInt8InTorchScript(t *testing.T) {
+	_, err := checkpoint.Parse(unpacked(t, "torchvision_int8_script.pt"))
+	if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), "save its state_dict()") {
+		t.Errorf("error %v", err)
 	}
 }

@@ -8,6 +8,8 @@ the engine FBGEMM has them by default, tensors.pth one a tensor.
 
 The input is that of golden.py.
 """
+import gzip
+import io
 import json
 import os
 import warnings
@@ -59,5 +61,9 @@ for name, engine in [("channels", "fbgemm"), ("tensors", "qnnpack")]:
     torch.save(m.state_dict(), os.path.join(here, "torchvision_int8_" + name + ".pth"))
     want[name] = {"logits": y.flatten().tolist(), "scale": m.classifier[1].scale}
 
+script = io.BytesIO()
+torch.jit.save(torch.jit.trace(m, x[:1]), script)
+with open(os.path.join(here, "torchvision_int8_script.pt.gz"), "wb") as f, gzip.GzipFile(fileobj=f, mode="wb", filename="", mtime=0) as z:
+    z.write(script.getvalue())
 with open(os.path.join(here, "golden_quantised.json"), "w") as f:
     json.dump(want, f, indent=1)
