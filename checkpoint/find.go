@@ -94,13 +94,13 @@ type network struct {
 // network recognises the MobileNetV2 in c, by names and shapes.
 func (c candidate) network(metadata map[string]string) (network, error) {
 	n := network{root: c.root, tensors: map[string]leaf{}}
-	if c.root != c.scope { // more than the key of a dictionary
-		n.note("the network is %s", fault.Shown(strings.TrimSuffix(c.root, ".")))
-	}
 	shapes := shapesOf(c.inside)
 	s, ok := schemeIn(func(name string) bool { _, ok := shapes[name]; return ok })
 	if !ok { // only the first name of a naming is there
 		return n, nearest(shapes)
+	}
+	if c.root != c.scope && c.root != c.scope+s.root { // more than the key of a dictionary
+		n.note("the network is %s", fault.Shown(strings.TrimSuffix(c.root, ".")))
 	}
 	modules := s.toTorchvision(shapes)
 	delete(modules, s.classifier)

@@ -40,7 +40,7 @@ func TestWhatPeopleSave(t *testing.T) {
 		"traced.pt":        "",
 		"tonylins.pth":     "",
 		"d-li14.pth":       "",
-		"openmmlab.pth":    "the network is state_dict.backbone",
+		"openmmlab.pth":    "",
 	} {
 		m, err := Open(filepath.Join("testdata", file))
 		if err != nil {

@@ -41,7 +41,7 @@ type scheme struct {
 	// convolution's weight; the others tell the naming from those with the same.
 	has []string
 
-	root        string // what Save puts before all names but the classifier's
+	root        string // before all names but the classifier's, which is beside the network
 	first, last pair   // the convolutions at the ends; a last one of %d is behind so many blocks
 	classifier  string
 
