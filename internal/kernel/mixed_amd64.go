@@ -21,10 +21,16 @@ var mixed = Set{
 }
 
 // preferMixed are the CPUs on which the mixed set is the fastest. Milliseconds for an
-// image of 224x224 at width 1 on one core, least of 400 runs each in alternation:
+// image of 224x224 at width 1, least of 70 to 400 runs each in alternation:
 //
-//	                      avx2   avx512  avx2+avx512
-//	Zen 4 (EPYC 9004)     5.89   6.03    5.76
+//	                                    avx2   avx512  avx2+avx512
+//	Zen 4 (EPYC 9004), one core         5.80   6.03    5.67
+//	two cores                           2.95   3.04    2.93
+//	two cores whose other hardware
+//	threads seem to be at work          3.61   4.00    3.85
+//
+// The last line is a virtual machine at its worst minutes: AVX2 alone loses least when
+// somebody else uses the same core.
 //
 // Others with AVX-512, Zen 5 and Intel's, have units of 512 bits. They have not been
 // measured, and get the pure set until they are.
