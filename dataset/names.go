@@ -155,8 +155,13 @@ func (n names) assign(path string, s *Set) (to []int, note string, err error) {
 }
 
 // asIndices says that folders called 0, 1, 10 are taken for indices, where this is
-// not what ImageFolder would say.
+// not what ImageFolder would say; and what numbers mean where the first class is
+// TensorFlow's background, which other programs don't count.
 func (n names) asIndices(s *Set, to []int) string {
+	if n.labels != nil && strings.EqualFold(n.labels[0], "background") && n.number(s.Classes[0]) == to[0] {
+		return fmt.Sprintf("numbers are taken for indices of the model's %d classes, of which 0 is \"background\" (%d is %q); where they count without that class, they are one too low",
+			n.classes, to[0], n.labels[to[0]])
+	}
 	if s.form != inFolders || slices.IsSorted(to) || n.byName.find(s.Classes[0]) >= 0 || n.number(s.Classes[0]) < 0 {
 		return ""
 	}

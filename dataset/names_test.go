@@ -42,6 +42,10 @@ func TestAssign(t *testing.T) {
 		},
 		{name: "few folders of indices", labels: words, data: []string{"0", "1"}, want: []int{0, 1}},
 		{name: "rows of indices", form: inTable, labels: words, data: twelve, want: []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+		{
+			name: "numbers behind a background", form: inTable, labels: []string{"background", "tench", "goldfish"}, data: []string{"1", "0"}, want: []int{1, 0},
+			note: `numbers are taken for indices of the model's 3 classes, of which 0 is "background" (1 is "tench"); where they count without that class, they are one too low`,
+		},
 		{name: "index too high", labels: words, data: []string{"0", "12"}, err: `class "12" is none of the 12 classes (ant, bee, cat, dog, elk, ...)`},
 		{name: "names and indices", labels: words, data: []string{"0", "ant"}, err: `class "ant" is the model's, but "0" is not of the same kind`},
 		{name: "a name of two classes", labels: []string{"crane", "crane"}, data: []string{"crane"}, err: `class "crane": several classes of the model are called so`},

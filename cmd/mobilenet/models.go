@@ -1,12 +1,15 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/checkpoint"
@@ -62,6 +65,31 @@ func sameFile(a, b string) bool {
 	first, errA := os.Stat(a)
 	second, errB := os.Stat(b)
 	return errA == nil && errB == nil && os.SameFile(first, second)
+}
+
+// samePath reports whether two names are or would be of one file.
+func samePath(a, b string) bool {
+	if sameFile(a, b) {
+		return true
+	}
+	first, errA := filepath.Abs(a)
+	second, errB := filepath.Abs(b)
+	return errA == nil && errB == nil && first == second
+}
+
+// folderIsThere returns an error if the folder of a file to write isn't there.
+func folderIsThere(path string) error {
+	if path == "" {
+		return nil
+	}
+	info, err := os.Stat(filepath.Dir(path))
+	if err == nil && !info.IsDir() {
+		err = &fs.PathError{Op: "open", Path: path, Err: syscall.ENOTDIR}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
+	}
+	return err
 }
 
 // cacheWeights has a process that opens a model leave its packed weights, in the

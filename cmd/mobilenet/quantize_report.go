@@ -46,8 +46,8 @@ func (f *quantizeFlags) tell(w io.Writer, r quantizeReport) error {
 			return err
 		}
 	}
-	text := fmt.Sprintf("%s: %.2f MB, calibrated with %d photos; on %d photos %.1f %% have the same best class, logits %v, KL %.4f\n",
-		f.out, float64(r.Bytes)/1e6, r.Calibrated, r.Photos, 100*r.Agreement, r.SQNR, r.KL)
+	text := fmt.Sprintf("%s: %.2f MB, calibrated with %s; on %s %.1f %% have the same best class, logits %v, KL %.4f\n",
+		f.out, float64(r.Bytes)/1e6, plural(r.Calibrated, "photo"), plural(r.Photos, "photo"), 100*r.Agreement, r.SQNR, r.KL)
 	if a := r.Accuracy; a != nil {
 		text += fmt.Sprintf("top-1 accuracy on %d photos with labels: %.2f %%, in float32 %.2f %%\n", a.Photos, 100*a.Int8, 100*a.Float32)
 	}
@@ -74,4 +74,12 @@ func layerTable(layers []quant.Layer) string {
 		t.AppendRow(row)
 	}
 	return t.Render() + "\n\n"
+}
+
+// plural is a number of things, of which one is no plural.
+func plural(n int, thing string) string {
+	if n != 1 {
+		thing += "s"
+	}
+	return fmt.Sprint(n, " ", thing)
 }

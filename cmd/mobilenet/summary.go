@@ -127,7 +127,17 @@ func weightsRow(s model.Summary, q *model.Quantized) string {
 		return fmt.Sprintf("weights, float32        %.2f MB", float64(s.Bytes)/1e6)
 	}
 	weights, others := q.Bytes()
-	return fmt.Sprintf("weights, int8           %.2f MB, and %.2f MB of scales and biases", float64(weights)/1e6, float64(others)/1e6)
+	kind := ""
+	if q.Wide {
+		kind = "; residual sums in float32"
+	}
+	if q.Signed {
+		kind += "; signed bytes"
+	}
+	if name, ok := q.KeptFloat(); ok {
+		kind += "; some weights in float32: " + name + ", ..."
+	}
+	return fmt.Sprintf("weights, int8           %.2f MB, and %.2f MB of scales and biases%s", float64(weights)/1e6, float64(others)/1e6, kind)
 }
 
 // activations are the largest, in bytes. Integers take a quarter.
