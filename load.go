@@ -135,8 +135,11 @@ var ErrNotQuantized = errors.New("not a network of 8-bit integers that runs as s
 // notQuantized is the error for m, which is none, or doesn't run as one.
 func notQuantized(m *model.Model) error {
 	e := &fault.Error{Kind: fault.Unsupported, Reason: ErrNotQuantized.Error(), Err: ErrNotQuantized}
-	if m.Unfit != "" {
+	switch {
+	case m.Unfit != "":
 		e.Reason += ": " + m.Unfit
+	case !m.Dequantized:
+		e.Reason += ": the file has float32 (mobilenet quantize makes 8 bits of it)"
 	}
 	return e
 }

@@ -35,7 +35,8 @@ Of a MobileNetV2 it says what it runs in. A network of 8-bit integers is run on 
 pixels, and compared with the graph, which is computed operator by operator.
 
 Of a TFLite file the first mistake is reported: offsets and counts, tensors, their
-quantisation, metadata, and the shapes of the operators that a MobileNetV2 has.`,
+quantisation, metadata, and the shapes of the operators that a MobileNetV2 has. Of a
+MobileNetV2 it says what it runs in, too.`,
 		Example: `  mobilenet check mobilenet.onnx
   mobilenet check mobilenet.tflite`,
 		Args: args(cobra.ExactArgs(1)),
@@ -87,19 +88,41 @@ func checkTFLite(w io.Writer, file string) error {
 	if err != nil {
 		return fault.In(file, err)
 	}
+	m, q, err := tflite.Network(data)
+	if broken(err) {
+		return fault.In(file, err)
+	}
+	if err == nil {
+		sayNetwork(w, m, q)
+	}
 	_, err = fmt.Fprintln(w, "ok")
 	return err
+}
+
+// broken tells files that are wrong from those of other networks.
+func broken(err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	return ok && f.Kind == fault.Broken
 }
 
 // describeNetwork says what a graph is as a network; nothing, if it is no MobileNetV2.
 func describeNetwork(ctx context.Context, out io.Writer, g *onnx.Graph) error {
 	m, q, err := onnx.Network(g)
+	if broken(err) {
+		return err
+	}
 	if err != nil {
-		if f, ok := errors.AsType[*fault.Error](err); ok && f.Kind == fault.Broken {
-			return err
-		}
 		return nil
 	}
+	sayNetwork(out, m, q)
+	if q == nil {
+		return nil
+	}
+	return compareQuantized(ctx, out, g, q)
+}
+
+// sayNetwork says what a file runs in: m, or q in 8 bits.
+func sayNetwork(out io.Writer, m *model.Model, q *model.Quantized) {
 	runs := "runs in float32"
 	switch {
 	case q != nil:
@@ -108,10 +131,6 @@ func describeNetwork(ctx context.Context, out io.Writer, g *onnx.Graph) error {
 		runs = "8 bits, runs in float32: " + printable(m.Unfit)
 	}
 	fmt.Fprintf(out, "network      width %v, %d classes, %s\n", m.Config.Width, m.Config.Classes, runs)
-	if q == nil {
-		return nil
-	}
-	return compareQuantized(ctx, out, g, q)
 }
 
 // maxSlow is the pixels of an input that is computed operator by operator: some seconds.
