@@ -1,3 +1,5 @@
+//go:build unix
+
 // Command serve measures mobilenet serve beside other servers of the same network:
 // latency, throughput, what becomes of them under overload.
 //
