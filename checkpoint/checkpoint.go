@@ -96,17 +96,23 @@ func Save(path string, m *model.Model, o SaveOptions) error {
 	default:
 		return fmt.Errorf("%s: write what? the name ends in none of .safetensors, .pth, .pt, .keras, .weights.h5", path)
 	}
-	tensors, err := named(m, o.Naming)
+	tensors, err := o.tensors(m)
 	if err != nil {
 		return fault.In(path, err)
 	}
+	return write(path, m, tensors)
+}
+
+// tensors lists what is written of m.
+func (o SaveOptions) tensors(m *model.Model) ([]namedTensor, error) {
+	tensors, err := named(m, o.Naming)
 	for i := range tensors {
 		t := &tensors[i]
 		if t.half = o.Half && len(t.tensor.Shape) > 1; t.half && !fitsHalf(t.tensor.Data) {
-			return fmt.Errorf("%s: %s has values that float16 can't hold", path, t.name)
+			return nil, fmt.Errorf("%s has values that float16 can't hold", t.name)
 		}
 	}
-	return write(path, m, tensors)
+	return tensors, err
 }
 
 // fitsHalf is whether no value becomes infinite as float16.

@@ -2,13 +2,16 @@ package checkpoint
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
@@ -18,8 +21,8 @@ import (
 // SaveFolder writes m as a folder that transformers' from_pretrained takes, or with the
 // naming of [TIMM] timm.create_model: model.safetensors, config.json, and for
 // transformers preprocessor_config.json. Other namings have no folders. A network that
-// their configs have no words for is an error, and nothing is written. The files are
-// complete or not there, the weights last.
+// their configs have no words for is an error, and nothing is written. The files take
+// the place of those of their names together, or on an error not at all.
 func SaveFolder(dir string, m *model.Model, o SaveOptions) error {
 	var files map[string]any
 	var err error
@@ -35,30 +38,119 @@ func SaveFolder(dir string, m *model.Model, o SaveOptions) error {
 	if err != nil {
 		return fault.In(dir, err)
 	}
-	if _, err := named(m, o.Naming); err != nil {
+	tensors, err := o.tensors(m)
+	if err != nil {
 		return fault.In(dir, err)
 	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	return writeFolder(dir, func(to string) error {
+		for name, content := range files {
+			text, err := json.MarshalIndent(content, "", "  ")
+			if err != nil {
+				return fault.In(dir, err)
+			}
+			err = atomicfile.Write(filepath.Join(to, name), func(w io.Writer) error {
+				_, err := w.Write(append(text, '\n'))
+				return err
+			})
+			if err != nil {
+				return err
+			}
+		}
+		return writeSafetensors(filepath.Join(to, weightsName), m, tensors)
+	})
+}
+
+// weightsName is what the file of the weights is called in a folder.
+const weightsName = "model.safetensors"
+
+// writeFolder has fill write the files of a model into a folder of their own in dir, and
+// then puts them in the place of those in dir. The old weights go first and the new ones
+// come last, so that at no moment there are weights with another model's config.
+func writeFolder(dir string, fill func(to string) error) (err error) {
+	made, err := makeFolders(dir)
+	if err != nil {
 		return err
 	}
-	for _, name := range Sidecars {
-		content, ok := files[name]
-		if !ok {
-			continue
+	work, err := os.MkdirTemp(dir, ".saving-")
+	if err == nil {
+		if err = fill(work); err == nil {
+			err = replaceFiles(dir, work)
 		}
-		text, err := json.MarshalIndent(content, "", "  ")
-		if err != nil {
-			return fault.In(dir, err)
+		os.RemoveAll(work) // what was replaced, or what was written so far
+	}
+	if err == nil {
+		return nil
+	}
+	for _, folder := range made { // which stay if somebody else has put something in
+		os.Remove(folder)
+	}
+	if p, ok := errors.AsType[*fs.PathError](err); ok { // people don't know the folder of the work
+		return &fs.PathError{Op: p.Op, Path: filepath.Join(dir, filepath.Base(p.Path)), Err: p.Err}
+	}
+	return err
+}
+
+// makeFolders makes dir and what it is in, and lists what was not there, the innermost first.
+func makeFolders(dir string) (made []string, err error) {
+	for at := filepath.Clean(dir); ; at = filepath.Dir(at) {
+		if _, err := os.Stat(at); !errors.Is(err, fs.ErrNotExist) {
+			break
 		}
-		err = atomicfile.Write(filepath.Join(dir, name), func(w io.Writer) error {
-			_, err := w.Write(append(text, '\n'))
-			return err
-		})
-		if err != nil {
+		made = append(made, at)
+	}
+	return made, os.MkdirAll(dir, 0o777)
+}
+
+// replaceFiles moves the files of a model from work to dir. Those that were there move
+// into work, and back if there is an error.
+func replaceFiles(dir, work string) (err error) {
+	old := filepath.Join(work, "old")
+	if err := os.Mkdir(old, 0o700); err != nil {
+		return err
+	}
+	names := append([]string{weightsName}, Sidecars...)
+	var moved, placed []string
+	defer func() {
+		if err == nil {
+			return
+		}
+		for _, name := range placed {
+			os.Remove(filepath.Join(dir, name))
+		}
+		for _, name := range slices.Backward(moved) {
+			os.Rename(filepath.Join(old, name), filepath.Join(dir, name))
+		}
+	}()
+	for _, name := range names {
+		switch err := move(name, dir, old); {
+		case err == nil:
+			moved = append(moved, name)
+		case !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
 	}
-	return Save(filepath.Join(dir, "model.safetensors"), m, o)
+	for _, name := range slices.Backward(names) { // timm has one sidecar only
+		switch err := move(name, work, dir); {
+		case err == nil:
+			placed = append(placed, name)
+		case !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	return nil
+}
+
+// move moves a file to another folder. A folder of its name is no file to move.
+func move(name, from, to string) error {
+	path := filepath.Join(from, name)
+	if info, err := os.Lstat(path); err == nil && info.IsDir() {
+		return &fs.PathError{Op: "replace", Path: path, Err: syscall.EISDIR}
+	}
+	err := os.Rename(path, filepath.Join(to, name))
+	if l, ok := errors.AsType[*os.LinkError](err); ok {
+		return &fs.PathError{Op: "write", Path: path, Err: l.Err}
+	}
+	return err
 }
 
 // cantSay is an error about what a library's config has no words for.
