@@ -22,25 +22,31 @@ var Sidecars = []string{"config.json", "preprocessor_config.json"}
 const maxSidecar = 16 << 20
 
 // ReadSidecars takes from the files beside a state dict what that leaves open: see
-// [Sidecars]. Those of other kinds of models are passed over, and so are all where the
-// file of m says everything itself. Errors are *[fault.Error] and name the file.
+// [Sidecars]. Those of other kinds of models are passed over. Where the file of m says
+// everything itself they change nothing. A number of classes that is not m's is noted:
+// such a file may be of other weights. Errors are *[fault.Error] and name the file.
 func ReadSidecars(m *model.Model, folder fs.FS) error {
-	if m.Assumed == (model.Assumed{}) {
-		return nil
-	}
+	settled := m.Assumed == (model.Assumed{})
 	for _, name := range Sidecars {
 		text, err := wholefile.Read(folder, name, maxSidecar)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
-		if err != nil {
+		if err != nil && !settled {
 			return fault.In(name, err)
 		}
 		if !describes(text) {
 			continue
 		}
 		var s sidecar
-		if err := json.Unmarshal(text, &s); err != nil {
+		err = json.Unmarshal(text, &s)
+		if err == nil {
+			s.compare(name, m)
+		}
+		if settled {
+			continue
+		}
+		if err != nil {
 			return fault.In(name, fault.Brokenf("not JSON as it should be: %.200v", err))
 		}
 		if err := s.apply(m); err != nil {
@@ -94,6 +100,7 @@ type sidecar struct {
 
 	// config.json of timm
 	Architecture string   `json:"architecture"`
+	NumClasses   int      `json:"num_classes"`
 	Pretrained   timmData `json:"pretrained_cfg"`
 	Args         struct {
 		PadType string  `json:"pad_type"`
@@ -127,6 +134,17 @@ func (s *sides) UnmarshalJSON(text []byte) error {
 	err := json.Unmarshal(text, &v)
 	*s = sides{v.Shortest, v.H, v.W}
 	return err
+}
+
+// compare notes a number of classes that is not that of m.
+func (s *sidecar) compare(file string, m *model.Model) {
+	theirs := s.NumClasses
+	if s.ModelType == "mobilenet_v2" {
+		theirs = len(s.ID2Label)
+	}
+	if c := m.Config; theirs > 0 && c.Classes > 0 && theirs != c.Classes && theirs != c.Outcomes() {
+		m.Notes = append(m.Notes, fmt.Sprintf("%s is of %d classes, the weights of %d: is it of another model?", file, theirs, c.Classes))
+	}
 }
 
 func (s *sidecar) apply(m *model.Model) error {

@@ -137,3 +137,38 @@ func FuzzSidecar(f *testing.F) {
 		}
 	})
 }
+
+// TestSidecarOfOtherWeights: a config that says another number of classes is said to, also
+// beside a file that has a config of its own.
+func TestSidecarOfOtherWeights(t *testing.T) {
+	for _, tt := range []struct {
+		config  string
+		classes int
+		want    string
+	}{
+		{config35, 2, ""},
+		{config35, 1, ""}, // one logit of two outcomes
+		{config35, 0, ""},
+		{config35, 3, "config.json is of 2 classes, the weights of 3: is it of another model?"},
+		{timmConfig, 3, "config.json is of 2 classes, the weights of 3: is it of another model?"},
+		{`{"model_type": "bert", "id2label": {"0": "a"}}`, 3, ""},
+	} {
+		for _, settled := range []bool{false, true} {
+			m := open(tt.classes)
+			m.Config.Head.Sigmoid = tt.classes == 1
+			if settled {
+				m.Assumed = model.Assumed{}
+			}
+			before := m.Config
+			if err := ReadSidecars(m, fstest.MapFS{"config.json": {Data: []byte(tt.config)}}); err != nil {
+				t.Error(err)
+			}
+			if got := strings.Join(m.Notes, "; "); got != tt.want {
+				t.Errorf("%d classes: %q, want %q", tt.classes, got, tt.want)
+			}
+			if settled && !m.Config.Equal(before) {
+				t.Errorf("%d classes: the config is changed", tt.classes)
+			}
+		}
+	}
+}
