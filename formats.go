@@ -48,6 +48,8 @@ type format struct {
 	// other files are that it refers to, nil if there are none. Errors don't name
 	// the file.
 	read func(data []byte, folder fs.FS) (network, error)
+	// readPart does so with the network of a name; nil if a file has only one.
+	readPart func(data []byte, part string, folder fs.FS) (network, error)
 	// others lists the files that such a file refers to, by their names in its
 	// folder, without reading all of it; nil if there are never any.
 	others func(f io.ReaderAt, size int64) ([]string, error)
@@ -100,20 +102,20 @@ func (n network) setInput(in model.Input) error {
 var formats = []format{
 	{
 		name: "torch", endings: []string{".pth", ".pt"},
-		match: checkpoint.IsTorch, read: readCheckpoint, beside: checkpoint.Sidecars, write: saveCheckpoint,
+		match: checkpoint.IsTorch, read: readCheckpoint, readPart: readPart, beside: checkpoint.Sidecars, write: saveCheckpoint,
 	},
 	{
 		name: "safetensors", endings: []string{".safetensors"},
-		match: checkpoint.IsSafetensors, read: readCheckpoint, beside: checkpoint.Sidecars, write: saveCheckpoint,
+		match: checkpoint.IsSafetensors, read: readCheckpoint, readPart: readPart, beside: checkpoint.Sidecars, write: saveCheckpoint,
 		writeQuantized: checkpoint.SaveQuantized,
 	},
 	{
 		name: "Paddle", endings: []string{".pdparams"}, // a pickle, which the first row reads
-		match: checkpoint.IsTorch, read: readCheckpoint,
+		match: checkpoint.IsTorch, read: readCheckpoint, readPart: readPart,
 	},
 	{
 		name: "Keras", endings: []string{".keras", ".h5"}, // a .keras file is a zip archive, which the first row reads
-		match: checkpoint.IsKeras, read: readCheckpoint, beside: checkpoint.Sidecars, write: saveCheckpoint,
+		match: checkpoint.IsKeras, read: readCheckpoint, readPart: readPart, beside: checkpoint.Sidecars, write: saveCheckpoint,
 	},
 	{
 		name: "ONNX", endings: []string{".onnx"},
@@ -200,7 +202,11 @@ func readCheckpoint(data []byte, folder fs.FS) (network, error) {
 	if ok || err != nil {
 		return network{quantized: q}, err
 	}
-	m, err := checkpoint.Parse(data)
+	return readPart(data, "", folder)
+}
+
+func readPart(data []byte, part string, folder fs.FS) (network, error) {
+	m, err := checkpoint.ParsePart(data, part)
 	if err != nil || folder == nil {
 		return network{model: m}, err
 	}

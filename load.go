@@ -93,7 +93,8 @@ func WithProgress(f func(name string, done, total int64)) Option {
 // LoadModel returns the model called name: one in the program ("fashion-mnist"),
 // published weights ("imagenet1k_v1", "imagenet1k_v2"), which are downloaded once and
 // cached, or that in the file of this name. The formats are those of [Formats]; which
-// one it is shows in the content. The model has a label for each class where they are
+// one it is shows in the content. Behind the name of a checkpoint that holds several
+// networks stands that of one, with a #: "last.pth#model_ema". The model has a label for each class where they are
 // known, and Assumed lists what its file leaves open.
 //
 // What was quantised comes as float32, and its Dequantized says so: [LoadQuantized] and

@@ -30,6 +30,7 @@ type source struct {
 	data []byte // the model itself if it is in memory, or else:
 	fsys fs.FS
 	file string // in fsys
+	part string // the network of a file that has several; empty if the file says which
 
 	// What a name says of published weights, and how they get into fsys.
 	published *hub.Weights
@@ -58,8 +59,19 @@ func resolve(name string, o options) (source, error) {
 		}
 		name = file
 	}
-	fsys, file := wholefile.Folder(name)
-	return source{name: name, fsys: fsys, file: file}, nil
+	path, part := cutPart(name)
+	fsys, file := wholefile.Folder(path)
+	return source{name: name, fsys: fsys, file: file, part: part}, nil
+}
+
+// cutPart cuts the name of a network from that of its file: "last.pth#model_ema". A file
+// may have a # in its name.
+func cutPart(name string) (file, part string) {
+	at := strings.LastIndexByte(name, '#')
+	if _, err := os.Stat(name); err == nil || at < 0 {
+		return name, ""
+	}
+	return name[:at], name[at+1:]
 }
 
 // usualNames are what the file of the weights is called in a folder that is a model:
@@ -145,7 +157,14 @@ func (s source) read() (n network, key string, err error) {
 	if err != nil {
 		return n, "", err
 	}
-	n, err = f.read(data, folder)
+	switch {
+	case s.part == "":
+		n, err = f.read(data, folder)
+	case f.readPart == nil:
+		err = fault.Unsupportedf("%s has one network: leave out #%s", f.name, fault.Shown(s.part))
+	default:
+		n, err = f.readPart(data, s.part, folder)
+	}
 	if err != nil || folder == nil {
 		return n, "", err
 	}
@@ -214,6 +233,9 @@ func (s source) keyOf(f format, r io.ReaderAt, size int64, sum func(name string)
 			return "", err
 		}
 		key = append(key, text)
+	}
+	if s.part != "" {
+		key = append(key, "#"+s.part)
 	}
 	if s.published != nil { // the preprocessing goes with the name
 		key = append(key, s.published.Name)

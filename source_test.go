@@ -3,10 +3,13 @@ package mobilenet_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -515,4 +518,68 @@ func TestFolder(t *testing.T) {
 	if _, err := mobilenet.LoadModel(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "2 models") {
 		t.Errorf("two models: %v", err)
 	}
+}
+
+// TestPart: a network of a file with several is opened by its name, from the file and
+// from the cache, and a # may be part of a file's name.
+func TestPart(t *testing.T) {
+	dir, cache := t.TempDir(), t.TempDir()
+	two := filepath.Join(dir, "two#1.pth")
+	weights := twoNetworks(t, "checkpoint/testdata/zip.pth")
+	if err := os.WriteFile(two, weights, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time from the cache
+		for _, tt := range []struct{ part, want string }{
+			{"", "of two networks it is state_dict_ema, the moving average; FILE#state_dict is the other one"},
+			{"#state_dict", "left out: another network, state_dict_ema"},
+			{"#state_dict_ema", "left out: another network, state_dict"},
+		} {
+			c, err := mobilenet.Open(t.Context(), two+tt.part, mobilenet.WithCache(cache))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := c.Notes(); len(got) == 0 || got[len(got)-1] != tt.want {
+				t.Errorf("%q: notes %q, want %q", tt.part, got, tt.want)
+			}
+		}
+	}
+	if files := packed(t, cache); len(files) != 3 {
+		t.Errorf("packed files %q, want three", files)
+	}
+	onnx := filepath.Join(dir, "a.onnx")
+	m, err := mobilenet.LoadModel(t.Context(), two)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := mobilenet.SaveModel(onnx, m, mobilenet.SaveOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := mobilenet.LoadModel(t.Context(), onnx+"#x"); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("a part of an ONNX file: %v", err)
+	}
+}
+
+// twoNetworks is a safetensors file of a checkpoint's network, and of one with other weights.
+func twoNetworks(t *testing.T, path string) []byte {
+	t.Helper()
+	m, err := checkpoint.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	header, data := map[string]any{}, []byte{}
+	for i, root := range []string{"state_dict.", "state_dict_ema."} {
+		for name, tensor := range m.Dict {
+			begin := len(data)
+			for _, v := range tensor.Data {
+				data = binary.LittleEndian.AppendUint32(data, math.Float32bits(v*float32(1+i)))
+			}
+			header[root+name] = map[string]any{"dtype": "F32", "shape": tensor.Shape, "data_offsets": []int{begin, len(data)}}
+		}
+	}
+	text, err := json.Marshal(header)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return append(append(binary.LittleEndian.AppendUint64(nil, uint64(len(text))), text...), data...)
 }

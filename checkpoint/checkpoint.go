@@ -40,7 +40,12 @@ func OpenFS(fsys fs.FS, name string) (*model.Model, error) {
 
 // Parse reads a checkpoint as [Open] does. The model's tensors may share memory
 // with data.
-func Parse(data []byte) (*model.Model, error) {
+func Parse(data []byte) (*model.Model, error) { return ParsePart(data, "") }
+
+// ParsePart reads the network called part of a checkpoint that holds several, as
+// "state_dict_ema", the key or the names that lead to it. An empty one is for the only
+// network, or the moving average (EMA) of two of the same shapes.
+func ParsePart(data []byte, part string) (*model.Model, error) {
 	head := data[:min(foreign.Head, len(data))]
 	var f *contents
 	var err error
@@ -60,6 +65,7 @@ func Parse(data []byte) (*model.Model, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.part = part
 	return f.model(len(data))
 }
 

@@ -19,9 +19,10 @@
 //
 // The one network that fits is the model. What was found, and what was left out, such
 // as the weights of a loss, is in the model's Notes, and so is what had to be assumed of a
-// classifier: ReLU between linear layers. A file of two networks, and one of more than
-// this module runs, end in an error that says so: there is no answer of another network
-// than the file's.
+// classifier: ReLU between linear layers. Of two networks of the same shapes, one of them
+// the moving average of the other (EMA), it is the average; [ParsePart] reads any by its
+// name. Other files of two networks, and those of more than this module runs, end in an
+// error that says so: there is no answer of another network than the file's.
 //
 // # Keras
 //

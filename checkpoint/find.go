@@ -16,6 +16,7 @@ type contents struct {
 	leaves   []leaf
 	metadata map[string]string // may be nil
 	what     string            // what the file is where there are no tensors: "a dictionary"
+	part     string            // see ParsePart
 
 	keras     *kerasModel      // what its config says, if there is one
 	quantised *model.Quantized // all that there is, if not nil
@@ -294,9 +295,13 @@ func (f *contents) network() (network, error) {
 		}
 	}
 	var fit []network
-	var misfits []string
+	var misfits, left []string
 	var nearest error
 	for _, root := range found {
+		if !f.wants(root.name) {
+			left = append(left, where(root.name))
+			continue
+		}
 		n, err := candidateAt(root, leaves, found).network(f.metadata)
 		switch {
 		case err == nil && !slices.ContainsFunc(fit, n.equals):
@@ -309,12 +314,22 @@ func (f *contents) network() (network, error) {
 		}
 	}
 	switch {
-	case len(fit) > 1:
-		return network{}, fault.Unsupportedf("two networks fit, %s and %s: save the one that you want alone", where(fit[0].root), where(fit[1].root))
+	case len(left) == len(found):
+		return network{}, fault.Unsupportedf("no network %s in it; there is %s", fault.Shown(f.part), some(left))
 	case len(fit) == 0:
 		return network{}, nearest
 	}
 	n := fit[0]
+	if len(fit) > 1 {
+		average, ok := averaged(fit)
+		if !ok {
+			return network{}, fault.Unsupportedf("two networks fit, %s and %s: say which behind the name of the file, as FILE#%s", where(fit[0].root), where(fit[1].root), where(fit[0].root))
+		}
+		n = fit[average]
+		other := where(fit[1-average].root)
+		n.note("of two networks it is %s, the moving average; FILE#%s is the other one", where(n.root), other)
+	}
+	misfits = append(misfits, left...)
 	if misfits != nil {
 		n.note("left out: another network, %s", some(misfits))
 	}
@@ -322,6 +337,27 @@ func (f *contents) network() (network, error) {
 		n.note("%d tensors are pruned: they are their original times a mask", pruned)
 	}
 	return n, nil
+}
+
+// wants reports whether the network at root is, or is in, the part that is asked for.
+func (f *contents) wants(root string) bool {
+	return f.part == "" || strings.HasPrefix(root, strings.TrimSuffix(f.part, ".")+".")
+}
+
+// averaged finds the network that is the moving average of the weights of the other: of
+// two of the same shapes the one that is called so, "state_dict_ema" or "ema.module". Who
+// keeps one in a training takes it for the result, and timm loads it by itself.
+func averaged(fit []network) (int, bool) {
+	isAverage := func(n network) bool {
+		return slices.Contains(strings.FieldsFunc(strings.ToLower(n.root), func(r rune) bool { return r == '.' || r == '_' }), "ema")
+	}
+	if len(fit) != 2 || isAverage(fit[0]) == isAverage(fit[1]) || fit[0].config.Network().CheckShapes(shapesOf(fit[1].tensors)) != nil {
+		return 0, false
+	}
+	if isAverage(fit[0]) {
+		return 0, true
+	}
+	return 1, true
 }
 
 // equals reports whether two networks have the same tensors in memory, as those of a

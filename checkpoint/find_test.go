@@ -5,6 +5,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -219,7 +220,7 @@ func TestOtherNetworks(t *testing.T) {
 		"net: state dict does not fit the network: 1 missing (features.0.1.weight)": renamed(prefixed("net."), func(name string) string {
 			return strings.Replace(name, "net.features.0.1.weight", "", 1)
 		}),
-		"two networks fit, a and b: save the one that you want alone": func() model.StateDict {
+		"two networks fit, a and b: say which behind the name of the file, as FILE#a": func() model.StateDict {
 			out := prefixed("a.")
 			maps.Copy(out, prefixed("b."))
 			return out
@@ -336,6 +337,48 @@ func TestOneOfTwoNetworks(t *testing.T) {
 	}
 	if _, err := f.model(len(data)); err != nil {
 		t.Errorf("the same tensors twice: %v", err)
+	}
+}
+
+// TestPartOfTwoNetworks: the moving average is taken of two networks, and any by its name.
+func TestPartOfTwoNetworks(t *testing.T) {
+	dict := small(t).Dict
+	two := func(first, second string) []byte { // the second with another bias
+		out := renamed(dict, func(name string) string { return first + "." + name })
+		other := renamed(dict, func(name string) string { return second + "." + name })
+		bias := second + ".classifier.1.bias"
+		other[bias] = filled(7, other[bias].Shape...)
+		maps.Copy(out, other)
+		return saved(t, out)
+	}
+	average := "of two networks it is %s, the moving average; FILE#%s is the other one"
+	for _, tt := range []struct {
+		first, second, part string
+		bias                bool // of the second
+		want                string
+	}{
+		{"state_dict", "state_dict_ema", "", true, fmt.Sprintf(average, "state_dict_ema", "state_dict")},
+		{"ema.module", "model", "", false, fmt.Sprintf(average, "ema.module", "model")},
+		{"state_dict", "state_dict_ema", "state_dict", false, "left out: another network, state_dict_ema"},
+		{"model", "model_ema.module", "model_ema", true, "left out: another network, model"},
+		{"student", "teacher", "teacher", true, "left out: another network, student"},
+		{"student", "teacher", "", false, "two networks fit, student and teacher: say which behind the name of the file, as FILE#student"},
+		{"cinema", "teacher", "", false, "two networks fit, cinema and teacher: say which behind the name of the file, as FILE#cinema"},
+		{"student", "teacher", "teach", false, "no network teach in it; there is student, teacher"},
+	} {
+		m, err := ParsePart(two(tt.first, tt.second), tt.part)
+		if err != nil {
+			if err.Error() != tt.want {
+				t.Errorf("%v, want %s", err, tt.want)
+			}
+			continue
+		}
+		if got := strings.Join(m.Notes, "; "); !strings.HasSuffix(got, tt.want) {
+			t.Errorf("%s of %s and %s: notes %q, want %q", tt.part, tt.first, tt.second, got, tt.want)
+		}
+		if (m.Dict["classifier.1.bias"].Data[0] == 7) != tt.bias {
+			t.Errorf("%s of %s and %s: the other network", tt.part, tt.first, tt.second)
+		}
 	}
 }
 

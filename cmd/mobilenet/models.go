@@ -60,10 +60,18 @@ func writable(path string) bool {
 	})
 }
 
-// sameFile reports whether two names stand for one file that is there.
+// sameFile reports whether two names stand for one file that is there. That of a model may
+// have the name of a network in the file behind it, with a #.
 func sameFile(a, b string) bool {
-	first, errA := os.Stat(a)
-	second, errB := os.Stat(b)
+	stat := func(name string) (os.FileInfo, error) {
+		info, err := os.Stat(name)
+		if at := strings.LastIndexByte(name, '#'); err != nil && at > 0 {
+			return os.Stat(name[:at])
+		}
+		return info, err
+	}
+	first, errA := stat(a)
+	second, errB := stat(b)
 	return errA == nil && errB == nil && os.SameFile(first, second)
 }
 
