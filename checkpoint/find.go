@@ -14,6 +14,7 @@ import (
 // contents are what a file holds.
 type contents struct {
 	leaves   []leaf
+	modules  []*module         // of whole modules and of TorchScript
 	metadata map[string]string // may be nil
 	what     string            // what the file is where there are no tensors: "a dictionary"
 	part     string            // see ParsePart
@@ -32,6 +33,8 @@ type candidate struct {
 	inside map[string]leaf // by the names that follow root
 	beside []leaf          // the other tensors of the same state dict or module
 	others []string        // roots of other networks, whose tensors are not beside
+
+	modules []*module // of the same module as a whole
 }
 
 // maxRoots bounds the time that a file takes. A file of more networks is ambiguous.
@@ -58,7 +61,7 @@ func roots(leaves []leaf) ([]leaf, error) {
 }
 
 // candidateAt is the candidate at one of some roots.
-func candidateAt(at leaf, leaves, roots []leaf) candidate {
+func (f *contents) candidateAt(at leaf, leaves, roots []leaf) candidate {
 	root, scope := at.name, at.scope
 	c := candidate{root: root, scope: scope, inside: map[string]leaf{}}
 	for _, other := range roots {
@@ -76,6 +79,11 @@ func candidateAt(at leaf, leaves, roots []leaf) candidate {
 			c.inside[name] = l
 		case l.scope == scope:
 			c.beside = append(c.beside, l)
+		}
+	}
+	for _, m := range f.modules {
+		if m.scope == scope && !slices.ContainsFunc(c.others, func(other string) bool { return strings.HasPrefix(m.name+".", other) }) {
+			c.modules = append(c.modules, m)
 		}
 	}
 	return c
@@ -145,6 +153,9 @@ func (c candidate) network(metadata map[string]string) (network, error) {
 		n.notes = notes
 	} else {
 		n.config = n.inferConfig(channels, s.naming)
+		if err := n.heed(c.modules); err != nil {
+			return n, err
+		}
 		if err := n.config.Validate(); err != nil {
 			return n, fault.Unsupportedf("%v", err)
 		}
@@ -302,7 +313,7 @@ func (f *contents) network() (network, error) {
 			left = append(left, where(root.name))
 			continue
 		}
-		n, err := candidateAt(root, leaves, found).network(f.metadata)
+		n, err := f.candidateAt(root, leaves, found).network(f.metadata)
 		switch {
 		case err == nil && !slices.ContainsFunc(fit, n.equals):
 			fit = append(fit, n)

@@ -62,7 +62,7 @@ func FuzzUnpickle(f *testing.F) {
 				t.Errorf("read %d of %d bytes", p.size, len(data))
 			}
 			load := func(s storage) ([]byte, error) { return nil, errors.New("no storages here") }
-			found, err := leaves(p.value, load)
+			found, _, err := leaves(p.value, load)
 			if err != nil {
 				return
 			}

@@ -67,7 +67,7 @@ func (n *network) addHead(loose []part, usual string, channels int) error {
 	case len(layers) == 0:
 		n.note("it has no classifier, and gives embeddings")
 	case len(layers) > 1:
-		n.note("its classifier is %s; between them ReLU is assumed", strings.Join(names, ", "))
+		n.note("its classifier is %s%s", strings.Join(names, ", "), assumedReLU)
 	case names[0] != usual:
 		n.note("its classifier is %s", names[0])
 	}
@@ -97,6 +97,8 @@ func chain(loose []part, channels int) ([]part, error) {
 			return nil, fault.Unsupportedf("two matrices are behind the features, %v and %v: which one classifies?", found[0], found[1])
 		case found[0].leaf.err != nil:
 			return nil, about(found[0].name, found[0].leaf.err)
+		case len(layers) > 0 && found[0].neighbours(layers[len(layers)-1]):
+			return nil, fault.Unsupportedf("a classifier of two linear layers, %v and %v, with no activation between: only ReLU runs here", layers[len(layers)-1], found[0])
 		case len(layers) > 0 && !found[0].follows(layers[len(layers)-1]):
 			return nil, fault.Unsupportedf("a classifier of two linear layers, %v and %v: what is between them does not show", layers[len(layers)-1], found[0])
 		}
@@ -127,6 +129,12 @@ func (p part) follows(o part) bool {
 	return to > from+1 || to > from && !strings.HasSuffix(before, ".")
 }
 
+// neighbours reports whether p is the very next module behind o in an nn.Sequential.
+func (p part) neighbours(o part) bool {
+	a, b := o.leaf.in, p.leaf.in
+	return a != nil && b != nil && a.parent == b.parent && a.inSequence() && b.index == a.index+1
+}
+
 // cutNumber cuts a name before the number at its end, -1 if there is none.
 func cutNumber(name string) (string, int) {
 	word := strings.TrimRight(name, "0123456789")
@@ -151,6 +159,12 @@ func (n *network) leaveOut(rest []part, layers []part) error {
 		}
 		if p.inside {
 			unexpected = append(unexpected, p.name)
+		} else if p.computes() {
+			e := fault.Unsupportedf("a parameter that MobileNetV2 does not have: what is computed with it does not show; if nothing is, save the network without it")
+			e.Place = fault.Shown(p.leaf.name)
+			return e
+		} else if flag := p.normalises(); flag != "" {
+			n.note("left out: %s; if photos are normalised with it: %s", fault.Shown(p.name), flag)
 		} else {
 			left = append(left, p.name)
 		}
@@ -164,6 +178,36 @@ func (n *network) leaveOut(rest []part, layers []part) error {
 	}
 	return nil
 }
+
+// computes reports whether p takes part in what a network computes, as far as that
+// shows: it is a parameter of a module, or what a state dict calls a temperature.
+func (p part) computes() bool {
+	_, kind := cutLast(p.name)
+	return p.leaf.parameter || kind == ".temperature" || kind == ".logit_scale"
+}
+
+// normalises is the flag that normalises photos as a buffer of three values called mean
+// or std does, "" if p is none.
+func (p part) normalises() string {
+	_, kind := cutLast(p.name)
+	flag := ""
+	for _, name := range []string{"mean", "std"} {
+		if kind == "."+name || strings.HasSuffix(kind, "_"+name) {
+			flag = name
+		}
+	}
+	if flag == "" || elements(p.leaf.shape) != 3 || p.leaf.err != nil {
+		return ""
+	}
+	t, err := p.leaf.read()
+	if err != nil {
+		return ""
+	}
+	return fmt.Sprintf("--%s %v,%v,%v", flag, t.Data[0], t.Data[1], t.Data[2])
+}
+
+// assumedReLU ends the note on a head of several layers.
+const assumedReLU = "; between them ReLU is assumed"
 
 // some is the first of some names out of a file, and how many there are.
 func some(names []string) string {

@@ -15,7 +15,7 @@ func parseArrays(data []byte) (*contents, error) {
 	if err != nil {
 		return nil, err
 	}
-	found, err := leaves(p.value, func(s storage) ([]byte, error) {
+	found, _, err := leaves(p.value, func(s storage) ([]byte, error) {
 		return nil, fault.Unsupportedf("a tensor of torch, in a pickle that torch.save did not write")
 	})
 	if err == nil && len(found) == 0 {

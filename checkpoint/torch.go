@@ -99,7 +99,7 @@ func parseZip(data []byte, archives bool) (*contents, error) {
 	}
 	loaded := map[string][]byte{} // by key: many tensors may share a storage
 	f.what = describe(state.value)
-	f.leaves, err = leaves(state.value, func(s storage) ([]byte, error) {
+	f.leaves, f.modules, err = leaves(state.value, func(s storage) ([]byte, error) {
 		raw, ok := loaded[s.key]
 		if !ok {
 			var err error
@@ -114,7 +114,10 @@ func parseZip(data []byte, archives bool) (*contents, error) {
 		}
 		return raw[:want], nil
 	})
-	return f, err
+	if err != nil {
+		return nil, err
+	}
+	return f, a.readCode(f)
 }
 
 // An archive is a zip file that torch wrote.
@@ -268,12 +271,12 @@ func parseLegacy(data []byte) (*contents, error) {
 		begins[key] = at
 		at += int(numel) * t.size
 	}
-	tensors, err := leaves(state.value, func(s storage) ([]byte, error) {
+	tensors, modules, err := leaves(state.value, func(s storage) ([]byte, error) {
 		begin, ok := begins[s.key]
 		if n := s.numel * uint64(s.dtype.size); ok && n <= uint64(len(data)-begin) {
 			return data[begin:][:n], nil
 		}
 		return nil, fault.Brokenf("storage %.40q is missing or short", s.key)
 	})
-	return &contents{leaves: tensors, what: describe(state.value)}, err
+	return &contents{leaves: tensors, modules: modules, what: describe(state.value)}, err
 }

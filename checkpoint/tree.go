@@ -3,7 +3,6 @@ package checkpoint
 import (
 	"fmt"
 	"strconv"
-	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -23,6 +22,9 @@ type leaf struct {
 	err    error                        // why values can't be read, if that is known before
 
 	integers func() (integers, error) // of a quantised tensor, nil of others
+
+	in        *module // that has the tensor, nil if none does
+	parameter bool    // known to be one of in's parameters, not a buffer
 }
 
 // read returns the tensor.
@@ -44,13 +46,14 @@ const (
 // leaves lists the tensors in an unpickled value, whatever holds them: dictionaries,
 // lists, modules (their parameters and buffers by the names that state_dict() gives
 // them), and other objects with attributes. load returns the bytes of a storage.
-func leaves(value any, load func(storage) ([]byte, error)) ([]leaf, error) {
+// The modules that they belong to are listed in the order of registration.
+func leaves(value any, load func(storage) ([]byte, error)) ([]leaf, []*module, error) {
 	w := walker{load: load, seen: map[any]bool{}}
 	w.walk(value, step{})
 	if w.steps > maxTreeSteps || w.names > maxTreeNames {
-		return nil, fault.TooLargef("the values in the pickle are more than %d, or their names more than %d MB", maxTreeSteps, maxTreeNames>>20)
+		return nil, nil, fault.TooLargef("the values in the pickle are more than %d, or their names more than %d MB", maxTreeSteps, maxTreeNames>>20)
 	}
-	return w.found, nil
+	return w.found, w.modules, nil
 }
 
 // describe says what an unpickled value is.
@@ -73,6 +76,7 @@ type walker struct {
 	load         func(storage) ([]byte, error)
 	seen         map[any]bool
 	found        []leaf
+	modules      []*module
 	steps, names int
 }
 
@@ -81,6 +85,8 @@ type step struct {
 	name, scope string
 	module      bool // in a module, all of whose tensors are in one scope
 	depth       int
+	in          *module // the innermost one
+	parameter   bool    // among its parameters
 }
 
 // into returns the place of what lies under a key.
@@ -88,7 +94,8 @@ func (s step) into(key string) step {
 	if s.name != "" {
 		key = s.name + "." + key
 	}
-	return step{key, s.scope, s.module, s.depth + 1}
+	s.name, s.depth = key, s.depth+1
+	return s
 }
 
 // opened returns s within a container, which is a scope of its own unless it is a part
@@ -112,7 +119,10 @@ func (w *walker) walk(v any, at step) {
 	}
 	switch v := v.(type) {
 	case view:
-		w.found = append(w.found, leaf{name: at.name, scope: at.scope, shape: ints(v.shape), values: v.reader(w.load), same: v.String()})
+		if at.in != nil {
+			at.in.tensors = true
+		}
+		w.found = append(w.found, leaf{name: at.name, scope: at.scope, shape: ints(v.shape), values: v.reader(w.load), same: v.String(), in: at.in, parameter: at.parameter})
 	case qtensor:
 		w.found = append(w.found, v.leaf(at, w.load))
 	case unread:
@@ -176,12 +186,18 @@ func (w *walker) object(o *object, at step) {
 		return
 	}
 	if _, ok := attributes.get("_modules").(*dict); !ok {
-		w.items(attributes, at.opened(strings.HasPrefix(o.class.module, "__torch__")))
+		script := isScript(o.class)
+		at = at.opened(script)
+		if script {
+			at = w.enter(o.class, attributes, at)
+		}
+		w.items(attributes, at)
 		return
 	}
-	at = at.opened(true)
+	at = w.enter(o.class, attributes, at.opened(true))
 	for _, kind := range []string{"_parameters", "_buffers", "_modules"} {
 		if d, ok := attributes.get(kind).(*dict); ok {
+			at.parameter = kind == "_parameters"
 			w.items(d, at)
 		}
 	}
