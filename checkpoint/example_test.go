@@ -25,6 +25,7 @@ func ExampleOpen() {
 	// 3 classes, 44 tensors
 	// the network is net.backbone
 	// its classifier is head.1
+	// what the forward of Net does besides calling modules is not in the file
 }
 
 // From torchvision's names to timm's.

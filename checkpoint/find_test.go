@@ -36,7 +36,7 @@ func TestWhatPeopleSave(t *testing.T) {
 	for file, note := range map[string]string{
 		"whole.pth":        "",
 		"whole_legacy.pth": "",
-		"whole_user.pth":   "the network is net.backbone; its classifier is head.1",
+		"whole_user.pth":   "the network is net.backbone; its classifier is head.1; what the forward of Net does besides calling modules is not in the file",
 		"script.pt":        "",
 		"traced.pt":        "",
 		"tonylins.pth":     "",

@@ -19,8 +19,8 @@ import (
 func (n *network) heed(modules []*module) error {
 	steps := []func() error{
 		n.heedNorms, n.heedStrides, n.heedConvs, n.heedResiduals,
-		func() error { return n.heedLayers(modules) },
 		func() error { return n.heedCalls(modules) },
+		func() error { return n.heedLayers(modules) },
 	}
 	for _, step := range steps {
 		if err := step(); err != nil {
@@ -152,24 +152,47 @@ func (n *network) heedConvs() error {
 var residualSwitches = []string{"use_res_connect", "use_residual", "has_residual", "has_skip", "identity"}
 
 func (n *network) heedResiduals() error {
+	stem := n.moduleOf(n.config.Network().First.Name)
 	for i, b := range n.config.Network().Blocks {
-		m := n.moduleOf(b.Depthwise.Name)
-		for up := 0; m != nil && up < 4; up, m = up+1, m.parent {
-			at := slices.IndexFunc(residualSwitches, func(key string) bool { _, ok := m.says[key].(bool); return ok })
-			if at < 0 {
+		first, last := n.moduleOf(b.Depthwise.Name), n.moduleOf(b.Project.Name)
+		if first == nil || last == nil || stem == nil {
+			continue
+		}
+		var block *module
+		adds, known, code := false, false, ""
+		for m := first.parent; m != nil && !m.above(stem) && !known; m = m.parent {
+			if !m.above(last) {
 				continue
 			}
-			adds := m.says[residualSwitches[at]].(bool)
-			switch {
-			case i == 0 && b.Stride == 1 && b.In == b.Out:
-				n.config.NoStemResidual = !adds
-			case adds != b.Residual():
-				return m.refuse("%s is %v, but MobileNetV2 has %v here", residualSwitches[at], adds, b.Residual())
+			block = m
+			code += m.code
+			for _, key := range residualSwitches {
+				if v, ok := m.says[key].(bool); ok {
+					adds, known = v, true
+				}
 			}
-			break
+		}
+		if !known && code != "" && !strings.Contains(code, "if ") { // traced
+			adds, known = addCall.MatchString(code), true
+		}
+		switch {
+		case !known:
+		case i == 0 && b.Stride == 1 && b.In == b.Out:
+			n.config.NoStemResidual = !adds
+		case adds && !b.Residual():
+			return block.refuse("it adds its input to its output, which MobileNetV2 does not here")
+		case !adds && b.Residual():
+			return block.refuse("it does not add its input to its output, which MobileNetV2 does here")
 		}
 	}
 	return nil
+}
+
+// above reports whether m is l, or l is in it.
+func (m *module) above(l *module) bool {
+	for ; l != nil && l != m; l = l.parent {
+	}
+	return l == m
 }
 
 // What leaf modules without tensors do, by class.
@@ -273,6 +296,7 @@ func (m *module) inSequence() bool { return m.parent != nil && m.parent.class ==
 // them the order is that of the attributes, which says little.
 func (n *network) heedHead(linears []*module, behind [][]*module) error {
 	sequence := len(linears) > 0
+	modules := slices.ContainsFunc(slices.Concat(behind...), func(m *module) bool { return slices.Contains(relus, m.class) })
 	for i, l := range linears {
 		end := i == len(linears)-1
 		sequence = sequence && l.inSequence()
@@ -295,6 +319,9 @@ func (n *network) heedHead(linears []*module, behind [][]*module) error {
 		if !end && !seen && l.inSequence() && linears[i+1].parent == l.parent {
 			return linears[i+1].refuse("no activation between it and the linear layer %s: only ReLU runs here", fault.Shown(l.name))
 		}
+		if p := l.parent; !end && !seen && !modules && p != nil && p.code != "" && !reluCall.MatchString(p.code) && linears[i+1].parent == p {
+			return linears[i+1].refuse("the code of %s has no activation between it and %s: only ReLU runs here", fault.Shown(p.class), fault.Shown(l.name))
+		}
 	}
 	for i := range n.notes {
 		if sequence { // each ReLU has been seen
@@ -308,36 +335,46 @@ func (n *network) heedHead(linears []*module, behind [][]*module) error {
 var (
 	foreignCall = regexp.MustCompile(`[^a-z0-9_](silu|hardswish|gelu|leaky_relu|tanh|elu|selu|celu|mish|softplus|hardsigmoid|prelu|rrelu|adaptive_max_pool2d|max_pool2d|amax)_?\(`)
 	reluCall    = regexp.MustCompile(`[^a-z0-9_]relu_?\(`)
+	addCall     = regexp.MustCompile(`torch\.add_?\(`)
+	arithmetic  = regexp.MustCompile(`torch\.(div|mul|sub|rsub|pow|exp|log|clamp|flip|neg|reciprocal)_?\(`)
 	sigmoidCall = regexp.MustCompile(`[^a-z0-9_]sigmoid_?\(`)
 )
 
 // heedCalls looks at what the code of modules calls.
 func (n *network) heedCalls(modules []*module) error {
-	linears := n.linears()
+	linears, stem := n.linears(), n.moduleOf(n.config.Network().First.Name)
 	_, last := n.span()
+	var users []string // classes that nobody else knows, without their code
 	for _, m := range modules {
 		if m.code == "" {
+			if !m.leaf && !m.known && len(users) < 10 && !slices.Contains(users, m.class) {
+				users = append(users, m.class)
+			}
+			continue
+		}
+		if m.leaf && m.torch { // its class says it
 			continue
 		}
 		if call := foreignCall.FindStringSubmatch(m.code); call != nil {
-			return m.refuse("its code calls %s, which MobileNetV2 does not", call[1])
+			return m.refuse("the code of %s calls %s, which MobileNetV2 does not", fault.Shown(m.class), call[1])
 		}
-		above := func(l *module) bool {
-			for ; l != nil && l != m; l = l.parent {
-			}
-			return l == m
+		head := slices.ContainsFunc(linears, m.above)
+		if calls := arithmetic.FindStringSubmatch(m.code); calls != nil && stem != nil && m.above(stem) {
+			n.note("left out: what the code of %s does by %s", fault.Shown(m.class), calls[1])
 		}
-		head := slices.ContainsFunc(linears, above)
 		switch {
-		case m.leaf: // whose class says it
+		case m.leaf: // see heedLayers
 		case !head && m.index < last && reluCall.MatchString(m.code):
-			return m.refuse("its code calls relu, where MobileNetV2 has relu6")
+			return m.refuse("the code of %s calls relu, where MobileNetV2 has relu6", fault.Shown(m.class))
 		case sigmoidCall.MatchString(m.code) && head && m.parent == nil:
 			n.config.Head.Sigmoid = true
 			n.notes = slices.DeleteFunc(n.notes, func(s string) bool { return s == oneLogit })
 		case sigmoidCall.MatchString(m.code):
-			return m.refuse("its code calls sigmoid, which MobileNetV2 does not")
+			return m.refuse("the code of %s calls sigmoid, which MobileNetV2 does not", fault.Shown(m.class))
 		}
+	}
+	if users != nil {
+		n.note("what the forward of %s does besides calling modules is not in the file", some(users))
 	}
 	return nil
 }

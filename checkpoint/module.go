@@ -2,6 +2,7 @@ package checkpoint
 
 import (
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,6 +15,7 @@ type module struct {
 	name, scope string // as those of a leaf
 	class       string // without its package: "Conv2d"
 	torch       bool   // the class is one of torch.nn
+	known       bool   // the class is one of a well-known package
 	parent      *module
 	index       int  // in the order of registration, parents first
 	leaf        bool // it has no modules in it
@@ -33,13 +35,16 @@ var attributes = []string{
 	"use_res_connect", "use_residual", "has_residual", "has_skip", "identity", "affine",
 }
 
+// packages are those whose MobileNetV2, and parts of it, compute what they are here for.
+var packages = []string{"torch", "torchvision", "timm", "transformers", "mmcls", "mmpretrain", "mmcv", "mmengine"}
+
 func isScript(class global) bool { return strings.HasPrefix(class.module, "__torch__") }
 
 // enter records a module, and returns the place of what is in it.
 func (w *walker) enter(class global, state *dict, at step) step {
 	m := &module{
 		name: at.name, scope: at.scope, class: class.name, torch: strings.Contains(class.module, "torch.nn."), parent: at.in,
-		index: len(w.modules), leaf: true, says: map[string]any{},
+		known: slices.Contains(packages, strings.Split(class.module, ".")[0]), index: len(w.modules), leaf: true, says: map[string]any{},
 	}
 	if isScript(class) {
 		m.script = class
@@ -74,8 +79,9 @@ func pairOf(t tuple) ([2]int, bool) {
 	return [2]int{int(a), int(b)}, ok && ok2
 }
 
-// maxCode bounds the code of TorchScript: MobileNetV2's has 200 KB.
-const maxCode = 8 << 20
+// maxCode bounds the code of TorchScript, read once for each module: MobileNetV2's has
+// 200 KB, in all.
+const maxCode = 64 << 20
 
 // readCode gives the modules of TorchScript the text of their classes, which is never
 // run, and reads off it what the attributes of whole modules are.
@@ -89,15 +95,14 @@ func (a *archive) readCode(f *contents) error {
 		name := "code/" + strings.ReplaceAll(m.script.module, ".", "/") + ".py"
 		text, known := texts[name]
 		if entry := a.files[name]; entry != nil && !known {
-			if entry.UncompressedSize64 > maxCode || total > maxCode {
-				return fault.TooLargef("the code has more than %d MB", maxCode>>20)
-			}
 			data, err := a.read(name)
 			if err != nil {
 				return err
 			}
-			total += len(data)
 			text = string(data)
+		}
+		if total += len(text); total > maxCode {
+			return fault.TooLargef("the code of its modules is more than %d MB", maxCode>>20)
 		}
 		texts[name] = text
 		m.code = classText(text, m.script.name)

@@ -30,6 +30,7 @@ func TestModules(t *testing.T) {
 		"tanh":        "classifier.1: Tanh behind the linear layer classifier.0",
 		"linear":      "classifier.2: no activation between it and the linear layer classifier.0",
 		"maxpool":     "1: AdaptiveMaxPool2d",
+		"functional":  "the code of Functional calls tanh",
 		"temperature": "temperature: a parameter that MobileNetV2 does not have",
 	}
 	z, err := zip.OpenReader("testdata/modules.zip")
@@ -52,6 +53,12 @@ func TestModules(t *testing.T) {
 			}
 			kind, _, _ := strings.Cut(f.Name, ".")
 			m, err := checkpoint.Parse(data)
+			if f.Name == "functional.whole.pth" { // has no code
+				if err != nil || !strings.Contains(strings.Join(m.Notes, "; "), "what the forward of Functional does besides calling modules is not in the file") {
+					t.Errorf("notes %q, error %v", m.Notes, err)
+				}
+				return
+			}
 			if reason, ok := refused[kind]; ok {
 				if !errors.Is(err, errors.ErrUnsupported) || !strings.Contains(err.Error(), reason) {
 					t.Errorf("error %v, want %s", err, reason)
@@ -60,6 +67,9 @@ func TestModules(t *testing.T) {
 			}
 			if err != nil {
 				t.Fatal(err)
+			}
+			if m.Config.NoStemResidual != (kind == "residual") {
+				t.Errorf("no residual around the first block: %v", m.Config.NoStemResidual)
 			}
 			if m.Config.Head.Sigmoid != (kind == "sigmoid") {
 				t.Errorf("head %+v", m.Config.Head)

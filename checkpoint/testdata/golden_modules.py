@@ -74,6 +74,22 @@ class Temperature(nn.Module):
         return self.net(x) / self.temperature
 
 
+class Functional(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.features = network().features
+        self.fc1, self.fc2 = nn.Linear(16, 4), nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.fc2(torch.tanh(self.fc1(self.features(x).mean([2, 3]))))
+
+
+def without_residual():
+    m = network()
+    m.features[1].use_res_connect = False
+    return m
+
+
 networks = {
     "eps": with_eps(),
     "stride": network(2),
@@ -83,6 +99,8 @@ networks = {
     "tanh": with_head(nn.Linear(16, 4), nn.Tanh(), nn.Linear(4, 3)),
     "linear": with_head(nn.Linear(16, 4), nn.Dropout(0.1), nn.Linear(4, 3)),
     "maxpool": max_pool().eval(),
+    "residual": without_residual(),
+    "functional": rounded(Functional()),
     "temperature": Temperature().eval(),
 }
 i = np.arange(2 * 64 * 64 * 3, dtype=np.uint64)
@@ -103,7 +121,7 @@ with zipfile.ZipFile(os.path.join(here, "modules.zip"), "w", zipfile.ZIP_DEFLATE
         write(name + ".whole.pth", lambda f: torch.save(m, f))
         write(name + ".traced.pt", lambda f: torch.jit.save(torch.jit.trace(m, x[:1]), f))
         write(name + ".scripted.pt", lambda f: torch.jit.save(torch.jit.script(copy.deepcopy(m)), f))
-        if name in ("eps", "stride", "sigmoid", "relu"):
+        if name in ("eps", "stride", "sigmoid", "relu", "residual"):
             with torch.no_grad():
                 y = m(x)
             logits[name] = torch.logit(y.double()).float().tolist() if name == "sigmoid" else y.tolist()
