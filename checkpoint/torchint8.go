@@ -222,7 +222,7 @@ type int8Reader struct {
 
 func (r *int8Reader) network(c model.Config) *model.Quantized {
 	n := c.Network()
-	q := &model.Quantized{Config: c, Assumed: model.AllAssumed, Logits: true, ReLU: true, Sums: make([]model.QuantizedSum, len(n.Blocks))}
+	q := &model.Quantized{Config: c, Assumed: model.AllAssumed, Logits: true, ReLU: true, QNNPACK: true, Sums: make([]model.QuantizedSum, len(n.Blocks))}
 	q.Input = r.quantization("quant")
 	x := q.Input
 	layer := func(conv model.Conv) {
@@ -307,7 +307,7 @@ func (r *int8Reader) layer(module string, shape []int, x model.Quantization) mod
 		l.Scale = slices.Repeat(l.Scale, shape[0])
 	}
 	for o, v := range bias {
-		b := math.RoundToEven(float64(v) / (float64(x.Scale) * float64(l.Scale[o])))
+		b := math.RoundToEven(float64(v * (1 / (x.Scale * l.Scale[o])))) // torch multiplies, in float32
 		if !(math.Abs(b) < 1<<31) {
 			r.err = about(module, fault.Unsupportedf("a bias of %v, which 32 bits of scale %v can't hold", v, x.Scale*l.Scale[o]))
 			return l

@@ -111,7 +111,7 @@ func naiveInt8(q *model.Quantized, image []uint8, h, w int) (logits, features []
 		m := q.Pool.Scale * l.Scale[o]
 		v := float32(int32(sum)) * m
 		if q.Logits {
-			b := naiveByte(float32(int32(sum))*(m/l.Out.Scale), l.Out.Zero, l.Min, l.Max)
+			b := naiveByte(float32(int32(sum))*naiveMultiplier(q, m, l.Out.Scale), l.Out.Zero, l.Min, l.Max)
 			of := l.Out
 			if c := q.ClassBias; c != nil {
 				b, of = naiveSum(q, b, c.Bytes[o], of, c.Of, c.Sum), c.Sum.Quantization
@@ -123,6 +123,14 @@ func naiveInt8(q *model.Quantized, image []uint8, h, w int) (logits, features []
 	return logits, features, maps
 }
 
+// naiveMultiplier makes bytes of scale sy of sums of scale m.
+func naiveMultiplier(q *model.Quantized, m, sy float32) float32 {
+	if q.QNNPACK {
+		return m * float32(1/sy)
+	}
+	return m / sy
+}
+
 // naiveByte is clamp(rne(v) + zero, low, high).
 func naiveByte(v float32, zero, low, high uint8) uint8 {
 	return uint8(min(max(math.RoundToEven(float64(v))+float64(zero), float64(low)), float64(high)))
@@ -131,8 +139,8 @@ func naiveByte(v float32, zero, low, high uint8) uint8 {
 // naiveSum is the residual sum of bytes a and b, its products and sums exact until
 // each fma rounds once.
 func naiveSum(q *model.Quantized, byteA, byteB uint8, qa, qb model.Quantization, sum model.QuantizedSum) uint8 {
-	if q.LiteRT {
-		return naiveFixedSum(byteA, byteB, qa, qb, sum)
+	if q.LiteRT || q.QNNPACK {
+		return naiveFixedSum(q, byteA, byteB, qa, qb, sum)
 	}
 	if sum.Swapped {
 		byteA, byteB, qa, qb = byteB, byteA, qb, qa
@@ -156,12 +164,20 @@ func naiveSum(q *model.Quantized, byteA, byteB uint8, qa, qb model.Quantization,
 }
 
 // naiveFixedSum follows the formula too, in float64, which holds all of it.
-func naiveFixedSum(a, b uint8, qa, qb model.Quantization, sum model.QuantizedSum) uint8 {
+func naiveFixedSum(q *model.Quantized, a, b uint8, qa, qb model.Quantization, sum model.QuantizedSum) uint8 {
 	ra, rb := float64(qa.Scale/sum.Scale), float64(qb.Scale/sum.Scale)
-	scale := math.Exp2(20 - math.Floor(math.Log2(max(ra, rb))))
+	bits := 20.0
+	if q.QNNPACK {
+		bits = 21
+	}
+	scale := math.Exp2(bits - math.Floor(math.Log2(max(ra, rb))))
 	ma, mb := math.RoundToEven(ra*scale), math.RoundToEven(rb*scale)
 	v := (float64(a)-float64(qa.Zero))*ma + (float64(b)-float64(qb.Zero))*mb
-	return uint8(min(max(math.Floor(v/scale+0.5)+float64(sum.Zero), 0), 255))
+	whole := math.Floor(v/scale + 0.5)
+	if q.QNNPACK {
+		whole = math.Round(v / scale) // halves away from 0
+	}
+	return uint8(min(max(whole+float64(sum.Zero), 0), 255))
 }
 
 // naiveLiteRTPool has every operation rounded to float32.
@@ -216,7 +232,7 @@ func naiveInt8Conv(q *model.Quantized, c model.Conv, l *model.QuantizedLayer, x 
 					out.numbers[p] = float32(int32(sum)) * m
 					continue
 				}
-				out.bytes[p] = naiveByte(float32(int32(sum))*(m/l.Out.Scale), l.Out.Zero, l.Min, l.Max)
+				out.bytes[p] = naiveByte(float32(int32(sum))*naiveMultiplier(q, m, l.Out.Scale), l.Out.Zero, l.Min, l.Max)
 				out.numbers[p] = float32(int(out.bytes[p])-int(l.Out.Zero)) * l.Out.Scale
 			}
 		}

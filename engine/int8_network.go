@@ -168,6 +168,10 @@ func (net *int8Network) newSum(a, b model.Quantization, s model.QuantizedSum) su
 		}
 		return sum{fixed: &fixed}
 	}
+	if net.quantized.QNNPACK {
+		fixed, table := kernel.NewAddQNNPACK(scaleOf(a), scaleOf(b), scaleOf(s.Quantization))
+		return sum{fixed: fixed, table: table}
+	}
 	origin := uint8(0)
 	if net.quantized.Signed {
 		origin = 128
@@ -183,10 +187,15 @@ type sum struct {
 	float   kernel.AddInt8
 	swapped bool
 	fixed   *kernel.AddFixedInt8 // in place of float
+	table   *kernel.AddTable     // in place of both
 }
 
 // add makes dst the sum of a and b.
 func (s *sum) add(set *kernel.Int8, dst, a, b []uint8) {
+	if s.table != nil {
+		s.table.Add(dst, a, b)
+		return
+	}
 	if s.fixed != nil {
 		sum := *s.fixed
 		sum.Dst, sum.A, sum.B = dst, a, b
@@ -222,7 +231,7 @@ func (net *int8Network) pack(q *model.Quantized) {
 			from = &q.Convs[at]
 		}
 		at++
-		wg.Go(func() { l.pack(net.set, from) })
+		wg.Go(func() { l.pack(net, from) })
 	})
 	wg.Wait()
 	var packed []*kernel.Filter
@@ -239,15 +248,16 @@ func (net *int8Network) pack(q *model.Quantized) {
 	})
 }
 
-func (l *int8Layer) pack(set *kernel.Int8, from *model.QuantizedLayer) {
+func (l *int8Layer) pack(net *int8Network, from *model.QuantizedLayer) {
 	if l.kept {
 		l.packFloat(from.Float)
 		return
 	}
 	w := kernel.Weights{W: from.Weight, Bias: from.Bias, M: make([]float32, l.n), N: l.n, K: l.k, Zero: l.in.Zero}
 	for o := range w.M {
-		w.M[o] = from.Multiplier(o, l.in.Scale, !l.float)
+		w.M[o] = net.quantized.Multiplier(from, o, l.in.Scale, !l.float)
 	}
+	set := net.set
 	pack := set.PackPointwise
 	switch l.kind {
 	case depthwise:

@@ -45,7 +45,7 @@ func quantised(q *model.Quantized, pixels []uint8) []uint8 {
 	b := make([]uint8, len(pixels))
 	for i, v := range pixels {
 		x := levels[i%3][v] / q.Input.Scale
-		if q.LiteRT {
+		if q.LiteRT || q.QNNPACK {
 			x = levels[i%3][v] * (1 / q.Input.Scale)
 		}
 		b[i] = naiveByte(x, q.Input.Zero, 0, 255)
@@ -165,6 +165,8 @@ func TestInt8OddNetworks(t *testing.T) {
 			if q.AveragePool = rapid.Bool().Draw(r, "average pool"); q.AveragePool {
 				q.Pool = q.Convs[len(q.Convs)-1].Out
 			}
+		} else if rapid.Bool().Draw(r, "QNNPACK") {
+			q.QNNPACK, q.Wide, q.ClassBias = true, false, nil
 		}
 		s := size{rapid.IntRange(32, 60).Draw(r, "h"), rapid.IntRange(32, 60).Draw(r, "w")}
 		set := rapid.SampledFrom(sets).Draw(r, "set")

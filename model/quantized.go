@@ -41,6 +41,14 @@ import (
 // with every operation rounded to float32, where sum is of the bytes, and all bytes and
 // zero points are 128 less where they are Signed. AveragePool is sum/pixels, rounded to
 // the nearest integer, halves away from 0.
+//
+// In a QNNPACK network sums are multiplied by float32(sx*sw) * (1/sy), with 1/sy rounded
+// to float32, and a residual sum is
+//
+//	clamp(round(((a-za)*ma + (b-zb)*mb) / 2^shift) + zy, 0, 255)
+//
+// with halves rounded away from 0, and ma, mb and shift as in a LiteRT network, but for a
+// shift that is one more. Its pool is ONNX Runtime's.
 type Quantized struct {
 	Config  Config
 	Labels  []string // as in Model
@@ -69,6 +77,10 @@ type Quantized struct {
 	LiteRT bool
 	// AveragePool, of a LiteRT network, has AVERAGE_POOL_2D for a pool, not MEAN.
 	AveragePool bool
+
+	// QNNPACK has multipliers, residual sums and the input's numbers rounded as torch's
+	// QNNPACK rounds them. An input's number is multiplied with 1/scale, and not divided by it.
+	QNNPACK bool
 
 	// Wide keeps residual sums in float32, and what is added to them: a block with a
 	// residual, and one in front of such a block, puts out
@@ -105,7 +117,7 @@ type Quantization struct {
 
 // InputByte returns the byte of a normalised level.
 func (q *Quantized) InputByte(v float32) uint8 {
-	if q.LiteRT { // 1/scale, rounded
+	if q.LiteRT || q.QNNPACK { // 1/scale, rounded
 		return Quantization{Scale: 1, Zero: q.Input.Zero}.Quantize(v * (1 / q.Input.Scale))
 	}
 	return q.Input.Quantize(v)
@@ -199,6 +211,9 @@ func (q *Quantized) ValidateActivations() error {
 	if q.LiteRT && (q.Wide || q.ClassBias != nil) {
 		return fault.Unsupportedf("LiteRT's rounding beside wide sums, or bytes that are added to the logits")
 	}
+	if q.QNNPACK && (q.LiteRT || q.Wide || q.ClassBias != nil) {
+		return fault.Unsupportedf("QNNPACK's rounding beside LiteRT's, wide sums, or bytes that are added to the logits")
+	}
 	if q.AveragePool && !q.LiteRT {
 		return fault.Unsupportedf("an average pool of LiteRT's in a network that is not LiteRT's")
 	}
@@ -236,23 +251,34 @@ func (q *Quantized) ValidateActivations() error {
 	if b := q.ClassBias; b != nil {
 		return b.check(q, n.Classifier)
 	}
-	if q.LiteRT {
+	switch {
+	case q.LiteRT:
 		return q.checkLiteRT(n)
+	case q.QNNPACK:
+		return q.checkFixedSums(n, "QNNPACK", -14)
 	}
 	return nil
 }
 
-// checkLiteRT wants scales that LiteRT's kernel takes.
-func (q *Quantized) checkLiteRT(n Network) error {
+// checkFixedSums wants scales that sums in fixed point take: from 2^least to 2^8 steps.
+func (q *Quantized) checkFixedSums(n Network, whose string, least int) error {
 	_, blocks := q.Inputs()
 	for i, b := range n.Blocks {
 		if !b.Residual() {
 			continue
 		}
 		x, y, sum := blocks[i].Scale, q.projection(n, i).Scale, q.Sums[i].Scale
-		if !(min(x, y)/sum >= 0x1p-10 && max(x, y)/sum < 0x1p8) {
-			return unsupportedLayer(b.Name, "scales %v and %v are added in steps of %v, and LiteRT's sums in fixed point take from 2^-10 to 2^8 of these", x, y, sum)
+		if !(float64(min(x, y)/sum) >= math.Ldexp(1, least) && max(x, y)/sum < 0x1p8) {
+			return unsupportedLayer(b.Name, "scales %v and %v are added in steps of %v, and %s's sums in fixed point take from 2^%d to 2^8 of these", x, y, sum, whose, least)
 		}
+	}
+	return nil
+}
+
+// checkLiteRT wants scales that LiteRT's kernels take.
+func (q *Quantized) checkLiteRT(n Network) error {
+	if err := q.checkFixedSums(n, "LiteRT", -10); err != nil {
+		return err
 	}
 	if q.AveragePool && q.Pool != q.Convs[len(q.Convs)-1].Out {
 		return unsupportedLayer("avgpool", "it puts out other bytes than it takes, and averages bytes")
@@ -281,7 +307,7 @@ func (b *ClassBias) check(q *Quantized, l Linear) error {
 func (q *Quantized) checkScales(n Network) error {
 	inputs, blocks := q.Inputs()
 	for i, c := range n.Convs() {
-		if err := q.Convs[i].checkMultipliers(c.Name, inputs[i].Scale, true); err != nil {
+		if err := q.checkMultipliers(&q.Convs[i], c.Name, inputs[i].Scale, true); err != nil {
 			return err
 		}
 	}
@@ -296,7 +322,7 @@ func (q *Quantized) checkScales(n Network) error {
 	if x := q.Convs[len(q.Convs)-1].Out.Scale; !finite(x / q.Pool.Scale) {
 		return wrongLayer("avgpool", "scale %v of its input is beyond float32 for an output of scale %v", x, q.Pool.Scale)
 	}
-	return q.Classifier.checkMultipliers(n.Classifier.Name, q.Pool.Scale, q.Logits)
+	return q.checkMultipliers(&q.Classifier, n.Classifier.Name, q.Pool.Scale, q.Logits)
 }
 
 // checkTerms wants scales that can be divided by the sum's.
@@ -311,7 +337,7 @@ func (s QuantizedSum) checkTerms(place string, terms ...Quantization) error {
 
 // Multiplier returns what sums of output channel o are multiplied by for an input of
 // scale sx: float32(sx*sw), which makes numbers of them, or with bytes that divided
-// by the output's scale.
+// by the output's scale. See [Quantized.Multiplier] for layers of a QNNPACK network.
 func (l *QuantizedLayer) Multiplier(o int, sx float32, bytes bool) float32 {
 	m := sx * l.Scale[o]
 	if bytes {
@@ -320,10 +346,18 @@ func (l *QuantizedLayer) Multiplier(o int, sx float32, bytes bool) float32 {
 	return m
 }
 
+// Multiplier is that of l, a layer of q, in q's rounding.
+func (q *Quantized) Multiplier(l *QuantizedLayer, o int, sx float32, bytes bool) float32 {
+	if bytes && q.QNNPACK {
+		return l.Multiplier(o, sx, false) * (1 / l.Out.Scale)
+	}
+	return l.Multiplier(o, sx, bytes)
+}
+
 // checkMultipliers wants all of them to be numbers.
-func (l *QuantizedLayer) checkMultipliers(place string, sx float32, bytes bool) error {
+func (q *Quantized) checkMultipliers(l *QuantizedLayer, place string, sx float32, bytes bool) error {
 	for o, sw := range l.Scale {
-		if !finite(l.Multiplier(o, sx, bytes)) {
+		if !finite(q.Multiplier(l, o, sx, bytes)) {
 			return wrongLayer(place, "scales %v of the input, %v of output channel %d's weights and %v of the output make a multiplier beyond float32", sx, sw, o, l.Out.Scale)
 		}
 	}

@@ -24,6 +24,7 @@ type quantizedEntry struct {
 	ReLU    bool                    `json:"relu,omitempty"`
 	LiteRT  bool                    `json:"litert,omitempty"`
 	Average bool                    `json:"average_pool,omitempty"`
+	QNNPACK bool                    `json:"qnnpack,omitempty"`
 	Wide    bool                    `json:"wide,omitempty"`
 	Assumed Assumed                 `json:"assumed"`
 }
@@ -44,7 +45,7 @@ func (q *Quantized) Metadata() (map[string]string, error) {
 	}
 	e := quantizedEntry{
 		Input: q.Input, Layers: map[string]layerOutput{}, Sums: map[string]QuantizedSum{}, Pool: q.Pool,
-		Logits: q.Logits, Bias: q.ClassBias, Signed: q.Signed, ReLU: q.ReLU, LiteRT: q.LiteRT, Average: q.AveragePool, Wide: q.Wide, Assumed: q.Assumed,
+		Logits: q.Logits, Bias: q.ClassBias, Signed: q.Signed, ReLU: q.ReLU, LiteRT: q.LiteRT, Average: q.AveragePool, QNNPACK: q.QNNPACK, Wide: q.Wide, Assumed: q.Assumed,
 	}
 	for _, p := range q.Parts() {
 		e.Layers[p.Name] = layerOutput{p.Layer.Out, p.Layer.Min, p.Layer.Max}
@@ -83,7 +84,7 @@ func MetadataQuantized(entries map[string]string) (q *Quantized, ok bool, err er
 	}
 	n := c.Network()
 	q = &Quantized{
-		Config: c, Assumed: e.Assumed, Input: e.Input, Pool: e.Pool, Logits: e.Logits, ClassBias: e.Bias, Signed: e.Signed, ReLU: e.ReLU, LiteRT: e.LiteRT, AveragePool: e.Average, Wide: e.Wide,
+		Config: c, Assumed: e.Assumed, Input: e.Input, Pool: e.Pool, Logits: e.Logits, ClassBias: e.Bias, Signed: e.Signed, ReLU: e.ReLU, LiteRT: e.LiteRT, AveragePool: e.Average, QNNPACK: e.QNNPACK, Wide: e.Wide,
 		Convs: make([]QuantizedLayer, len(n.Convs())), Sums: make([]QuantizedSum, len(n.Blocks)),
 	}
 	for _, p := range q.Parts() {

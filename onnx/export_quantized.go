@@ -28,7 +28,8 @@ const (
 //
 // ONNX Runtime computes the bytes that [model.Quantized] describes, all of them: of a QDQ
 // graph where it fuses the pairs into operators on bytes, as it does unless it is told
-// to optimise nothing. Then it rounds sums of float32, and bytes next to a tie differ.
+// to optimise nothing. Then it rounds sums of float32, and bytes next to a tie differ. So
+// do those of a network with the rounding of LiteRT or QNNPACK, which ONNX can't say.
 //
 // Of the options, Mode is [Eval], and Half is not for bytes. The error of a network with
 // wide sums, or with weights that int8 doesn't hold, is errors.ErrUnsupported.

@@ -15,7 +15,8 @@ import (
 //
 // LiteRT's default kernels compute q's bytes, but for residual sums: theirs are in fixed
 // point, and differ from q's where these are close to a tie (see
-// [model.Quantized.LiteRT]). [Parse] returns a network whose sums are theirs.
+// [model.Quantized.LiteRT]), and multipliers and the input's bytes are not those of a
+// QNNPACK network. [Parse] returns a network whose sums are theirs.
 //
 // A network whose logits are numbers gets bytes for them, too: q.Classifier.Out says what
 // these stand for. An error is [errors.ErrUnsupported] where it doesn't, or where a
@@ -82,7 +83,7 @@ func Prepare(q *model.Quantized) (*model.Quantized, error) {
 		own.Logits = true
 		own.Classifier.Min, own.Classifier.Max = 0, 255
 	}
-	own.LiteRT, own.Signed = true, true
+	own.LiteRT, own.Signed, own.QNNPACK = true, true, false
 	if err := own.Validate(); err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx"
 )
 
@@ -146,6 +148,7 @@ func (f *exportFlags) tflite(cmd *cobra.Command) error {
 	}
 	sayAssumed(cmd.ErrOrStderr(), f.model, q.Assumed.List(q.Config))
 	sayNotes(cmd.ErrOrStderr(), f.model, q.Notes)
+	sayQNNPACK(cmd.ErrOrStderr(), f.model, "LiteRT", q)
 	if err := mobilenet.SaveQuantized(f.out, q); err != nil {
 		return err
 	}
@@ -155,6 +158,13 @@ func (f *exportFlags) tflite(cmd *cobra.Command) error {
 	}
 	_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %.2f MB\n", f.out, float64(info.Size())/1e6)
 	return err
+}
+
+// sayQNNPACK says that who runs what is written rounds otherwise than q does.
+func sayQNNPACK(stderr io.Writer, file, who string, q *model.Quantized) {
+	if q.QNNPACK {
+		fmt.Fprintf(stderr, "mobilenet: %s has QNNPACK's rounding: %s's differs, by a step in the few bytes that are next to a tie\n", printable(file), who)
+	}
 }
 
 // graph is what the flags ask for, not simplified yet.
@@ -192,6 +202,7 @@ func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Graph, error) {
 	}
 	var p *onnx.Graph
 	if q != nil {
+		sayQNNPACK(cmd.ErrOrStderr(), f.model, "ONNX Runtime", q)
 		p, err = onnx.ExportQuantized(q, onnx.QuantizedForm(f.format), f.options)
 	} else {
 		p, err = onnx.Export(m, f.options)

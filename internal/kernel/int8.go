@@ -45,7 +45,8 @@ type Range struct {
 //	clamp(rne(float32(sum)*m) + Zero, Min, Max)
 //
 // where rne rounds to the nearest integer, ties to even, and m is
-// float32(sx*sw)/sy for the scales of the input, the weights and the output. The
+// float32(sx*sw)/sy for the scales of the input, the weights and the output, or in
+// torch's QNNPACK float32(sx*sw)*(1/sy). The
 // product is rounded to float32 before it is rounded to an integer.
 func (r Range) Requantize(sum int32, m float32) uint8 { return r.quantize(Dequantize(sum, m)) }
 
