@@ -149,7 +149,11 @@ func TestQuantizedValidate(t *testing.T) {
 		"features.3: scale 1e+20 of what is added":       func(q *Quantized) { q.Convs[8].Out.Scale, q.Sums[2].Scale = 1e20, 1e-20 },
 		"avgpool: scale 1e+20 of its input":              func(q *Quantized) { q.Convs[len(q.Convs)-1].Out.Scale, q.Pool.Scale = 1e20, 1e-30 },
 		"classifier.1: scales":                           func(q *Quantized) { q.Pool.Scale, q.Classifier.Scale[1] = 1e20, 1e20 },
-		"model config: width multiplier 0: want more ":   func(q *Quantized) { q.Config.Width = 0 },
+		"QNNPACK's rounding beside":                      func(q *Quantized) { q.QNNPACK, q.LiteRT = true, true },
+		"features.3: scales 1 and 1 are added in steps of 20000, and QNNPACK's": func(q *Quantized) {
+			q.QNNPACK, q.Convs[5].Out.Scale, q.Convs[8].Out.Scale, q.Sums[2].Scale = true, 1, 1, 20000
+		},
+		"model config: width multiplier 0: want more ": func(q *Quantized) { q.Config.Width = 0 },
 	} {
 		q := roughly(small(t))
 		spoil(q)
