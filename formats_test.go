@@ -27,7 +27,7 @@ func TestTensorFlow(t *testing.T) {
 		want, paths := "--graphdef frozen.pb ", []string{path}
 		switch {
 		case strings.HasPrefix(name, "saved"):
-			want = "--saved-model "
+			want = "--saved-model " + filepath.ToSlash(filepath.Dir(path)) + " "
 			paths = append(paths, filepath.Dir(path)) // the folder is what people have
 		case strings.HasPrefix(name, "model"):
 			want = "--checkpoint model.ckpt.meta "

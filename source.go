@@ -153,7 +153,7 @@ func (s source) read() (n network, key string, err error) {
 		}
 		folder = wholefile.Sub(&t, path.Dir(s.file))
 	}
-	f, err := formatOf(s.file, data[:min(foreign.Head, len(data))])
+	f, err := formatOf(strings.TrimSuffix(s.name, "#"+s.part), data[:min(foreign.Head, len(data))])
 	if err != nil {
 		return n, "", err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -18,6 +19,7 @@ type contents struct {
 	metadata map[string]string // may be nil
 	what     string            // what the file is where there are no tensors: "a dictionary"
 	part     string            // see ParsePart
+	names    []classNames      // beside the weights
 
 	keras     *kerasModel      // what its config says, if there is one
 	quantised *model.Quantized // all that there is, if not nil
@@ -159,6 +161,7 @@ func (c candidate) network(metadata map[string]string) (network, error) {
 		if err := n.config.Validate(); err != nil {
 			return n, fault.Unsupportedf("%v", err)
 		}
+		n.noteStrides()
 	}
 	return n, n.config.Network().CheckShapes(shapesOf(n.tensors))
 }
@@ -196,6 +199,28 @@ func (n *network) inferConfig(ch channels, naming Naming) model.Config {
 		p.Mean, p.Std = [3]float32{mean, mean, mean}, [3]float32{std, std, std}
 	}
 	return c
+}
+
+// noteStrides says which strides are assumed for a table that isn't the paper's.
+func (n *network) noteStrides() {
+	table := n.config.Table
+	said := func(b model.InvertedResidual) bool { // by the module
+		m := n.moduleOf(b.Depthwise.Name)
+		return m != nil && m.says["stride"] != nil
+	}
+	if !slices.ContainsFunc(n.config.Network().Blocks, func(b model.InvertedResidual) bool { return !said(b) }) {
+		return
+	}
+	for _, d := range depths {
+		if slices.EqualFunc(table, deeper(d), func(a, b model.Stage) bool { return a.T == b.T && a.N == b.N }) {
+			return
+		}
+	}
+	var strides []string
+	for _, s := range table {
+		strides = append(strides, strconv.Itoa(s.S))
+	}
+	n.note("its table is not the paper's; strides assumed: %s (a whole module or ONNX says them)", strings.Join(strides, " "))
 }
 
 // incomplete is the error about features that lack some tensors.
@@ -238,6 +263,11 @@ func (f *contents) model(size int) (*model.Model, error) {
 		return f.quantised.Dequantize(), nil
 	}
 	n, err := f.network()
+	if err != nil && f.keras != nil { // the config knows it better than the names of arrays
+		if e := f.keras.headFault(); e != nil {
+			return nil, e
+		}
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -265,6 +295,7 @@ func (f *contents) model(size int) (*model.Model, error) {
 	}
 	if !n.own {
 		m.Assumed = model.AllAssumed
+		m.Assumed.Head = f.keras == nil && n.config.Classes > 1 && n.moduleOf("features.0.0") == nil
 	}
 	if f.keras != nil && !n.own {
 		m.Notes = nil // the config says what the head is
@@ -275,8 +306,11 @@ func (f *contents) model(size int) (*model.Model, error) {
 			return nil, about("config", err)
 		}
 	}
-	m.Labels, err = model.MetadataLabels(f.metadata, m.Config.Outcomes())
-	return m, err
+	if m.Labels, err = model.MetadataLabels(f.metadata, m.Config.Outcomes()); err != nil {
+		return nil, err
+	}
+	f.takeNames(m)
+	return m, nil
 }
 
 // about gives an error the place that it lacks.
@@ -402,6 +436,9 @@ func where(root string) string {
 
 // other is the error about a file without the names of any naming.
 func (f *contents) other() error {
+	if len(f.leaves) == 0 && strings.HasPrefix(f.what, "an object of class __torch__") {
+		return fault.Unsupportedf("TorchScript without parameters, as torch.jit.freeze makes it, whose weights are constants of its code: save the module that was frozen, or export it as ONNX")
+	}
 	if len(f.leaves) == 0 {
 		return fault.Unsupportedf("no state dict: %s without tensors", f.what)
 	}

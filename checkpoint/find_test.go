@@ -49,7 +49,7 @@ func TestWhatPeopleSave(t *testing.T) {
 			continue
 		}
 		sameWeights(t, m.Dict, want.Dict, 0)
-		if got := strings.Join(m.Notes, "; "); got != note {
+		if got := found(m); got != note {
 			t.Errorf("%s: notes %q, want %q", file, got, note)
 		}
 	}
@@ -80,7 +80,7 @@ func TestPruned(t *testing.T) {
 		}
 		zeros += len(w.Data) - len(slices.DeleteFunc(w.Data, func(v float32) bool { return v == 0 }))
 	}
-	if zeros == 0 || !strings.Contains(m.Notes[0], "pruned") {
+	if zeros == 0 || !strings.Contains(found(m), "pruned") {
 		t.Errorf("%d zeros, notes %q", zeros, m.Notes)
 	}
 }
@@ -179,7 +179,7 @@ func TestSameNetworkUnderOtherNames(t *testing.T) {
 			continue
 		}
 		sameWeights(t, m.Dict, small(t).Dict, 0)
-		if got := strings.Join(m.Notes, "; "); got != note {
+		if got := found(m); got != note {
 			t.Errorf("notes %q, want %q", got, note)
 		}
 	}
@@ -275,7 +275,7 @@ func TestHeads(t *testing.T) {
 			}
 			continue
 		}
-		if got := strings.Join(m.Notes, "; "); got != test.note || m.Config.Classes != test.classes || !m.Config.Equal(config(m.Config, test.head)) {
+		if got := found(m); got != test.note || m.Config.Classes != test.classes || !m.Config.Equal(config(m.Config, test.head)) {
 			t.Errorf("%d classes, head %+v, notes %q; want %d, %+v, %q", m.Config.Classes, m.Config.Head, got, test.classes, test.head, test.note)
 		}
 		for _, naming := range Namings() {
@@ -305,6 +305,58 @@ func config(c model.Config, h model.Head) model.Config {
 	return c
 }
 
+// found joins the notes, but that on the table, which is of two stages in small.
+func found(m *model.Model) string {
+	return strings.Join(slices.DeleteFunc(slices.Clone(m.Notes), func(note string) bool { return strings.HasPrefix(note, "its table") }), "; ")
+}
+
+// TestStridesAreAssumed: shapes don't show strides, and a table of other stages than the
+// paper's has them from nobody.
+func TestStridesAreAssumed(t *testing.T) {
+	if m, err := Parse(saved(t, small(t).Dict)); err != nil || !slices.Contains(m.Notes, "its table is not the paper's; strides assumed: 1 2 (a whole module or ONNX says them)") {
+		t.Errorf("%v, %v", m, err)
+	}
+	for _, width := range []float64{0.35, 0.9} { // the latter's channels are its own, its stages the paper's
+		c := model.Default()
+		c.Width, c.Classes = width, 3
+		m, err := model.New(c, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := Parse(saved(t, m.Dict))
+		if err != nil || found(got) != strings.Join(got.Notes, "; ") {
+			t.Errorf("width %v: %v, notes %q", width, err, got.Notes)
+		}
+		if !got.Assumed.Head {
+			t.Errorf("width %v: a softmax is not said to be assumed", width)
+		}
+	}
+}
+
+// TestKerasHeadFault: what weights don't fit is told by the layer.
+func TestKerasHeadFault(t *testing.T) {
+	op := func(class string) kerasOp { return kerasOp{class: class, name: strings.ToLower(class) + "_1"} }
+	for want, ops := range map[string][]kerasOp{
+		"layer flatten_1: a Flatten of the features, which MobileNetV2 pools":                              {op("Conv2D"), op("Flatten"), op("Dense")},
+		"layer batchnormalization_1: a head with a BatchNormalization: linear layers and Dropout are read": {op("GlobalAveragePooling2D"), op("BatchNormalization"), op("Dense")},
+		"<nil>": {op("GlobalAveragePooling2D"), op("Flatten"), op("Dense")},
+	} {
+		k := &kerasModel{ops: ops}
+		if err := k.headFault(); fmt.Sprint(err) != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
+// TestFrozen: TorchScript that was frozen has no parameters.
+func TestFrozen(t *testing.T) {
+	pkl := "\x80\x02c__torch__.torchvision.models.mobilenetv2\nMobileNetV2\n)\x81}X\x08\x00\x00\x00training\x89sb."
+	_, err := Parse(archiveOf(t, zip.Store, map[string]string{"data.pkl": pkl}))
+	if err == nil || !strings.Contains(err.Error(), "as torch.jit.freeze makes it") || !errors.Is(err, errors.ErrUnsupported) {
+		t.Error(err)
+	}
+}
+
 // TestOneOfTwoNetworks: where one of two state dicts fits, or both are the same memory,
 // there is no doubt.
 func TestOneOfTwoNetworks(t *testing.T) {
@@ -320,7 +372,7 @@ func TestOneOfTwoNetworks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := "the network is student; left out: another network, teacher"; strings.Join(m.Notes, "; ") != want {
+	if want := "the network is student; left out: another network, teacher"; found(m) != want {
 		t.Errorf("notes %q, want %q", m.Notes, want)
 	}
 	data, err := os.ReadFile("testdata/small.pth")
@@ -373,7 +425,7 @@ func TestPartOfTwoNetworks(t *testing.T) {
 			}
 			continue
 		}
-		if got := strings.Join(m.Notes, "; "); !strings.HasSuffix(got, tt.want) {
+		if got := found(m); !strings.HasSuffix(got, tt.want) {
 			t.Errorf("%s of %s and %s: notes %q, want %q", tt.part, tt.first, tt.second, got, tt.want)
 		}
 		if (m.Dict["classifier.1.bias"].Data[0] == 7) != tt.bias {

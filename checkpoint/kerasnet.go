@@ -274,6 +274,26 @@ func knownLayer(op kerasOp) error {
 	return nil
 }
 
+// headFault is the error about a head that is not read, whatever its weights are; nil if
+// the config has nothing against it.
+func (k *kerasModel) headFault() error {
+	_, head := k.split()
+	if head == nil {
+		for _, op := range k.ops {
+			if op.class == "Flatten" {
+				return op.unsupported("a Flatten of the features, which MobileNetV2 pools")
+			}
+		}
+	}
+	m := &model.Model{Config: model.Default()}
+	for _, op := range head {
+		if op.class == "BatchNormalization" || op.class == "LayerNormalization" {
+			return applyHead(m, []kerasOp{op})
+		}
+	}
+	return nil
+}
+
 // applyHead applies what stands behind the features.
 func applyHead(m *model.Model, head []kerasOp) error {
 	c := &m.Config

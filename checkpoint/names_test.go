@@ -39,7 +39,7 @@ func TestPaddle(t *testing.T) {
 				t.Errorf("%s: logit %d is %v, torch has %v", name, i, got[i], w)
 			}
 		}
-		if len(m.Notes) > 0 {
+		if len(m.Notes) != 1 || !strings.Contains(m.Notes[0], "strides assumed: 1 2 2") { // the table is short
 			t.Errorf("%s: notes %q", name, m.Notes)
 		}
 	}
@@ -60,7 +60,7 @@ func TestGrey(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Notes) != 1 || !strings.Contains(m.Notes[0], "for grey") {
+	if len(m.Notes) != 2 || !strings.Contains(m.Notes[0], "for grey") || !strings.Contains(m.Notes[1], "strides assumed") {
 		t.Errorf("notes %q", m.Notes)
 	}
 	if p := m.Config.Preprocess; p.Mean[0] != p.Mean[2] || p.Std[0] != p.Std[1] || !m.Assumed.Norm {

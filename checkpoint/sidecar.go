@@ -154,6 +154,7 @@ func (s *sidecar) apply(m *model.Model) error {
 	case s.processor():
 		return s.photos(m)
 	case strings.HasPrefix(s.Architecture, "mobilenetv2"):
+		m.Assumed.Head = false
 		if s.Args.PadType == "same" {
 			m.Config.Padding = model.PadSame
 		}
@@ -175,6 +176,7 @@ func (s *sidecar) processor() bool {
 // network applies MobileNetV2Config.
 func (s *sidecar) network(m *model.Model) error {
 	c := &m.Config
+	m.Assumed.Head = false
 	if s.OutputStride != 0 && s.OutputStride != 32 {
 		return fault.Unsupportedf("output_stride %d: only the network of stride 32 is run, without dilated convolutions", s.OutputStride)
 	}

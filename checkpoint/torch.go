@@ -98,7 +98,7 @@ func parseZip(data []byte, archives bool) (*contents, error) {
 		f.metadata[key] = string(text)
 	}
 	loaded := map[string][]byte{} // by key: many tensors may share a storage
-	f.what = describe(state.value)
+	f.what, f.names = describe(state.value), namesBeside(state.value)
 	f.leaves, f.modules, err = leaves(state.value, func(s storage) ([]byte, error) {
 		raw, ok := loaded[s.key]
 		if !ok {
@@ -278,5 +278,5 @@ func parseLegacy(data []byte) (*contents, error) {
 		}
 		return nil, fault.Brokenf("storage %.40q is missing or short", s.key)
 	})
-	return &contents{leaves: tensors, modules: modules, what: describe(state.value)}, err
+	return &contents{leaves: tensors, modules: modules, what: describe(state.value), names: namesBeside(state.value)}, err
 }

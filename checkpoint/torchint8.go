@@ -169,7 +169,7 @@ func torchInt8(leaves []leaf) (q *model.Quantized, ok bool, err error) {
 		}
 	}
 	if !ok {
-		return nil, false, inTorchScript(leaves)
+		return nil, false, inObjects(leaves)
 	}
 	named, shapes := map[string]leaf{}, map[string][]int{}
 	for _, l := range leaves {
@@ -198,9 +198,9 @@ func torchInt8(leaves []leaf) (q *model.Quantized, ok bool, err error) {
 	return q, true, q.Validate()
 }
 
-// inTorchScript is an error for a quantised network without weights: TorchScript packs
-// them for its kernels.
-func inTorchScript(leaves []leaf) error {
+// inObjects is an error for a quantised network without weights: whole modules and
+// TorchScript have them packed for their kernels.
+func inObjects(leaves []leaf) error {
 	quantised := false
 	for _, l := range leaves {
 		quantised = quantised || l.name == "quant.scale" || strings.HasSuffix(l.name, ".quant.scale")
@@ -211,7 +211,7 @@ func inTorchScript(leaves []leaf) error {
 	if !quantised {
 		return nil
 	}
-	return fault.Unsupportedf("a quantised network in TorchScript, which packs the weights for its kernels: save its state_dict()")
+	return fault.Unsupportedf("a quantised network as a whole module or TorchScript, whose weights are packed for its kernels: save its state_dict()")
 }
 
 // An int8Reader takes the parts of a quantised state dict. The first error stays.

@@ -40,12 +40,15 @@ type Assumed struct {
 	Resize        bool `json:"resize,omitempty"` // and the centre crop
 	Interpolation bool `json:"interpolation,omitempty"`
 	Norm          bool `json:"norm,omitempty"` // mean and standard deviation
+	Mean          bool `json:"mean,omitempty"` // of these only the mean
+	Std           bool `json:"std,omitempty"`  // and only the standard deviation
+	Head          bool `json:"head,omitempty"` // softmax behind several classes, where it could be sigmoid; not in List
 }
 
 // AllAssumed is for a file that says nothing of its input.
-var AllAssumed = Assumed{true, true, true, true}
+var AllAssumed = Assumed{Resolution: true, Resize: true, Interpolation: true, Norm: true}
 
-// List returns what c has for the parts that were assumed, each as the flag of the
+// List returns what c has for the parts of the input that were assumed, each as the flag of the
 // command that says it: "--resize 256".
 func (a Assumed) List(c Config) []string {
 	var list []string
@@ -60,8 +63,8 @@ func (a Assumed) List(c Config) []string {
 	add(a.Resolution && h != w, "--resolution %dx%d", h, w)
 	add(a.Resize && !p.Squash, "--resize %d", p.Resize)
 	add(a.Interpolation, "--interpolation %s", p.Interpolation)
-	add(a.Norm, "--mean %v,%v,%v", p.Mean[0], p.Mean[1], p.Mean[2])
-	add(a.Norm, "--std %v,%v,%v", p.Std[0], p.Std[1], p.Std[2])
+	add(a.Norm || a.Mean, "--mean %v,%v,%v", p.Mean[0], p.Mean[1], p.Mean[2])
+	add(a.Norm || a.Std, "--std %v,%v,%v", p.Std[0], p.Std[1], p.Std[2])
 	return list
 }
 
@@ -79,7 +82,8 @@ func setInput(c *Config, a *Assumed, in Input) error {
 	a.Resolution = a.Resolution && in.Height == 0 && in.Width == 0 && in.Crop <= 1
 	a.Resize = a.Resize && in.Resize == 0 && !(in.Crop > 0 && in.Crop <= 1) && !in.Squash
 	a.Interpolation = a.Interpolation && in.Interpolation == ""
-	a.Norm = a.Norm && in.Rescale == 0 && (in.Mean == nil || in.Std == nil)
+	mean, std := (a.Norm || a.Mean) && in.Rescale == 0 && in.Mean == nil, (a.Norm || a.Std) && in.Rescale == 0 && in.Std == nil
+	a.Norm, a.Mean, a.Std = mean && std, mean && !std, std && !mean
 	return nil
 }
 

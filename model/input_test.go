@@ -127,3 +127,28 @@ func TestAssumed(t *testing.T) {
 		}
 	}
 }
+
+// TestAssumedNorm: what is said of the mean is not assumed, and leaves the deviation so.
+func TestAssumedNorm(t *testing.T) {
+	m := &Model{Config: Default(), Assumed: Assumed{Norm: true}}
+	for _, step := range []struct {
+		in   Input
+		want string
+	}{
+		{Input{}, "--mean 0.485,0.456,0.406 --std 0.229,0.224,0.225"},
+		{Input{Mean: []float32{1}}, "--std 0.229,0.224,0.225"},
+		{Input{Mean: []float32{0.5}}, "--std 0.229,0.224,0.225"},
+		{Input{Std: []float32{0.5}}, ""},
+	} {
+		if err := m.SetInput(step.in); err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Join(m.Assumed.List(m.Config), " "); got != step.want {
+			t.Errorf("after %+v: %q, want %q", step.in, got, step.want)
+		}
+	}
+	m.Assumed = Assumed{Norm: true}
+	if err := m.SetInput(Input{Std: []float32{0.5}}); err != nil || m.Assumed != (Assumed{Mean: true}) {
+		t.Errorf("%+v, %v", m.Assumed, err)
+	}
+}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/engine"
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
@@ -43,6 +44,11 @@ MobileNetV2 it says what it runs in, too.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if begins(args[0], tflite.Match) {
 				return checkTFLite(cmd.OutOrStdout(), args[0])
+			}
+			for _, match := range []func([]byte) bool{checkpoint.IsTorch, checkpoint.IsSafetensors, checkpoint.IsKeras} {
+				if begins(args[0], match) {
+					return fault.In(args[0], fault.Unsupportedf("check is for ONNX and TFLite files; mobilenet summary says what is in others"))
+				}
 			}
 			p, err := onnx.Read(args[0])
 			if err != nil {

@@ -14,7 +14,7 @@ import (
 )
 
 func newConvert() *cobra.Command {
-	var names, labels string
+	var names, labels, head string
 	var half bool
 	var photos photoFlags
 	cmd := &cobra.Command{
@@ -54,11 +54,19 @@ written too, with what flags here say of it.`,
 			if err := oneOf(cmd, "names", names, namings()...); err != nil {
 				return err
 			}
+			if head != "" {
+				if err := oneOf(cmd, "head", head, "softmax", "sigmoid"); err != nil {
+					return err
+				}
+			}
 			if mobilenet.IsFolder(args[1]) && !cmd.Flags().Changed("names") {
 				names = string(checkpoint.HuggingFace)
 			}
 			if !writable(args[1]) {
 				return usagef(cmd, "%s: write what? the name ends in none of %s, and in no / for a folder", args[1], writtenEndings())
+			}
+			if out := strings.ToLower(args[1]); strings.HasSuffix(out, ".h5") && !strings.HasSuffix(out, ".weights.h5") && !mobilenet.IsFolder(args[1]) {
+				return usagef(cmd, "%s: Keras' names end in .weights.h5 for weights alone; a whole model is a .keras file", args[1])
 			}
 			if err := photos.check(cmd); err != nil {
 				return err
@@ -77,6 +85,12 @@ written too, with what flags here say of it.`,
 			m, err := mobilenet.LoadModel(cmd.Context(), args[0], opts...)
 			if err != nil {
 				return err
+			}
+			if head != "" {
+				if m.Config.Classes < 2 {
+					return usagef(cmd, "--head %s is for several classes: %s has %d", head, args[0], m.Config.Classes)
+				}
+				m.Config.Head.Sigmoid = head == "sigmoid"
 			}
 			sayAssumed(cmd.ErrOrStderr(), args[0], m.Assumed.List(m.Config))
 			sayNotes(cmd.ErrOrStderr(), args[0], m.Notes)
@@ -100,7 +114,9 @@ written too, with what flags here say of it.`,
 	cmd.Flags().StringVar(&names, "names", string(checkpoint.Torchvision), "names of the tensors: "+strings.Join(namings(), ", "))
 	cmd.Flags().StringVar(&labels, "labels", "", "file with the names of the classes to put in OUT")
 	cmd.Flags().BoolVar(&half, "half", false, "store convolutions and classifier as float16, which rounds them")
+	cmd.Flags().StringVar(&head, "head", "", "what is behind the classes, where IN is weights alone: softmax, or sigmoid for several labels a photo")
 	photos.register(cmd, true)
+	complete(cmd, "head", "softmax", "sigmoid")
 	complete(cmd, "names", namings()...)
 	return cmd
 }

@@ -169,9 +169,18 @@ func normalised(p model.Preprocess) string {
 	return fmt.Sprintf("mean %.4g %.4g %.4g, std %.4g %.4g %.4g", p.Mean[0], p.Mean[1], p.Mean[2], p.Std[0], p.Std[1], p.Std[2])
 }
 
+// assumed lists what the file leaves open, the head too.
+func assumed(m *model.Model) []string {
+	list := m.Assumed.List(m.Config)
+	if m.Assumed.Head {
+		list = append(list, "softmax at the end (see convert --head)")
+	}
+	return list
+}
+
 // assumedRow is what the file leaves open, as a row behind the others.
 func assumedRow(m *model.Model) string {
-	list := m.Assumed.List(m.Config)
+	list := assumed(m)
 	if len(list) == 0 {
 		return ""
 	}
@@ -221,7 +230,7 @@ func writeSummaryJSON(cmd *cobra.Command, m *model.Model, f *networkFlags) error
 		Bytes     int                 `json:"weight_bytes"`
 		PeakAct   int                 `json:"peak_activation_bytes"`
 		Layers    []layer             `json:"layers"`
-	}{m.Config, m.Assumed.List(m.Config), m.Notes, f.precision, m.Dequantized, m.Unfit, s.Params, s.MACs, weights, activations(s, f), layers})
+	}{m.Config, assumed(m), m.Notes, f.precision, m.Dequantized, m.Unfit, s.Params, s.MACs, weights, activations(s, f), layers})
 }
 
 // shape prints [C H W] as CxHxW.
