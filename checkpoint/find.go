@@ -99,6 +99,7 @@ type network struct {
 	head    []int           // outputs of the linear layers behind the features
 	tensors map[string]leaf // by torchvision's names
 	notes   []string        // see model.Model
+	whole   bool            // modules have been heeded
 	grey    bool            // see addColours
 }
 
@@ -155,6 +156,7 @@ func (c candidate) network(metadata map[string]string) (network, error) {
 		n.notes = notes
 	} else {
 		n.config = n.inferConfig(channels, s.naming)
+		n.whole = len(c.modules) > 0
 		if err := n.heed(c.modules); err != nil {
 			return n, err
 		}
@@ -339,7 +341,7 @@ func (f *contents) network() (network, error) {
 			return network{}, err
 		}
 	}
-	var fit []network
+	var fit, refused []network
 	var misfits, left []string
 	var nearest error
 	for _, root := range found {
@@ -351,11 +353,21 @@ func (f *contents) network() (network, error) {
 		switch {
 		case err == nil && !slices.ContainsFunc(fit, n.equals):
 			fit = append(fit, n)
+		case err == nil && n.whole: // which says more than a state dict
+			fit[slices.IndexFunc(fit, n.equals)] = n
 		case err != nil:
+			if n.whole {
+				refused = append(refused, n)
+			}
 			misfits = append(misfits, where(root.name))
 			if nearest == nil || differences(err) < differences(nearest) {
 				nearest = mismatch(root.name, err)
 			}
+		}
+	}
+	for _, n := range fit {
+		if slices.ContainsFunc(refused, n.equals) { // the state dict of such a module
+			return network{}, nearest
 		}
 	}
 	switch {

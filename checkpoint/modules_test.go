@@ -38,7 +38,7 @@ func TestModules(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer z.Close()
-	if len(z.File) != 3*(len(refused)+len(want.Logits)) {
+	if len(z.File) != 3*(len(refused)+len(want.Logits))+2 {
 		t.Errorf("%d files", len(z.File))
 	}
 	for _, f := range z.File {

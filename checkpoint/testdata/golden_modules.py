@@ -125,5 +125,9 @@ with zipfile.ZipFile(os.path.join(here, "modules.zip"), "w", zipfile.ZIP_DEFLATE
             with torch.no_grad():
                 y = m(x)
             logits[name] = torch.logit(y.double()).float().tolist() if name == "sigmoid" else y.tolist()
+    # A state dict beside the module that it is of.
+    for name in "eps", "silu":
+        m = networks[name]
+        write(name + ".both.pth", lambda f: torch.save({"state_dict": m.state_dict(), "model": m}, f))
 with open(os.path.join(here, "modules.json"), "w") as f:
     json.dump({"torch": torch.__version__, "torchvision": torchvision.__version__, "logits": logits}, f)
