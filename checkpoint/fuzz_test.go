@@ -193,3 +193,19 @@ func FuzzKerasConfig(f *testing.F) {
 		})
 	})
 }
+
+// FuzzCode reads calls off the text of TorchScript's classes.
+func FuzzCode(f *testing.F) {
+	f.Add("class Conv2d(Module):\n    input = torch._convolution(x, weight, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 144, False)\n", "Conv2d")
+	f.Add("class BatchNorm2d(Module):\n    input = torch.batch_norm(x, w, b, m, v, False, 0.1, 1.0e-05, True)\nclass B(Module):\n", "BatchNorm2d")
+	f.Add("class Hardtanh(Module):\n    return torch.hardtanh_(x, 0., 6.)\n", "Hardtanh")
+	f.Fuzz(func(t *testing.T, text, class string) {
+		m := module{class: class, says: map[string]any{}, code: classText(text, class)}
+		m.readCalls()
+		for key := range m.says {
+			if m.code == "" {
+				t.Errorf("%s of no code", key)
+			}
+		}
+	})
+}
