@@ -26,7 +26,7 @@ from compare import MEAN, STD, Case, ONNXRuntime, OpenVINO, Peer, summary
 FEATURES = ("avx2", "fma", "avx_vnni", "avx512f", "avx512bw", "avx512vl", "avx512_vnni", "asimddp")
 
 
-class NotInt8(Exception):
+class Skipped(Exception):
     pass
 
 
@@ -37,11 +37,14 @@ class LiteRT(Peer):
         from ai_edge_litert.interpreter import Interpreter
         self.interpreter = Interpreter(model_path=path, num_threads=c.threads)
         if not any(t["dtype"] == np.int8 for t in self.interpreter.get_tensor_details()):
-            raise NotInt8("LiteRT: %s is not of 8-bit integers" % os.path.basename(path))
+            raise Skipped("LiteRT: %s is not of 8-bit integers" % os.path.basename(path))
         i = self.interpreter.get_input_details()[0]
         if i["shape"][0] != c.batch:
             self.interpreter.resize_tensor_input(i["index"], [c.batch] + list(i["shape"][1:]))
-        self.interpreter.allocate_tensors()
+        try:
+            self.interpreter.allocate_tensors()
+        except RuntimeError as e:  # its reshape has the batch in a constant
+            raise Skipped("LiteRT: a batch of %d: %s" % (c.batch, str(e).splitlines()[0]))
         i = self.interpreter.get_input_details()[0]
         x = np.random.default_rng(1).integers(0, 127, i["shape"])
         self.interpreter.set_tensor(i["index"], x.astype(i["dtype"]))
@@ -133,7 +136,7 @@ def speed(files, kinds, c, rounds, runs):
         try:
             if path:
                 theirs.append(kind(path, c))
-        except NotInt8 as e:
+        except Skipped as e:
             print("skipped:", e, file=sys.stderr)
     mine, floats, other = [], [], {p.name: [] for p in theirs}
     per = max(3, runs // c.batch)
