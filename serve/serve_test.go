@@ -445,14 +445,14 @@ func TestDrain(t *testing.T) {
 	addr := make(chan string, 1)
 	ended := make(chan error, 1)
 	go func() {
-		ended <- s.Run(ctx, serve.Listen{Addr: "127.0.0.1:0", DrainDelay: 300 * time.Millisecond, Started: func(a net.Addr) { addr <- a.String() }})
+		ended <- s.Run(ctx, serve.Listen{Addr: "127.0.0.1:0", DrainDelay: 2 * time.Second, Started: func(a net.Addr) { addr <- a.String() }})
 	}()
 	url := "http://" + <-addr
 	if code, _, _ := ask(t, "GET", url+"/v2/health/ready", nil); code != 200 {
 		t.Errorf("ready: %d", code)
 	}
 	cancel()
-	for deadline := time.Now().Add(200 * time.Millisecond); ; {
+	for deadline := time.Now().Add(time.Second); ; {
 		if code, _, _ := ask(t, "GET", url+"/v2/health/ready", nil); code == 503 {
 			break
 		}
