@@ -28,7 +28,7 @@ func (f *classifierFlags) register(cmd *cobra.Command) {
 	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: "+modelEndings())
 	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
 	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
-	fs.IntVar(&f.batch, "batch", 0, "photos to run at once; 0 means as many as threads")
+	fs.IntVar(&f.batch, "batch", 0, "photos to run at once, if there are as many; 0 means 16, or as many as threads")
 	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
 	f.precision.register(cmd)
@@ -59,8 +59,10 @@ func (f *classifierFlags) settle() {
 		f.threads = runtime.GOMAXPROCS(0)
 	}
 	runtime.GOMAXPROCS(min(f.threads, runtime.GOMAXPROCS(0))) // for decoding, too
+	// Weights are read once for a batch. On two cores of a Zen 4, 800 photos of 500x375
+	// took 3.8 s in twos, 3.1 to 3.3 in eights, 2.9 to 3.1 in sixteens.
 	if f.batch == 0 {
-		f.batch = f.threads
+		f.batch = max(16, f.threads)
 	}
 }
 
