@@ -181,9 +181,12 @@ func (s *server) start() (time.Duration, error) {
 }
 
 func (s *server) stop() {
-	syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM)
-	time.AfterFunc(10*time.Second, func() { syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })
+	group := -s.cmd.Process.Pid
+	syscall.Kill(group, syscall.SIGTERM)
+	kill := time.AfterFunc(10*time.Second, func() { syscall.Kill(group, syscall.SIGKILL) })
 	s.cmd.Wait()
+	kill.Stop() // or it would be the next server's end
+	client.CloseIdleConnections()
 	time.Sleep(200 * time.Millisecond)
 }
 
