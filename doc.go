@@ -7,7 +7,8 @@
 //	fmt.Println(best[0].Label, best[0].Probability)
 //
 // [Classifier.ClassifyAll] is for many photos: it takes them as they come, decodes
-// ahead, and gives a result or an error for each.
+// ahead, and gives a result or an error for each. [Classifier.Explain] says where in a
+// photo a class is seen.
 //
 // The path of a photo from its bytes to the labels, by file:
 //

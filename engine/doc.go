@@ -16,6 +16,8 @@
 // instruction sets differ in the last bits, those for 8-bit integers in nothing.
 // [Engine.Close] ends the threads.
 //
+// [Engine.ClassWeights] are what a class makes of the features.
+//
 // [Engine.Measure], [Engine.Profile] and [Engine.Peak] say how fast it is.
 //
 // The way of a model through the source, by file:

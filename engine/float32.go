@@ -8,7 +8,7 @@ const float32Precision = "float32"
 func (net *network) program() program {
 	return program{
 		config: net.config, precision: float32Precision, cpu: net.set.Name, choices: net.set.Choices, weights: net.arena,
-		plan: net.plan, peak: net.set.Peak,
+		row: net.row, plan: net.plan, peak: net.set.Peak,
 	}
 }
 
@@ -91,13 +91,14 @@ func (l *f32Layout) bottleneck(b *bottleneck) {
 // head adds all behind the last bottleneck. It takes all images in any case.
 func (l *f32Layout) head() {
 	l.startTail(math.MaxInt)
-	l.tap(moduleOf(l.net.config.Network().Last), l.net.tapThrough(l.src, &l.net.last, true))
+	last, through := moduleOf(l.net.config.Network().Last), l.net.tapThrough(l.src, &l.net.last, true)
 	if !l.results {
+		l.tap(last, through)
 		return
 	}
 	features := f32Tensor(l.images, size{1, 1}, l.net.last.blocks())
 	l.hidden = append(l.hidden, features)
-	l.steps = append(l.steps, &lastPool{net: l.net, src: l.src, dst: features})
+	l.steps = append(l.steps, &lastPool{net: l.net, src: l.src, dst: features, tap: l.within(last, through)})
 	l.src = features
 	for i := range l.net.linears {
 		s := &linear{net: l.net, w: &l.net.linears[i], src: l.src}

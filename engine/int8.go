@@ -13,7 +13,7 @@ const int8Precision = "int8"
 func (net *int8Network) program() program {
 	return program{
 		config: net.quantized.Config, precision: int8Precision, cpu: net.set.Name, weights: net.arena, wide: net.wide,
-		plan: net.plan, peak: net.set.Peak,
+		row: net.row, plan: net.plan, peak: net.set.Peak,
 	}
 }
 
@@ -114,13 +114,14 @@ func (l *int8Layout) bottleneck(b *int8Bottleneck) {
 // head adds all behind the last bottleneck. It takes all images in any case.
 func (l *int8Layout) head() {
 	l.startTail(math.MaxInt)
-	l.tap(moduleOf(l.net.quantized.Config.Network().Last), l.net.tapThrough(l.src, &l.net.last))
+	last, through := moduleOf(l.net.quantized.Config.Network().Last), l.net.tapThrough(l.src, &l.net.last)
 	if !l.results {
+		l.tap(last, through)
 		return
 	}
 	features := u8Tensor(l.images, size{1, 1}, l.net.last.blocks())
 	l.hidden = append(l.hidden, features)
-	l.steps = append(l.steps, &int8LastPool{net: l.net, src: l.src, dst: features}, &int8Classifier{net: l.net, src: features})
+	l.steps = append(l.steps, &int8LastPool{net: l.net, src: l.src, dst: features, tap: l.within(last, through), numbers: numbersOf(l.net.last.out)}, &int8Classifier{net: l.net, src: features})
 }
 
 // tapOf8 is tapOf for a tensor of 8-bit integers.

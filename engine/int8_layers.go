@@ -160,10 +160,21 @@ type int8LastPool struct {
 	net *int8Network
 	src *tensor
 	dst *tensor // 1x1
+
+	tap     *tap     // of the convolution, or nil
+	numbers *numbers // that the convolution's bytes stand for
 }
 
-func (s *int8LastPool) tasks() int   { return s.dst.blocks }
-func (s *int8LastPool) scratch() int { return s.src.stride() + kernel.Block*f32Bytes }
+func (s *int8LastPool) tasks() int { return s.dst.blocks }
+
+// scratch holds the convolution's bytes, sums of the pool, and numbers for the tap.
+func (s *int8LastPool) scratch() int {
+	n := s.src.stride() + kernel.Block*f32Bytes
+	if s.tap != nil {
+		n += tapPixels * kernel.Block * f32Bytes
+	}
+	return n
+}
 
 func (s *int8LastPool) run(x *exec, task int) {
 	w := &s.net.last
@@ -171,8 +182,12 @@ func (s *int8LastPool) run(x *exec, task int) {
 	last.Dst = x.scratch
 	s.net.set.Pointwise(last)
 	n := s.src.h * s.src.w * kernel.Block
-	sums := x.scratch[s.src.stride():].f32()[:kernel.Block]
+	floats := x.scratch[s.src.stride():].f32()
+	sums := floats[:kernel.Block]
 	for i := range s.src.images {
+		if s.tap != nil {
+			s.write(x, i, task, x.scratch[i*n:][:n], floats[kernel.Block:])
+		}
 		dst := s.dst.block8(x, task, i)[:kernel.Block]
 		s.net.pool(dst, x.scratch[i*n:][:n], sums)
 		if x.features != nil {
@@ -181,6 +196,16 @@ func (s *int8LastPool) run(x *exec, task int) {
 				features[c] = s.net.quantized.Pool.Dequantize(dst[c])
 			}
 		}
+	}
+}
+
+// write puts the numbers of a block of an image where the tap has them. There is room
+// for those of tapPixels.
+func (s *int8LastPool) write(x *exec, image, block int, bytes []uint8, room []float32) {
+	for at := 0; at < len(bytes); at += tapPixels * kernel.Block {
+		piece := room[:min(tapPixels*kernel.Block, len(bytes)-at)]
+		s.numbers.of(piece, bytes[at:])
+		s.tap.write(x, image, block, at/kernel.Block, piece)
 	}
 }
 

@@ -192,6 +192,7 @@ type lastPool struct {
 	net *network
 	src *tensor
 	dst *tensor // 1x1
+	tap *tap    // of the convolution, or nil
 }
 
 func (s *lastPool) tasks() int   { return s.dst.blocks }
@@ -207,7 +208,11 @@ func (s *lastPool) run(x *exec, task int) {
 	pixels := s.src.h * s.src.w
 	for i := range s.src.images {
 		dst := s.dst.block(x, task, i)[:kernel.Block]
-		s.net.set.Pool(kernel.Pool{Dst: dst, Src: x.scratch.f32()[i*pixels*kernel.Block:], Pixels: pixels})
+		of := x.scratch.f32()[i*pixels*kernel.Block:][:pixels*kernel.Block]
+		s.net.set.Pool(kernel.Pool{Dst: dst, Src: of, Pixels: pixels})
+		if s.tap != nil {
+			s.tap.write(x, i, task, 0, of)
+		}
 		if x.features != nil {
 			copy(x.features[i*w.n : (i+1)*w.n][task*kernel.Block:], dst)
 		}

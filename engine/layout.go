@@ -42,15 +42,23 @@ func (l *layout) add(s step, dst *tensor) {
 
 // tap adds a step for the output of module, if it is asked for.
 func (l *layout) tap(module string, t tap) {
+	if s := l.within(module, t); s != nil {
+		l.steps = append(l.steps, s)
+	}
+}
+
+// within returns the tap of module for a step that computes its output in any case; nil
+// if it is not asked for.
+func (l *layout) within(module string, t tap) *tap {
 	if !l.tapped(module) {
-		return
+		return nil
 	}
 	t.module, t.at, t.images = module, slices.Index(l.taps, module), 1
 	if l.tail > 0 {
 		t.images = l.images
 	}
-	l.steps = append(l.steps, &t)
 	l.left--
+	return &t
 }
 
 // startTail has the steps from here on take all images, if the maps have at most

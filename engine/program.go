@@ -20,6 +20,9 @@ type program struct {
 	weights   arena
 	wide      []bool // see packedHeader
 
+	// row writes the weights of output o of the last linear layer, one for each of its
+	// inputs, as numbers, and returns the bias.
+	row func(o int, dst []float32) (bias float32)
 	// plan lays out the steps for some size, images and outputs.
 	plan func(k planKey, threads int) *plan
 	// peak multiplies and adds as fast as a core can.

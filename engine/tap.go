@@ -29,15 +29,20 @@ func (s *tap) scratch() int { return s.work }
 func (s *tap) run(x *exec, task int) {
 	image, block := task/s.blocks(), task%s.blocks()
 	pixels := s.src.h * s.src.w
+	for p := 0; p < pixels; p += tapPixels {
+		s.write(x, image, block, p, s.read(x, block, image*pixels+p, min(tapPixels, pixels-p)))
+	}
+}
+
+// write puts some pixels of a block, from pixel p of an image on, where they go.
+func (s *tap) write(x *exec, image, block, p int, src []float32) {
+	pixels := s.src.h * s.src.w
 	n := s.channels * pixels
 	dst := x.taps[s.at][(x.first+x.image+image)*n:][:n][block*kernel.Block*pixels:]
-	for p := 0; p < pixels; p += tapPixels {
-		src := s.read(x, block, image*pixels+p, min(tapPixels, pixels-p))
-		for c := range min(kernel.Block, s.channels-block*kernel.Block) {
-			row := dst[c*pixels+p:][:len(src)/kernel.Block]
-			for i := range row {
-				row[i] = src[i*kernel.Block+c]
-			}
+	for c := range min(kernel.Block, s.channels-block*kernel.Block) {
+		row := dst[c*pixels+p:][:len(src)/kernel.Block]
+		for i := range row {
+			row[i] = src[i*kernel.Block+c]
 		}
 	}
 }

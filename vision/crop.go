@@ -82,3 +82,29 @@ func Normalize(dst []float32, src *Image, mean, std [3]float32) {
 func Preprocess(dst []float32, src *Image, p model.Preprocess, resolution int) {
 	Normalize(dst, Crop(src, p, resolution), p.Mean, p.Std)
 }
+
+// A Region is a part of a photo in its pixels, from Left and Top to Right and Bottom,
+// with fractions of pixels.
+type Region struct {
+	Left, Top, Right, Bottom float64
+}
+
+// Seen returns the part of a photo of sw by sh pixels that [CropTo] makes an input of h
+// by w pixels from: what a network sees of it. It goes beyond the photo where that is
+// padded.
+func Seen(sw, sh int, p model.Preprocess, h, w int) Region {
+	if p.Squash || sw < 1 || sh < 1 {
+		return Region{0, 0, float64(sw), float64(sh)}
+	}
+	rw, rh := shorterTo(sw, sh, p.Resize)
+	left, right := seen(sw, rw, w)
+	top, bottom := seen(sh, rh, h)
+	return Region{left, top, right, bottom}
+}
+
+// seen is Seen of a side of n pixels that is resized to as many, of which size are kept.
+func seen(n, resized, size int) (from, to float64) {
+	src, dst := cropFrom(resized, size)
+	scale := float64(n) / float64(resized)
+	return scale * float64(src-dst), scale * float64(src-dst+size)
+}

@@ -88,6 +88,36 @@ func NewFilter(k, nr int, wide bool, mem []byte) *Filter {
 	return f
 }
 
+// Channel writes the weights of channel c of a pointwise filter that s has packed to
+// dst, [K], and returns its bias: integers, or where the filter has a Float numbers.
+// zero is that of the bytes that the filter reads.
+func (s *Int8) Channel(f *Filter, c int, zero uint8, dst []float32) (bias float32) {
+	if f.Float != nil {
+		for k := range dst[:f.K] {
+			dst[k] = f.Float.W[k*f.NR+c]
+		}
+		return f.Float.Bias[c]
+	}
+	l, offset, sum := s.layouts.wide, int32(0), int32(0)
+	if !f.Wide() {
+		if l = s.layouts.narrow; s.layouts.signed {
+			offset = 128
+		}
+	}
+	size := groups(f.K) * group
+	for k := range dst[:f.K] {
+		var v int32
+		if at := l.at(k, c, f.NR, size); f.Wide() {
+			v = int32(f.W16[at])
+		} else {
+			v = int32(f.W8[at])
+		}
+		dst[k] = float32(v)
+		sum += v
+	}
+	return float32(f.Bias[c] - (offset-int32(zero))*sum)
+}
+
 // Wide reports whether the weights have 16 bits.
 func (f *Filter) Wide() bool { return f.W16 != nil }
 

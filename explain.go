@@ -1,0 +1,290 @@
+package mobilenet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"image"
+	"math"
+	"slices"
+
+	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// A Method is a way to find out where in a photo a network sees a class.
+type Method string
+
+const (
+	// CAM is the class activation map (Zhou et al., arXiv 1512.04150). Where one linear
+	// layer stands behind the global average pool it is exact, and costs next to nothing:
+	// the class's weights, applied to each pixel of the last map. Its mean and the bias
+	// add up to the logit.
+	CAM Method = "cam"
+	// Occlusion covers one part of the photo after the other with the mean colour
+	// (Zeiler and Fergus, arXiv 1311.2901). The map is by how much the logit falls. It
+	// works for every network, and runs it 196 times.
+	Occlusion Method = "occlusion"
+)
+
+// ExplainOptions say what [Classifier.Explain] shows.
+type ExplainOptions struct {
+	Classes []int  // by index; nil for the most probable ones
+	Top     int    // how many of these; 0 is 1
+	Method  Method // "" is CAM
+}
+
+// An Explanation is where in a photo a network sees some classes.
+type Explanation struct {
+	Method        Method
+	Layer         string    // the module whose output was looked at, such as "features.18"; empty for Occlusion
+	Height, Width int       // of the maps
+	Logits        []float32 // of all outcomes, see [Classifier.Logits]
+	Maps          []ClassMap
+}
+
+// A ClassMap is where in a photo a network sees a class. The map lies over the part of
+// the photo that the network sees ([Classifier.Seen]), each value in the middle of a
+// rectangle of it.
+type ClassMap struct {
+	Prediction
+	Logit float32
+	Bias  float32 // by CAM: Logit is this and the mean of Values; 0 by others
+
+	// Values are [Height][Width]: what speaks for the class, and where negative against
+	// it. By CAM and Occlusion they are in the unit of logits, so that those of several
+	// classes compare.
+	Values []float32
+}
+
+// Explain returns where in a photo the network sees some of its classes: those that
+// options name, in that order, or the most probable ones. By CAM it takes little
+// longer than [Classifier.Classify].
+//
+// In networks of 8-bit integers, pool and logits are rounded, which no pixel is the
+// cause of: what that adds is spread evenly over the map by CAM.
+//
+// Of a single output z, whose outcomes are not and yes, the map of not is that of -z.
+//
+// CAM wants exactly one linear layer behind the pool. Its error otherwise is
+// [engine.ErrNotLinear].
+func (c *Classifier) Explain(ctx context.Context, img image.Image, o ExplainOptions) (*Explanation, error) {
+	if err := c.usable(ctx); err != nil {
+		return nil, err
+	}
+	if c.config.Classes == 0 {
+		return nil, ErrNoClasses
+	}
+	if err := c.checkExplain(o); err != nil {
+		return nil, err
+	}
+	p, err := c.prepare(img)
+	if err != nil {
+		return nil, err
+	}
+	if o.Method == Occlusion {
+		return c.occlusion(ctx, p, o)
+	}
+	return c.cam(ctx, p, o)
+}
+
+// Seen returns the part of a photo of w by h pixels, upright, that the network sees: a
+// map of [Classifier.Explain] lies over that.
+func (c *Classifier) Seen(w, h int) vision.Region {
+	height, width := c.config.InputSize()
+	return vision.Seen(w, h, c.config.Preprocess, height, width)
+}
+
+func (c *Classifier) checkExplain(o ExplainOptions) error {
+	switch {
+	case o.Method != "" && o.Method != CAM && o.Method != Occlusion:
+		return fmt.Errorf("method %q: want %s or %s", o.Method, CAM, Occlusion)
+	case o.Top < 0:
+		return tooFew(o.Top)
+	case o.Top > 0 && o.Classes != nil:
+		return errors.New("both classes and a number of the most probable ones")
+	}
+	for i, class := range o.Classes {
+		if n := c.config.Outcomes(); class < 0 || class >= n {
+			return fmt.Errorf("class %d: want 0 to %d", class, n-1)
+		}
+		if slices.Contains(o.Classes[:i], class) {
+			return fmt.Errorf("class %d is there twice", class)
+		}
+	}
+	return nil
+}
+
+// maps returns a map without values for each class that is wanted of a photo with these
+// logits.
+func (c *Classifier) maps(logits []float32, o ExplainOptions) ([]ClassMap, error) {
+	p, err := c.Probabilities(logits)
+	if err != nil {
+		return nil, err
+	}
+	classes := o.Classes
+	if classes == nil {
+		for _, best := range top(logits, p, c.labels, max(1, o.Top)) {
+			classes = append(classes, best.Index)
+		}
+	}
+	maps := make([]ClassMap, len(classes))
+	for i, class := range classes {
+		maps[i] = ClassMap{
+			Prediction: Prediction{Index: class, Label: c.labels[class], Probability: float32(p[class])},
+			Logit:      c.logit(logits, class),
+		}
+	}
+	return maps, nil
+}
+
+// output returns the network's output that is behind a class, and its sign: of a single
+// one, not is -1 times yes.
+func (c *Classifier) output(class int) (o int, sign float32) {
+	if c.config.Outcomes() != c.config.Classes {
+		return 0, float32(2*class - 1)
+	}
+	return class, 1
+}
+
+// logit is the output behind a class with its sign.
+func (c *Classifier) logit(logits []float32, class int) float32 {
+	o, sign := c.output(class)
+	return sign * logits[len(logits)-c.config.Classes+o] // [0, z] of a single one
+}
+
+// cam explains a photo with the weights of its classes.
+func (c *Classifier) cam(ctx context.Context, photo *Prepared, o ExplainOptions) (*Explanation, error) {
+	modules := c.engine.Modules()
+	last := modules[len(modules)-1]
+	h, w := c.config.InputSize()
+	channels, height, width := last.Shape(h, w)
+	weights := make([]float32, channels)
+	if _, err := c.engine.ClassWeights(0, weights); err != nil { // before the network runs
+		return nil, err
+	}
+	features := make([]float32, channels*height*width)
+	out := engine.Output{Logits: make([]float32, c.config.Classes), Taps: []engine.Tap{{Module: last.Name, Data: features}}}
+	if err := c.engine.Run(ctx, engine.Input{Pixels: photo.pixels.Pix, N: 1, H: h, W: w}, out); err != nil {
+		return nil, err
+	}
+	e := &Explanation{Method: CAM, Layer: last.Name, Height: height, Width: width, Logits: out.Logits}
+	if c.config.Outcomes() != c.config.Classes {
+		e.Logits = notAndYes(out.Logits)
+	}
+	var err error
+	if e.Maps, err = c.maps(e.Logits, o); err != nil {
+		return nil, err
+	}
+	for i := range e.Maps {
+		m := &e.Maps[i]
+		output, sign := c.output(m.Index)
+		bias, err := c.engine.ClassWeights(output, weights)
+		if err != nil {
+			return nil, err
+		}
+		for k := range weights {
+			weights[k] *= sign
+		}
+		m.Bias = sign * bias
+		m.Values = weighted(features, weights)
+		if c.Precision() == Int8 {
+			m.settle()
+		}
+	}
+	return e, nil
+}
+
+// weighted returns the sum of the planes of features, [channels][pixels], each times its
+// weight.
+func weighted(features, weights []float32) []float32 {
+	pixels := len(features) / len(weights)
+	sum := make([]float64, pixels)
+	for k, w := range weights {
+		for p, v := range features[k*pixels:][:pixels] {
+			sum[p] += float64(w) * float64(v)
+		}
+	}
+	out := make([]float32, pixels)
+	for p, v := range sum {
+		out[p] = float32(v)
+	}
+	return out
+}
+
+// settle spreads over the map what is missing between its mean, the bias and the logit:
+// the rounding of pool and logits to bytes.
+func (m *ClassMap) settle() {
+	sum := 0.0
+	for _, v := range m.Values {
+		sum += float64(v)
+	}
+	missing := float32(float64(m.Logit) - float64(m.Bias) - sum/float64(len(m.Values)))
+	for i := range m.Values {
+		m.Values[i] += missing
+	}
+}
+
+const (
+	// occluded is how many values the map by Occlusion has a side.
+	occluded = 14
+	// occlusionBatch is how many covered copies of a photo run at once.
+	occlusionBatch = 16
+)
+
+// occlusion explains a photo by covering parts of it, each of 3 by 3 cells of a grid.
+func (c *Classifier) occlusion(ctx context.Context, photo *Prepared, o ExplainOptions) (*Explanation, error) {
+	h, w := c.config.InputSize()
+	out, err := c.Infer(ctx, []*Prepared{photo}, logits)
+	if err != nil {
+		return nil, err
+	}
+	e := &Explanation{Method: Occlusion, Height: occluded, Width: occluded, Logits: out.Logits}
+	if e.Maps, err = c.maps(e.Logits, o); err != nil {
+		return nil, err
+	}
+	for i := range e.Maps {
+		e.Maps[i].Values = make([]float32, occluded*occluded)
+	}
+	n := 3 * h * w
+	copies := make([]byte, occlusionBatch*n)
+	for at := 0; at < occluded*occluded; at += occlusionBatch {
+		batch := min(occlusionBatch, occluded*occluded-at)
+		for i := range batch {
+			copied := vision.Image{W: w, H: h, Pix: copies[i*n:][:n]}
+			copy(copied.Pix, photo.pixels.Pix)
+			c.cover(&copied, (at+i)%occluded, (at+i)/occluded)
+		}
+		covered, err := c.infer(ctx, engine.Input{Pixels: copies[:batch*n], N: batch, H: h, W: w}, logits)
+		if err != nil {
+			return nil, err
+		}
+		for i := range batch {
+			own := covered.Logits[i*len(e.Logits):][:len(e.Logits)]
+			for j := range e.Maps {
+				m := &e.Maps[j]
+				m.Values[at+i] = m.Logit - c.logit(own, m.Index)
+			}
+		}
+	}
+	return e, nil
+}
+
+// cover paints the cells around a cell of the grid with the mean colour of photos, which
+// is 0 once it is normalised.
+func (c *Classifier) cover(m *vision.Image, x, y int) {
+	var mean [3]byte
+	for i, v := range c.config.Preprocess.Mean {
+		mean[i] = byte(math.Round(255 * float64(min(1, max(0, v)))))
+	}
+	side := func(at, n int) (from, to int) {
+		return max(0, at-1) * n / occluded, min(occluded, at+2) * n / occluded
+	}
+	left, right := side(x, m.W)
+	top, bottom := side(y, m.H)
+	for y := top; y < bottom; y++ {
+		for x := left; x < right; x++ {
+			copy(m.Pix[3*(y*m.W+x):], mean[:])
+		}
+	}
+}
