@@ -29,6 +29,7 @@ type Int8 struct {
 	Pool      func(PoolInt8)
 	Quantize  func(QuantizeInt8)
 	Lookup    func(LookupInt8)
+	Dot       func(DotInt8)
 	Peak      func(iterations int) (ops int) // multiplies and adds as fast as it can, for comparison
 	layouts   layouts
 }

@@ -72,6 +72,7 @@ var avx2Int8 = Int8{
 	},
 	Quantize: quantizeInt8AVX2Rest,
 	Lookup:   lookupInt8Generic,
+	Dot:      dotInt8Generic,
 	Peak: func(iterations int) int {
 		peakInt8AVX2(iterations)
 		return iterations * 12 * 16 * 2
@@ -154,6 +155,7 @@ var avxvnniInt8 = Int8{
 	Pool:     avx2Int8.Pool,
 	Quantize: avx2Int8.Quantize,
 	Lookup:   lookupInt8Generic,
+	Dot:      dotInt8Generic,
 	Peak: func(iterations int) int {
 		peakInt8AVXVNNI(iterations)
 		return iterations * 12 * 32 * 2
@@ -242,6 +244,7 @@ var avx512vnniInt8 = Int8{
 		quantizeInt8AVX512VNNI(&whole)
 		quantizeInt8Generic(rest)
 	},
+	Dot: dotInt8Generic,
 	Lookup: func(a LookupInt8) {
 		a.check()
 		if !cpu.X86.HasAVX512VBMI {

@@ -53,6 +53,7 @@ var neonInt8 = Int8{
 		quantizeInt8Generic(rest)
 	},
 	Lookup: lookupInt8Generic,
+	Dot:    dotInt8Generic,
 	Peak: func(iterations int) int {
 		peakInt8NEON(iterations)
 		return iterations * 16 * 4 * 2
@@ -96,6 +97,7 @@ var dotprodInt8 = Int8{
 	Pool:     neonInt8.Pool,
 	Quantize: neonInt8.Quantize,
 	Lookup:   lookupInt8Generic,
+	Dot:      dotInt8Generic,
 	Peak: func(iterations int) int {
 		peakInt8Dotprod(iterations)
 		return iterations * 16 * 16 * 2

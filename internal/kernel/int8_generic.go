@@ -14,6 +14,7 @@ var GenericInt8 = Int8{
 	Pool:      poolInt8Generic,
 	Quantize:  quantizeInt8Generic,
 	Lookup:    lookupInt8Generic,
+	Dot:       dotInt8Generic,
 	Peak:      peakInt8Generic,
 	layouts:   layouts{narrow: layoutRows, wide: layoutRows},
 }
