@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"strings"
 	"time"
 
 	"connectrpc.com/connect"
@@ -23,55 +24,60 @@ type requestKey struct{}
 
 // grpcRoutes adds the methods.
 func (s *Server) grpcRoutes() {
-	unary(s, "ServerLive", func(*request, *oip.Empty) (*oip.ServerLiveResponse, error) {
+	unary(s, service+"ServerLive", func(*request, *oip.Empty) (*oip.ServerLiveResponse, error) {
 		return &oip.ServerLiveResponse{Live: true}, nil
 	})
-	unary(s, "ServerReady", func(q *request, _ *oip.Empty) (*oip.ServerReadyResponse, error) {
+	unary(s, service+"ServerReady", func(q *request, _ *oip.Empty) (*oip.ServerReadyResponse, error) {
 		return &oip.ServerReadyResponse{Ready: s.ready(q) == nil}, nil
 	})
-	unary(s, "ModelReady", func(q *request, in *oip.ModelRequest) (*oip.ModelReadyResponse, error) {
+	unary(s, service+"ModelReady", func(q *request, in *oip.ModelRequest) (*oip.ModelReadyResponse, error) {
 		_, _, err := s.models.find(in.Name, in.Version)
 		return &oip.ModelReadyResponse{Ready: err == nil}, nil
 	})
-	unary(s, "ServerMetadata", func(*request, *oip.Empty) (*oip.ServerMetadataResponse, error) {
+	unary(s, service+"ServerMetadata", func(*request, *oip.Empty) (*oip.ServerMetadataResponse, error) {
 		return &oip.ServerMetadataResponse{Name: "mobilenet", Version: s.o.Version, Extensions: extensions}, nil
 	})
-	unary(s, "ModelMetadata", s.grpcMetadata)
-	unary(s, "ModelConfig", s.grpcConfig)
-	unary(s, "ModelStatistics", s.grpcStatistics)
-	unary(s, "RepositoryIndex", s.grpcIndex)
-	unary(s, "RepositoryModelLoad", func(q *request, in *oip.RepositoryModelRequest) (*oip.Empty, error) {
+	unary(s, service+"ModelMetadata", s.grpcMetadata)
+	unary(s, service+"ModelConfig", s.grpcConfig)
+	unary(s, service+"ModelStatistics", s.grpcStatistics)
+	unary(s, service+"RepositoryIndex", s.grpcIndex)
+	unary(s, service+"RepositoryModelLoad", func(q *request, in *oip.RepositoryModelRequest) (*oip.Empty, error) {
 		q.SetPathValue("model", in.ModelName)
 		return &oip.Empty{}, s.load(q)
 	})
-	unary(s, "RepositoryModelUnload", func(q *request, in *oip.RepositoryModelRequest) (*oip.Empty, error) {
+	unary(s, service+"RepositoryModelUnload", func(q *request, in *oip.RepositoryModelRequest) (*oip.Empty, error) {
 		q.SetPathValue("model", in.ModelName)
 		return &oip.Empty{}, s.unload(q)
 	})
-	unary(s, "ModelInfer", s.grpcInfer)
-	s.mount("ModelStreamInfer", connect.NewBidiStreamHandler(service+"ModelStreamInfer", s.grpcStream, s.grpcOptions()...))
+	unary(s, service+"ModelInfer", s.grpcInfer)
+	s.mount(service+"ModelStreamInfer", connect.NewBidiStreamHandler(service+"ModelStreamInfer", s.grpcStream, s.grpcOptions()...))
+	unary(s, "/grpc.health.v1.Health/Check", s.grpcHealth)
 }
 
 func (s *Server) grpcOptions() []connect.HandlerOption {
-	return []connect.HandlerOption{connect.WithReadMaxBytes(int(min(s.o.MaxBody, math.MaxInt32)))}
+	return append(s.grpcPackings(), connect.WithReadMaxBytes(int(min(s.o.MaxBody, math.MaxInt32))))
 }
 
 // mount puts a method's handler behind the log and the metrics. What can't be done in
 // time is refused before its message is read.
-func (s *Server) mount(method string, h http.Handler) {
+func (s *Server) mount(route string, h http.Handler) {
 	refused := connect.NewErrorWriter(s.grpcOptions()...)
-	route := service + method
 	s.mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		q := &request{w: w, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
 		q.Request = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
-		if method == "ModelInfer" {
+		if route == service+"ModelInfer" {
 			if err := s.scheduler.refuse(1, q.deadline); err != nil {
 				q.err = err
 				_ = refused.Write(w, r, grpcError(err))
 			}
+		}
+		// Clients name all packings that they know; only those that pack want packed
+		// answers, as numbers hardly become smaller and packing takes half a millisecond.
+		if r.Header.Get("Grpc-Encoding") == "" {
+			r.Header.Del("Grpc-Accept-Encoding")
 		}
 		if q.err == nil {
 			h.ServeHTTP(w, q.Request)
@@ -85,8 +91,8 @@ func (s *Server) mount(method string, h http.Handler) {
 }
 
 // unary mounts a method that has one message and one answer.
-func unary[In, Out any](s *Server, method string, f func(*request, *In) (*Out, error)) {
-	s.mount(method, connect.NewUnaryHandler(service+method, func(ctx context.Context, in *connect.Request[In]) (*connect.Response[Out], error) {
+func unary[In, Out any](s *Server, route string, f func(*request, *In) (*Out, error)) {
+	s.mount(route, connect.NewUnaryHandler(route, func(ctx context.Context, in *connect.Request[In]) (*connect.Response[Out], error) {
 		q := ctx.Value(requestKey{}).(*request)
 		q.deadline = time.Now().Add(s.o.Deadline)
 		var out *Out
@@ -115,6 +121,21 @@ func grpcError(err error) error {
 		e.Meta().Set("Retry-After", after)
 	}
 	return e
+}
+
+// grpcHealth is gRPC's health checking protocol: load balancers and Kubernetes' probes
+// ask for the server (""), the service or a model by its name.
+func (s *Server) grpcHealth(q *request, in *oip.HealthCheckRequest) (*oip.HealthCheckResponse, error) {
+	err := s.ready(q)
+	if in.Service != "" && in.Service != strings.Trim(service, "/") {
+		if _, _, err = s.models.find(in.Service, ""); err != nil && s.models.slot(in.Service) == nil {
+			return nil, err
+		}
+	}
+	if err != nil {
+		return &oip.HealthCheckResponse{Status: oip.HealthCheckResponse_NOT_SERVING}, nil
+	}
+	return &oip.HealthCheckResponse{Status: oip.HealthCheckResponse_SERVING}, nil
 }
 
 func (s *Server) grpcMetadata(q *request, in *oip.ModelRequest) (*oip.ModelMetadataResponse, error) {

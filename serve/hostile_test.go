@@ -20,29 +20,9 @@ import (
 	"github.com/mobilenet-go/mobilenet/serve"
 )
 
-// listen runs a server as the command does.
-func listen(t *testing.T, o serve.Options) (addr string) {
-	t.Helper()
-	o.Models = []serve.Model{{Name: "fashion", Open: openBuiltin}}
-	s, err := serve.New(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	started, ended := make(chan string, 1), make(chan error, 1)
-	go func() {
-		ended <- s.Run(ctx, serve.Listen{Addr: "127.0.0.1:0", DrainTimeout: time.Second, Started: func(a net.Addr) { started <- a.String() }})
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-ended // clients that never end are cut off
-	})
-	return <-started
-}
-
 // TestHostileClients: whatever clients do to their connections, others are answered.
 func TestHostileClients(t *testing.T) {
-	addr := listen(t, serve.Options{Deadline: time.Minute})
+	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
 	data := photo(t)
 	dial := func() net.Conn {
 		c, err := net.Dial("tcp", addr)
@@ -90,7 +70,7 @@ func TestHostileClients(t *testing.T) {
 
 // TestRefusedUnread: a full queue answers before it has read a body.
 func TestRefusedUnread(t *testing.T) {
-	addr := listen(t, serve.Options{Workers: 1, Queue: 1, Deadline: time.Minute})
+	addr := listen(t, serve.Options{Workers: 1, Queue: 1, Deadline: time.Minute}, serve.Listen{})
 	data := photo(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	var busy sync.WaitGroup

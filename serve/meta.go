@@ -26,6 +26,14 @@ func (s *Server) ready(q *request) error {
 	return nil
 }
 
+// sayReady has a body, as KServe's servers do, which KServe's client reads.
+func (s *Server) sayReady(q *request) error {
+	if err := s.ready(q); err != nil {
+		return err
+	}
+	return replyJSON(q, map[string]bool{"ready": true})
+}
+
 // A port is an input or an output of a model.
 type port struct {
 	Name     string  `json:"name"`
@@ -65,8 +73,10 @@ func (s *Server) modelMetadata(q *request) error {
 }
 
 func (s *Server) modelReady(q *request) error {
-	_, _, err := s.models.find(q.PathValue("model"), q.PathValue("version"))
-	return err
+	if _, _, err := s.models.find(q.PathValue("model"), q.PathValue("version")); err != nil {
+		return err
+	}
+	return replyJSON(q, map[string]any{"name": q.PathValue("model"), "ready": true})
 }
 
 // modelConfig is the model configuration extension: what Triton's clients look for in

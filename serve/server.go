@@ -117,8 +117,8 @@ func (s *Server) routes() {
 	handle("GET /v1/models", s.listModels)
 
 	handle("GET /v2", s.metadata)
-	handle("GET /v2/health/live", func(*request) error { return nil })
-	handle("GET /v2/health/ready", s.ready)
+	handle("GET /v2/health/live", func(q *request) error { return replyJSON(q, map[string]bool{"live": true}) })
+	handle("GET /v2/health/ready", s.sayReady)
 	handle("GET /v2/models/stats", s.allStats)
 	handle("POST /v2/repository/index", s.index)
 	handle("POST /v2/repository/models/{model}/load", s.load)

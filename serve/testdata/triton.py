@@ -1,17 +1,21 @@
-"""Triton's HTTP client against a server: triton.py HOST:PORT MODEL PHOTO BEST COUNT
+"""Triton's HTTP client against a server: triton.py HOST:PORT MODEL PHOTO BEST CA
 
-It is unmodified: pip install "tritonclient[http]". Prints the logits of the photo, of
-which the test knows what they are.
+It is unmodified: pip install "tritonclient[http]". CA is the file of the server's
+certificate, "" for cleartext. Prints what is answered of the photo, of which the test
+knows what it is.
 """
 import json
+import ssl
 import sys
 
 import numpy as np
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
-url, model, photo, label = sys.argv[1:5]
-client = triton.InferenceServerClient(url, network_timeout=60, connection_timeout=60)
+url, model, photo, label, ca = sys.argv[1:6]
+client = triton.InferenceServerClient(
+    url, network_timeout=60, connection_timeout=60, ssl=bool(ca), ssl_context_factory=(lambda: ssl.create_default_context(cafile=ca)) if ca else None
+)
 assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(model)
 assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
 assert [i["name"] for i in client.get_model_metadata(model)["inputs"]] == ["image", "pixels"]
@@ -34,6 +38,11 @@ for a in answers:
         v = a.as_numpy(name)
         assert v.shape[0] == 3 and (v == answers[0].as_numpy(name)[0]).all(), name
 
+raw = client.infer(model, [image], outputs=[triton.InferRequestedOutput("logits", binary_data=True)])
+assert (raw.as_numpy("logits") == answers[0].as_numpy("logits")).all() and raw.as_numpy("embedding") is None
+later = [client.async_infer(model, [image]) for _ in range(4)]
+assert all((r.get_result().as_numpy("logits") == answers[0].as_numpy("logits")).all() for r in later)
+
 best = client.infer(model, [image], outputs=[triton.InferRequestedOutput("probabilities", class_count=2)], request_id="seven")
 assert best.get_response()["id"] == "seven"
 assert best.as_numpy("probabilities").shape == (3, 2)
@@ -47,16 +56,27 @@ assert binary.shape[0] == 2 and (binary == text).all()
 pixels = np.zeros((1, 40, 50, 3), np.uint8)
 assert client.infer(model, [tensor("pixels", pixels, "UINT8")]).as_numpy("logits").shape[0] == 1
 
-for name, value in ((model, np.array([[b"no photo"]], dtype=object)), ("none", files)):
+for name, value, status in ((model, np.array([[b"no photo"]], dtype=object), "415"), ("none", files, "404")):
     try:
         client.infer(name, [tensor("image", value, "BYTES")])
         raise SystemExit("no error of " + name)
     except InferenceServerException as e:
+        assert e.message() and e.status() == status, (e.message(), e.status())
+for ask in (lambda: client.get_model_metadata("none"), lambda: client.load_model("none"), client.get_system_shared_memory_status):
+    try:
+        ask()
+        raise SystemExit("no error")
+    except InferenceServerException as e:
         assert e.message(), e
-assert client.get_inference_statistics(model)["model_stats"][0]["inference_stats"]["success"]["count"] >= 5
+for stats in (client.get_inference_statistics(model), client.get_inference_statistics()):
+    stats = stats["model_stats"][0]
+    success = stats["inference_stats"]["success"]
+    assert stats["name"] == model and success["count"] >= 5 and success["ns"] > 0 and stats["inference_stats"]["fail"]["count"] >= 1
+    assert stats["inference_count"] > stats["execution_count"] >= 5 and stats["last_inference"] > 1e12
 assert {"name": model, "version": "1", "state": "READY"} in client.get_model_repository_index()
 client.unload_model(model)
 assert not client.is_model_ready(model)
 client.load_model(model)
 assert client.is_model_ready(model)
-print(json.dumps([float(v) for v in answers[0].as_numpy("logits")[0]]))
+client.close()
+print(json.dumps({name: [float(v) for v in answers[0].as_numpy(name)[0]] for name in ("logits", "probabilities", "embedding")}))

@@ -1,7 +1,8 @@
-"""Triton's gRPC client against a server: triton_grpc.py HOST:PORT MODEL PHOTO BEST
+"""Triton's gRPC client against a server: triton_grpc.py HOST:PORT MODEL PHOTO BEST CA
 
-It is unmodified: pip install "tritonclient[grpc]". Prints the logits of the photo, of
-which the test knows what they are.
+It is unmodified: pip install "tritonclient[grpc]". CA is the file of the server's
+certificate, "" for cleartext. Prints what is answered of the photo, of which the test
+knows what it is.
 """
 import json
 import queue
@@ -11,8 +12,8 @@ import numpy as np
 import tritonclient.grpc as triton
 from tritonclient.utils import InferenceServerException
 
-url, model, photo, label = sys.argv[1:5]
-client = triton.InferenceServerClient(url)
+url, model, photo, label, ca = sys.argv[1:6]
+client = triton.InferenceServerClient(url, ssl=bool(ca), root_certificates=ca or None)
 assert client.is_server_live() and client.is_server_ready() and client.is_model_ready(model)
 assert "classification" in client.get_server_metadata().extensions
 assert [i.name for i in client.get_model_metadata(model).inputs] == ["image", "pixels"]
@@ -28,7 +29,7 @@ def tensor(name, value, kind):
 with open(photo, "rb") as f:
     files = np.array([[f.read()]] * 3, dtype=object)
 image = tensor("image", files, "BYTES")
-answers = [client.infer(model, [image], compression_algorithm=c) for c in (None, "gzip")]
+answers = [client.infer(model, [image], compression_algorithm=c) for c in (None, "gzip", "deflate")]
 for a in answers:
     for name in ("logits", "probabilities", "embedding"):
         v = a.as_numpy(name)
@@ -64,4 +65,5 @@ client.unload_model(model)
 assert not client.is_model_ready(model)
 client.load_model(model)
 assert client.is_model_ready(model)
-print(json.dumps([float(v) for v in answers[0].as_numpy("logits")[0]]))
+client.close()
+print(json.dumps({name: [float(v) for v in answers[0].as_numpy(name)[0]] for name in ("logits", "probabilities", "embedding")}))

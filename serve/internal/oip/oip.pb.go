@@ -78,6 +78,58 @@ func (DataType) EnumDescriptor() ([]byte, []int) {
 	return file_oip_proto_rawDescGZIP(), []int{0}
 }
 
+type HealthCheckResponse_ServingStatus int32
+
+const (
+	HealthCheckResponse_UNKNOWN         HealthCheckResponse_ServingStatus = 0
+	HealthCheckResponse_SERVING         HealthCheckResponse_ServingStatus = 1
+	HealthCheckResponse_NOT_SERVING     HealthCheckResponse_ServingStatus = 2
+	HealthCheckResponse_SERVICE_UNKNOWN HealthCheckResponse_ServingStatus = 3
+)
+
+// Enum value maps for HealthCheckResponse_ServingStatus.
+var (
+	HealthCheckResponse_ServingStatus_name = map[int32]string{
+		0: "UNKNOWN",
+		1: "SERVING",
+		2: "NOT_SERVING",
+		3: "SERVICE_UNKNOWN",
+	}
+	HealthCheckResponse_ServingStatus_value = map[string]int32{
+		"UNKNOWN":         0,
+		"SERVING":         1,
+		"NOT_SERVING":     2,
+		"SERVICE_UNKNOWN": 3,
+	}
+)
+
+func (x HealthCheckResponse_ServingStatus) Enum() *HealthCheckResponse_ServingStatus {
+	p := new(HealthCheckResponse_ServingStatus)
+	*p = x
+	return p
+}
+
+func (x HealthCheckResponse_ServingStatus) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (HealthCheckResponse_ServingStatus) Descriptor() protoreflect.EnumDescriptor {
+	return file_oip_proto_enumTypes[1].Descriptor()
+}
+
+func (HealthCheckResponse_ServingStatus) Type() protoreflect.EnumType {
+	return &file_oip_proto_enumTypes[1]
+}
+
+func (x HealthCheckResponse_ServingStatus) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use HealthCheckResponse_ServingStatus.Descriptor instead.
+func (HealthCheckResponse_ServingStatus) EnumDescriptor() ([]byte, []int) {
+	return file_oip_proto_rawDescGZIP(), []int{24, 0}
+}
+
 type Empty struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	unknownFields protoimpl.UnknownFields
@@ -1554,6 +1606,95 @@ func (x *RepositoryModelRequest) GetModelName() string {
 	return ""
 }
 
+// A HealthCheckRequest is that of grpc.health.v1, which load balancers and Kubernetes ask.
+type HealthCheckRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Service       string                 `protobuf:"bytes,1,opt,name=service,proto3" json:"service,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthCheckRequest) Reset() {
+	*x = HealthCheckRequest{}
+	mi := &file_oip_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthCheckRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthCheckRequest) ProtoMessage() {}
+
+func (x *HealthCheckRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_oip_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthCheckRequest.ProtoReflect.Descriptor instead.
+func (*HealthCheckRequest) Descriptor() ([]byte, []int) {
+	return file_oip_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *HealthCheckRequest) GetService() string {
+	if x != nil {
+		return x.Service
+	}
+	return ""
+}
+
+type HealthCheckResponse struct {
+	state         protoimpl.MessageState            `protogen:"open.v1"`
+	Status        HealthCheckResponse_ServingStatus `protobuf:"varint,1,opt,name=status,proto3,enum=mobilenet.oip.HealthCheckResponse_ServingStatus" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *HealthCheckResponse) Reset() {
+	*x = HealthCheckResponse{}
+	mi := &file_oip_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *HealthCheckResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*HealthCheckResponse) ProtoMessage() {}
+
+func (x *HealthCheckResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oip_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use HealthCheckResponse.ProtoReflect.Descriptor instead.
+func (*HealthCheckResponse) Descriptor() ([]byte, []int) {
+	return file_oip_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *HealthCheckResponse) GetStatus() HealthCheckResponse_ServingStatus {
+	if x != nil {
+		return x.Status
+	}
+	return HealthCheckResponse_UNKNOWN
+}
+
 type ModelMetadataResponse_TensorMetadata struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -1565,7 +1706,7 @@ type ModelMetadataResponse_TensorMetadata struct {
 
 func (x *ModelMetadataResponse_TensorMetadata) Reset() {
 	*x = ModelMetadataResponse_TensorMetadata{}
-	mi := &file_oip_proto_msgTypes[23]
+	mi := &file_oip_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1577,7 +1718,7 @@ func (x *ModelMetadataResponse_TensorMetadata) String() string {
 func (*ModelMetadataResponse_TensorMetadata) ProtoMessage() {}
 
 func (x *ModelMetadataResponse_TensorMetadata) ProtoReflect() protoreflect.Message {
-	mi := &file_oip_proto_msgTypes[23]
+	mi := &file_oip_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1627,7 +1768,7 @@ type ModelInferRequest_InferInputTensor struct {
 
 func (x *ModelInferRequest_InferInputTensor) Reset() {
 	*x = ModelInferRequest_InferInputTensor{}
-	mi := &file_oip_proto_msgTypes[24]
+	mi := &file_oip_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1639,7 +1780,7 @@ func (x *ModelInferRequest_InferInputTensor) String() string {
 func (*ModelInferRequest_InferInputTensor) ProtoMessage() {}
 
 func (x *ModelInferRequest_InferInputTensor) ProtoReflect() protoreflect.Message {
-	mi := &file_oip_proto_msgTypes[24]
+	mi := &file_oip_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1841,7 @@ type ModelInferRequest_InferRequestedOutputTensor struct {
 
 func (x *ModelInferRequest_InferRequestedOutputTensor) Reset() {
 	*x = ModelInferRequest_InferRequestedOutputTensor{}
-	mi := &file_oip_proto_msgTypes[25]
+	mi := &file_oip_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1853,7 @@ func (x *ModelInferRequest_InferRequestedOutputTensor) String() string {
 func (*ModelInferRequest_InferRequestedOutputTensor) ProtoMessage() {}
 
 func (x *ModelInferRequest_InferRequestedOutputTensor) ProtoReflect() protoreflect.Message {
-	mi := &file_oip_proto_msgTypes[25]
+	mi := &file_oip_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1755,7 +1896,7 @@ type ModelInferResponse_InferOutputTensor struct {
 
 func (x *ModelInferResponse_InferOutputTensor) Reset() {
 	*x = ModelInferResponse_InferOutputTensor{}
-	mi := &file_oip_proto_msgTypes[29]
+	mi := &file_oip_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1908,7 @@ func (x *ModelInferResponse_InferOutputTensor) String() string {
 func (*ModelInferResponse_InferOutputTensor) ProtoMessage() {}
 
 func (x *ModelInferResponse_InferOutputTensor) ProtoReflect() protoreflect.Message {
-	mi := &file_oip_proto_msgTypes[29]
+	mi := &file_oip_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1830,7 +1971,7 @@ type RepositoryIndexResponse_ModelIndex struct {
 
 func (x *RepositoryIndexResponse_ModelIndex) Reset() {
 	*x = RepositoryIndexResponse_ModelIndex{}
-	mi := &file_oip_proto_msgTypes[32]
+	mi := &file_oip_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1842,7 +1983,7 @@ func (x *RepositoryIndexResponse_ModelIndex) String() string {
 func (*RepositoryIndexResponse_ModelIndex) ProtoMessage() {}
 
 func (x *RepositoryIndexResponse_ModelIndex) ProtoReflect() protoreflect.Message {
-	mi := &file_oip_proto_msgTypes[32]
+	mi := &file_oip_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2188,16 @@ const file_oip_proto_rawDesc = "" +
 	"\x16RepositoryModelRequest\x12'\n" +
 	"\x0frepository_name\x18\x01 \x01(\tR\x0erepositoryName\x12\x1d\n" +
 	"\n" +
-	"model_name\x18\x02 \x01(\tR\tmodelName*L\n" +
+	"model_name\x18\x02 \x01(\tR\tmodelName\".\n" +
+	"\x12HealthCheckRequest\x12\x18\n" +
+	"\aservice\x18\x01 \x01(\tR\aservice\"\xb0\x01\n" +
+	"\x13HealthCheckResponse\x12H\n" +
+	"\x06status\x18\x01 \x01(\x0e20.mobilenet.oip.HealthCheckResponse.ServingStatusR\x06status\"O\n" +
+	"\rServingStatus\x12\v\n" +
+	"\aUNKNOWN\x10\x00\x12\v\n" +
+	"\aSERVING\x10\x01\x12\x0f\n" +
+	"\vNOT_SERVING\x10\x02\x12\x13\n" +
+	"\x0fSERVICE_UNKNOWN\x10\x03*L\n" +
 	"\bDataType\x12\x10\n" +
 	"\fTYPE_INVALID\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -2067,82 +2217,86 @@ func file_oip_proto_rawDescGZIP() []byte {
 	return file_oip_proto_rawDescData
 }
 
-var file_oip_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_oip_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_oip_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_oip_proto_msgTypes = make([]protoimpl.MessageInfo, 35)
 var file_oip_proto_goTypes = []any{
 	(DataType)(0),                                        // 0: mobilenet.oip.DataType
-	(*Empty)(nil),                                        // 1: mobilenet.oip.Empty
-	(*ServerLiveResponse)(nil),                           // 2: mobilenet.oip.ServerLiveResponse
-	(*ServerReadyResponse)(nil),                          // 3: mobilenet.oip.ServerReadyResponse
-	(*ModelRequest)(nil),                                 // 4: mobilenet.oip.ModelRequest
-	(*ModelReadyResponse)(nil),                           // 5: mobilenet.oip.ModelReadyResponse
-	(*ServerMetadataResponse)(nil),                       // 6: mobilenet.oip.ServerMetadataResponse
-	(*ModelMetadataResponse)(nil),                        // 7: mobilenet.oip.ModelMetadataResponse
-	(*InferParameter)(nil),                               // 8: mobilenet.oip.InferParameter
-	(*InferTensorContents)(nil),                          // 9: mobilenet.oip.InferTensorContents
-	(*ModelInferRequest)(nil),                            // 10: mobilenet.oip.ModelInferRequest
-	(*ModelInferResponse)(nil),                           // 11: mobilenet.oip.ModelInferResponse
-	(*ModelStreamInferResponse)(nil),                     // 12: mobilenet.oip.ModelStreamInferResponse
-	(*ModelInput)(nil),                                   // 13: mobilenet.oip.ModelInput
-	(*ModelOutput)(nil),                                  // 14: mobilenet.oip.ModelOutput
-	(*ModelConfig)(nil),                                  // 15: mobilenet.oip.ModelConfig
-	(*ModelConfigResponse)(nil),                          // 16: mobilenet.oip.ModelConfigResponse
-	(*StatisticDuration)(nil),                            // 17: mobilenet.oip.StatisticDuration
-	(*InferStatistics)(nil),                              // 18: mobilenet.oip.InferStatistics
-	(*ModelStatistics)(nil),                              // 19: mobilenet.oip.ModelStatistics
-	(*ModelStatisticsResponse)(nil),                      // 20: mobilenet.oip.ModelStatisticsResponse
-	(*RepositoryIndexRequest)(nil),                       // 21: mobilenet.oip.RepositoryIndexRequest
-	(*RepositoryIndexResponse)(nil),                      // 22: mobilenet.oip.RepositoryIndexResponse
-	(*RepositoryModelRequest)(nil),                       // 23: mobilenet.oip.RepositoryModelRequest
-	(*ModelMetadataResponse_TensorMetadata)(nil),         // 24: mobilenet.oip.ModelMetadataResponse.TensorMetadata
-	(*ModelInferRequest_InferInputTensor)(nil),           // 25: mobilenet.oip.ModelInferRequest.InferInputTensor
-	(*ModelInferRequest_InferRequestedOutputTensor)(nil), // 26: mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor
-	nil, // 27: mobilenet.oip.ModelInferRequest.ParametersEntry
-	nil, // 28: mobilenet.oip.ModelInferRequest.InferInputTensor.ParametersEntry
-	nil, // 29: mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry
-	(*ModelInferResponse_InferOutputTensor)(nil), // 30: mobilenet.oip.ModelInferResponse.InferOutputTensor
-	nil, // 31: mobilenet.oip.ModelInferResponse.ParametersEntry
-	nil, // 32: mobilenet.oip.ModelInferResponse.InferOutputTensor.ParametersEntry
-	(*RepositoryIndexResponse_ModelIndex)(nil), // 33: mobilenet.oip.RepositoryIndexResponse.ModelIndex
+	(HealthCheckResponse_ServingStatus)(0),               // 1: mobilenet.oip.HealthCheckResponse.ServingStatus
+	(*Empty)(nil),                                        // 2: mobilenet.oip.Empty
+	(*ServerLiveResponse)(nil),                           // 3: mobilenet.oip.ServerLiveResponse
+	(*ServerReadyResponse)(nil),                          // 4: mobilenet.oip.ServerReadyResponse
+	(*ModelRequest)(nil),                                 // 5: mobilenet.oip.ModelRequest
+	(*ModelReadyResponse)(nil),                           // 6: mobilenet.oip.ModelReadyResponse
+	(*ServerMetadataResponse)(nil),                       // 7: mobilenet.oip.ServerMetadataResponse
+	(*ModelMetadataResponse)(nil),                        // 8: mobilenet.oip.ModelMetadataResponse
+	(*InferParameter)(nil),                               // 9: mobilenet.oip.InferParameter
+	(*InferTensorContents)(nil),                          // 10: mobilenet.oip.InferTensorContents
+	(*ModelInferRequest)(nil),                            // 11: mobilenet.oip.ModelInferRequest
+	(*ModelInferResponse)(nil),                           // 12: mobilenet.oip.ModelInferResponse
+	(*ModelStreamInferResponse)(nil),                     // 13: mobilenet.oip.ModelStreamInferResponse
+	(*ModelInput)(nil),                                   // 14: mobilenet.oip.ModelInput
+	(*ModelOutput)(nil),                                  // 15: mobilenet.oip.ModelOutput
+	(*ModelConfig)(nil),                                  // 16: mobilenet.oip.ModelConfig
+	(*ModelConfigResponse)(nil),                          // 17: mobilenet.oip.ModelConfigResponse
+	(*StatisticDuration)(nil),                            // 18: mobilenet.oip.StatisticDuration
+	(*InferStatistics)(nil),                              // 19: mobilenet.oip.InferStatistics
+	(*ModelStatistics)(nil),                              // 20: mobilenet.oip.ModelStatistics
+	(*ModelStatisticsResponse)(nil),                      // 21: mobilenet.oip.ModelStatisticsResponse
+	(*RepositoryIndexRequest)(nil),                       // 22: mobilenet.oip.RepositoryIndexRequest
+	(*RepositoryIndexResponse)(nil),                      // 23: mobilenet.oip.RepositoryIndexResponse
+	(*RepositoryModelRequest)(nil),                       // 24: mobilenet.oip.RepositoryModelRequest
+	(*HealthCheckRequest)(nil),                           // 25: mobilenet.oip.HealthCheckRequest
+	(*HealthCheckResponse)(nil),                          // 26: mobilenet.oip.HealthCheckResponse
+	(*ModelMetadataResponse_TensorMetadata)(nil),         // 27: mobilenet.oip.ModelMetadataResponse.TensorMetadata
+	(*ModelInferRequest_InferInputTensor)(nil),           // 28: mobilenet.oip.ModelInferRequest.InferInputTensor
+	(*ModelInferRequest_InferRequestedOutputTensor)(nil), // 29: mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor
+	nil, // 30: mobilenet.oip.ModelInferRequest.ParametersEntry
+	nil, // 31: mobilenet.oip.ModelInferRequest.InferInputTensor.ParametersEntry
+	nil, // 32: mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry
+	(*ModelInferResponse_InferOutputTensor)(nil), // 33: mobilenet.oip.ModelInferResponse.InferOutputTensor
+	nil, // 34: mobilenet.oip.ModelInferResponse.ParametersEntry
+	nil, // 35: mobilenet.oip.ModelInferResponse.InferOutputTensor.ParametersEntry
+	(*RepositoryIndexResponse_ModelIndex)(nil), // 36: mobilenet.oip.RepositoryIndexResponse.ModelIndex
 }
 var file_oip_proto_depIdxs = []int32{
-	24, // 0: mobilenet.oip.ModelMetadataResponse.inputs:type_name -> mobilenet.oip.ModelMetadataResponse.TensorMetadata
-	24, // 1: mobilenet.oip.ModelMetadataResponse.outputs:type_name -> mobilenet.oip.ModelMetadataResponse.TensorMetadata
-	27, // 2: mobilenet.oip.ModelInferRequest.parameters:type_name -> mobilenet.oip.ModelInferRequest.ParametersEntry
-	25, // 3: mobilenet.oip.ModelInferRequest.inputs:type_name -> mobilenet.oip.ModelInferRequest.InferInputTensor
-	26, // 4: mobilenet.oip.ModelInferRequest.outputs:type_name -> mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor
-	31, // 5: mobilenet.oip.ModelInferResponse.parameters:type_name -> mobilenet.oip.ModelInferResponse.ParametersEntry
-	30, // 6: mobilenet.oip.ModelInferResponse.outputs:type_name -> mobilenet.oip.ModelInferResponse.InferOutputTensor
-	11, // 7: mobilenet.oip.ModelStreamInferResponse.infer_response:type_name -> mobilenet.oip.ModelInferResponse
+	27, // 0: mobilenet.oip.ModelMetadataResponse.inputs:type_name -> mobilenet.oip.ModelMetadataResponse.TensorMetadata
+	27, // 1: mobilenet.oip.ModelMetadataResponse.outputs:type_name -> mobilenet.oip.ModelMetadataResponse.TensorMetadata
+	30, // 2: mobilenet.oip.ModelInferRequest.parameters:type_name -> mobilenet.oip.ModelInferRequest.ParametersEntry
+	28, // 3: mobilenet.oip.ModelInferRequest.inputs:type_name -> mobilenet.oip.ModelInferRequest.InferInputTensor
+	29, // 4: mobilenet.oip.ModelInferRequest.outputs:type_name -> mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor
+	34, // 5: mobilenet.oip.ModelInferResponse.parameters:type_name -> mobilenet.oip.ModelInferResponse.ParametersEntry
+	33, // 6: mobilenet.oip.ModelInferResponse.outputs:type_name -> mobilenet.oip.ModelInferResponse.InferOutputTensor
+	12, // 7: mobilenet.oip.ModelStreamInferResponse.infer_response:type_name -> mobilenet.oip.ModelInferResponse
 	0,  // 8: mobilenet.oip.ModelInput.data_type:type_name -> mobilenet.oip.DataType
 	0,  // 9: mobilenet.oip.ModelOutput.data_type:type_name -> mobilenet.oip.DataType
-	13, // 10: mobilenet.oip.ModelConfig.input:type_name -> mobilenet.oip.ModelInput
-	14, // 11: mobilenet.oip.ModelConfig.output:type_name -> mobilenet.oip.ModelOutput
-	15, // 12: mobilenet.oip.ModelConfigResponse.config:type_name -> mobilenet.oip.ModelConfig
-	17, // 13: mobilenet.oip.InferStatistics.success:type_name -> mobilenet.oip.StatisticDuration
-	17, // 14: mobilenet.oip.InferStatistics.fail:type_name -> mobilenet.oip.StatisticDuration
-	17, // 15: mobilenet.oip.InferStatistics.queue:type_name -> mobilenet.oip.StatisticDuration
-	17, // 16: mobilenet.oip.InferStatistics.compute_input:type_name -> mobilenet.oip.StatisticDuration
-	17, // 17: mobilenet.oip.InferStatistics.compute_infer:type_name -> mobilenet.oip.StatisticDuration
-	17, // 18: mobilenet.oip.InferStatistics.compute_output:type_name -> mobilenet.oip.StatisticDuration
-	18, // 19: mobilenet.oip.ModelStatistics.inference_stats:type_name -> mobilenet.oip.InferStatistics
-	19, // 20: mobilenet.oip.ModelStatisticsResponse.model_stats:type_name -> mobilenet.oip.ModelStatistics
-	33, // 21: mobilenet.oip.RepositoryIndexResponse.models:type_name -> mobilenet.oip.RepositoryIndexResponse.ModelIndex
-	28, // 22: mobilenet.oip.ModelInferRequest.InferInputTensor.parameters:type_name -> mobilenet.oip.ModelInferRequest.InferInputTensor.ParametersEntry
-	9,  // 23: mobilenet.oip.ModelInferRequest.InferInputTensor.contents:type_name -> mobilenet.oip.InferTensorContents
-	29, // 24: mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor.parameters:type_name -> mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry
-	8,  // 25: mobilenet.oip.ModelInferRequest.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
-	8,  // 26: mobilenet.oip.ModelInferRequest.InferInputTensor.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
-	8,  // 27: mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
-	32, // 28: mobilenet.oip.ModelInferResponse.InferOutputTensor.parameters:type_name -> mobilenet.oip.ModelInferResponse.InferOutputTensor.ParametersEntry
-	9,  // 29: mobilenet.oip.ModelInferResponse.InferOutputTensor.contents:type_name -> mobilenet.oip.InferTensorContents
-	8,  // 30: mobilenet.oip.ModelInferResponse.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
-	8,  // 31: mobilenet.oip.ModelInferResponse.InferOutputTensor.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
-	32, // [32:32] is the sub-list for method output_type
-	32, // [32:32] is the sub-list for method input_type
-	32, // [32:32] is the sub-list for extension type_name
-	32, // [32:32] is the sub-list for extension extendee
-	0,  // [0:32] is the sub-list for field type_name
+	14, // 10: mobilenet.oip.ModelConfig.input:type_name -> mobilenet.oip.ModelInput
+	15, // 11: mobilenet.oip.ModelConfig.output:type_name -> mobilenet.oip.ModelOutput
+	16, // 12: mobilenet.oip.ModelConfigResponse.config:type_name -> mobilenet.oip.ModelConfig
+	18, // 13: mobilenet.oip.InferStatistics.success:type_name -> mobilenet.oip.StatisticDuration
+	18, // 14: mobilenet.oip.InferStatistics.fail:type_name -> mobilenet.oip.StatisticDuration
+	18, // 15: mobilenet.oip.InferStatistics.queue:type_name -> mobilenet.oip.StatisticDuration
+	18, // 16: mobilenet.oip.InferStatistics.compute_input:type_name -> mobilenet.oip.StatisticDuration
+	18, // 17: mobilenet.oip.InferStatistics.compute_infer:type_name -> mobilenet.oip.StatisticDuration
+	18, // 18: mobilenet.oip.InferStatistics.compute_output:type_name -> mobilenet.oip.StatisticDuration
+	19, // 19: mobilenet.oip.ModelStatistics.inference_stats:type_name -> mobilenet.oip.InferStatistics
+	20, // 20: mobilenet.oip.ModelStatisticsResponse.model_stats:type_name -> mobilenet.oip.ModelStatistics
+	36, // 21: mobilenet.oip.RepositoryIndexResponse.models:type_name -> mobilenet.oip.RepositoryIndexResponse.ModelIndex
+	1,  // 22: mobilenet.oip.HealthCheckResponse.status:type_name -> mobilenet.oip.HealthCheckResponse.ServingStatus
+	31, // 23: mobilenet.oip.ModelInferRequest.InferInputTensor.parameters:type_name -> mobilenet.oip.ModelInferRequest.InferInputTensor.ParametersEntry
+	10, // 24: mobilenet.oip.ModelInferRequest.InferInputTensor.contents:type_name -> mobilenet.oip.InferTensorContents
+	32, // 25: mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor.parameters:type_name -> mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry
+	9,  // 26: mobilenet.oip.ModelInferRequest.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
+	9,  // 27: mobilenet.oip.ModelInferRequest.InferInputTensor.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
+	9,  // 28: mobilenet.oip.ModelInferRequest.InferRequestedOutputTensor.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
+	35, // 29: mobilenet.oip.ModelInferResponse.InferOutputTensor.parameters:type_name -> mobilenet.oip.ModelInferResponse.InferOutputTensor.ParametersEntry
+	10, // 30: mobilenet.oip.ModelInferResponse.InferOutputTensor.contents:type_name -> mobilenet.oip.InferTensorContents
+	9,  // 31: mobilenet.oip.ModelInferResponse.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
+	9,  // 32: mobilenet.oip.ModelInferResponse.InferOutputTensor.ParametersEntry.value:type_name -> mobilenet.oip.InferParameter
+	33, // [33:33] is the sub-list for method output_type
+	33, // [33:33] is the sub-list for method input_type
+	33, // [33:33] is the sub-list for extension type_name
+	33, // [33:33] is the sub-list for extension extendee
+	0,  // [0:33] is the sub-list for field type_name
 }
 
 func init() { file_oip_proto_init() }
@@ -2162,8 +2316,8 @@ func file_oip_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_oip_proto_rawDesc), len(file_oip_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   33,
+			NumEnums:      2,
+			NumMessages:   35,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
