@@ -185,6 +185,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
+	if s.draining.Load() {
+		// Clients come again over connections of their next server, and none is idle when
+		// this one closes them, which a request might be on its way through.
+		w.Header().Set("Connection", "close")
+	}
 	s.mux.ServeHTTP(w, r)
 }
 

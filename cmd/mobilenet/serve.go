@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"log/slog"
 	"math"
 	"net"
@@ -13,18 +14,20 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/serve"
 )
 
 // serveFlags say what is served, and within what bounds.
 type serveFlags struct {
-	models            []string
+	models, labels    []string
 	options           serve.Options
 	listen            serve.Listen
 	maxBody, maxPhoto string
@@ -45,8 +48,9 @@ all routes, / is a page to try it, /metrics is for Prometheus.
 
 Photos wait in a queue that is bounded; what can't be done before its deadline is
 refused at once, with status 429. SIGTERM drains: /v2/health/ready turns 503, and
-everything that comes is answered for --drain-delay. SIGHUP loads the models anew.
-The log has a line of JSON a request, on standard error.`,
+everything that comes is answered for --drain-delay. SIGHUP reads the models, their
+--labels and the certificate again. The log has a line of JSON a request, on standard
+error.`,
 		Example: `  mobilenet serve
   mobilenet serve --model flowers=best.safetensors --model imagenet1k_v2 --listen :8000
   curl --data-binary @dog.jpg 'http://127.0.0.1:8000/v1/classify?top=3'`,
@@ -60,6 +64,7 @@ The log has a line of JSON a request, on standard error.`,
 	}
 	fs := cmd.Flags()
 	fs.StringArrayVarP(&f.models, "model", "m", []string{"fashion-mnist"}, "`NAME=SOURCE` of a model, or SOURCE alone: weights with a name, or a file; may be repeated")
+	fs.StringArrayVar(&f.labels, "labels", nil, "`NAME=FILE` with the names of a model's classes, or FILE alone where one model is served: a line each, or JSON; may be repeated")
 	fs.StringVar(&f.listen.Addr, "listen", "127.0.0.1:8000", "`address` to listen on; :8000 is all of this machine's")
 	fs.StringVar(&f.listen.Metrics, "metrics-listen", "", "`address` for /metrics alone, besides")
 	fs.IntVar(&f.options.Workers, "workers", 0, "photos to work on at a time; 0 means as many as cores")
@@ -137,28 +142,32 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 	stderr := cmd.ErrOrStderr()
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	f.options.Log, f.options.Version = log, version()
+	var names, sources []string
 	for _, arg := range f.models {
-		m, err := f.model(cmd, arg)
+		name, source, err := modelArg(cmd, arg)
 		if err != nil {
 			return err
 		}
-		f.options.Models = append(f.options.Models, m)
+		names, sources = append(names, name), append(sources, source)
 	}
+	labels, err := f.labelFiles(cmd, names)
+	if err != nil {
+		return err
+	}
+	for i, name := range names {
+		f.options.Models = append(f.options.Models, serve.Model{Name: name, Open: f.open(stderr, sources[i], labels[name])})
+	}
+	pair := &certificate{cert: f.cert, key: f.key}
 	if f.cert != "" {
-		pair, err := tls.LoadX509KeyPair(f.cert, f.key)
-		if err != nil {
-			return fmt.Errorf("%s and %s: %w", f.cert, f.key, err)
+		if err := pair.load(); err != nil {
+			return err
 		}
-		f.listen.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, NextProtos: []string{"h2", "http/1.1"}}
+		f.listen.TLS = &tls.Config{GetCertificate: pair.get, NextProtos: []string{"h2", "http/1.1"}}
 	}
 	start := time.Now()
 	s, err := serve.New(cmd.Context(), f.options)
 	if err != nil {
 		return err
-	}
-	var names []string
-	for _, m := range f.options.Models {
-		names = append(names, m.Name)
 	}
 	f.listen.Started = func(a net.Addr) {
 		scheme := "http"
@@ -168,34 +177,75 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		log.Info("listening", "url", scheme+"://"+a.String()+"/", "models", names, "ready_after_ms", time.Since(start).Milliseconds())
 	}
 	drains.Store(true)
-	stop := reloadOnHangup(cmd.Context(), s)
+	stop := onHangup(func() {
+		_ = s.Reload(cmd.Context()) // which logs what became of each model
+		if f.cert == "" {
+			return
+		}
+		if err := pair.load(); err != nil {
+			log.Error("reload failed", "error", err.Error())
+		}
+	})
 	defer stop()
 	return s.Run(cmd.Context(), f.listen)
 }
 
-// model reads NAME=SOURCE. Whatever is to be said of the model is said when it is
-// first opened.
-func (f *serveFlags) model(cmd *cobra.Command, arg string) (serve.Model, error) {
+// modelArg reads NAME=SOURCE, or SOURCE alone, whose name is then its own.
+func modelArg(cmd *cobra.Command, arg string) (name, source string, err error) {
 	name, source, ok := strings.Cut(arg, "=")
 	if !ok {
-		source = arg
-		name = arg
+		name, source = arg, arg
 		if !slices.Contains(mobilenet.Names(), arg) {
 			base := filepath.Base(arg)
 			name = strings.TrimSuffix(base, filepath.Ext(base))
 		}
 	}
 	if name == "" || source == "" {
-		return serve.Model{}, usagef(cmd, "--model %s: want NAME=SOURCE", arg)
+		return "", "", usagef(cmd, "--model %s: want NAME=SOURCE", arg)
 	}
 	if isPhoto(source) {
-		return serve.Model{}, photoAsModel(cmd, source)
+		return "", "", photoAsModel(cmd, source)
 	}
+	return name, source, nil
+}
+
+// labelFiles reads --labels: the files by the models' names.
+func (f *serveFlags) labelFiles(cmd *cobra.Command, models []string) (map[string]string, error) {
+	files := map[string]string{}
+	for _, arg := range f.labels {
+		name, file, ok := strings.Cut(arg, "=")
+		switch {
+		case ok && slices.Contains(models, name):
+		case len(models) == 1:
+			name, file = models[0], arg
+		default:
+			return nil, usagef(cmd, "--labels %s: want NAME=FILE, with the NAME of a --model", arg)
+		}
+		if files[name] != "" || file == "" {
+			return nil, usagef(cmd, "--labels %s: want one file a model", arg)
+		}
+		files[name] = file
+	}
+	return files, nil
+}
+
+// open opens a model, and its labels, which are read again with it. Whatever is to be
+// said of the model is said when it is first opened.
+func (f *serveFlags) open(stderr io.Writer, source, labels string) func(context.Context, int) (*mobilenet.Classifier, error) {
 	said := false
-	return serve.Model{Name: name, Open: func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
-		stderr := cmd.ErrOrStderr()
-		c, err := mobilenet.Open(ctx, source, mobilenet.WithThreads(threads), mobilenet.WithOffline(f.offline),
-			mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.photos.in), f.precision.option(), cacheWeights())
+	return func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
+		opts := []mobilenet.Option{
+			mobilenet.WithThreads(threads), mobilenet.WithOffline(f.offline), mobilenet.WithProgress(downloadBar(stderr)),
+			mobilenet.WithInput(f.photos.in), f.precision.option(), cacheWeights(),
+		}
+		if labels != "" {
+			names, err := dataset.ReadLabels(labels)
+			if err != nil {
+				return nil, err
+			}
+			opts = append(opts, mobilenet.WithLabels(names))
+		}
+		c, err := mobilenet.Open(ctx, source, opts...)
 		if err == nil && !said {
 			said = true
 			sayAssumed(stderr, source, c.Assumed())
@@ -203,16 +253,33 @@ func (f *serveFlags) model(cmd *cobra.Command, arg string) (serve.Model, error) 
 			f.precision.say(stderr, source, c.Dequantized(), c.Unfit())
 		}
 		return c, err
-	}}, nil
+	}
 }
 
-// reloadOnHangup loads the models anew whenever the process gets SIGHUP.
-func reloadOnHangup(ctx context.Context, s *serve.Server) (stop func()) {
+// A certificate is that of TLS, which may be renewed while the server runs.
+type certificate struct {
+	cert, key string // files
+	now       atomic.Pointer[tls.Certificate]
+}
+
+func (c *certificate) load() error {
+	pair, err := tls.LoadX509KeyPair(c.cert, c.key)
+	if err != nil {
+		return fmt.Errorf("%s and %s: %w", c.cert, c.key, err)
+	}
+	c.now.Store(&pair)
+	return nil
+}
+
+func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil }
+
+// onHangup calls f whenever the process gets SIGHUP.
+func onHangup(f func()) (stop func()) {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	go func() {
 		for range hangups {
-			_ = s.Reload(ctx) // which logs what became of each model
+			f()
 		}
 	}()
 	return func() { signal.Stop(hangups); close(hangups) }

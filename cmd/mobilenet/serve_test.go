@@ -1,0 +1,269 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
+)
+
+// A service is a process that serves.
+type service struct {
+	cmd   *exec.Cmd
+	url   string
+	lines chan string // of its log
+}
+
+// startService starts one and waits until it listens.
+func startService(t *testing.T, args ...string) *service {
+	t.Helper()
+	s := &service{cmd: exec.Command(build(t), append([]string{"serve", "--listen", "127.0.0.1:0", "--drain-delay", "100ms"}, args...)...), lines: make(chan string, 1<<16)}
+	s.cmd.Env = append(os.Environ(), "MOBILENET_CACHE="+t.TempDir())
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.cmd.Process.Kill() })
+	go func() {
+		defer close(s.lines)
+		for r := bufio.NewScanner(stderr); r.Scan(); {
+			s.lines <- r.Text()
+		}
+	}()
+	s.url = s.await(t, `"msg":"listening","url":"([^"]+)"`)
+	return s
+}
+
+// await returns what a pattern's group matches in the next line of the log that it fits.
+func (s *service) await(t *testing.T, pattern string) string {
+	t.Helper()
+	re := regexp.MustCompile(pattern)
+	timeout := time.After(time.Minute)
+	for {
+		select {
+		case line, ok := <-s.lines:
+			if !ok {
+				t.Fatalf("the server has ended, and its log has no %s", pattern)
+			}
+			if m := re.FindStringSubmatch(line); m != nil {
+				return m[len(m)-1]
+			}
+		case <-timeout:
+			t.Fatalf("no %s in the log", pattern)
+		}
+	}
+}
+
+// best asks for the best class of the test's photo.
+func (s *service) best(t *testing.T, client *http.Client, model string) string {
+	t.Helper()
+	data, err := os.ReadFile("../../testdata/ankle-boot.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := client.Post(s.url+"v1/classify?top=1&model="+model, "image/png", bytes.NewReader(data))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var answer struct{ Predictions []struct{ Label string } }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil || len(answer.Predictions) != 1 {
+		t.Fatal(resp.Status, err)
+	}
+	return answer.Predictions[0].Label
+}
+
+// TestServePages runs each line with curl of the documentation against a server, and
+// compares what it prints where the page has it.
+func TestServePages(t *testing.T) {
+	for _, program := range []string{"curl", "sh", "base64", "sed", "tr", "grep", "cut"} {
+		if _, err := exec.LookPath(program); err != nil {
+			testenv.Skip(t, program, program+" is not installed")
+		}
+	}
+	dir := t.TempDir()
+	s := startService(t)
+	ran := 0
+	for _, page := range []string{"../../README.md", "../../docs/serve.md", "serve.go"} {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range curlLines(string(text)) {
+			ran++
+			for _, m := range regexp.MustCompile(`[@<] ?([\w-]+\.(?:png|jpe?g))`).FindAllStringSubmatch(c.line, -1) {
+				source := "../../testdata/" + m[1]
+				if _, err := os.Stat(source); err != nil { // any photo will do
+					source = "../../testdata/ankle-boot.png"
+				}
+				data, err := os.ReadFile(source)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := os.WriteFile(filepath.Join(dir, m[1]), data, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			line := strings.ReplaceAll(c.line, "http://127.0.0.1:8000/", s.url)
+			line = regexp.MustCompile(`\bcurl `).ReplaceAllString(line, "curl --fail-with-body -m 60 -sS ")
+			cmd := exec.CommandContext(t.Context(), "sh", "-c", "set -e; "+line)
+			cmd.Dir = dir
+			out, err := cmd.CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %s: %v: %s", page, c.line, err, out)
+				continue
+			}
+			times := regexp.MustCompile(`"timing_ms":\{[^}]*\}`)
+			got, want := times.ReplaceAllString(strings.TrimSpace(string(out)), ""), times.ReplaceAllString(c.want, "")
+			if want != "" && rounded(got) != rounded(want) {
+				t.Errorf("%s: $ %s\n%s\nwant:\n%s", page, c.line, got, want)
+			}
+		}
+	}
+	if ran < 8 {
+		t.Errorf("only %d lines", ran)
+	}
+}
+
+type curlLine struct{ line, want string }
+
+// curlLines finds the command lines with curl of this server: those of blocks, with
+// what they print where they begin with "$ ", and others between backquotes or in Go.
+func curlLines(text string) (list []curlLine) {
+	lines := strings.Split(text, "\n")
+	for i, line := range lines {
+		indent := line[:len(line)-len(strings.TrimLeft(line, " "))]
+		if !strings.Contains(line, "curl ") || !strings.Contains(line, "127.0.0.1:8000/") {
+			continue
+		}
+		command, printed := strings.CutPrefix(strings.TrimSpace(line), "$ ")
+		var want []string
+		for _, next := range lines[i+1:] {
+			next = strings.TrimPrefix(next, indent)
+			if !printed || strings.HasPrefix(next, "$ ") || strings.HasPrefix(next, "```") {
+				break
+			}
+			want = append(want, next)
+		}
+		if !printed {
+			if _, inside, ok := strings.Cut(command, "`curl "); ok {
+				command = "curl " + strings.Split(inside, "`")[0]
+			}
+			command = strings.TrimRight(command, "`,")
+		}
+		list = append(list, curlLine{command, strings.Join(want, "\n")})
+	}
+	return list
+}
+
+// TestServeLabels: labels come from files, and change with them at SIGHUP.
+func TestServeLabels(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "names.txt")
+	write := func(last string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte("a\nb\nc\nd\ne\nf\ng\nh\ni\n"+last+"\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("Stiefel")
+	s := startService(t, "--model", "one=fashion-mnist", "--model", "two=fashion-mnist", "--labels", "two="+file)
+	if one, two := s.best(t, http.DefaultClient, "one"), s.best(t, http.DefaultClient, "two"); one != "Ankle boot" || two != "Stiefel" {
+		t.Errorf("%s, %s", one, two)
+	}
+	write("laars")
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.await(t, `"msg":"reloaded","model":"two"`)
+	if two := s.best(t, http.DefaultClient, "two"); two != "laars" {
+		t.Error(two)
+	}
+	if err := os.WriteFile(file, []byte("a\n"), 0o644); err != nil { // too few
+		t.Fatal(err)
+	}
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.await(t, `"msg":"reload failed","model":"two"`)
+	if two := s.best(t, http.DefaultClient, "two"); two != "laars" {
+		t.Error(two)
+	}
+}
+
+// TestServeSignals: SIGHUPs and then SIGTERM under load lose no request that was
+// accepted, and the process ends well.
+func TestServeSignals(t *testing.T) {
+	s := startService(t, "--deadline", "1m", "--drain-delay", "1s")
+	data, err := os.ReadFile("../../testdata/ankle-boot.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	const clients = 8
+	failed, counts := make(chan string, 1<<10), make(chan int, clients)
+	for range clients {
+		go func() {
+			n := 0
+			defer func() { counts <- n }()
+			client := &http.Client{Transport: &http.Transport{}}
+			for ctx.Err() == nil {
+				resp, err := client.Post(s.url+"v1/classify", "image/png", bytes.NewReader(data))
+				if err != nil {
+					// A connection that is refused, or reset as it waited to be accepted, was not
+					// accepted.
+					if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
+						failed <- err.Error()
+					}
+					return
+				}
+				body, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				if err != nil || resp.StatusCode != 200 {
+					failed <- fmt.Sprintf("%d %s %v", resp.StatusCode, body, err)
+					return
+				}
+				n++
+			}
+		}()
+	}
+	for range 5 {
+		time.Sleep(200 * time.Millisecond)
+		s.cmd.Process.Signal(syscall.SIGHUP)
+	}
+	s.await(t, `"msg":"reloaded"`)
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	total := 0
+	for range clients {
+		total += <-counts
+	}
+	cancel()
+	for len(failed) > 0 {
+		t.Error(<-failed)
+	}
+	for range s.lines {
+	}
+	if err := s.cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+	t.Logf("%d requests", total)
+	if total < 100 {
+		t.Errorf("only %d requests", total)
+	}
+}
