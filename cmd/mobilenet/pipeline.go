@@ -18,7 +18,8 @@ import (
 // all cores, run in batches, in order. predict and val are this and what they do
 // with the results.
 type pipeline struct {
-	photos int
+	photos iter.Seq[int] // their numbers, from 0 up
+	long   bool          // so many of them that the time to the first one does not count
 	// decode reads photo i. c, unless it is nil, will be asked about the photo, and may
 	// prepare it.
 	decode func(ctx context.Context, i int, c *mobilenet.Classifier) (image.Image, error)
@@ -34,7 +35,10 @@ type pipeline struct {
 func (p *pipeline) run(ctx context.Context, f *classifierFlags, top int) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	resume := postponeGC()
+	resume := func() {}
+	if !p.long {
+		resume = postponeGC()
+	}
 	defer resume()
 	var opened atomic.Pointer[mobilenet.Classifier]
 	open := sync.OnceValues(func() (*mobilenet.Classifier, error) {
@@ -42,7 +46,7 @@ func (p *pipeline) run(ctx context.Context, f *classifierFlags, top int) error {
 		opened.Store(c)
 		return c, err
 	})
-	photos, stop := prefetch.Start(ctx, prefetch.Options{Workers: f.threads, Ahead: f.threads + f.batch}, count(p.photos),
+	photos, stop := prefetch.Start(ctx, prefetch.Options{Workers: f.threads, Ahead: f.threads + f.batch}, p.photos,
 		func(ctx context.Context, i int) (image.Image, error) {
 			img, err := p.decode(ctx, i, opened.Load())
 			if err != nil {

@@ -23,6 +23,7 @@ type predictFlags struct {
 	threshold      float64
 	asStored       bool
 	keeper         keeper
+	list           fromFlags
 }
 
 func newPredict() *cobra.Command {
@@ -36,22 +37,37 @@ they are called.
 
 A photo that can't be read is reported on standard error and does not stop the
 others; the exit code is 1 then. --errors inline has it among the results instead.
-Images of other formats in a folder are counted and named at the end.`,
+Images of other formats in a folder are counted and named at the end.
+
+--from FILE takes photos from a list, JSON lines or CSV, and gives every row back with
+its results. Many machines share a list with --shard I/N, or as Kubernetes, AWS Batch
+or Slurm number them; with --out DIR results are files that appear whole, and --resume
+goes on after a failure. Photos that can't be read are rows of the results there.`,
 		Example: `  mobilenet predict dog.jpg
   mobilenet predict --top 1 --format csv photos/ > labels.csv
   mobilenet predict --model best.safetensors --format json 'shots/*.png'
   mobilenet predict --threshold 0.5 --sort-into sorted/ photos/
   mobilenet predict --save-annotated pictures/ photos/
+  mobilenet predict --from list.jsonl --shard 0/16 --out results/ --resume
   curl -s https://example.com/cat.jpg | mobilenet predict -`,
-		Args: args(cobra.MinimumNArgs(1)),
+		Args: args(func(cmd *cobra.Command, args []string) error {
+			if f.list.from != "" { // what else is there, check says
+				return nil
+			}
+			return cobra.MinimumNArgs(1)(cmd, args)
+		}),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(cmd, args); err != nil {
 				return err
+			}
+			if f.list.from != "" {
+				return f.runList(cmd)
 			}
 			return f.run(cmd, args)
 		},
 	}
 	f.register(cmd)
+	f.list.register(cmd)
 	fs := cmd.Flags()
 	fs.IntVarP(&f.top, "top", "k", 5, "how many classes to show")
 	fs.Float64Var(&f.threshold, "threshold", 0, "show only classes of at least this probability, 0 to 1")
@@ -87,8 +103,14 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 	if err := f.classifierFlags.check(cmd); err != nil {
 		return err
 	}
+	if err := f.list.check(cmd, args); err != nil {
+		return err
+	}
 	if err := oneOf(cmd, "errors", f.errors, "stderr", "inline"); err != nil {
 		return err
+	}
+	if f.list.from != "" {
+		return f.checkList(cmd)
 	}
 	return oneOf(cmd, "format", f.format, "table", "json", "csv")
 }
@@ -111,9 +133,9 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 		r.bar = newPhotoBar(stderr, len(photos))
 		defer r.bar.finish()
 	}
-	p := prediction{predictFlags: f, photos: photos, stdin: cmd.InOrStdin(), decoding: f.decoding(), reporter: &r}
-	p.decoding.IgnoreOrientation = f.asStored
-	if err := p.run(cmd.Context(), stderr); err != nil {
+	p := f.prediction(cmd, func(i int) input { return photos[i] })
+	p.reporter = &r
+	if err := p.run(cmd.Context(), photos, stderr); err != nil {
 		return err
 	}
 	if err := r.out.close(); err != nil {
@@ -125,18 +147,24 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// A prediction is the photos of a command line on their way.
+// A prediction is photos on their way.
 type prediction struct {
 	*predictFlags
-	photos   []input
+	photo    func(i int) input
 	stdin    io.Reader
 	decoding vision.DecodeOptions
 	reporter *reporter
 }
 
-func (p *prediction) run(ctx context.Context, stderr io.Writer) error {
-	if !slices.ContainsFunc(p.photos, func(in input) bool { return in.err == nil }) { // nothing to open a model for
-		for _, in := range p.photos {
+func (f *predictFlags) prediction(cmd *cobra.Command, photo func(i int) input) *prediction {
+	p := &prediction{predictFlags: f, photo: photo, stdin: cmd.InOrStdin(), decoding: f.decoding()}
+	p.decoding.IgnoreOrientation = f.asStored
+	return p
+}
+
+func (p *prediction) run(ctx context.Context, photos []input, stderr io.Writer) error {
+	if !slices.ContainsFunc(photos, func(in input) bool { return in.err == nil }) { // nothing to open a model for
+		for _, in := range photos {
 			if err := p.reporter.fail(in.name, in.err); err != nil {
 				return err
 			}
@@ -150,13 +178,13 @@ func (p *prediction) run(ctx context.Context, stderr io.Writer) error {
 		}
 		return c, err
 	}
-	line := pipeline{photos: len(p.photos), decode: p.decode, open: open, use: p.use}
+	line := pipeline{photos: count(len(photos)), decode: p.decode, open: open, use: p.use}
 	return line.run(ctx, &p.classifierFlags, p.top)
 }
 
 // decode reads photo i.
 func (p *prediction) decode(ctx context.Context, i int, c *mobilenet.Classifier) (image.Image, error) {
-	in := p.photos[i]
+	in := p.photo(i)
 	if in.err != nil {
 		return nil, in.err
 	}
@@ -182,7 +210,7 @@ func (p *prediction) decode(ctx context.Context, i int, c *mobilenet.Classifier)
 
 // use writes what became of photo i.
 func (p *prediction) use(i int, r mobilenet.Result, err error) error {
-	name := p.photos[i].name
+	name := p.photo(i).name
 	if err != nil {
 		return p.reporter.fail(name, err)
 	}

@@ -35,13 +35,22 @@ func newResults(format string, w io.Writer, errorsInLine bool) results {
 type jsonResults struct{ w io.Writer }
 
 func (r jsonResults) add(file string, p []mobilenet.Prediction) error {
+	return r.write(struct {
+		File string `json:"file"`
+		predicted
+	}{file, predictedOf(p)})
+}
+
+// predicted is what JSON has of a photo.
+type predicted struct {
+	Predictions []mobilenet.Prediction `json:"predictions"`
+}
+
+func predictedOf(p []mobilenet.Prediction) predicted {
 	if p == nil {
 		p = []mobilenet.Prediction{} // [] and not null
 	}
-	return r.write(struct {
-		File        string                 `json:"file"`
-		Predictions []mobilenet.Prediction `json:"predictions"`
-	}{file, p})
+	return predicted{p}
 }
 
 func (r jsonResults) fail(file string, cause error) error {
@@ -72,16 +81,28 @@ type csvResults struct {
 }
 
 func (r *csvResults) add(file string, p []mobilenet.Prediction) error {
-	if len(p) == 0 {
-		return r.write(file, "", "", "", "", "")
-	}
-	for rank, v := range p {
-		probability := strconv.FormatFloat(float64(v.Probability), 'f', 6, 32)
-		if err := r.write(file, strconv.Itoa(rank+1), strconv.Itoa(v.Index), v.Label, probability, ""); err != nil {
+	for _, line := range csvPredictions(p) {
+		if err := r.write(append([]string{file}, line...)...); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// csvColumns are those of a photo's predictions, or of its error.
+var csvColumns = []string{"rank", "index", "label", "probability", "error"}
+
+// csvPredictions are lines of csvColumns, at least one.
+func csvPredictions(p []mobilenet.Prediction) [][]string {
+	if len(p) == 0 {
+		return [][]string{make([]string, len(csvColumns))}
+	}
+	var lines [][]string
+	for rank, v := range p {
+		probability := strconv.FormatFloat(float64(v.Probability), 'f', 6, 32)
+		lines = append(lines, []string{strconv.Itoa(rank + 1), strconv.Itoa(v.Index), v.Label, probability, ""})
+	}
+	return lines
 }
 
 func (r *csvResults) fail(file string, cause error) error {
@@ -105,9 +126,9 @@ func (r *csvResults) write(fields ...string) error {
 func (r *csvResults) head() {
 	if !r.started {
 		r.started = true
-		head := []string{"file", "rank", "index", "label", "probability"}
-		if r.errors {
-			head = append(head, "error")
+		head := append([]string{"file"}, csvColumns...)
+		if !r.errors {
+			head = head[:len(head)-1]
 		}
 		r.w.Write(head)
 	}

@@ -203,7 +203,7 @@ func (v *validator) run(ctx context.Context, f *classifierFlags) error {
 	bar := newPhotoBar(v.stderr, len(v.set.Items))
 	defer bar.finish()
 	p := pipeline{
-		photos: len(v.set.Items),
+		photos: count(len(v.set.Items)),
 		decode: func(ctx context.Context, i int, c *mobilenet.Classifier) (image.Image, error) {
 			if path, ok := v.set.File(i); ok && c != nil {
 				return c.PrepareFile(ctx, path, v.set.Decode)

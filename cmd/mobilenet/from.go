@@ -1,0 +1,394 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/csv"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/manifest"
+)
+
+// fromFlags let a command take its photos from a manifest, share them with other
+// processes, and write results in parts.
+type fromFlags struct {
+	from, shard, out    string
+	resume              bool
+	partRows, maxErrors int
+}
+
+func (f *fromFlags) register(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.from, "from", "", "take photos from the list `FILE`, or - for standard input: JSON lines or CSV with a column path; other columns are passed on")
+	fs.StringVar(&f.shard, "shard", "", "of the list, do share `I/N`, as 0/16; the default is what Kubernetes, AWS Batch or Slurm say, or all")
+	fs.StringVarP(&f.out, "out", "o", "", "write the list's results to the folder `DIR`, in parts that appear whole")
+	fs.BoolVar(&f.resume, "resume", false, "leave out the parts that --out has")
+	fs.IntVar(&f.partRows, "part-rows", 1000, "rows of the list in a part")
+	fs.IntVar(&f.maxErrors, "max-errors", -1, "photos that may fail in a part; of more, it is not written, and left for --resume; the default is a tenth, or 10")
+}
+
+// listOnly are the flags that mean nothing without --from.
+var listOnly = []string{"shard", "out", "resume", "part-rows", "max-errors"}
+
+func (f *fromFlags) check(cmd *cobra.Command, photos []string) error {
+	for _, name := range listOnly {
+		if f.from == "" && cmd.Flags().Changed(name) {
+			return usagef(cmd, "--%s is for a list of photos: --from FILE", name)
+		}
+	}
+	switch {
+	case f.from != "" && len(photos) > 0:
+		return usagef(cmd, "photos come from --from or from the command line, not from both")
+	case f.resume && f.out == "":
+		return usagef(cmd, "--resume goes on with the results in a folder: --out DIR")
+	case f.partRows < 1 || f.partRows > 1e6:
+		return usagef(cmd, "--part-rows %d: want 1 to 1000000", f.partRows)
+	case f.maxErrors < -1:
+		return usagef(cmd, "--max-errors %d: want 0 or more", f.maxErrors)
+	}
+	return nil
+}
+
+// share is the shard that the command line or the environment says.
+func (f *fromFlags) share(cmd *cobra.Command) (manifest.Shard, error) {
+	if f.shard != "" {
+		s, err := manifest.ParseShard(f.shard)
+		if err != nil {
+			return s, usagef(cmd, "--shard %s: %w", f.shard, err)
+		}
+		return s, nil
+	}
+	s, from, err := manifest.ShardOf(os.Getenv)
+	if err != nil {
+		u := usagef(cmd, "%w", err)
+		u.hint = "--shard I/N says which share of the list to do; 0/1 is all"
+		return s, u
+	}
+	if from != "" {
+		fmt.Fprintf(cmd.ErrOrStderr(), "mobilenet: share %s of the list, by %s; --shard I/N sets another\n", s, from)
+	}
+	return s, nil
+}
+
+// A listFormat is how the results of a list look.
+type listFormat struct {
+	csv   bool
+	names []string // of the results: columns of CSV, members of JSON
+}
+
+// A rowList is the photos of a manifest on their way to results.
+type rowList struct {
+	*fromFlags
+	listFormat
+	job    manifest.Job
+	reader *manifest.Reader
+	shut   func() error     // closes the manifest
+	folder *manifest.Folder // nil for stdout
+	stdout io.Writer
+	stderr io.Writer
+
+	mu      sync.Mutex
+	waiting map[int]listed // by their numbers
+	err     error          // of the manifest
+
+	part   bytes.Buffer // results of the part at hand
+	failed int          // photos of it
+
+	began, told                     time.Time
+	photos, failures, parts, spoilt int
+}
+
+// A listed photo is a row, and whether it is the last one of its part.
+type listed struct {
+	row  manifest.Row
+	part *manifest.Part
+	last bool
+}
+
+// open opens the manifest and the folder. settings are all that results depend on
+// besides the photos.
+func (f *fromFlags) open(cmd *cobra.Command, format listFormat, settings string) (*rowList, error) {
+	l := &rowList{fromFlags: f, listFormat: format, waiting: map[int]listed{}, stdout: cmd.OutOrStdout(), stderr: cmd.ErrOrStderr(), began: time.Now()}
+	l.told = l.began
+	shard, err := f.share(cmd)
+	if err != nil {
+		return nil, err
+	}
+	l.job = manifest.Job{Shard: shard, Rows: f.partRows, Settings: settings}
+	if f.maxErrors < 0 {
+		f.maxErrors = max(10, f.partRows/10)
+	}
+	if f.out != "" {
+		if err := l.openFolder(); err != nil {
+			return nil, err
+		}
+	}
+	in := cmd.InOrStdin()
+	l.shut = func() error { return nil }
+	if f.from != "-" {
+		file, err := os.Open(f.from)
+		if err != nil {
+			return nil, err
+		}
+		in, l.shut = file, file.Close
+	}
+	if l.reader, err = manifest.NewReader(in); err != nil {
+		l.shut()
+		return nil, fault.In(f.name(), err)
+	}
+	if l.csv && l.folder == nil {
+		l.head(l.stdout)
+	}
+	return l, nil
+}
+
+func (l *rowList) openFolder() (err error) {
+	ext := ".jsonl"
+	if l.csv {
+		ext = ".csv"
+	}
+	if l.folder, err = manifest.OpenFolder(l.out, ext); err != nil {
+		return err
+	}
+	if n := l.folder.Owned(l.job.Shard); n > 0 && !l.resume {
+		return fmt.Errorf("%s has %s of this share already: --resume goes on, and another --out begins anew", l.out, plural(n, "part"))
+	}
+	l.job.Done = l.folder.Has
+	return nil
+}
+
+func (f *fromFlags) name() string {
+	if f.from == "-" {
+		return "standard input"
+	}
+	return f.from
+}
+
+// numbers yields the numbers of the photos as they are read, and keeps their rows until
+// they are written.
+func (l *rowList) numbers() iter.Seq[int] {
+	return func(yield func(int) bool) {
+		i := 0
+		for part, err := range l.job.Parts(l.reader) {
+			for at, row := range part.Rows {
+				if err = row.Unlike(l.names...); err != nil {
+					break
+				}
+				l.mu.Lock()
+				l.waiting[i] = listed{row, &part, at == len(part.Rows)-1}
+				l.mu.Unlock()
+				if !yield(i) {
+					return
+				}
+				i++
+			}
+			if err != nil {
+				l.mu.Lock()
+				l.err = fault.In(l.name(), err)
+				l.mu.Unlock()
+				return
+			}
+		}
+	}
+}
+
+// photo is the photo of a number.
+func (l *rowList) photo(i int) input {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	row := l.waiting[i].row
+	if row.Path == "-" { // standard input on a command line, and a file here
+		return input{"./-", row.Err}
+	}
+	return input{row.Path, row.Err}
+}
+
+// add writes the result of photo i: a struct that becomes members of its row in JSON, or
+// lines of fields that the row stands before in CSV.
+func (l *rowList) add(i int, result any, lines [][]string) error {
+	return l.write(i, result, lines)
+}
+
+// fail writes that photo i has no result.
+func (l *rowList) fail(i int, cause error, inLine bool) error {
+	l.failed++
+	l.failures++
+	if !inLine {
+		fmt.Fprintf(l.stderr, "mobilenet: %s: %s\n", shown(l.photo(i).name), printable(reason(cause)))
+		return l.write(i, nil, nil)
+	}
+	fields := make([]string, len(l.names))
+	fields[len(fields)-1] = reason(cause)
+	return l.write(i, struct {
+		Error string `json:"error"`
+	}{reason(cause)}, [][]string{fields})
+}
+
+func (l *rowList) write(i int, result any, lines [][]string) error {
+	l.mu.Lock()
+	item := l.waiting[i]
+	delete(l.waiting, i)
+	l.mu.Unlock()
+	l.photos++
+	err := l.encode(item.row, result, lines)
+	if err != nil {
+		return fault.In(l.name(), err)
+	}
+	if l.folder == nil {
+		_, err = l.part.WriteTo(l.stdout)
+	} else if item.last {
+		err = l.endPart(*item.part)
+	}
+	l.tell()
+	return err
+}
+
+// encode adds a row's results to the part.
+func (l *rowList) encode(row manifest.Row, result any, lines [][]string) error {
+	if !l.csv {
+		if result == nil {
+			return nil
+		}
+		line, err := row.JSON(result)
+		if err != nil {
+			return err
+		}
+		return writeJSON(&l.part, append(line, '\n'))
+	}
+	fields, err := row.Fields(l.reader.Columns())
+	if err != nil {
+		return err
+	}
+	if l.folder == nil && isTerminal(l.stdout) {
+		for i, f := range fields {
+			fields[i] = shown(f)
+		}
+	}
+	w := csv.NewWriter(&l.part)
+	for _, line := range lines {
+		w.Write(append(fields[:len(fields):len(fields)], line...))
+	}
+	w.Flush()
+	return w.Error()
+}
+
+// head writes the names of the columns.
+func (l *rowList) head(w io.Writer) {
+	c := csv.NewWriter(w)
+	c.Write(append(l.reader.Columns(), l.names...))
+	c.Flush()
+}
+
+// endPart writes a part's file. One of which many photos failed is left for another
+// try: a disk or a network may be gone.
+func (l *rowList) endPart(p manifest.Part) error {
+	defer func() {
+		l.part.Reset()
+		l.failed = 0
+	}()
+	if l.failed > l.maxErrors {
+		l.spoilt++
+		fmt.Fprintf(l.stderr, "mobilenet: %d of the %d photos of %s failed, more than --max-errors %d: it is not written\n", l.failed, len(p.Rows), p.Name(), l.maxErrors)
+		return nil
+	}
+	var whole bytes.Buffer
+	if l.csv {
+		l.head(&whole)
+	}
+	whole.Write(l.part.Bytes())
+	l.parts++
+	return l.folder.Write(p, whole.Bytes())
+}
+
+// tellEvery is how often a log says how far a job is.
+const tellEvery = 30 * time.Second
+
+func (l *rowList) tell() {
+	if now := time.Now(); l.folder != nil && now.Sub(l.told) >= tellEvery {
+		l.told = now
+		fmt.Fprintf(l.stderr, "mobilenet: %d photos, %d failed, %.0f a second\n", l.photos, l.failures, float64(l.photos)/now.Sub(l.began).Seconds())
+	}
+}
+
+// finish says what was done. Photos that failed are rows of a folder and no error; a part
+// that is missing is one.
+func (l *rowList) finish() error {
+	l.shut()
+	if l.err != nil {
+		return l.err
+	}
+	if l.folder == nil {
+		if l.failures > 0 {
+			return errReported
+		}
+		return nil
+	}
+	fmt.Fprintf(l.stderr, "mobilenet: %s: share %s: %s written; %d photos, %d failed\n", shown(l.out), l.job.Shard, plural(l.parts, "part"), l.photos, l.failures)
+	if l.spoilt > 0 {
+		fmt.Fprintf(l.stderr, "mobilenet: %s not written: --resume tries again, --max-errors allows more\n", plural(l.spoilt, "part"))
+		return errReported
+	}
+	return nil
+}
+
+// noSettings are the flags that change no result: the bits are the same for any number
+// of threads and any batch.
+var noSettings = append([]string{"from", "threads", "batch", "offline", "model", "labels", "sort-into", "save-annotated"}, listOnly...)
+
+// settingsOf is what the results of a command depend on besides the photos: what its
+// model is, and its flags.
+func settingsOf(cmd *cobra.Command, model string, c *mobilenet.Classifier) (string, error) {
+	var b strings.Builder
+	digest, err := fileDigest(model)
+	if err != nil {
+		return "", err
+	}
+	config, err := json.Marshal(c.Config())
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(&b, "%s %s\n%q\n%s\n", cmd.Name(), digest, c.Labels(), config)
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		for _, name := range noSettings {
+			if f.Name == name {
+				return
+			}
+		}
+		if v := f.Value.String(); v != f.DefValue {
+			fmt.Fprintf(&b, "%s=%q\n", f.Name, v)
+		}
+	})
+	return b.String(), nil
+}
+
+// fileDigest tells models apart: a file by its bytes, a published one, whose bytes are
+// known, by its name.
+func fileDigest(model string) (string, error) {
+	f, err := os.Open(model)
+	if errors.Is(err, os.ErrNotExist) {
+		return model, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
+		return model, err
+	}
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return fmt.Sprintf("%x", h.Sum(nil)), err
+}

@@ -1,0 +1,211 @@
+// Package manifest is lists of photos that are too long for one process or one machine:
+// read a row at a time, dealt out to shards, and their results written in parts that are
+// whole or absent.
+//
+//	r, err := manifest.NewReader(file)            // JSON lines or CSV
+//	folder, err := manifest.OpenFolder(dir, ".jsonl")
+//	job := manifest.Job{Shard: shard, Rows: 1000, Settings: model + flags, Done: folder.Has}
+//	for part, err := range job.Parts(r) {
+//		for _, row := range part.Rows { // row.Path, row.JSON(result)
+//		}
+//		err = folder.Write(part, lines)
+//	}
+//
+// Part k is rows k*Rows to (k+1)*Rows-1, whatever the number of shards, and belongs to
+// shard k mod Count. So the same manifest gives the same files with the same bytes
+// however often it is run, by however many processes; a job that was begun on 16 machines
+// can be ended on one.
+package manifest
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// maxRecord bounds a row's bytes: a path has at most 4096, and a signed URL 2048.
+const maxRecord = 1 << 20
+
+// pathColumns are the names of the column that says which photo it is, the first that a
+// manifest has. The second is what predict calls it in its own results.
+var pathColumns = []string{"path", "file"}
+
+// A Reader reads a manifest: JSON lines, an object each, or CSV with a head.
+type Reader struct {
+	lines   *bufio.Reader
+	csv     bool
+	columns []string // of the head, or of the first object
+	path    int      // which of them, in CSV
+	line    int      // of the file, that was read last
+	pending *record  // read already, to see the columns
+}
+
+// A record is the bytes of a row, and the line where it begins.
+type record struct {
+	text []byte
+	line int
+}
+
+// NewReader finds out which kind of manifest r is, and what its columns are called.
+func NewReader(r io.Reader) (*Reader, error) {
+	m := &Reader{lines: bufio.NewReaderSize(r, 1<<16)}
+	if mark, _ := m.lines.Peek(3); string(mark) == "\xef\xbb\xbf" { // as Excel writes it
+		m.lines.Discard(3)
+	}
+	begin, err := m.lines.Peek(1)
+	for err == nil && strings.IndexByte(" \t\r\n", begin[0]) >= 0 {
+		if begin[0] == '\n' {
+			m.line++
+		}
+		m.lines.Discard(1)
+		begin, err = m.lines.Peek(1)
+	}
+	switch {
+	case err == io.EOF:
+		return m, nil // no rows
+	case err != nil:
+		return nil, err
+	case begin[0] == '[':
+		return nil, fault.Unsupportedf("a JSON array; want an object a line, as jq -c '.[]' makes of it")
+	}
+	m.csv = begin[0] != '{'
+	if err := m.readHead(); err != nil {
+		return nil, err
+	}
+	if m.path < 0 {
+		return nil, fault.Brokenf("no column is called %s: the columns are %s", strings.Join(pathColumns, " or "), fault.Shown(strings.Join(m.columns, ", ")))
+	}
+	return m, nil
+}
+
+// readHead reads what the columns are called.
+func (m *Reader) readHead() error {
+	first, err := m.next()
+	if err != nil {
+		return err
+	}
+	if m.csv {
+		m.columns, err = splitCSV(first.text)
+	} else {
+		m.pending = &first
+		var row Row
+		row, err = readObject(first.text)
+		for _, c := range row.columns {
+			m.columns = append(m.columns, c.name)
+		}
+	}
+	if err != nil {
+		return first.broken(err)
+	}
+	if name := firstTwice(m.columns); name != "" {
+		return first.broken(fmt.Errorf("two columns are called %s", fault.Shown(name)))
+	}
+	m.path = pathColumn(m.columns)
+	return nil
+}
+
+// Columns are the names of a CSV file's columns, or of the first object's members.
+func (m *Reader) Columns() []string { return slices.Clone(m.columns) }
+
+func pathColumn(names []string) int {
+	for _, want := range pathColumns {
+		if i := slices.Index(names, want); i >= 0 {
+			return i
+		}
+	}
+	return -1
+}
+
+// firstTwice returns a name that is there twice, or "".
+func firstTwice(names []string) string {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return name
+		}
+	}
+	return ""
+}
+
+// next returns the bytes of the next row, or io.EOF. To skip a row costs no more.
+func (m *Reader) next() (record, error) {
+	if r := m.pending; r != nil {
+		m.pending = nil
+		return *r, nil
+	}
+	for {
+		r := record{line: m.line + 1}
+		var err error
+		inQuotes := false
+		for open := true; open; { // a line, and in CSV those after a line end in quotes
+			var piece []byte
+			piece, err = m.lines.ReadSlice('\n')
+			if len(r.text)+len(piece) > maxRecord {
+				return record{}, r.at(fault.TooLargef("a row of more than %d MiB", maxRecord>>20))
+			}
+			r.text = append(r.text, piece...)
+			if m.csv && bytes.Count(piece, quote)%2 == 1 { // those inside quotes are doubled, and change nothing
+				inQuotes = !inQuotes
+			}
+			if err == bufio.ErrBufferFull {
+				continue
+			}
+			m.line++
+			open = err == nil && inQuotes
+		}
+		if err != nil && err != io.EOF {
+			return record{}, err
+		}
+		r.text = bytes.TrimSuffix(bytes.TrimSuffix(r.text, []byte("\n")), []byte("\r"))
+		if len(bytes.TrimSpace(r.text)) > 0 {
+			return r, nil
+		}
+		if err == io.EOF {
+			return record{}, io.EOF
+		}
+	}
+}
+
+// at puts the place in an error.
+func (r record) at(e *fault.Error) *fault.Error {
+	e.Place = fmt.Sprintf("line %d", r.line)
+	return e
+}
+
+func (r record) broken(err error) error {
+	return r.at(&fault.Error{Kind: fault.Broken, Reason: err.Error(), Err: err})
+}
+
+// parse makes a row of a record.
+func (m *Reader) parse(r record) (Row, error) {
+	if !m.csv {
+		row, err := readObject(r.text)
+		if err != nil {
+			return row, r.broken(err)
+		}
+		row.Line = r.line
+		return row, nil
+	}
+	fields, err := splitCSV(r.text)
+	if err == nil && len(fields) != len(m.columns) {
+		err = fmt.Errorf("%d fields where the first line has %d", len(fields), len(m.columns))
+	}
+	if err != nil {
+		return Row{}, r.broken(err)
+	}
+	row := Row{Path: fields[m.path], Line: r.line}
+	for i, text := range fields {
+		row.columns = append(row.columns, column{name: m.columns[i], text: text})
+	}
+	if row.Path == "" {
+		row.Err = errNoPath
+	}
+	return row, nil
+}
+
+var errNoPath = errors.New("this row has no path")

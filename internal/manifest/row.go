@@ -1,0 +1,173 @@
+package manifest
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// A Row is a photo of a manifest and what the manifest says of it besides.
+type Row struct {
+	Path    string
+	Err     error // why there is no path; the row has a result all the same
+	Line    int   // of the manifest
+	columns []column
+}
+
+// A column is a value of a row: a JSON text, or the text of a CSV field.
+type column struct {
+	name string
+	json json.RawMessage // nil of CSV
+	text string
+}
+
+// readObject reads a row of JSON lines. Values other than the path stay as they are
+// written.
+func readObject(line []byte) (Row, error) {
+	var row Row
+	if !utf8.Valid(line) {
+		return row, errors.New("not UTF-8")
+	}
+	d := json.NewDecoder(bytes.NewReader(line))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return row, errors.New("not a JSON object")
+	}
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return row, notJSON(err)
+		}
+		c := column{name: key.(string)}
+		if err := d.Decode(&c.json); err != nil {
+			return row, notJSON(err)
+		}
+		row.columns = append(row.columns, c)
+	}
+	if _, err := d.Token(); err != nil { // the brace
+		return row, notJSON(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return row, errors.New("more than a JSON object in a line")
+	}
+	names := row.names()
+	if name := firstTwice(names); name != "" {
+		return row, fmt.Errorf("two members are called %s", fault.Shown(name))
+	}
+	row.Path, row.Err = row.pathIn(names)
+	return row, nil
+}
+
+func notJSON(err error) error { return fmt.Errorf("not JSON: %w", err) }
+
+// pathIn returns the path of an object.
+func (r *Row) pathIn(names []string) (string, error) {
+	i := pathColumn(names)
+	if i < 0 {
+		return "", errNoPath
+	}
+	var path *string
+	value := r.columns[i].json
+	if err := json.Unmarshal(value, &path); err != nil {
+		return "", fmt.Errorf("%s is no text", names[i])
+	}
+	if path == nil || *path == "" {
+		return "", errNoPath
+	}
+	// Of half a surrogate pair, encoding/json makes U+FFFD: the name of another file.
+	if strings.ContainsRune(*path, utf8.RuneError) && !bytes.ContainsRune(value, utf8.RuneError) && !bytes.Contains(bytes.ToLower(value), []byte(`\ufffd`)) {
+		return "", fmt.Errorf("%s has half of a surrogate pair, which is no text", names[i])
+	}
+	return *path, nil
+}
+
+// Unlike returns an error if the row has a column of one of these names, which are
+// those of the results.
+func (r Row) Unlike(results ...string) error {
+	for _, c := range r.columns {
+		if slices.Contains(results, c.name) {
+			return r.fault("column %s has the name of one of the results", c.name)
+		}
+	}
+	return nil
+}
+
+func (r Row) fault(format string, args ...any) error {
+	return &fault.Error{Kind: fault.Unsupported, Place: fmt.Sprintf("line %d", r.Line), Reason: fmt.Sprintf(format, args...)}
+}
+
+func (r *Row) names() []string {
+	names := make([]string, len(r.columns))
+	for i, c := range r.columns {
+		names[i] = c.name
+	}
+	return names
+}
+
+// JSON is a line of results: the row's columns as they were, and after them the members
+// of result, which is a struct. It does not end in a line end.
+func (r Row) JSON(result any) ([]byte, error) {
+	line := []byte{'{'}
+	for _, c := range r.columns {
+		name, err := marshal(c.name)
+		if err != nil {
+			return nil, err
+		}
+		value := []byte(c.json)
+		if value == nil {
+			if !utf8.ValidString(c.text) {
+				return nil, r.fault("column %s is not UTF-8, which JSON has to be", fault.Shown(c.name))
+			}
+			if value, err = marshal(c.text); err != nil {
+				return nil, err
+			}
+		}
+		line = append(append(append(append(line, name...), ':'), value...), ',')
+	}
+	members, err := marshal(result)
+	if err != nil {
+		return nil, err
+	}
+	if len(members) > len("{}") {
+		return append(line, members[1:]...), nil
+	}
+	return append(bytes.TrimSuffix(line, []byte{','}), '}'), nil
+}
+
+// marshal is json.Marshal that leaves <, > and & as they are.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	err := e.Encode(v)
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), err
+}
+
+// Fields are the row's values in the order of columns, which are the reader's: texts as
+// they are, other JSON values as JSON, and nothing for null and for what the row does
+// not have.
+func (r Row) Fields(columns []string) ([]string, error) {
+	fields := make([]string, len(columns))
+	for _, c := range r.columns {
+		i := slices.Index(columns, c.name)
+		switch {
+		case i < 0:
+			return nil, r.fault("column %s is not in the first row: a CSV file has the same ones in all", fault.Shown(c.name))
+		case c.json == nil:
+			fields[i] = c.text
+		case c.json[0] == '"':
+			if err := json.Unmarshal(c.json, &fields[i]); err != nil {
+				return nil, err
+			}
+		case string(c.json) != "null":
+			fields[i] = string(c.json)
+		}
+	}
+	return fields, nil
+}
