@@ -88,7 +88,7 @@ func ShardOf(getenv func(string) string) (s Shard, from string, err error) {
 		return s, "", err
 	}
 	if step < 1 || (index-first)%step != 0 {
-		return s, "", fmt.Errorf("%s=%d is none of %d, %d, %d, ...", c.index, index, first, first+step, first+2*step)
+		return s, "", fmt.Errorf("%s=%d is none of %d, %d, %d and so on", c.index, index, first, first+step, first+2*step)
 	}
 	s.Index = (index - first) / step
 	if err := s.check(); err != nil {
