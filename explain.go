@@ -7,6 +7,7 @@ import (
 	"image"
 	"math"
 	"slices"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet/engine"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -21,6 +22,11 @@ const (
 	// the class's weights, applied to each pixel of the last map. Its mean and the bias
 	// add up to the logit.
 	CAM Method = "cam"
+	// GradCAM (Selvaraju et al., arXiv 1610.02391) is for any module and any head: each
+	// channel of what the module puts out, times the mean of the logit's gradient there. At
+	// the last module, before one linear layer, it is CAM divided by the number of pixels.
+	// Networks of 8-bit integers have no gradients: they have to run in Float32.
+	GradCAM Method = "gradcam"
 	// Occlusion covers one part of the photo after the other with the mean colour
 	// (Zeiler and Fergus, arXiv 1311.2901). The map is by how much the logit falls. It
 	// works for every network, and runs it 196 times.
@@ -31,7 +37,8 @@ const (
 type ExplainOptions struct {
 	Classes []int  // by index; nil for the most probable ones
 	Top     int    // how many of these; 0 is 1
-	Method  Method // "" is CAM
+	Method  Method // "" is CAM, or GradCAM where Layer is another than the last
+	Layer   string // the module to look at, as [engine.Module] has them: "features.14"; "" is the last, "features.18"
 }
 
 // An Explanation is where in a photo a network sees some classes.
@@ -52,9 +59,18 @@ type ClassMap struct {
 	Bias  float32 // by CAM: Logit is this and the mean of Values; 0 by others
 
 	// Values are [Height][Width]: what speaks for the class, and where negative against
-	// it. By CAM and Occlusion they are in the unit of logits, so that those of several
-	// classes compare.
+	// it. Those of several classes of a photo compare. By CAM and Occlusion they are in the
+	// unit of logits.
 	Values []float32
+}
+
+// Layers lists the modules that [Classifier.Explain] can look at, in the network's order.
+func (c *Classifier) Layers() []string {
+	var names []string
+	for _, m := range c.engine.Modules() {
+		names = append(names, m.Name)
+	}
+	return names
 }
 
 // Explain returns where in a photo the network sees some of its classes: those that
@@ -75,15 +91,19 @@ func (c *Classifier) Explain(ctx context.Context, img image.Image, o ExplainOpti
 	if c.config.Classes == 0 {
 		return nil, ErrNoClasses
 	}
-	if err := c.checkExplain(o); err != nil {
+	o, err := c.settleExplain(o)
+	if err != nil {
 		return nil, err
 	}
 	p, err := c.prepare(img)
 	if err != nil {
 		return nil, err
 	}
-	if o.Method == Occlusion {
+	switch o.Method {
+	case Occlusion:
 		return c.occlusion(ctx, p, o)
+	case GradCAM:
+		return c.gradCAM(ctx, p, o)
 	}
 	return c.cam(ctx, p, o)
 }
@@ -95,24 +115,46 @@ func (c *Classifier) Seen(w, h int) vision.Region {
 	return vision.Seen(w, h, c.config.Preprocess, height, width)
 }
 
-func (c *Classifier) checkExplain(o ExplainOptions) error {
+// settleExplain checks options and puts what they stand for in place of zeros.
+func (c *Classifier) settleExplain(o ExplainOptions) (ExplainOptions, error) {
+	layers := c.Layers()
+	last := layers[len(layers)-1]
 	switch {
-	case o.Method != "" && o.Method != CAM && o.Method != Occlusion:
-		return fmt.Errorf("method %q: want %s or %s", o.Method, CAM, Occlusion)
+	case o.Method == Occlusion && o.Layer != "":
+		return o, fmt.Errorf("%s looks at no layer", Occlusion)
+	case o.Layer == "":
+		o.Layer = last
+	case !slices.Contains(layers, o.Layer):
+		return o, fmt.Errorf("no layer %q: the last is %s, others are %s", o.Layer, last, strings.Join(layers[:min(5, len(layers)-1)], ", "))
+	}
+	switch o.Method {
+	case "":
+		if o.Method = CAM; o.Layer != last {
+			o.Method = GradCAM
+		}
+	case CAM:
+		if o.Layer != last {
+			return o, fmt.Errorf("%s is of the last layer, %s: %s is for %s", CAM, last, GradCAM, o.Layer)
+		}
+	case GradCAM, Occlusion:
+	default:
+		return o, fmt.Errorf("method %q: want %s, %s or %s", o.Method, CAM, GradCAM, Occlusion)
+	}
+	switch {
 	case o.Top < 0:
-		return tooFew(o.Top)
+		return o, tooFew(o.Top)
 	case o.Top > 0 && o.Classes != nil:
-		return errors.New("both classes and a number of the most probable ones")
+		return o, errors.New("both classes and a number of the most probable ones")
 	}
 	for i, class := range o.Classes {
 		if n := c.config.Outcomes(); class < 0 || class >= n {
-			return fmt.Errorf("class %d: want 0 to %d", class, n-1)
+			return o, fmt.Errorf("class %d: want 0 to %d", class, n-1)
 		}
 		if slices.Contains(o.Classes[:i], class) {
-			return fmt.Errorf("class %d is there twice", class)
+			return o, fmt.Errorf("class %d is there twice", class)
 		}
 	}
-	return nil
+	return o, nil
 }
 
 // maps returns a map without values for each class that is wanted of a photo with these
@@ -161,17 +203,14 @@ func (c *Classifier) cam(ctx context.Context, photo *Prepared, o ExplainOptions)
 	channels, height, width := last.Shape(h, w)
 	weights := make([]float32, channels)
 	if _, err := c.engine.ClassWeights(0, weights); err != nil { // before the network runs
-		return nil, err
+		return nil, fmt.Errorf("%w: %s is for such a head", err, GradCAM)
 	}
 	features := make([]float32, channels*height*width)
 	out := engine.Output{Logits: make([]float32, c.config.Classes), Taps: []engine.Tap{{Module: last.Name, Data: features}}}
 	if err := c.engine.Run(ctx, engine.Input{Pixels: photo.pixels.Pix, N: 1, H: h, W: w}, out); err != nil {
 		return nil, err
 	}
-	e := &Explanation{Method: CAM, Layer: last.Name, Height: height, Width: width, Logits: out.Logits}
-	if c.config.Outcomes() != c.config.Classes {
-		e.Logits = notAndYes(out.Logits)
-	}
+	e := &Explanation{Method: CAM, Layer: last.Name, Height: height, Width: width, Logits: c.outcomes(out.Logits)}
 	var err error
 	if e.Maps, err = c.maps(e.Logits, o); err != nil {
 		return nil, err
@@ -191,6 +230,41 @@ func (c *Classifier) cam(ctx context.Context, photo *Prepared, o ExplainOptions)
 		if c.Precision() == Int8 {
 			m.settle()
 		}
+	}
+	return e, nil
+}
+
+// gradCAM explains a photo with the gradients at a module.
+func (c *Classifier) gradCAM(ctx context.Context, photo *Prepared, o ExplainOptions) (*Explanation, error) {
+	h, w := c.config.InputSize()
+	tape, err := c.engine.Record(ctx, engine.Input{Pixels: photo.pixels.Pix, N: 1, H: h, W: w}, o.Layer)
+	if err != nil {
+		return nil, err
+	}
+	modules := c.engine.Modules()
+	layer := modules[slices.IndexFunc(modules, func(m engine.Module) bool { return m.Name == o.Layer })]
+	channels, height, width := layer.Shape(h, w)
+	e := &Explanation{Method: GradCAM, Layer: o.Layer, Height: height, Width: width, Logits: c.outcomes(tape.Logits)}
+	if e.Maps, err = c.maps(e.Logits, o); err != nil {
+		return nil, err
+	}
+	for i := range e.Maps {
+		m := &e.Maps[i]
+		output, sign := c.output(m.Index)
+		gradient, err := tape.Gradient(output)
+		if err != nil {
+			return nil, err
+		}
+		weights := make([]float32, channels)
+		for k := range weights {
+			plane := gradient[k*height*width:][:height*width]
+			sum := 0.0
+			for _, v := range plane {
+				sum += float64(v)
+			}
+			weights[k] = sign * float32(sum/float64(len(plane)))
+		}
+		m.Values = weighted(tape.Output, weights)
 	}
 	return e, nil
 }

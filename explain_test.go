@@ -157,6 +157,9 @@ func TestExplainErrors(t *testing.T) {
 		"is there twice":  {Classes: []int{2, 1, 2}},
 		"at least 1":      {Top: -1},
 		"both classes":    {Top: 1, Classes: []int{1}},
+		"no layer":        {Layer: "features.0.0"},
+		"is of the last":  {Layer: "features.0", Method: mobilenet.CAM},
+		"at no layer":     {Layer: "features.0", Method: mobilenet.Occlusion},
 		`method "smooth"`: {Method: "smooth"},
 	} {
 		if _, err := c.Explain(t.Context(), img, o); err == nil || !strings.Contains(err.Error(), want) {
@@ -188,6 +191,59 @@ func TestExplainErrors(t *testing.T) {
 	cancel()
 	if _, err := c.Explain(ended, img, mobilenet.ExplainOptions{Method: mobilenet.Occlusion}); !errors.Is(err, context.Canceled) {
 		t.Errorf("an ended context: %v", err)
+	}
+}
+
+// TestGradCAM: at the last layer it is CAM over the number of pixels; hidden layers and
+// a single output have it, 8-bit integers not.
+func TestGradCAM(t *testing.T) {
+	single, err := mobilenet.New(headed(t, 1, model.Head{Sigmoid: true}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*mobilenet.Classifier{open(t), single} {
+		img := photos()[3]
+		cam, err := c.Explain(t.Context(), img, everyClass(c))
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := everyClass(c)
+		o.Method = mobilenet.GradCAM
+		grad, err := c.Explain(t.Context(), img, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if grad.Layer != cam.Layer || grad.Width != cam.Width || !slices.Equal(grad.Logits, cam.Logits) {
+			t.Errorf("layer %s, width %d, logits %v, want %s, %d, %v", grad.Layer, grad.Width, grad.Logits, cam.Layer, cam.Width, cam.Logits)
+		}
+		for i, m := range grad.Maps {
+			if m.Prediction != cam.Maps[i].Prediction || m.Logit != cam.Maps[i].Logit {
+				t.Errorf("%v, want %v", m.Prediction, cam.Maps[i].Prediction)
+			}
+			for p, v := range m.Values {
+				want := float64(cam.Maps[i].Values[p]) / float64(len(m.Values))
+				if !(math.Abs(float64(v)-want) <= 1e-5*(1+math.Abs(want))) {
+					t.Fatalf("class %d: %v at %d, want %v", i, v, p, want)
+				}
+			}
+		}
+		if e, err := c.Explain(t.Context(), img, mobilenet.ExplainOptions{Layer: "features.1"}); err != nil || e.Method != mobilenet.GradCAM {
+			t.Errorf("another layer: %v, %v", e, err)
+		}
+	}
+	hidden, err := mobilenet.New(headed(t, 4, model.Head{Hidden: []int{20}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e, err := hidden.Explain(t.Context(), photos()[0], mobilenet.ExplainOptions{Method: mobilenet.GradCAM}); err != nil || len(e.Maps) != 1 {
+		t.Errorf("hidden layers: %v, %v", e, err)
+	}
+	q, err := mobilenet.NewQuantized(quantised(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Explain(t.Context(), photos()[0], mobilenet.ExplainOptions{Method: mobilenet.GradCAM}); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("8 bits: %v", err)
 	}
 }
 

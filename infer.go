@@ -81,10 +81,15 @@ func (c *Classifier) infer(ctx context.Context, in engine.Input, w Wanted) (Outp
 	if err := c.engine.Run(ctx, in, out); err != nil {
 		return Outputs{}, err
 	}
-	if w.Logits && c.config.Outcomes() != c.config.Classes {
-		out.Logits = notAndYes(out.Logits)
+	return Outputs{Logits: c.outcomes(out.Logits), Features: out.Features}, nil
+}
+
+// outcomes makes two of each single output.
+func (c *Classifier) outcomes(logits []float32) []float32 {
+	if logits != nil && c.config.Outcomes() != c.config.Classes {
+		return notAndYes(logits)
 	}
-	return Outputs{Logits: out.Logits, Features: out.Features}, nil
+	return logits
 }
 
 // Probabilities turns the logits of one photo into probabilities: their softmax, or

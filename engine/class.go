@@ -38,7 +38,11 @@ func (e *Engine) ClassWeights(class int, dst []float32) (bias float32, err error
 }
 
 func (net *network) row(o int, dst []float32) float32 {
-	w := &net.linears[len(net.linears)-1]
+	return net.linears[len(net.linears)-1].row(o, dst)
+}
+
+// row writes the weights of output o to dst, [k], and returns its bias.
+func (w *weights) row(o int, dst []float32) float32 {
 	b, c := o/kernel.Block, o%kernel.Block
 	nr := w.nr(b)
 	for k := range dst {

@@ -125,7 +125,7 @@ func (e *Engine) Close() error {
 		e.opened = false
 		e.cleanup.Stop()
 		e.team.stop()
-		e.program.weights, e.program.plan, e.program.row, e.plans = nil, nil, nil, nil
+		e.program.weights, e.program.plan, e.program.row, e.program.gradient, e.plans = nil, nil, nil, nil, nil
 	}
 	return nil
 }

@@ -8,7 +8,7 @@ const float32Precision = "float32"
 func (net *network) program() program {
 	return program{
 		config: net.config, precision: float32Precision, cpu: net.set.Name, choices: net.set.Choices, weights: net.arena,
-		row: net.row, plan: net.plan, peak: net.set.Peak,
+		row: net.row, gradient: net.gradient, plan: net.plan, peak: net.set.Peak,
 	}
 }
 

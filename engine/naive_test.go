@@ -12,6 +12,11 @@ import (
 // convolutions and norms one by one as they stand in the paper. It returns the
 // logits, the features, and what each module puts out.
 func naive(m *model.Model, img []float32, h, w int) (logits, features []float64, maps map[string]volume) {
+	return naivePoked(m, img, h, w, func(string, volume) {})
+}
+
+// naivePoked is naive with poke changing what a module has put out, before the next reads it.
+func naivePoked(m *model.Model, img []float32, h, w int, poke func(module string, x volume)) (logits, features []float64, maps map[string]volume) {
 	x := volume{c: 3, h: h, w: w, v: make([]float64, 3*h*w)}
 	for p := range h * w {
 		for c := range 3 {
@@ -21,15 +26,18 @@ func naive(m *model.Model, img []float32, h, w int) (logits, features []float64,
 	n := m.Config.Network()
 	x = naiveConv(m, n.First, x)
 	maps = map[string]volume{"features.0": x}
+	poke("features.0", x)
 	for _, b := range n.Blocks {
 		y := x
 		for i, c := range b.Convs() {
 			y = naiveConv(m, c, y)
 			if c.ReLU6 {
 				maps[fmt.Sprintf("%s.conv.%d", b.Name, i)] = y
+				poke(fmt.Sprintf("%s.conv.%d", b.Name, i), y)
 			}
 		}
 		maps[b.Name+".conv"] = y
+		poke(b.Name+".conv", y)
 		if b.Residual() {
 			y.v = slices.Clone(y.v)
 			for i := range y.v {
@@ -37,10 +45,12 @@ func naive(m *model.Model, img []float32, h, w int) (logits, features []float64,
 			}
 		}
 		maps[b.Name] = y
+		poke(b.Name, y)
 		x = y
 	}
 	x = naiveConv(m, n.Last, x)
 	maps[fmt.Sprintf("features.%d", len(n.Blocks)+1)] = x
+	poke(fmt.Sprintf("features.%d", len(n.Blocks)+1), x)
 	for c := range x.c {
 		sum := 0.0
 		for _, v := range x.v[c*x.h*x.w : (c+1)*x.h*x.w] {

@@ -21,6 +21,9 @@ type network struct {
 	stripWidth  int       // input columns from which on a bottleneck runs in strips
 
 	arena arena // where all weights are, in the order of each
+
+	backMu sync.Mutex
+	back   map[*weights]*weights // what gradients have needed of them, see transposed
 }
 
 // stripWidth: below it a bottleneck's tensors fit the caches whole, and longer

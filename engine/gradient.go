@@ -1,0 +1,340 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/kernel"
+	"github.com/mobilenet-go/mobilenet/model"
+)
+
+// A Tape is a run of one image that gradients can be taken of, see [Engine.Record].
+type Tape struct {
+	Logits []float32 // [classes]
+	Output []float32 // what the module puts out, [C][H][W] as [Module.Shape] says
+
+	engine   *Engine
+	module   string
+	in       size
+	features []float32
+	acts     map[string][]float32 // what modules that end with ReLU6 put out, [C][H][W]
+}
+
+// maxTape bounds the memory for a tape. That of the whole network takes 27 MB at
+// 224x224, and 550 MB at 1024x1024.
+const maxTape = 1 << 30
+
+// Record runs an image and keeps what [Tape.Gradient] needs for gradients at what
+// module puts out. Only networks in float32 have gradients: for others the error is
+// errors.ErrUnsupported.
+func (e *Engine) Record(ctx context.Context, in Input, module string) (*Tape, error) {
+	if e.program.precision != float32Precision {
+		return nil, fault.Unsupportedf("gradients of a network of 8-bit integers: it has to run in float32")
+	}
+	if in.N != 1 {
+		return nil, fmt.Errorf("%d images to record: want 1", in.N)
+	}
+	n := e.program.config.Network()
+	from := slices.IndexFunc(e.modules, func(m Module) bool { return m.Name == module })
+	t := &Tape{
+		engine: e, module: module, in: size{in.H, in.W}, acts: map[string][]float32{},
+		Logits: make([]float32, n.Classifier.Out), features: make([]float32, n.Features()),
+	}
+	out := Output{Logits: t.Logits, Features: t.features}
+	var bytes int64
+	for _, m := range e.modules[max(0, from):] {
+		if m.Name != module && !endsWithReLU6(n, m.Name) {
+			continue
+		}
+		c, h, w := m.Shape(in.H, in.W)
+		if bytes += f32Bytes * int64(c) * int64(h) * int64(w); bytes > maxTape {
+			return nil, fault.TooLargef("gradients at %s take more than %d MiB for an input of %dx%d pixels", module, maxTape>>20, in.W, in.H)
+		}
+		data := make([]float32, c*h*w)
+		t.acts[m.Name] = data
+		out.Taps = append(out.Taps, Tap{m.Name, data})
+	}
+	if from < 0 {
+		out.Taps = []Tap{{Module: module}} // for Run to say what there is
+	}
+	if err := e.Run(ctx, in, out); err != nil {
+		return nil, err
+	}
+	t.Output = t.acts[module]
+	return t, nil
+}
+
+// endsWithReLU6 reports whether a module's output has been through ReLU6: all but
+// projections and blocks.
+func endsWithReLU6(n model.Network, module string) bool {
+	return !slices.ContainsFunc(n.Blocks, func(b model.InvertedResidual) bool { return b.Name == module || projectionOf(b) == module })
+}
+
+// Gradient returns the derivative of a class's logit by each value that the module
+// puts out, [C][H][W]. As in PyTorch, that of ReLU6 is 0 at 0 and at 6.
+func (t *Tape) Gradient(class int) ([]float32, error) {
+	if class < 0 || class >= len(t.Logits) {
+		return nil, fmt.Errorf("class %d: want 0 to %d", class, len(t.Logits)-1)
+	}
+	if err := t.engine.enter(); err != nil {
+		return nil, err
+	}
+	defer t.engine.open.RUnlock()
+	return t.engine.program.gradient(t, class), nil
+}
+
+// A planeSet is a tensor on its way back, [C/32][H][W][32] as on its way there.
+type planeSet struct {
+	size
+	channels int
+	v        []float32
+}
+
+func newPlanes(s size, channels int) planeSet {
+	return planeSet{s, channels, kernel.Aligned(kernel.Blocks(channels) * s.h * s.w * kernel.Block)}
+}
+
+// block is block b of channels.
+func (p planeSet) block(b int) []float32 {
+	n := p.h * p.w * kernel.Block
+	return p.v[b*n : (b+1)*n]
+}
+
+// gradient goes back from the logit of a class to the tape's module.
+func (net *network) gradient(t *Tape, class int) []float32 {
+	b := backward{net, t}
+	return b.run(class).planar()
+}
+
+// planar returns p as [C][H][W].
+func (p planeSet) planar() []float32 {
+	pixels := p.h * p.w
+	out := make([]float32, p.channels*pixels)
+	for c := range p.channels {
+		from := p.block(c / kernel.Block)[c%kernel.Block:]
+		for i := range pixels {
+			out[c*pixels+i] = from[i*kernel.Block]
+		}
+	}
+	return out
+}
+
+// backward is the way back of a tape.
+type backward struct {
+	net  *network
+	tape *Tape
+}
+
+// run stops at the module, of which it returns the gradient.
+func (b backward) run(class int) planeSet {
+	n := b.net.config.Network()
+	last := moduleOf(n.Last)
+	g := b.pool(class)
+	if last == b.tape.module {
+		return g
+	}
+	b.relu6(g, last)
+	g = b.pointwise(&b.net.last, g)
+	for i := len(b.net.bottlenecks) - 1; i >= 0; i-- {
+		k := &b.net.bottlenecks[i]
+		if k.Name == b.tape.module {
+			return g
+		}
+		var done bool
+		if g, done = b.bottleneck(k, g); done {
+			return g
+		}
+	}
+	return g // at the first convolution
+}
+
+// bottleneck goes from what k puts out to what it takes, or, done, to the module inside
+// of it.
+func (b backward) bottleneck(k *bottleneck, out planeSet) (g planeSet, done bool) {
+	if b.tape.module == k.projection() {
+		return out, true
+	}
+	g = b.pointwise(&k.project, out)
+	depthwise := moduleOf(k.Depthwise)
+	if b.tape.module == depthwise {
+		return g, true
+	}
+	b.relu6(g, depthwise)
+	g = b.depthwise(k, g)
+	if k.Expand != nil {
+		expand := moduleOf(*k.Expand)
+		if b.tape.module == expand {
+			return g, true
+		}
+		b.relu6(g, expand)
+		g = b.pointwise(&k.expand, g)
+	}
+	if k.Residual() {
+		for i, v := range out.v {
+			g.v[i] += v
+		}
+	}
+	return g, false
+}
+
+// pool is the gradient at the last convolution: that of the head, spread over the
+// pixels that the pool averages.
+func (b backward) pool(class int) planeSet {
+	features := b.head(class)
+	m := b.tape.engine.modules
+	_, h, w := m[len(m)-1].Shape(b.tape.in.h, b.tape.in.w)
+	g := newPlanes(size{h, w}, len(features))
+	for c, v := range features {
+		to := g.block(c / kernel.Block)[c%kernel.Block:]
+		for p := range h * w {
+			to[p*kernel.Block] = v / float32(h*w)
+		}
+	}
+	return g
+}
+
+// head is the gradient at the features. Hidden layers run again: they are small.
+func (b backward) head(class int) []float32 {
+	linears := b.net.linears
+	x := b.tape.features
+	var hidden [][]float32 // what each hidden layer puts out, behind ReLU
+	for i := range linears[:len(linears)-1] {
+		w := &linears[i]
+		y := make([]float32, w.n)
+		row := make([]float32, w.k)
+		for o := range y {
+			sum := w.row(o, row)
+			for k, v := range row {
+				sum += v * x[k]
+			}
+			y[o] = max(sum, 0)
+		}
+		hidden = append(hidden, y)
+		x = y
+	}
+	g := make([]float32, linears[len(linears)-1].k)
+	linears[len(linears)-1].row(class, g)
+	for i := len(hidden) - 1; i >= 0; i-- {
+		w := &linears[i]
+		sum, row := make([]float32, w.k), make([]float32, w.k)
+		for o, v := range hidden[i] {
+			if v > 0 {
+				w.row(o, row)
+				for k := range row {
+					sum[k] += g[o] * row[k]
+				}
+			}
+		}
+		g = sum
+	}
+	return g
+}
+
+// relu6 keeps the gradient where a module's output lies between 0 and 6.
+func (b backward) relu6(g planeSet, module string) {
+	act := b.tape.acts[module]
+	pixels := g.h * g.w
+	b.each(kernel.Blocks(g.channels), func(block int) {
+		to := g.block(block)
+		for c := range min(kernel.Block, g.channels-block*kernel.Block) {
+			for p, v := range act[(block*kernel.Block+c)*pixels:][:pixels] {
+				if !(v > 0 && v < 6) {
+					to[p*kernel.Block+c] = 0
+				}
+			}
+		}
+	})
+}
+
+// pointwise is the gradient at the input of a 1x1 convolution: one with the weights
+// transposed.
+func (b backward) pointwise(w *weights, g planeSet) planeSet {
+	t := b.net.transposed(w)
+	in := newPlanes(g.size, t.n)
+	b.each(t.blocks(), func(block int) {
+		b.net.set.Pointwise(kernel.Pointwise{
+			Dst: in.block(block), Src: g.v, SrcStride: g.h * g.w * kernel.Block,
+			W: t.w[block], Bias: t.bias[block], NR: t.nr(block), K: t.k, Pixels: g.h * g.w,
+		})
+	})
+	return in
+}
+
+// depthwise is the gradient at the input of the depthwise convolution of k.
+func (b backward) depthwise(k *bottleneck, g planeSet) planeSet {
+	_, h, w := b.shapeBefore(k)
+	in := newPlanes(size{h, w}, g.channels)
+	padding, stride := b.net.config.Padding, k.Depthwise.Stride
+	top, left := padding.Before(h, stride), padding.Before(w, stride)
+	b.each(kernel.Blocks(g.channels), func(block int) {
+		weights, nr := k.depthwise.w[block], k.depthwise.nr(block)
+		src, dst := g.block(block), in.block(block)
+		for p := range g.h * g.w {
+			from := src[p*kernel.Block:][:nr]
+			y, x := p/g.w*stride-top, p%g.w*stride-left
+			for tap := range window * window {
+				y, x := y+tap/window, x+tap%window
+				if y < 0 || y >= h || x < 0 || x >= w {
+					continue
+				}
+				to, by := dst[(y*w+x)*kernel.Block:][:nr], weights[tap*nr:][:nr]
+				for c, v := range from {
+					to[c] += v * by[c]
+				}
+			}
+		}
+	})
+	return in
+}
+
+// shapeBefore is the shape of what comes to the depthwise convolution of k.
+func (b backward) shapeBefore(k *bottleneck) (c, h, w int) {
+	modules := b.tape.engine.modules
+	i := slices.IndexFunc(modules, func(m Module) bool { return m.Name == moduleOf(k.Depthwise) })
+	return modules[i-1].Shape(b.tape.in.h, b.tape.in.w) // the expansion, or what is before the block
+}
+
+// each runs tasks on as many goroutines as the engine has threads.
+func (b backward) each(tasks int, run func(task int)) {
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(tasks, b.tape.engine.threads) {
+		wg.Go(func() {
+			for task := int(next.Add(1)) - 1; task < tasks; task = int(next.Add(1)) - 1 {
+				run(task)
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// transposed returns the weights of a 1x1 convolution for the way back, made at the
+// first use.
+func (net *network) transposed(w *weights) *weights {
+	net.backMu.Lock()
+	defer net.backMu.Unlock()
+	if t := net.back[w]; t != nil {
+		return t
+	}
+	t := &weights{n: w.k, k: w.n}
+	turned, bias, row := make([]float32, w.k*w.n), make([]float32, w.k), make([]float32, w.k)
+	for o := range w.n {
+		w.row(o, row)
+		for k, v := range row {
+			turned[k*w.n+o] = v
+		}
+	}
+	for b := range t.blocks() {
+		t.w, t.bias = append(t.w, kernel.Aligned(t.k*t.nr(b))), append(t.bias, kernel.Aligned(t.nr(b)))
+	}
+	t.pack(turned, bias)
+	if net.back == nil {
+		net.back = map[*weights]*weights{}
+	}
+	net.back[w] = t
+	return t
+}
