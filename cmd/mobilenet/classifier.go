@@ -24,15 +24,21 @@ type classifierFlags struct {
 }
 
 func (f *classifierFlags) register(cmd *cobra.Command) {
+	f.registerModel(cmd, true)
+	cmd.Flags().IntVar(&f.batch, "batch", 0, "photos to run at once, if there are as many; 0 means 16, or as many as threads")
+}
+
+// registerModel adds the flags for photos that run one by one. size is as for
+// [photoFlags.register].
+func (f *classifierFlags) registerModel(cmd *cobra.Command, size bool) {
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: "+modelEndings())
 	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
 	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
-	fs.IntVar(&f.batch, "batch", 0, "photos to run at once, if there are as many; 0 means 16, or as many as threads")
 	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
 	f.precision.register(cmd)
-	f.photos.register(cmd, true)
+	f.photos.register(cmd, size)
 	completeModel(cmd)
 }
 

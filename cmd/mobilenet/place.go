@@ -80,7 +80,7 @@ func (k *keeper) keep(i int, name string, best, shown []mobilenet.Prediction) er
 		if len(shown) > 0 {
 			folder = k.folders[best[0].Index]
 		}
-		if err := place(filepath.Join(k.sortInto, folder), fileName(name), data); err != nil {
+		if _, err := place(filepath.Join(k.sortInto, folder), fileName(name), data); err != nil {
 			return err
 		}
 	}
@@ -89,7 +89,8 @@ func (k *keeper) keep(i int, name string, best, shown []mobilenet.Prediction) er
 		if err != nil {
 			return err
 		}
-		return place(k.annotated, fileName(name)+".jpg", picture)
+		_, err = place(k.annotated, fileName(name)+".jpg", picture)
+		return err
 	}
 	return nil
 }
@@ -154,30 +155,30 @@ func folderName(label string) string {
 	return name
 }
 
-// place writes data to dir under a name. A file that is there already is left alone:
-// if it is another one, a number is added to the name.
-func place(dir, name string, data []byte) error {
+// place writes data to dir under a name, and returns the file's path. A file that is there
+// already is left alone: if it is another one, a number is added to the name.
+func place(dir, name string, data []byte) (path string, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
+		return "", err
 	}
 	ext := filepath.Ext(name)
-	path := filepath.Join(dir, name)
+	path = filepath.Join(dir, name)
 	for n := 2; ; n++ {
 		info, err := os.Lstat(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return atomicfile.Write(path, func(w io.Writer) error {
+			return path, atomicfile.Write(path, func(w io.Writer) error {
 				_, err := w.Write(data)
 				return err
 			})
 		}
 		if err != nil {
-			return err
+			return path, err
 		}
 		// Cameras call thousands of photos alike, so they are read only if they may be
 		// the same.
 		if info.Mode().IsRegular() && info.Size() == int64(len(data)) {
 			if old, err := os.ReadFile(path); err != nil || bytes.Equal(old, data) {
-				return err
+				return path, err
 			}
 		}
 		path = filepath.Join(dir, fmt.Sprintf("%s (%d)%s", strings.TrimSuffix(name, ext), n, ext))

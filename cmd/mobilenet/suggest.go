@@ -45,6 +45,7 @@ var otherVerbs = map[string][]string{
 	"bench":   {"benchmark", "speed", "time", "profile"},
 	"graph":   {"draw", "plot", "visualize", "visualise", "diagram"},
 	"data":    {"dataset", "datasets"},
+	"explain": {"cam", "gradcam", "grad-cam", "heatmap", "why", "saliency"},
 	"export":  {"onnx"},
 }
 
@@ -251,7 +252,7 @@ func modelAsPhoto(cmd *cobra.Command, photos []string) error {
 		return nil
 	}
 	u := usagef(cmd, "%s is a model and no photo", photos[i])
-	u.hint = "did you mean mobilenet predict --model " + strings.Join(append([]string{photos[i]}, slices.Delete(slices.Clone(photos), i, i+1)...), " ") + "?"
+	u.hint = "did you mean " + cmd.CommandPath() + " --model " + strings.Join(append([]string{photos[i]}, slices.Delete(slices.Clone(photos), i, i+1)...), " ") + "?"
 	return u
 }
 
