@@ -1,11 +1,14 @@
 package dataset
 
 import (
+	"bytes"
 	"cmp"
+	"container/heap"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -50,19 +53,9 @@ func skip(list []Skipped, kind string, count int, path string) []Skipped {
 //
 // Folders that can't be read don't end the search; err names all of them.
 func Images(dir string) (paths []string, skipped []Skipped, err error) {
-	w := walk{seen: map[string]bool{}}
-	w.folder(filepath.Clean(dir))
-	// Not the order of the walk: "a b" comes before "a/c".
-	slices.SortFunc(w.folders, func(a, b found) int { return cmp.Compare(a.dir, b.dir) })
-	total := 0
-	for _, f := range w.folders {
-		total += len(f.paths)
-	}
-	paths = make([]string, 0, total)
-	for _, f := range w.folders {
-		paths = append(paths, f.paths...)
-	}
-	return paths, w.skipped, errors.Join(w.errs...)
+	var w Walk
+	paths = slices.Collect(w.Images(dir))
+	return paths, w.Skipped, w.Err()
 }
 
 // Hidden reports whether a file or folder is left out wherever folders are read:
@@ -76,39 +69,55 @@ func Hidden(name string) bool {
 	return strings.HasPrefix(name, ".")
 }
 
-// A walk is a search for images.
-type walk struct {
-	folders []found
-	skipped []Skipped
+// A Walk is a search for images that gives them as it finds them. The zero value is
+// ready.
+type Walk struct {
+	Skipped []Skipped // so far
 	errs    []error
 	seen    map[string]bool // what links lead to
+	below   folders
 }
 
-// found are the images of a folder.
-type found struct {
-	dir   string
-	paths []string
+// Err names the folders that could not be read, nil if there are none.
+func (w *Walk) Err() error { return errors.Join(w.errs...) }
+
+// Images yields the images in a folder as [Images] lists them. In memory is what the
+// names of one folder need, twenty or thirty bytes a file, and the folders to come.
+func (w *Walk) Images(dir string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		w.below = folders{filepath.Clean(dir)}
+		for len(w.below) > 0 {
+			// What is below a folder comes behind it, so the least is the next: not that of a
+			// walk, as "a b" comes before "a/c".
+			dir := heap.Pop(&w.below).(string)
+			images := w.folder(dir)
+			for i := range images.at {
+				if !yield(filepath.Join(dir, images.name(i))) {
+					return
+				}
+			}
+		}
+	}
 }
 
-func (w *walk) folder(dir string) {
-	here := found{dir: dir}
-	var below []string
+// folder returns the images in a folder, sorted. The folders in it are to come.
+func (w *Walk) folder(dir string) (images fileNames) {
 	err := entries(dir, func(e fs.DirEntry) bool {
 		path := filepath.Join(dir, e.Name())
 		switch {
 		case isFolder(dir, e):
 			if e.Type() == 0 || e.IsDir() || w.first(path) {
-				below = append(below, path)
+				heap.Push(&w.below, path)
 			}
 		case e.Type()&^fs.ModeSymlink != 0: // a pipe or a device
 		case vision.IsImage(path):
-			here.paths = append(here.paths, path)
+			images.add(e.Name())
 		default:
 			switch kind, read := kindOf(path); {
 			case read:
-				here.paths = append(here.paths, path)
+				images.add(e.Name())
 			case kind != "":
-				w.skipped = skip(w.skipped, kind, 1, path)
+				w.Skipped = skip(w.Skipped, kind, 1, path)
 			}
 		}
 		return true
@@ -116,19 +125,52 @@ func (w *walk) folder(dir string) {
 	if err != nil {
 		w.errs = append(w.errs, err)
 	}
-	slices.Sort(here.paths)
-	if len(here.paths) > 0 {
-		w.folders = append(w.folders, here)
-	}
-	slices.Sort(below)
-	for _, path := range below {
-		w.folder(path)
-	}
+	images.sort()
+	return images
+}
+
+// folders are a heap: the first is the least.
+type folders []string
+
+func (f folders) Len() int           { return len(f) }
+func (f folders) Less(i, j int) bool { return f[i] < f[j] }
+func (f folders) Swap(i, j int)      { f[i], f[j] = f[j], f[i] }
+func (f *folders) Push(path any)     { *f = append(*f, path.(string)) }
+
+func (f *folders) Pop() any {
+	last := len(*f) - 1
+	path := (*f)[last]
+	*f = (*f)[:last]
+	return path
+}
+
+// fileNames are names in one text: a million strings of their own would be
+// three times the memory.
+type fileNames struct {
+	text []byte
+	at   [][2]uint32 // where each begins and ends
+}
+
+func (n *fileNames) add(name string) {
+	begin := uint32(len(n.text))
+	n.text = append(n.text, name...)
+	n.at = append(n.at, [2]uint32{begin, uint32(len(n.text))})
+}
+
+func (n *fileNames) bytes(at [2]uint32) []byte { return n.text[at[0]:at[1]] }
+
+func (n *fileNames) name(i int) string { return string(n.bytes(n.at[i])) }
+
+func (n *fileNames) sort() {
+	slices.SortFunc(n.at, func(a, b [2]uint32) int { return bytes.Compare(n.bytes(a), n.bytes(b)) })
 }
 
 // first reports whether a link to a folder leads to one that no other link did and
 // that it isn't in itself: links may form circles.
-func (w *walk) first(link string) bool {
+func (w *Walk) first(link string) bool {
+	if w.seen == nil {
+		w.seen = map[string]bool{}
+	}
 	target, err := filepath.EvalSymlinks(link)
 	if err != nil || w.seen[target] {
 		return false

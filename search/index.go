@@ -326,3 +326,23 @@ func workers(threads int) int {
 	}
 	return runtime.GOMAXPROCS(0)
 }
+
+// A Row is the vector of a photo.
+type Row struct {
+	Path   string
+	Vector []float32
+}
+
+// All yields all rows, in order. A vector is valid until the next one.
+func (x *Index) All() iter.Seq2[Row, error] {
+	return func(yield func(Row, error) bool) {
+		var v []float32
+		for row := range x.rows {
+			var err error
+			v, err = x.Row(row, v)
+			if !yield(Row{x.Path(row), v}, err) || err != nil {
+				return
+			}
+		}
+	}
+}

@@ -126,7 +126,7 @@ func (q *query) exact(row []byte) float64 {
 	if s == 0 {
 		return 0
 	}
-	return p / math.Sqrt(s)
+	return min(1, max(-1, p/math.Sqrt(s)))
 }
 
 // kernelSet is the kernels that scans use: those that MOBILENET_CPU names, or the

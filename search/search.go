@@ -36,11 +36,11 @@ type Hit struct {
 // say, right to about a hundredth.
 func (x *Index) Search(ctx context.Context, queries [][]float32, o Options) ([][]Hit, error) {
 	if o.Top < 0 || o.Top > maxRows {
-		return nil, fmt.Errorf("Top is %d: want 1 or more", o.Top)
+		return nil, fmt.Errorf("options: Top is %d: want 1 or more", o.Top)
 	}
 	o.Top = min(cmp.Or(o.Top, 10), max(x.rows, 1))
 	if math.IsNaN(o.MinScore) {
-		return nil, fmt.Errorf("MinScore is not a number")
+		return nil, fmt.Errorf("options: MinScore is not a number")
 	}
 	if o.MinScore == 0 {
 		o.MinScore = math.Inf(-1)

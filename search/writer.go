@@ -137,6 +137,9 @@ func (w *Writer) Meta() Meta { return w.meta }
 // Len is the number of rows, committed or not.
 func (w *Writer) Len() int { return w.old.rows + w.rows }
 
+// Pending is the number of rows that are not committed.
+func (w *Writer) Pending() int { return w.rows }
+
 // Has reports whether there is a row of a path.
 func (w *Writer) Has(path string) bool {
 	_, ok := w.names.find([]byte(path))

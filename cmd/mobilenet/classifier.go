@@ -72,7 +72,17 @@ func (f *classifierFlags) settle() {
 	}
 }
 
+// open opens the model for telling classes.
 func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilenet.Classifier, error) {
+	c, err := f.openAny(ctx, stderr)
+	if err == nil && c.Config().Classes == 0 {
+		return nil, fault.In(f.model, mobilenet.ErrNoClasses)
+	}
+	return c, err
+}
+
+// openAny opens the model, which may be one for embeddings, without classes.
+func (f *classifierFlags) openAny(ctx context.Context, stderr io.Writer) (*mobilenet.Classifier, error) {
 	opts := []mobilenet.Option{
 		mobilenet.WithThreads(f.threads), mobilenet.WithBatch(f.batch), mobilenet.WithOffline(f.offline),
 		mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.photos.in), f.precision.option(), cacheWeights(),
@@ -87,9 +97,6 @@ func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilene
 	c, err := mobilenet.Open(ctx, f.model, opts...)
 	if err != nil {
 		return nil, err
-	}
-	if c.Config().Classes == 0 {
-		return nil, fault.In(f.model, mobilenet.ErrNoClasses)
 	}
 	sayAssumed(stderr, f.model, c.Assumed())
 	sayNotes(stderr, f.model, c.Notes())

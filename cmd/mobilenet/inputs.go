@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
@@ -26,33 +29,69 @@ type input struct {
 	err  error // does not repeat the name
 }
 
+// checkInputs refuses arguments for photos that can't be met.
+func checkInputs(cmd *cobra.Command, offline bool, args []string) error {
+	stdin := slices.Index(args, "-")
+	switch {
+	case stdin >= 0 && slices.Contains(args[stdin+1:], "-"):
+		return usagef(cmd, "standard input can be read only once")
+	case offline && slices.ContainsFunc(args, isURL):
+		return usagef(cmd, "--offline: %s is not on this machine", args[slices.IndexFunc(args, isURL)])
+	}
+	return nil
+}
+
 // findPhotos turns arguments into photos: files as they are, folders searched
 // through and through, patterns that the shell left alone, "-" and URLs. What is not
 // there is found out now, before a model is loaded. skipped are the images in
 // folders of formats that are not read. What lies in the folders out, which results
 // go to, is left out.
 func findPhotos(args []string, out ...string) (photos []input, skipped []dataset.Skipped) {
-	for _, arg := range args {
-		if arg == "-" || isURL(arg) {
-			photos = append(photos, input{name: arg})
-			continue
-		}
-		paths := []string{arg}
-		if _, err := os.Stat(arg); err != nil {
-			if paths = visible(arg); len(paths) == 0 {
-				photos = append(photos, input{arg, withoutPath(err)})
+	f := finder{out: out}
+	photos = slices.Collect(f.photos(args))
+	return photos, f.skipped
+}
+
+// A finder finds photos as they are asked for.
+type finder struct {
+	out     []string
+	skipped []dataset.Skipped // so far
+}
+
+func (f *finder) photos(args []string) iter.Seq[input] {
+	return func(yield func(input) bool) {
+		for _, arg := range args {
+			if !f.argument(arg, yield) {
+				return
 			}
-		}
-		for _, path := range paths {
-			if info, err := os.Stat(path); err != nil || !info.IsDir() {
-				photos = append(photos, input{name: path})
-				continue
-			}
-			found, others := searchFolder(path, out)
-			photos, skipped = append(photos, found...), append(skipped, others...)
 		}
 	}
-	return photos, skipped
+}
+
+// argument yields the photos of one argument. It reports whether the loop goes on.
+func (f *finder) argument(arg string, yield func(input) bool) bool {
+	if arg == "-" || isURL(arg) {
+		return yield(input{name: arg})
+	}
+	paths := []string{arg}
+	if _, err := os.Stat(arg); err != nil {
+		if paths = visible(arg); len(paths) == 0 {
+			return yield(input{arg, withoutPath(err)})
+		}
+	}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		goesOn := true
+		if err != nil || !info.IsDir() {
+			goesOn = yield(input{name: path})
+		} else {
+			goesOn = f.folder(path, yield)
+		}
+		if !goesOn {
+			return false
+		}
+	}
+	return true
 }
 
 // visible lists what a pattern matches, as a shell does: hidden files only if it
@@ -68,27 +107,35 @@ func visible(pattern string) []string {
 	return slices.DeleteFunc(paths, func(path string) bool { return dataset.Hidden(filepath.Base(path)) })
 }
 
-// searchFolder lists the images in a folder and in those below it.
-func searchFolder(dir string, out []string) (photos []input, skipped []dataset.Skipped) {
-	paths, skipped, err := dataset.Images(dir)
-	for _, path := range paths {
-		if !slices.ContainsFunc(out, func(o string) bool { return below(dir, o) && below(o, path) }) {
-			photos = append(photos, input{name: path})
+// folder yields the images in a folder and in those below it, and then the folders
+// that can't be read. It reports whether the loop goes on.
+func (f *finder) folder(dir string, yield func(input) bool) bool {
+	var w dataset.Walk
+	found := 0
+	for path := range w.Images(dir) {
+		if slices.ContainsFunc(f.out, func(o string) bool { return below(dir, o) && below(o, path) }) {
+			continue
+		}
+		if found++; !yield(input{name: path}) {
+			return false
 		}
 	}
-	if several, ok := err.(interface{ Unwrap() []error }); ok {
+	f.skipped = append(f.skipped, w.Skipped...)
+	if several, ok := w.Err().(interface{ Unwrap() []error }); ok {
 		for _, err := range several.Unwrap() {
 			name := dir
 			if e, ok := errors.AsType[*fs.PathError](err); ok {
 				name = e.Path
 			}
-			photos = append(photos, input{name, withoutPath(err)})
+			if found++; !yield(input{name, withoutPath(err)}) {
+				return false
+			}
 		}
 	}
-	if len(photos)+len(skipped) == 0 {
-		photos = []input{{dir, errors.New("no images in this folder")}}
+	if found+len(w.Skipped) == 0 {
+		return yield(input{dir, errors.New("no images in this folder")})
 	}
-	return photos, skipped
+	return true
 }
 
 // below reports whether path is in dir or in a folder in it, by their names.

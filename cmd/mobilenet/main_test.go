@@ -18,7 +18,7 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command lines in testdata/script. $MODEL is a small
 // network of five classes that says how its photos are prepared, $INT8 the same in 8-bit integers, $QUANTISED
-// another that ONNX Runtime has quantised, $PHOTO a drawing.
+// another that ONNX Runtime has quantised, $PHOTO a drawing and $BOOT a boot.
 func TestScripts(t *testing.T) {
 	root, err := filepath.Abs(filepath.Join("..", ".."))
 	if err != nil {
@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 			env.Setenv("UINT8", filepath.Join(root, "tflite", "testdata", "uint8.tflite"))
 			env.Setenv("HYBRID", filepath.Join(root, "tflite", "testdata", "hybrid.tflite"))
 			env.Setenv("PHOTO", filepath.Join(root, "testdata", "shapes.png"))
+			env.Setenv("BOOT", filepath.Join(root, "testdata", "ankle-boot.png"))
 			env.Setenv("MOBILENET_CACHE", filepath.Join(env.WorkDir, "cache"))
 			return nil
 		},

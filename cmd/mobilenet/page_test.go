@@ -12,7 +12,7 @@ import (
 // TestPages runs the command lines of some pages in docs, one after the other in one
 // folder, and compares what they print.
 func TestPages(t *testing.T) {
-	for _, name := range []string{"classify", "onnx"} {
+	for _, name := range []string{"classify", "onnx", "search"} {
 		t.Run(name, func(t *testing.T) { testPage(t, "../../docs/"+name+".md") })
 	}
 }

@@ -82,7 +82,6 @@ goes on after a failure. Photos that can't be read are rows of the results there
 }
 
 func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
-	stdin := slices.Index(args, "-")
 	switch {
 	case f.top < 1:
 		return usagef(cmd, "--top %d: want at least 1", f.top)
@@ -92,10 +91,9 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 			u.hint = fmt.Sprintf("did you mean --threshold %v?", f.threshold/100)
 		}
 		return u
-	case stdin >= 0 && slices.Contains(args[stdin+1:], "-"):
-		return usagef(cmd, "standard input can be read only once")
-	case f.offline && slices.ContainsFunc(args, isURL):
-		return usagef(cmd, "--offline: %s is not on this machine", args[slices.IndexFunc(args, isURL)])
+	}
+	if err := checkInputs(cmd, f.offline, args); err != nil {
+		return err
 	}
 	if err := modelAsPhoto(cmd, args); err != nil {
 		return err

@@ -35,6 +35,17 @@ func newPhotoBar(w io.Writer, photos int) photoBar {
 		progressbar.OptionThrottle(barInterval))}
 }
 
+// newCountBar counts photos of which nobody knows yet how many there are.
+func newCountBar(w io.Writer) photoBar {
+	if !isTerminal(w) {
+		return photoBar{}
+	}
+	return photoBar{progressbar.NewOptions(-1,
+		progressbar.OptionSetWriter(w), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+		progressbar.OptionSetItsString("photos"), progressbar.OptionSetWidth(10), progressbar.OptionClearOnFinish(),
+		progressbar.OptionThrottle(barInterval))}
+}
+
 func (b photoBar) add() {
 	if b.bar != nil {
 		b.bar.Add(1)

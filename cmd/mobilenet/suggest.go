@@ -187,7 +187,7 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 func strayArguments(cmd *cobra.Command, args []string) error {
 	model, data := cmd.Flag("model"), cmd.Flag("data")
 	switch {
-	case cmd.HasSubCommands():
+	case cmd.HasSubCommands() && len(args) > 0:
 		return unknownCommand(cmd, args)
 	case model != nil && isPhoto(model.Value.String()):
 		return photoAsModel(cmd, model.Value.String())
