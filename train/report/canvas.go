@@ -70,16 +70,20 @@ func (c *canvas) width(s string, st style) float64 {
 	return w
 }
 
-// fit shortens s with an ellipsis so that it is at most w pixels wide.
+// fit shortens s with an ellipsis so that it is at most w pixels wide. It cuts the
+// middle: names of many classes differ in their ends only.
 func (c *canvas) fit(s string, w float64, st style) string {
 	if c.width(s, st) <= w {
 		return s
 	}
 	runes := []rune(s)
-	for len(runes) > 0 && c.width(string(runes)+"…", st) > w {
-		runes = runes[:len(runes)-1]
+	for n := len(runes) - 1; n > 0; n-- {
+		cut := string(runes[:(n+1)/2]) + "…" + string(runes[len(runes)-n/2:])
+		if c.width(cut, st) <= w {
+			return cut
+		}
 	}
-	return string(runes) + "…"
+	return "…"
 }
 
 func (c *canvas) line(x0, y0, x1, y1, width float64, color string) {

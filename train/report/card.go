@@ -200,7 +200,10 @@ func (c Card) data(p func(string, ...any)) {
 			val = fmt.Sprint(c.Val[i])
 		}
 		if e := c.Evaluation; e != nil && e.PerClass[i].Support > 0 {
-			precision, recall = percent(e.PerClass[i].Precision), percent(e.PerClass[i].Recall)
+			recall = percent(e.PerClass[i].Recall)
+			if e.PerClass[i].Predicted > 0 { // of none there is no share
+				precision = percent(e.PerClass[i].Precision)
+			}
 		}
 		p("| %s | %d | %s | %s | %s |", cell(c.Classes[i]), c.Train[i], val, precision, recall)
 	}

@@ -5,6 +5,7 @@ import (
 	"math"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // Layout of results.png, in pixels.
@@ -35,7 +36,19 @@ type panel struct {
 	best   *curve                 // its value at the best epoch is pointed out
 }
 
-func panels() []panel {
+func panels(epochs []Epoch) []panel {
+	rate := curve{color: blue, of: func(e Epoch) float64 { return e.LR }}
+	if len(epochs) > 1 && epochs[0].Epoch == 0 {
+		// The classifier alone learns a hundred times faster: on its axis all that
+		// follows would lie on the floor.
+		rate.name = strings.TrimPrefix(epochs[1].Phase+", from epoch 1", ", ")
+		rate.of = func(e Epoch) float64 {
+			if e.Epoch == 0 {
+				return math.NaN()
+			}
+			return e.LR
+		}
+	}
 	top1 := curve{name: "validation top-1", color: orange, of: func(e Epoch) float64 { return e.ValAcc1 }}
 	return []panel{
 		{title: "Loss", format: plain, curves: []curve{
@@ -48,9 +61,7 @@ func panels() []panel {
 			// Of five classes and fewer it is always 1.
 			{name: "validation top-5", color: green, of: func(e Epoch) float64 { return e.ValAcc5 }, always: 1},
 		}},
-		{title: "Learning rate", format: plain, curves: []curve{
-			{color: blue, of: func(e Epoch) float64 { return e.LR }},
-		}},
+		{title: "Learning rate", format: plain, curves: []curve{rate}},
 	}
 }
 
@@ -59,7 +70,7 @@ func plain(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
 // WriteResultsPNG draws results.png: losses, accuracies and the learning rate by
 // epoch.
 func WriteResultsPNG(path string, epochs []Epoch) error {
-	all := panels()
+	all := panels(epochs)
 	c := newCanvas(panelW*len(all), panelH)
 	for i, p := range all {
 		p.draw(c, float64(i*panelW), epochs)

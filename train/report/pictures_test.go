@@ -11,6 +11,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -51,6 +52,36 @@ func TestResultsPNG(t *testing.T) {
 				t.Errorf("bounds %v, want %v", m.Bounds(), want)
 			}
 		})
+	}
+}
+
+// TestFit: a name that is too long keeps both its ends, and the width.
+func TestFit(t *testing.T) {
+	c := newCanvas(10, 10)
+	st := style{16, ink, true}
+	const name = "Japanese_katakana-character17"
+	for _, w := range []float64{0, 10, 40, 100, 150, 1000} {
+		got := c.fit(name, w, st)
+		front, back, cut := strings.Cut(got, "…")
+		if !strings.HasPrefix(name, front) || !strings.HasSuffix(name, back) || cut == (w == 1000) || w >= 40 && c.width(got, st) > w || w == 100 && (front == "" || back == "") {
+			t.Errorf("%v pixels: %q", w, got)
+		}
+	}
+}
+
+// TestRatePanel: the rate of the classifier alone is not on the axis of what follows,
+// which would lie on its floor; if nothing follows, it is.
+func TestRatePanel(t *testing.T) {
+	rates := func(epochs []Epoch) []mark { return panels(epochs)[2].curves[0].points(epochs) }
+	run := []Epoch{{Epoch: 0, LR: 0.003}, {Epoch: 1, LR: 2e-5}, {Epoch: 2, LR: 1e-5}}
+	if got := rates(run); len(got) != 2 || got[0] != (mark{1, 2e-5}) {
+		t.Errorf("%v", got)
+	}
+	if got := rates(run[:1]); len(got) != 1 {
+		t.Errorf("the classifier alone: %v", got)
+	}
+	if got := rates(run[1:]); len(got) != 2 {
+		t.Errorf("without it: %v", got)
 	}
 }
 
