@@ -41,8 +41,8 @@ func unpackedWords(c int) int {
 	return vector*16 + c/4*8 + half*4 + c%4
 }
 
-// avx2Int8 is the 8-bit set for AVX2 and FMA. It multiplies 16-bit integers: the
-// products of bytes that AVX2 has saturate. The others on amd64 leave filters of
+// avx2Int8 is the 8-bit set for AVX2 and FMA. It multiplies 16-bit integers: the sums
+// of products of bytes that AVX2 has saturate. The others on amd64 leave filters of
 // 16 bits to it.
 var avx2Int8 = Int8{
 	Name: "avx2",
@@ -75,23 +75,51 @@ var avx2Int8 = Int8{
 	Dot:      dotInt8Generic,
 	Peak: func(iterations int) int {
 		peakInt8AVX2(iterations)
-		return iterations * 12 * 16 * 2
+		return iterations * 12 * 32 * 2
 	},
-	layouts: layouts{narrow: layoutPairs, wide: layoutPairs},
+	layouts: layouts{narrow: layoutPairs, wide: layoutPairs, inner: true},
 }
 
 // vectorPanel is how many output channels the kernels for vectors of 32 bytes take
 // at once.
 const vectorPanel = 16
 
+// innerK is how many inputs the pointwise kernels for AVX2 take where they have more
+// than a panel.
+const innerK = 2048
+
 func pointwiseInt8AVX2(a *PointwiseInt8) {
+	panel := Block
+	if a.Filter.K > innerK {
+		panel = vectorPanel
+	}
+	if a.short(panel) {
+		pointwiseInt8AVX2Piece(a)
+		return
+	}
+	pointwiseInt8AVX2Pieces(a, panel)
+}
+
+// pointwiseInt8AVX2Pieces has a frame of its own, as pointwiseInt8Pieces.
+//
+//go:noinline
+func pointwiseInt8AVX2Pieces(a *PointwiseInt8, panel int) {
 	var f Filter
-	for p, piece := a.pieces(vectorPanel, &f); p.next(&piece); {
-		if piece.Filter.NR == vectorPanel {
-			pointwise16Int8AVX2(&piece)
-		} else {
-			pointwise8Int8AVX2(&piece)
-		}
+	for p, piece := a.pieces(panel, &f); p.next(&piece); {
+		pointwiseInt8AVX2Piece(&piece)
+	}
+}
+
+func pointwiseInt8AVX2Piece(a *PointwiseInt8) {
+	switch a.Filter.NR {
+	case 8:
+		pointwise8Int8AVX2(a)
+	case 16:
+		pointwise16Int8AVX2(a)
+	case 24:
+		pointwise24Int8AVX2(a)
+	case 32:
+		pointwise32Int8AVX2(a)
 	}
 }
 
@@ -160,7 +188,7 @@ var avxvnniInt8 = Int8{
 		peakInt8AVXVNNI(iterations)
 		return iterations * 12 * 32 * 2
 	},
-	layouts: layouts{narrow: layoutPanels, wide: layoutPairs},
+	layouts: layouts{narrow: layoutPanels, wide: layoutPairs, inner: true},
 }
 
 func pointwiseInt8AVXVNNI(a *PointwiseInt8) {
@@ -257,7 +285,7 @@ var avx512vnniInt8 = Int8{
 		peakInt8AVX512VNNI(iterations)
 		return iterations * 12 * 64 * 2
 	},
-	layouts: layouts{narrow: layoutQuads, wide: layoutPairs},
+	layouts: layouts{narrow: layoutQuads, wide: layoutPairs, inner: true},
 }
 
 // pointwiseInt8Pieces has a frame of its own: to clear it would take as long as a

@@ -4,7 +4,7 @@
 
 package kernel
 
-// pointwise8Int8AVX2 is PointwiseInt8 for NR = 8, in tiles of 6 pixels.
+// pointwise8Int8AVX2 is PointwiseInt8 for NR = 8, in tiles of 4 pixels.
 //
 //go:noescape
 func pointwise8Int8AVX2(a *PointwiseInt8)
@@ -14,7 +14,7 @@ func pointwise8Int8AVX2(a *PointwiseInt8)
 //go:noescape
 func first8Int8AVX2(a *FirstInt8)
 
-// pointwise16Int8AVX2 is PointwiseInt8 for NR = 16, in tiles of 6 pixels.
+// pointwise16Int8AVX2 is PointwiseInt8 for NR = 16, in tiles of 4 pixels.
 //
 //go:noescape
 func pointwise16Int8AVX2(a *PointwiseInt8)
@@ -23,6 +23,18 @@ func pointwise16Int8AVX2(a *PointwiseInt8)
 //
 //go:noescape
 func first16Int8AVX2(a *FirstInt8)
+
+// pointwise24Int8AVX2 is PointwiseInt8 for NR = 24, in tiles of 4 pixels.
+// It takes up to 2048 inputs.
+//
+//go:noescape
+func pointwise24Int8AVX2(a *PointwiseInt8)
+
+// pointwise32Int8AVX2 is PointwiseInt8 for NR = 32, in tiles of 4 pixels.
+// It takes up to 2048 inputs.
+//
+//go:noescape
+func pointwise32Int8AVX2(a *PointwiseInt8)
 
 // depthwise1Int8AVX2 is DepthwiseInt8 for stride 1.
 // It puts out as many pixels as Dst has room for.
@@ -56,5 +68,5 @@ func quantizeInt8AVX2(a *QuantizeInt8)
 //go:noescape
 func poolInt8AVX2(a *PoolInt8)
 
-// peakInt8AVX2 does iterations times 12 independent steps of four or two products.
+// peakInt8AVX2 does iterations times 12 independent steps of four products.
 func peakInt8AVX2(iterations int)

@@ -81,5 +81,5 @@ func poolInt8AVX512VNNI(a *PoolInt8)
 //go:noescape
 func lookupInt8AVX512VNNI(a *LookupInt8)
 
-// peakInt8AVX512VNNI does iterations times 12 independent steps of four or two products.
+// peakInt8AVX512VNNI does iterations times 12 independent steps of four products.
 func peakInt8AVX512VNNI(iterations int)

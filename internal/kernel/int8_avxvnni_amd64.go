@@ -56,5 +56,5 @@ func quantizeInt8AVXVNNI(a *QuantizeInt8)
 //go:noescape
 func poolInt8AVXVNNI(a *PoolInt8)
 
-// peakInt8AVXVNNI does iterations times 12 independent steps of four or two products.
+// peakInt8AVXVNNI does iterations times 12 independent steps of four products.
 func peakInt8AVXVNNI(iterations int)

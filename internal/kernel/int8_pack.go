@@ -21,6 +21,11 @@ type Weights struct {
 type layouts struct {
 	narrow, wide layout
 	signed       bool // the set multiplies signed bytes: it takes 128 off the inputs of narrow weights
+
+	// The pointwise kernel for 16-bit weights computes, for every four inputs, the
+	// products of sums (a0+w2)*(a2+w0) + (a1+w3)*(a3+w1), and takes a0*a2 + a1*a3 off
+	// itself. The bias has w0*w2 + w1*w3 taken off.
+	inner bool
 }
 
 // A layout is an order of weights, [panels][K/side][channels][side]. Four k are
@@ -131,7 +136,24 @@ func (f *Filter) Copy(g *Filter) {
 
 // PackPointwise packs block b of the output channels of a 1x1 convolution.
 func (s *Int8) PackPointwise(w Weights, b int) *Filter {
-	return s.layouts.pack(w, b, Filter{K: w.K, NR: NR(w.N, b)}, inOrder, inOrder)
+	f := s.layouts.pack(w, b, Filter{K: w.K, NR: NR(w.N, b)}, inOrder, inOrder)
+	if s.layouts.inner && f.W16 != nil {
+		for c := range min(f.NR, w.N-b*Block) {
+			f.Bias[c] -= innerSquares(w.channel(b*Block + c))
+		}
+	}
+	return f
+}
+
+// innerSquares is what the weights of a channel add to the products of sums: see
+// layouts.inner.
+func innerSquares(w []int16) (sum int32) {
+	for k, v := range w {
+		if k&2 == 0 && k+2 < len(w) {
+			sum += int32(v) * int32(w[k+2])
+		}
+	}
+	return sum
 }
 
 // PackFirst packs block b of the output channels of the first convolution, whose

@@ -21,7 +21,7 @@ func (a *PointwiseInt8) short(panel int) bool {
 // pieces also returns what next will make the first piece. f, the caller's so that
 // nothing moves to the heap, is for its filter.
 func (a *PointwiseInt8) pieces(panel int, f *Filter) (p pieces8, piece PointwiseInt8) {
-	const tiles = 42 // a multiple of the tallest tiles' pixels
+	const tiles = 84 // a multiple of the tallest tiles' pixels
 	piece = *a
 	piece.Filter = f
 	return pieces8{whole: a, panel: panel, run: max(tiles, pieceMACs/(a.Filter.K*panel)/tiles*tiles)}, piece

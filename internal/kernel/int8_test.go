@@ -642,6 +642,21 @@ func TestLongRunInt8(t *testing.T) {
 	})
 }
 
+// TestManyInputsInt8 has more inputs than kernels take at once, and a remainder in the
+// last of them.
+func TestManyInputsInt8(t *testing.T) {
+	eachInt8(t, func(t *testing.T, set *Int8) {
+		for i, k := range []int{2047, 2048, 2049, 2052, 4096, 4119} {
+			for _, nr := range []int{8, 24, Block} {
+				m := newMemory8(uint64(k))
+				l := newLayer8(m, k, nr, i%2 == 0)
+				checkPointwiseInt8(t, set, l, newPointwiseInt8(m, set, l, 6+i, output(i)%outputs))
+				m.intact(t)
+			}
+		}
+	})
+}
+
 // TestExtremesInt8 has sums that reach the limits of int32 and go beyond, and
 // multipliers that make everything saturate, or nothing.
 func TestExtremesInt8(t *testing.T) {

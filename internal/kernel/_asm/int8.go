@@ -90,14 +90,6 @@ type shape8 struct {
 	widths []int
 }
 
-func (s shape8) bytes() int {
-	n := 0
-	for _, bytes := range s.widths {
-		n += bytes
-	}
-	return n
-}
-
 var int8Sets = map[string]isa8{
 	// AVX-512 F, BW, VL and VNNI.
 	"int8_avx512vnni": {"AVX512VNNI", isa{registers: 32}, 64, false, map[int]shape8{
@@ -119,9 +111,18 @@ var int8Sets = map[string]isa8{
 }
 
 func (s isa8) kernels() {
+	var masks Mem
+	if s.wide {
+		masks = groupMasks()
+	}
 	for _, nr := range []int{8, 16, 24, 32} {
-		if _, ok := s.shapes[nr]; ok {
+		_, ok := s.shapes[nr]
+		if s.wide {
+			s.inner(nr, masks)
+		} else if ok {
 			s.pointwise(nr)
+		}
+		if ok {
 			s.first(nr)
 		}
 	}
@@ -145,17 +146,17 @@ type limits struct {
 	min   Mem // bytes
 	max   Mem // bytes, or for wide sets Max-Zero as float32
 	order Mem // 32-bit indices: see pack
-	plain Mem // 32-bit: 0 if the range is that of all bytes and its zero is 0
+	plain Mem // 32-bit: 0 if the range is that of all bytes and its zero is 0; see also small
 }
 
 // peakChains8 is enough to cover the latency of a dot product.
 const peakChains8 = 12
 
 // peak emits a loop of nothing but dot products that wait for no other one of the
-// same iteration.
+// same iteration; of sets without products of bytes those of inner.
 func (s isa8) peak() {
 	TEXT("peakInt8"+s.name, NOSPLIT, "func(iterations int)")
-	Doc("peakInt8" + s.name + " does iterations times 12 independent steps of four or two products.")
+	Doc("peakInt8" + s.name + " does iterations times 12 independent steps of four products.")
 	n := Load(Param("iterations"), GP64())
 	free := s.isa.file()
 	sums := free.take(peakChains8, s.bytes)
@@ -164,6 +165,14 @@ func (s isa8) peak() {
 	zero(x)
 	Label("loop")
 	for _, v := range sums {
+		if s.wide {
+			t := as(free[0], s.bytes)
+			VPADDW(x, x, t)
+			VPADDW(x, x, as(free[1], s.bytes))
+			VPMADDWD(t, as(free[1], s.bytes), t)
+			VPADDD(t, v, v)
+			continue
+		}
 		s.dot(x, x, v, free)
 	}
 	DECQ(n)
@@ -227,6 +236,29 @@ func (l limits) loadOrder() {
 	VMOVUPS(v, l.order)
 }
 
+// small emits that l.plain isn't 0, either, where one of the n multipliers of a filter
+// is 1 or more. All others bring every sum below 2^31, so that it saturates as it
+// becomes a byte. Sets of bytes have filters that see to that.
+func (l limits) small(filter Component, n int) {
+	m, bits := Load(filter.Field("M").Base(), GP64()), GP32()
+	v, most, one := as(zmm[0], 32), as(zmm[1], 32), as(zmm[2], 32)
+	zero(most)
+	for i := range n / 8 {
+		VMOVUPS(Mem{Base: m, Disp: 32 * i}, v)
+		VPADDD(v, v, v) // without the sign
+		VPMAXUD(v, most, most)
+	}
+	MOVL(U32(2*0x3f800000-1), bits)
+	VMOVD(bits, as(one, 16))
+	VPBROADCASTD(as(one, 16), one)
+	VPMAXUD(most, one, most)
+	VPSUBD(one, most, most)
+	VPTEST(most, most)
+	SETNE(bits.As8())
+	MOVBLZX(bits.As8(), bits)
+	ORL(bits, l.plain)
+}
+
 // A requantizer makes bytes of vectors of sums.
 type requantizer struct {
 	limits
@@ -247,6 +279,9 @@ func (q *requantizer) inRegisters(free *file) {
 		VMOVUPS(from, v)
 		return v
 	}
+	if q.all {
+		return
+	}
 	q.word = load(q.word)
 	if q.wide {
 		q.top = load(q.top)
@@ -255,12 +290,12 @@ func (q *requantizer) inRegisters(free *file) {
 
 // round emits the scaling of sums by m and their rounding. What is too small for
 // an integer becomes the smallest one and saturates later; so would what is too
-// large, if the packing didn't exclude it for sets of bytes. For the others the
-// limit is the minimum's second source, which it is where the first is NaN.
+// large, if the packing didn't exclude it for sets of bytes, or limits.small. For the
+// others the limit is the minimum's second source, which it is where the first is NaN.
 func (q requantizer) round(v reg.VecPhysical, m Op) {
 	VCVTDQ2PS(v, v)
 	VMULPS(m, v, v)
-	if q.wide {
+	if q.wide && !q.all {
 		VMINPS(q.top, v, v)
 	}
 	VCVTPS2DQ(v, v)

@@ -52,6 +52,9 @@ func (s isa8) depthwise(stride int, body func(w *walker8)) {
 	}
 	s.bytes = 32 // 512 bits would be two columns, which have their sums in different places
 	w.limits = s.limits(rangeOf(a))
+	if s.wide {
+		w.limits.small(filter(a), 32)
+	}
 	for j := range w.in {
 		w.in[j] = Load(a.Field("Rows").Index(j).Base(), GP64())
 	}

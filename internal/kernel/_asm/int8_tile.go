@@ -28,22 +28,24 @@ type tiler8 struct {
 // A tile8 is the registers of rows pixels.
 type tile8 struct {
 	*tiler8
-	rows  int
-	sums  [][]reg.VecPhysical // [rows][vectors]
-	free  file                // what the sums leave
-	label string
+	rows   int
+	widths []int               // of the vectors that hold a pixel's sums
+	c      int                 // the first of its channels
+	sums   [][]reg.VecPhysical // [rows][vectors]
+	free   file                // what the sums leave
+	label  string
 }
 
 func (t *tiler8) emit() { tiles(t.pixels, t.shape.rows, t.tile) }
 
 func (t *tiler8) tile(rows int) {
-	c := tile8{tiler8: t, rows: rows, label: tileLabel(rows)}
+	c := tile8{tiler8: t, rows: rows, widths: t.shape.widths, label: tileLabel(rows)}
 	all := t.set.isa.file()
-	c.free = slices.Clone(all[:len(all)-rows*len(t.shape.widths)])
+	c.free = slices.Clone(all[:len(all)-rows*len(c.widths)])
 	all = all[len(c.free):]
 	for range rows {
 		var v []reg.VecPhysical
-		for _, bytes := range t.shape.widths {
+		for _, bytes := range c.widths {
 			v = append(v, all.take(1, bytes)...)
 		}
 		c.sums = append(c.sums, v)
@@ -62,7 +64,7 @@ func (t *tiler8) tile(rows int) {
 func (t *tile8) bias() {
 	bias := Load(filter(t.a).Field("Bias").Base(), GP64())
 	for i, first := range t.sums[0] {
-		VMOVUPS(Mem{Base: bias, Disp: i * t.shape.widths[0]}, first)
+		VMOVUPS(Mem{Base: bias, Disp: 4*t.c + i*t.widths[0]}, first)
 		for _, sums := range t.sums[1:] {
 			VMOVAPS(first, sums[i])
 		}
@@ -77,34 +79,43 @@ func (t *tile8) multiply(in, w Mem, step int) { t.multiplyParts(t.set.parts(), i
 func (t *tile8) multiplyParts(parts int, in, w Mem, step int) {
 	free := t.free
 	var v []reg.VecPhysical
-	for _, bytes := range t.shape.widths {
+	for _, bytes := range t.widths {
 		v = append(v, free.take(1, bytes)...)
 	}
-	x := free.take(1, t.shape.widths[0])[0]
+	x := free.take(1, t.widths[0])[0]
 	for range parts {
 		for i := range v {
-			VMOVUPS(w.Offset(i*t.shape.widths[0]), v[i])
+			VMOVUPS(w.Offset(i*t.widths[0]), v[i])
 		}
 		for r, sums := range t.sums {
 			VPBROADCASTD(in.Offset(r*step), x)
 			for i := range v {
-				t.set.dot(as(x, t.shape.widths[i]), v[i], sums[i], free)
+				t.set.dot(as(x, t.widths[i]), v[i], sums[i], free)
 			}
 		}
-		in, w = in.Offset(4), w.Offset(t.shape.bytes())
+		in, w = in.Offset(4), w.Offset(t.vectorBytes())
 	}
 }
 
 // groupBytes is the size of a group's weights.
-func (t *tiler8) groupBytes() int { return t.shape.bytes() * t.set.parts() }
+func (t *tile8) groupBytes() int { return t.vectorBytes() * t.set.parts() }
+
+// vectorBytes is the size of the vectors that hold a pixel's sums.
+func (t *tile8) vectorBytes() int {
+	n := 0
+	for _, bytes := range t.widths {
+		n += bytes
+	}
+	return n
+}
 
 // multipliers emits the loading of what the products are scaled by.
 func (t *tile8) multipliers(free *file) []reg.VecPhysical {
 	at := Load(filter(t.a).Field("M").Base(), GP64())
-	m := make([]reg.VecPhysical, len(t.shape.widths))
-	for i, bytes := range t.shape.widths {
+	m := make([]reg.VecPhysical, len(t.widths))
+	for i, bytes := range t.widths {
 		m[i] = free.take(1, bytes)[0]
-		VMOVUPS(Mem{Base: at, Disp: i * t.shape.widths[0]}, m[i])
+		VMOVUPS(Mem{Base: at, Disp: 4*t.c + i*t.widths[0]}, m[i])
 	}
 	return m
 }
@@ -141,7 +152,7 @@ func (t *tile8) bytes(l limits, all bool) {
 		}
 		VPERMD(v, order, v)
 		q.clamp(v)
-		dst := Mem{Base: t.dst, Disp: r * pixelBytes8}
+		dst := Mem{Base: t.dst, Disp: r*pixelBytes8 + t.c}
 		switch {
 		case l.bytes == 64 && len(pair) == 2:
 			VMOVUPS(v, dst)
@@ -176,7 +187,7 @@ func (t *tile8) dequantize(out, add reg.Register) {
 func (t *tile8) each(f func(at, i int, v reg.VecPhysical)) {
 	for r, sums := range t.sums {
 		for i, v := range sums {
-			f(r*pixelBytes+i*t.shape.widths[0], i, v)
+			f(r*pixelBytes+4*t.c+i*t.widths[0], i, v)
 		}
 	}
 }
@@ -198,7 +209,7 @@ func groupsOf(k reg.Register) {
 	SHRQ(Imm(2), k)
 }
 
-// pointwise emits the pointwise convolution for an NR.
+// pointwise emits the pointwise convolution for an NR, of a set with products of bytes.
 func (s isa8) pointwise(nr int) {
 	shape := s.shapes[nr]
 	a := declare(fmt.Sprintf("pointwise%dInt8%s", nr, s.name), "PointwiseInt8",
@@ -214,9 +225,8 @@ func (s isa8) pointwise(nr int) {
 		src:    src,
 		step:   pixelBytes8,
 	}
-	next := s.newAhead(filter(a), t.groupBytes())
-	scratch := t.scratch(shape.rows * pixelBytes8)
-	t.sum = func(t *tile8) { t.sumChannels(scratch, next) }
+	next := s.newAhead(filter(a), group*nr)
+	t.sum = func(t *tile8) { t.sumChannels(next) }
 	t.finish = func(t *tile8) {
 		TESTQ(out, out)
 		JNZ(LabelRef(t.label + "float"))
@@ -246,7 +256,7 @@ func (t *tiler8) scratch(n int) Mem {
 const unroll8 = 2
 
 // sumChannels emits the loop over the blocks of input channels.
-func (t *tile8) sumChannels(scratch Mem, next ahead) {
+func (t *tile8) sumChannels(next ahead) {
 	const block = pixelBytes8 / group
 	filter := filter(t.a)
 	in, w, left, n := GP64(), GP64(), GP64(), GP64()
@@ -254,18 +264,8 @@ func (t *tile8) sumChannels(scratch Mem, next ahead) {
 	Load(t.set.weights(filter).Base(), w)
 	Load(filter.Field("K"), left)
 	groupsOf(left)
-	x, step := in, t.step
-	if t.set.wide {
-		x, step = GP64(), 2*pixelBytes8
-	}
 
 	Label(t.label + "block")
-	if t.set.wide {
-		for r := range t.rows {
-			widen(Mem{Base: in, Disp: r * t.step}, scratch.Offset(r*step), pixelBytes8, t.free)
-		}
-		LEAQ(scratch, x)
-	}
 	MOVQ(U32(block/unroll8), n)
 	CMPQ(left, Imm(block))
 	JGE(LabelRef(t.label + "k"))
@@ -275,10 +275,10 @@ func (t *tile8) sumChannels(scratch Mem, next ahead) {
 
 	Label(t.label + "k")
 	for g := range unroll8 {
-		t.multiply(Mem{Base: x, Disp: g * t.set.inputBytes()}, Mem{Base: w, Disp: g * t.groupBytes()}, step)
+		t.multiply(Mem{Base: in, Disp: g * t.set.inputBytes()}, Mem{Base: w, Disp: g * t.groupBytes()}, t.step)
 		next.lines(1)
 	}
-	ADDQ(imm(unroll8*t.set.inputBytes()), x)
+	ADDQ(imm(unroll8*t.set.inputBytes()), in)
 	ADDQ(imm(unroll8*t.groupBytes()), w)
 	DECQ(n)
 	JNZ(LabelRef(t.label + "k"))
@@ -287,16 +287,14 @@ func (t *tile8) sumChannels(scratch Mem, next ahead) {
 	SUBQ(Imm(block), left)
 	JLE(LabelRef(t.label + "rest"))
 	ADDQ(address(t.a.Field("SrcStride")), in)
-	if !t.set.wide {
-		SUBQ(Imm(pixelBytes8), in)
-	}
+	SUBQ(Imm(pixelBytes8), in)
 	JMP(LabelRef(t.label + "block"))
 
 	// An odd number of groups, which may have become less by a block's.
 	Label(t.label + "rest")
 	ANDQ(Imm(unroll8-1), left)
 	JZ(LabelRef(t.label + "end"))
-	t.multiply(Mem{Base: x}, Mem{Base: w}, step)
+	t.multiply(Mem{Base: in}, Mem{Base: w}, t.step)
 	Label(t.label + "end")
 }
 
@@ -307,6 +305,9 @@ func (s isa8) first(nr int) {
 		fmt.Sprintf("is FirstInt8 for NR = %d, in tiles of %d pixels.", nr, shape.rows))
 	l := s.limits(rangeOf(a))
 	l.loadOrder()
+	if s.wide {
+		l.small(filter(a), nr)
+	}
 	at := GP64() // bytes into the rows
 	XORQ(at, at)
 	t := tiler8{
