@@ -71,16 +71,7 @@ func TestHostileClients(t *testing.T) {
 // TestRefusedUnread: a full queue answers before it has read a body.
 func TestRefusedUnread(t *testing.T) {
 	addr := listen(t, serve.Options{Workers: 1, Queue: 1, Deadline: time.Minute}, serve.Listen{})
-	data := photo(t)
-	ctx, cancel := context.WithCancel(t.Context())
-	var busy sync.WaitGroup
-	for range 8 {
-		busy.Go(func() {
-			for ctx.Err() == nil {
-				ask(t, "POST", "http://"+addr+"/v1/classify", data)
-			}
-		})
-	}
+	stop := keepBusy(t, addr)
 	refused := false
 	for end := time.Now().Add(20 * time.Second); !refused && time.Now().Before(end); {
 		c, err := net.Dial("tcp", addr)
@@ -95,11 +86,76 @@ func TestRefusedUnread(t *testing.T) {
 		}
 		c.Close()
 	}
-	cancel()
-	busy.Wait()
+	stop()
 	if !refused {
 		t.Error("a body is read before it is refused")
 	}
+}
+
+// TestRefusedConnection: a refusal leaves the connection to the next request, unless the
+// body is large, or of unknown length; whatever has come of it is no request of its own.
+func TestRefusedConnection(t *testing.T) {
+	addr := listen(t, serve.Options{Workers: 1, Queue: 1, Deadline: time.Minute}, serve.Listen{})
+	for _, test := range []struct {
+		name, head string
+		body       int
+		reused     bool
+	}{
+		{"small", "Content-Length: 100000", 100000, true},
+		{"large", "Content-Length: 1000000", 1000000, false},
+		{"chunked", "Transfer-Encoding: chunked", 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			stop := keepBusy(t, addr)
+			defer stop()
+			for end := time.Now().Add(20 * time.Second); ; {
+				if time.Now().After(end) {
+					t.Fatal("never refused")
+				}
+				c, err := net.Dial("tcp", addr)
+				if err != nil {
+					t.Fatal(err)
+				}
+				fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", test.head)
+				c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
+				r := bufio.NewReader(c)
+				resp, err := http.ReadResponse(r, nil)
+				if err != nil || resp.StatusCode != 429 {
+					c.Close()
+					continue
+				}
+				if resp.Close == test.reused {
+					t.Errorf("Connection: close is %v", resp.Close)
+				}
+				io.Copy(io.Discard, resp.Body)
+				if test.reused {
+					c.SetReadDeadline(time.Now().Add(10 * time.Second))
+					c.Write(bytes.Repeat([]byte("GET / HTTP/1.1\r\n\r\n"), 1+test.body/18)[:test.body])
+					fmt.Fprint(c, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+					if resp, err = http.ReadResponse(r, nil); err != nil || resp.StatusCode != 200 {
+						t.Errorf("the next request: %v, %v", resp, err)
+					}
+				}
+				c.Close()
+				return
+			}
+		})
+	}
+}
+
+// keepBusy has the server at addr do more than it can, until stop.
+func keepBusy(t *testing.T, addr string) (stop func()) {
+	data := photo(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var busy sync.WaitGroup
+	for range 8 {
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				ask(t, "POST", "http://"+addr+"/v1/classify", data)
+			}
+		})
+	}
+	return func() { cancel(); busy.Wait() }
 }
 
 // TestSoak loads models anew under load: no request fails. It runs longer where

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -31,7 +32,14 @@ type Listen struct {
 // moment on; for the drain delay, in which load balancers notice, everything is
 // answered as before; then no connection is taken any more, and what is under way is
 // ended. The error is that of listening, or that draining took too long.
+//
+// Run sees to it that Go has a processor more than workers (GOMAXPROCS): workers compute
+// for milliseconds on end, and with all processors theirs, Go would look at the network
+// every ten milliseconds only. A server of your own does well to do the same.
 func (s *Server) Run(ctx context.Context, l Listen) error {
+	if n := s.o.Workers + 1; runtime.GOMAXPROCS(0) < n {
+		runtime.GOMAXPROCS(n)
+	}
 	main, err := net.Listen("tcp", l.Addr)
 	if err != nil {
 		return err
@@ -70,11 +78,11 @@ func (s *Server) Run(ctx context.Context, l Listen) error {
 		return err
 	case <-ctx.Done():
 	}
-	return s.drain(servers, l)
+	return s.shutDown(servers, l)
 }
 
-// drain ends the service without losing a request.
-func (s *Server) drain(servers []*http.Server, l Listen) error {
+// shutDown ends the service without losing a request.
+func (s *Server) shutDown(servers []*http.Server, l Listen) error {
 	s.draining.Store(true)
 	s.o.Log.Info("draining", "delay", l.DrainDelay.String())
 	time.Sleep(l.DrainDelay)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 )
@@ -28,8 +29,8 @@ type job struct {
 //
 // The queue is bounded, in number and by what can be done in time. The oldest job is
 // next; under pressure, when half of what may wait does, the newest is: those who have
-// waited longest are the likeliest to have gone. A job whose deadline has passed is
-// dropped when its turn comes.
+// waited longest are the likeliest to have gone. Jobs that can't be done before their
+// deadline any more are dropped, and their clients told.
 type scheduler struct {
 	workers int
 	limit   int // jobs that may wait
@@ -61,6 +62,8 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
+var errExpired = &refusal{"expired", "its turn came too late for its deadline", 0}
+
 // refuse reports whether n further jobs can't be done before the deadline. It may be
 // asked before a request's body is read.
 func (s *scheduler) refuse(n int, deadline time.Time) error {
@@ -84,7 +87,7 @@ func (s *scheduler) refuseLocked(n int, deadline time.Time) error {
 }
 
 // submit queues jobs together, all or none. done is called for each, on a goroutine
-// of the scheduler's.
+// of the scheduler's; it must not wait for anything.
 func (s *scheduler) submit(jobs []*job) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,6 +125,7 @@ func (s *scheduler) do(jobs []*job) error {
 }
 
 func (s *scheduler) worker() {
+	background()
 	for {
 		j, alone := s.take()
 		if j == nil {
@@ -133,7 +137,7 @@ func (s *scheduler) worker() {
 		case j.ctx.Err() != nil:
 			j.err = j.ctx.Err()
 		case start.After(j.deadline):
-			j.err = &refusal{"expired", "its turn came after its deadline", 0}
+			j.err = errExpired
 		default:
 			j.err = guarded(func() error { return j.work(alone) })
 		}
@@ -153,16 +157,29 @@ func (s *scheduler) take() (j *job, alone bool) {
 		}
 		s.wake.Wait()
 	}
+	s.expire(time.Now())
 	n := len(s.waiting)
 	if 2*n > s.limit {
 		j, s.waiting = s.waiting[n-1], s.waiting[:n-1]
 	} else {
 		j = s.waiting[0]
-		copy(s.waiting, s.waiting[1:])
-		s.waiting = s.waiting[:n-1]
+		s.waiting = slices.Delete(s.waiting, 0, 1)
 	}
 	s.busy++
 	return j, s.busy == 1 && n == 1
+}
+
+// expire drops the oldest jobs, as far as they can't be done in time any more. One is
+// left in any case: whether that is late the worker sees.
+func (s *scheduler) expire(now time.Time) {
+	late := 0
+	for late < len(s.waiting)-1 && now.Add(s.mean).After(s.waiting[late].deadline) {
+		j := s.waiting[late]
+		j.waited, j.err = now.Sub(j.queued), errExpired
+		j.done()
+		late++
+	}
+	s.waiting = slices.Delete(s.waiting, 0, late)
 }
 
 // finish counts a job that took so long. What jobs take is averaged over the last

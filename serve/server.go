@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -168,6 +169,7 @@ type request struct {
 	err    error  // of a method over gRPC
 	model  string // for the log and the metrics, once it is known
 	status int
+	early  bool // answered before its body was read
 	photos int
 	timing timing
 }
@@ -205,6 +207,9 @@ func (s *Server) serve(route string, w http.ResponseWriter, r *http.Request, f f
 	}
 	s.metrics.observe(route, q, time.Since(start), err)
 	s.log(route, q, time.Since(start), err)
+	if q.early {
+		s.drain(q)
+	}
 }
 
 // fail answers with an error, in the protocol's shape.
@@ -216,10 +221,46 @@ func (s *Server) fail(q *request, err error) {
 		h.Set("Retry-After", after)
 	}
 	if shed(err) != "" {
-		h.Set("Connection", "close") // a body that nobody reads would have to be read
+		s.early(q)
 	}
 	writeJSON(q.w, code, map[string]string{"error": text})
 }
+
+// maxUnread is how much of a refused body is read for the sake of the connection.
+const maxUnread = 256 << 10
+
+// early has a refusal go out before the body has come. A small body is then read and
+// forgotten (see drain), as a new connection costs both sides more; after a large one,
+// or one of unknown length, the connection is closed.
+func (s *Server) early(q *request) {
+	if q.ProtoMajor != 1 || q.ContentLength == 0 {
+		return // HTTP/2 ends the stream
+	}
+	if q.ContentLength < 0 || q.ContentLength > maxUnread {
+		q.w.Header().Set("Connection", "close")
+		return
+	}
+	q.early = http.NewResponseController(q.w).EnableFullDuplex() == nil
+}
+
+// drain sends a refusal and reads what comes of the body. net/http would read it, too,
+// but then takes the body's end for the handler's doing and panics.
+func (s *Server) drain(q *request) {
+	c := http.NewResponseController(q.w)
+	if c.Flush() != nil || c.SetReadDeadline(time.Now().Add(s.o.Deadline)) != nil {
+		return
+	}
+	buf := unread.Get().(*[]byte)
+	defer unread.Put(buf)
+	for {
+		if _, err := q.Body.Read(*buf); err != nil {
+			return // but for the end, net/http closes the connection
+		}
+	}
+}
+
+// unread has buffers that take most photos at once.
+var unread = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 func (s *Server) log(route string, q *request, took time.Duration, err error) {
 	attrs := []slog.Attr{

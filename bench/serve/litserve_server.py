@@ -1,7 +1,9 @@
 """LitServe, with a worker for each core."""
 import os
+from typing import Annotated
 
 import litserve
+from fastapi import Body
 
 import common
 
@@ -10,8 +12,9 @@ class API(litserve.LitAPI):
     def setup(self, device):
         self.session = common.session()
 
-    async def decode_request(self, request):
-        return await request.body()
+    # Without the annotation LitServe takes every body for JSON, a photo's too.
+    def decode_request(self, request: Annotated[bytes, Body(media_type="image/jpeg")]):
+        return request
 
     def predict(self, data):
         return common.classify(self.session, data)

@@ -1,0 +1,171 @@
+//go:build unix
+
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	vegeta "github.com/tsenart/vegeta/v12/lib"
+)
+
+// A load is what became of requests.
+type load struct {
+	good, refused []time.Duration // latencies of answers, and of refusals at once
+	late          int             // accepted, and not done in time
+	failed        int             // neither answered nor refused
+	failure       string          // one of these
+	lasted        time.Duration
+	used          usage
+
+	came, worked []time.Duration // when good requests came; decoding and running, of servers that tell
+}
+
+func (l load) rate() float64 { return float64(len(l.good)) / l.lasted.Seconds() }
+
+func (l load) String() string {
+	return fmt.Sprintf("%.0f answered a second, p50 %.1f, p99 %.1f ms; %.0f refused, p50 %.2f, p99 %.2f ms; %.0f late, %d failed %s; of a core the server took %.2f, the load %.2f",
+		l.rate(), ms(quantile(l.good, .5)), ms(quantile(l.good, .99)), float64(len(l.refused))/l.lasted.Seconds(), ms(quantile(l.refused, .5)), ms(quantile(l.refused, .99)),
+		float64(l.late)/l.lasted.Seconds(), l.failed, l.failure, l.used.server.Seconds()/l.lasted.Seconds(), l.used.load.Seconds()/l.lasted.Seconds())
+}
+
+// perCPU is answers by second of the server's CPU time.
+func (l load) perCPU() float64 { return float64(len(l.good)) / l.used.server.Seconds() }
+
+// closed has n clients that ask again as soon as they are answered.
+func (s *server) closed(n int) (load, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), *each)
+	defer cancel()
+	latencies := make(chan []time.Duration, n)
+	before, start := s.used(), time.Now()
+	for c := range n {
+		go func() {
+			var good []time.Duration
+			for i := c; ctx.Err() == nil; i += n {
+				t := time.Now()
+				if code, err := s.ask(i); err == nil && code == http.StatusOK {
+					good = append(good, time.Since(t))
+				}
+			}
+			latencies <- good
+		}()
+	}
+	var l load
+	for range n {
+		l.good = append(l.good, <-latencies...)
+	}
+	l.lasted, l.used = time.Since(start), s.used().since(before)
+	if len(l.good) == 0 {
+		return l, fmt.Errorf("%s answered nothing", s.name)
+	}
+	return l, nil
+}
+
+// poisson lets requests come at random, rate a second on average.
+type poisson struct {
+	rate float64
+	rng  *rand.Rand
+	next time.Duration
+	hits uint64
+}
+
+func (p *poisson) Rate(time.Duration) float64 { return p.rate }
+
+func (p *poisson) Pace(elapsed time.Duration, hits uint64) (time.Duration, bool) {
+	for p.hits <= hits {
+		p.hits++
+		p.next += time.Duration(p.rng.ExpFloat64() / p.rate * float64(time.Second))
+	}
+	return max(0, p.next-elapsed), false
+}
+
+// open sends requests at a rate, whatever becomes of them.
+func (s *server) open(rate float64) load {
+	targets := make([]vegeta.Target, len(s.bodies))
+	for i, b := range s.bodies {
+		targets[i] = vegeta.Target{Method: "POST", URL: s.url + s.path, Body: b, Header: http.Header{"Content-Type": {s.kind}}}
+	}
+	attacker := vegeta.NewAttacker(vegeta.Timeout(10*time.Second), vegeta.KeepAlive(true), vegeta.MaxWorkers(2000), vegeta.Connections(2000))
+	pacer := &poisson{rate: rate, rng: rand.New(rand.NewPCG(1, uint64(rate)))}
+	l := load{lasted: *each}
+	before, start := s.used(), time.Now()
+	for r := range attacker.Attack(vegeta.NewStaticTargeter(targets...), pacer, *each, s.name) {
+		switch {
+		case r.Code == http.StatusOK:
+			l.good = append(l.good, r.Latency)
+			l.came = append(l.came, r.Timestamp.Sub(start))
+			l.worked = append(l.worked, workOf(r.Body))
+		case r.Code == http.StatusTooManyRequests || r.Code == http.StatusServiceUnavailable:
+			l.refused = append(l.refused, r.Latency)
+		case r.Code == http.StatusGatewayTimeout:
+			l.late++
+		default:
+			l.failed++
+			l.failure = r.Error
+		}
+	}
+	l.used = s.used().since(before)
+	return l
+}
+
+// workOf is how long an answer of ours says that its photo was worked on.
+func workOf(body []byte) time.Duration {
+	var a struct {
+		Timing struct{ Decode, Infer float64 } `json:"timing_ms"`
+	}
+	if json.Unmarshal(body, &a) != nil {
+		return 0
+	}
+	return time.Duration((a.Timing.Decode + a.Timing.Infer) * float64(time.Millisecond))
+}
+
+// ideal returns the latencies that these requests would have had of a queue that costs
+// nothing before n cores, with the times that they were worked on: what no server
+// with these cores and this speed comes below.
+func (l load) ideal(n int) []time.Duration {
+	order := make([]int, len(l.came))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(a, b int) int { return int(l.came[a] - l.came[b]) })
+	free := make([]time.Duration, n)
+	var out []time.Duration
+	for _, i := range order {
+		c := slices.Index(free, slices.Min(free))
+		free[c] = max(free[c], l.came[i]) + l.worked[i]
+		out = append(out, free[c]-l.came[i])
+	}
+	return out
+}
+
+// within returns the highest rate at which the slowest of a hundred is fast enough, and
+// nothing is refused.
+func (s *server) within(limit time.Duration, capacity float64) float64 {
+	low, high := 0.0, 1.1*capacity
+	rate := .85 * capacity
+	for range 5 {
+		l := s.open(rate)
+		if len(l.refused)+l.late+l.failed == 0 && quantile(l.good, .99) <= limit {
+			low = rate
+		} else {
+			high = rate
+		}
+		rate = (low + high) / 2
+	}
+	return low
+}
+
+func quantile(v []time.Duration, q float64) time.Duration {
+	if len(v) == 0 {
+		return 0
+	}
+	v = slices.Sorted(slices.Values(v))
+	return v[min(len(v)-1, int(q*float64(len(v))))]
+}
+
+func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -1,0 +1,207 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// A server is one to measure.
+type server struct {
+	name   string
+	args   []string // the program; the address goes behind it where env is nil
+	env    []string
+	path   string   // of the route that takes a photo
+	kind   string   // Content-Type of bodies
+	bodies [][]byte // requests, a photo each
+
+	url   string
+	cmd   *exec.Cmd
+	ended chan struct{} // closed when it has
+}
+
+// freePort returns a port that nobody listens on, nor on the two behind it, which
+// MLServer takes, too.
+func freePort() int {
+	for {
+		first, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err) // no network at all
+		}
+		port, free := first.Addr().(*net.TCPAddr).Port, true
+		for i := 1; i <= 2; i++ {
+			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+i))
+			if free = free && err == nil; err == nil {
+				l.Close()
+			}
+		}
+		first.Close()
+		if free {
+			return port
+		}
+	}
+}
+
+// patience is how long a server may take until it answers: peers import a lot.
+const patience = 45 * time.Second
+
+// start runs the server, on the given cores if any are named, and returns how long it
+// took until it answered.
+func (s *server) start(cores ...int) (time.Duration, error) {
+	port := strconv.Itoa(freePort())
+	s.url = "http://127.0.0.1:" + port
+	args := slices.Clone(s.args)
+	if s.env == nil {
+		args = append(args, "127.0.0.1:"+port)
+	}
+	s.cmd, s.ended = command(cores, args), make(chan struct{})
+	s.cmd.Env = append(append(os.Environ(), s.env...), "PORT="+port)
+	start := time.Now()
+	if err := s.cmd.Start(); err != nil {
+		return 0, err
+	}
+	running.Store(int64(s.cmd.Process.Pid))
+	go func() { s.cmd.Wait(); close(s.ended) }()
+	for time.Since(start) < patience {
+		if code, _ := s.ask(0); code == http.StatusOK {
+			ready := time.Since(start)
+			for i := range 40 { // what a server does once is not measured
+				s.ask(i)
+			}
+			return ready, nil
+		}
+		select {
+		case <-s.ended:
+			return 0, fmt.Errorf("%s ended before it answered: %v", s.name, s.cmd.ProcessState)
+		case <-time.After(2 * time.Millisecond):
+		}
+	}
+	s.stop()
+	return 0, fmt.Errorf("%s doesn't answer within %v", s.name, patience)
+}
+
+// command is a program in a process group of its own, as many have children.
+func command(cores []int, args []string) *exec.Cmd {
+	if len(cores) > 0 {
+		args = append([]string{"taskset", "-c", strings.Trim(fmt.Sprint(cores), "[]")}, args...)
+	}
+	cmd := exec.Command(args[0], args[1:]...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	return cmd
+}
+
+// stop ends the server and its children.
+func (s *server) stop() {
+	group := -s.cmd.Process.Pid
+	syscall.Kill(group, syscall.SIGTERM)
+	select {
+	case <-s.ended:
+	case <-time.After(5 * time.Second):
+	}
+	syscall.Kill(group, syscall.SIGKILL) // whatever is left of it
+	<-s.ended
+	running.Store(0)
+	client.CloseIdleConnections()
+	time.Sleep(200 * time.Millisecond)
+}
+
+// running is the process group of the server at work, 0 for none.
+var running atomic.Int64
+
+// endTogether ends the server where this program is told to end.
+func endTogether() {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		if group := running.Load(); group != 0 {
+			syscall.Kill(-int(group), syscall.SIGKILL)
+		}
+		os.Exit(1)
+	}()
+}
+
+var client = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: 10 * time.Second}
+
+// ask sends request i and returns the answer's status.
+func (s *server) ask(i int) (int, error) {
+	resp, err := client.Post(s.url+s.path, s.kind, bytes.NewReader(s.bodies[i%len(s.bodies)]))
+	if err != nil {
+		return 0, err
+	}
+	io.Copy(io.Discard, resp.Body)
+	return resp.StatusCode, resp.Body.Close()
+}
+
+// A usage is CPU time: of the server with its children, and of this program, which
+// makes the load.
+type usage struct{ server, load time.Duration }
+
+func (s *server) used() usage {
+	var u usage
+	const tick = 10 * time.Millisecond // USER_HZ is 100 wherever Linux runs
+	for _, p := range s.processes() {
+		user, _ := strconv.Atoi(p.stat[11])
+		system, _ := strconv.Atoi(p.stat[12])
+		u.server += time.Duration(user+system) * tick
+	}
+	var own syscall.Rusage
+	syscall.Getrusage(syscall.RUSAGE_SELF, &own)
+	u.load = time.Duration(own.Utime.Nano() + own.Stime.Nano())
+	return u
+}
+
+func (u usage) since(before usage) usage {
+	return usage{u.server - before.server, u.load - before.load}
+}
+
+// memoryNow returns the megabytes of the server and its children, at their most.
+func (s *server) memoryNow() float64 {
+	total := 0.0
+	for _, p := range s.processes() {
+		status, _ := os.ReadFile(filepath.Join(p.dir, "status"))
+		for line := range strings.Lines(string(status)) {
+			if kb, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+				v, _ := strconv.ParseFloat(strings.Fields(kb)[0], 64)
+				total += v / 1024
+			}
+		}
+	}
+	return total
+}
+
+// A process is one of a server's, with the fields of its stat behind the name.
+type process struct {
+	dir  string
+	stat []string
+}
+
+func (s *server) processes() (list []process) {
+	group := strconv.Itoa(s.cmd.Process.Pid)
+	files, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, f := range files {
+		text, err := os.ReadFile(f)
+		if err != nil {
+			continue // it has ended
+		}
+		stat := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(stat) > 12 && stat[2] == group {
+			list = append(list, process{filepath.Dir(f), stat})
+		}
+	}
+	return list
+}

@@ -1,0 +1,223 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Ours is mobilenet serve with a model, and what was measured of it.
+type ours struct {
+	server
+	weights string
+
+	ready                 []time.Duration
+	saturated             []load    // eight clients that ask again at once
+	predicted, predicted1 []float64 // photos of mobilenet predict by second, and by second of CPU time
+	longer, direct        time.Duration
+	normal                load         // at 70 % of capacity
+	shared, apart         map[int]load // at so many times the capacity; 1: eight clients
+	memory                float64
+}
+
+func newOurs(name, weights string, photos [][]byte) *ours {
+	return &ours{weights: weights, shared: map[int]load{}, apart: map[int]load{}, server: server{
+		name: "mobilenet " + name, path: "/v1/classify", kind: "image/jpeg", bodies: photos,
+		args: []string{*binary, "serve", "--model", "m=" + weights, "--drain-delay", "0s", "--listen"},
+	}}
+}
+
+// measure measures what mobilenet serve is to reach, and prints it.
+func measure(own []*ours) error {
+	for range *rounds {
+		for _, o := range own {
+			if err := o.saturate(); err != nil {
+				return err
+			}
+		}
+	}
+	for _, o := range own {
+		if err := o.together(); err != nil {
+			return err
+		}
+		if err := o.separately(); err != nil {
+			return err
+		}
+	}
+	printTargets(own)
+	return nil
+}
+
+// saturate asks for as much as there is, and has predict do the same.
+func (o *ours) saturate() error {
+	ready, err := o.start()
+	if err != nil {
+		return err
+	}
+	l, err := o.closed(8)
+	o.stop()
+	if err != nil {
+		return err
+	}
+	o.ready, o.saturated = append(o.ready, ready), append(o.saturated, l)
+	rate, perCPU, err := predict(o.weights, o.bodies, l.rate())
+	if err != nil {
+		return err
+	}
+	o.predicted, o.predicted1 = append(o.predicted, rate), append(o.predicted1, perCPU)
+	return nil
+}
+
+// capacity is the median of photos a second.
+func (o *ours) capacity() float64 {
+	var rates []float64
+	for _, l := range o.saturated {
+		rates = append(rates, l.rate())
+	}
+	return middle(rates)
+}
+
+// together measures server and load on all cores.
+func (o *ours) together() error {
+	if _, err := o.start(); err != nil {
+		return err
+	}
+	defer o.stop()
+	var err error
+	if o.longer, o.direct, err = o.over(o.weights); err != nil {
+		return err
+	}
+	o.normal = o.open(.7 * o.capacity())
+	for _, times := range []int{3, 10} {
+		o.shared[times] = o.open(float64(times) * o.capacity())
+	}
+	o.memory = o.memoryNow()
+	return nil
+}
+
+// separately measures overload with cores for the server, and others for the load:
+// where both have the same, ten times the load takes them from the server.
+func (o *ours) separately() error {
+	n := runtime.NumCPU()
+	if n < 2 {
+		return nil
+	}
+	var first, second []int
+	for i := range n {
+		if i < n/2 {
+			first = append(first, i)
+		} else {
+			second = append(second, i)
+		}
+	}
+	if err := pin(second); err != nil {
+		return err
+	}
+	defer pin(append(first, second...))
+	if _, err := o.start(first...); err != nil {
+		return err
+	}
+	defer o.stop()
+	peak, err := o.closed(8)
+	if err != nil {
+		return err
+	}
+	o.apart[1] = peak
+	for _, times := range []int{3, 10} {
+		o.apart[times] = o.open(float64(times) * peak.rate())
+	}
+	return nil
+}
+
+// pin puts this program on the given cores.
+func pin(cores []int) error {
+	var set unix.CPUSet
+	for _, c := range cores {
+		set.Set(c)
+	}
+	threads, err := filepath.Glob("/proc/self/task/*")
+	for _, t := range threads {
+		id, _ := strconv.Atoi(filepath.Base(t))
+		err = unix.SchedSetaffinity(id, &set)
+	}
+	return err
+}
+
+func printTargets(own []*ours) {
+	cell := func(f func(*ours) string) (cells []string) {
+		for _, o := range own {
+			cells = append(cells, f(o))
+		}
+		return cells
+	}
+	line := func(name string, f func(*ours) string) { row(name, cell(f)...) }
+	line("", func(o *ours) string { return strings.TrimPrefix(o.name, "mobilenet ") })
+	line("over a library call, p50 of one client, ms  <= 0.3", func(o *ours) string { return fmt.Sprintf("%.2f of %.2f", ms(o.longer), ms(o.direct)) })
+	line("photos a second, eight clients: median (best)", func(o *ours) string {
+		var r []float64
+		for _, l := range o.saturated {
+			r = append(r, l.rate())
+		}
+		return fmt.Sprintf("%.0f (%.0f)", middle(r), slices.Max(r))
+	})
+	line("  of predict's  >= 95 %", func(o *ours) string {
+		return fmt.Sprintf("%.0f %%", 100*o.capacity()/middle(o.predicted))
+	})
+	line("  by CPU time, the load's left out  >= 95 %", func(o *ours) string {
+		var r []float64
+		for _, l := range o.saturated {
+			r = append(r, l.perCPU())
+		}
+		return fmt.Sprintf("%.0f %%", 100*middle(r)/middle(o.predicted1))
+	})
+	line("p99 at 70 % of capacity, ms  <= 25, 12", func(o *ours) string {
+		return fmt.Sprintf("%.1f", ms(quantile(o.normal.good, .99)))
+	})
+	line("  of an ideal queue with these times of work", func(o *ours) string {
+		return fmt.Sprintf("%.1f", ms(quantile(o.normal.ideal(runtime.NumCPU()), .99)))
+	})
+	for _, times := range []int{3, 10} {
+		name := func(text string) string { return fmt.Sprintf("at %d times capacity: %s", times, text) }
+		line(name("goodput of peak  >= 90 %"), func(o *ours) string {
+			return fmt.Sprintf("%.0f %%", 100*o.apart[times].rate()/o.apart[1].rate())
+		})
+		line("  on the load's cores (by the server's CPU time)", func(o *ours) string {
+			var r []float64
+			for _, l := range o.saturated {
+				r = append(r, l.perCPU())
+			}
+			return fmt.Sprintf("%.0f %% (%.0f %%)", 100*o.shared[times].rate()/o.capacity(), 100*o.shared[times].perCPU()/middle(r))
+		})
+		line("  time to a refusal, p50 (p99), ms  <= 2", func(o *ours) string {
+			return fmt.Sprintf("%.1f (%.1f)", ms(quantile(o.apart[times].refused, .5)), ms(quantile(o.apart[times].refused, .99)))
+		})
+		line("  on the load's cores", func(o *ours) string {
+			return fmt.Sprintf("%.1f (%.1f)", ms(quantile(o.shared[times].refused, .5)), ms(quantile(o.shared[times].refused, .99)))
+		})
+		line("  the load's share of the cores", func(o *ours) string {
+			u := o.shared[times].used
+			return fmt.Sprintf("%.0f %%", 100*u.load.Seconds()/(u.load+u.server).Seconds())
+		})
+		line("  accepted and late, of answers; failed", func(o *ours) string {
+			l := o.apart[times]
+			return fmt.Sprintf("%.0f %%; %d", 100*float64(l.late)/float64(l.late+len(l.good)), l.failed+o.shared[times].failed)
+		})
+	}
+	line("memory after that, MB  <= 150", func(o *ours) string { return fmt.Sprintf("%.0f", o.memory) })
+	line("start to the first answer, ms: least (median)  <= 150", func(o *ours) string {
+		return fmt.Sprintf("%.0f (%.0f)", ms(slices.Min(o.ready)), ms(quantile(o.ready, .5)))
+	})
+}
+
+func middle(v []float64) float64 {
+	v = slices.Sorted(slices.Values(v))
+	return v[len(v)/2]
+}

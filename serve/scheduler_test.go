@@ -1,0 +1,101 @@
+package serve
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestOrder: the oldest goes first, under pressure the newest, and what is too late is
+// dropped as soon as somebody looks.
+func TestOrder(t *testing.T) {
+	const limit = 8
+	for _, test := range []struct {
+		name string
+		jobs int   // behind one at work
+		late int   // of them, whose deadlines pass meanwhile
+		want []int // done, in this order
+	}{
+		{"few", 4, 0, []int{0, 1, 2, 3}},
+		{"many", 8, 0, []int{7, 6, 5, 4, 0, 1, 2, 3}},
+		{"late", 4, 2, []int{2, 3}},
+		{"all late", 3, 3, nil},
+		{"many late", 8, 6, []int{6, 7}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			s := newScheduler(1, limit)
+			defer s.close()
+			var mu sync.Mutex
+			var done []int
+			var left sync.WaitGroup
+			submit := func(deadline time.Duration, work func(bool) error) *job {
+				j := &job{ctx: context.Background(), deadline: time.Now().Add(deadline), work: work, done: left.Done}
+				left.Add(1)
+				if err := s.submit([]*job{j}); err != nil {
+					t.Fatal(err)
+				}
+				return j
+			}
+			started, release := make(chan bool), make(chan bool)
+			submit(time.Minute, func(bool) error { close(started); <-release; return errors.New("not counted") })
+			<-started
+			var jobs []*job
+			for i := range test.jobs {
+				deadline := time.Minute
+				if i < test.late {
+					deadline = time.Millisecond
+				}
+				jobs = append(jobs, submit(deadline, func(bool) error {
+					mu.Lock()
+					defer mu.Unlock()
+					done = append(done, i)
+					return nil
+				}))
+			}
+			time.Sleep(5 * time.Millisecond)
+			close(release)
+			left.Wait()
+			if !slices.Equal(done, test.want) {
+				t.Errorf("done: %v, want %v", done, test.want)
+			}
+			for i, j := range jobs {
+				if late := i < test.late; late != (shed(j.err) == "expired") {
+					t.Errorf("job %d: %v", i, j.err)
+				}
+			}
+		})
+	}
+}
+
+// TestRefusals: a job is refused where the queue is full, where the deadline comes before
+// its turn, and where the server goes down; not where nothing else is to do.
+func TestRefusals(t *testing.T) {
+	s := newScheduler(1, 4)
+	s.mean = time.Second
+	if err := s.refuse(1, time.Now().Add(time.Millisecond)); err != nil {
+		t.Errorf("an idle server: %v", err)
+	}
+	started, release := make(chan bool), make(chan bool)
+	first := &job{ctx: context.Background(), deadline: time.Now().Add(time.Minute), done: func() {}, work: func(bool) error { close(started); <-release; return nil }}
+	if err := s.submit([]*job{first}); err != nil {
+		t.Fatal(err)
+	}
+	<-started
+	for _, test := range []struct {
+		n      int
+		in     time.Duration
+		reason string
+	}{{1, time.Minute, ""}, {4, time.Minute, ""}, {5, time.Minute, "queue_full"}, {1, 1500 * time.Millisecond, "too_late"}, {1, 2500 * time.Millisecond, ""}} {
+		if got := shed(s.refuse(test.n, time.Now().Add(test.in))); got != test.reason {
+			t.Errorf("%d jobs in %v: %q, want %q", test.n, test.in, got, test.reason)
+		}
+	}
+	close(release)
+	s.close()
+	if got := shed(s.refuse(1, time.Now().Add(time.Minute))); got != "closing" {
+		t.Errorf("closed: %q", got)
+	}
+}
