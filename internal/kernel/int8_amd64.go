@@ -72,7 +72,7 @@ var avx2Int8 = Int8{
 	},
 	Quantize: quantizeInt8AVX2Rest,
 	Lookup:   lookupInt8Generic,
-	Dot:      dotInt8Generic,
+	Dot:      func(a DotInt8) { a.groups(nil, dot2Int8AVX2) },
 	Peak: func(iterations int) int {
 		peakInt8AVX2(iterations)
 		return iterations * 12 * 32 * 2
@@ -183,7 +183,7 @@ var avxvnniInt8 = Int8{
 	Pool:     avx2Int8.Pool,
 	Quantize: avx2Int8.Quantize,
 	Lookup:   lookupInt8Generic,
-	Dot:      dotInt8Generic,
+	Dot:      func(a DotInt8) { a.groups(nil, dot2Int8AVXVNNI) },
 	Peak: func(iterations int) int {
 		peakInt8AVXVNNI(iterations)
 		return iterations * 12 * 32 * 2
@@ -272,7 +272,7 @@ var avx512vnniInt8 = Int8{
 		quantizeInt8AVX512VNNI(&whole)
 		quantizeInt8Generic(rest)
 	},
-	Dot: dotInt8Generic,
+	Dot: func(a DotInt8) { a.groups(dot4Int8AVX512VNNI, dot2Int8AVX512VNNI) },
 	Lookup: func(a LookupInt8) {
 		a.check()
 		if !cpu.X86.HasAVX512VBMI {

@@ -68,5 +68,10 @@ func quantizeInt8AVX2(a *QuantizeInt8)
 //go:noescape
 func poolInt8AVX2(a *PoolInt8)
 
+// dot2Int8AVX2 is DotInt8 for the first 2 queries.
+//
+//go:noescape
+func dot2Int8AVX2(a *DotInt8)
+
 // peakInt8AVX2 does iterations times 12 independent steps of four products.
 func peakInt8AVX2(iterations int)

@@ -81,5 +81,15 @@ func poolInt8AVX512VNNI(a *PoolInt8)
 //go:noescape
 func lookupInt8AVX512VNNI(a *LookupInt8)
 
+// dot4Int8AVX512VNNI is DotInt8 for the first 4 queries.
+//
+//go:noescape
+func dot4Int8AVX512VNNI(a *DotInt8)
+
+// dot2Int8AVX512VNNI is DotInt8 for the first 2 queries.
+//
+//go:noescape
+func dot2Int8AVX512VNNI(a *DotInt8)
+
 // peakInt8AVX512VNNI does iterations times 12 independent steps of four products.
 func peakInt8AVX512VNNI(iterations int)

@@ -56,5 +56,10 @@ func quantizeInt8AVXVNNI(a *QuantizeInt8)
 //go:noescape
 func poolInt8AVXVNNI(a *PoolInt8)
 
+// dot2Int8AVXVNNI is DotInt8 for the first 2 queries.
+//
+//go:noescape
+func dot2Int8AVXVNNI(a *DotInt8)
+
 // peakInt8AVXVNNI does iterations times 12 independent steps of four products.
 func peakInt8AVXVNNI(iterations int)

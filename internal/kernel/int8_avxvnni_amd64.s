@@ -10149,6 +10149,138 @@ bytes:
 	VZEROUPPER
 	RET
 
+// func dot2Int8AVXVNNI(a *DotInt8)
+// Requires: AVX, AVX2
+TEXT ·dot2Int8AVXVNNI(SB), NOSPLIT, $0-8
+	MOVQ  a+0(FP), AX
+	MOVQ  24(AX), CX
+	MOVQ  48(AX), DX
+	MOVQ  (AX), BX
+	MOVQ  72(AX), SI
+	MOVQ  88(AX), DI
+	MOVQ  80(AX), AX
+	SHLQ  $0x02, AX
+	LEAQ  (DI)(DI*2), R8
+	TESTQ SI, SI
+	JZ    end
+
+tile:
+	VXORPS X0, X0, X0
+	VXORPS X1, X1, X1
+	VXORPS X2, X2, X2
+	VXORPS X3, X3, X3
+	VXORPS X4, X4, X4
+	VXORPS X5, X5, X5
+	VXORPS X6, X6, X6
+	VXORPS X7, X7, X7
+	LEAQ   (CX)(DI*1), R9
+	LEAQ   (CX)(DI*4), R10
+
+step:
+	VMOVUPS (DX), Y8
+	VMOVUPS (DX)(DI*1), Y9
+	VMOVUPS (CX), Y10
+
+	// VPDPBUSD Y8, Y10, Y0
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x2d
+	BYTE $0x50
+	BYTE $0xc0
+
+	// VPDPBUSD Y9, Y10, Y1
+	BYTE    $0xc4
+	BYTE    $0xc2
+	BYTE    $0x2d
+	BYTE    $0x50
+	BYTE    $0xc9
+	VMOVUPS (CX)(DI*1), Y10
+
+	// VPDPBUSD Y8, Y10, Y2
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x2d
+	BYTE $0x50
+	BYTE $0xd0
+
+	// VPDPBUSD Y9, Y10, Y3
+	BYTE    $0xc4
+	BYTE    $0xc2
+	BYTE    $0x2d
+	BYTE    $0x50
+	BYTE    $0xd9
+	VMOVUPS (CX)(DI*2), Y10
+
+	// VPDPBUSD Y8, Y10, Y4
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x2d
+	BYTE $0x50
+	BYTE $0xe0
+
+	// VPDPBUSD Y9, Y10, Y5
+	BYTE    $0xc4
+	BYTE    $0xc2
+	BYTE    $0x2d
+	BYTE    $0x50
+	BYTE    $0xe9
+	VMOVUPS (CX)(R8*1), Y10
+
+	// VPDPBUSD Y8, Y10, Y6
+	BYTE $0xc4
+	BYTE $0xc2
+	BYTE $0x2d
+	BYTE $0x50
+	BYTE $0xf0
+
+	// VPDPBUSD Y9, Y10, Y7
+	BYTE         $0xc4
+	BYTE         $0xc2
+	BYTE         $0x2d
+	BYTE         $0x50
+	BYTE         $0xf9
+	ADDQ         $0x00000020, CX
+	ADDQ         $0x00000020, DX
+	ADDQ         $0x00000020, R10
+	CMPQ         CX, R9
+	JB           step
+	SUBQ         DI, DX
+	ADDQ         R8, CX
+	VPUNPCKHDQ   Y1, Y0, Y11
+	VPUNPCKLDQ   Y1, Y0, Y0
+	VPADDD       Y11, Y0, Y0
+	VPUNPCKHDQ   Y3, Y2, Y11
+	VPUNPCKLDQ   Y3, Y2, Y2
+	VPADDD       Y11, Y2, Y2
+	VPUNPCKHQDQ  Y2, Y0, Y11
+	VPUNPCKLQDQ  Y2, Y0, Y0
+	VPADDD       Y11, Y0, Y0
+	VEXTRACTI128 $0x01, Y0, X11
+	VPADDD       X11, X0, X0
+	VMOVQ        X0, (BX)
+	VMOVHPS      X0, (BX)(AX*1)
+	LEAQ         (BX)(AX*2), BX
+	VPUNPCKHDQ   Y5, Y4, Y11
+	VPUNPCKLDQ   Y5, Y4, Y4
+	VPADDD       Y11, Y4, Y4
+	VPUNPCKHDQ   Y7, Y6, Y11
+	VPUNPCKLDQ   Y7, Y6, Y6
+	VPADDD       Y11, Y6, Y6
+	VPUNPCKHQDQ  Y6, Y4, Y11
+	VPUNPCKLQDQ  Y6, Y4, Y4
+	VPADDD       Y11, Y4, Y4
+	VEXTRACTI128 $0x01, Y4, X11
+	VPADDD       X11, X4, X4
+	VMOVQ        X4, (BX)
+	VMOVHPS      X4, (BX)(AX*1)
+	LEAQ         (BX)(AX*2), BX
+	SUBQ         $0x00000004, SI
+	JNZ          tile
+
+end:
+	VZEROUPPER
+	RET
+
 // func peakInt8AVXVNNI(iterations int)
 // Requires: AVX
 TEXT ·peakInt8AVXVNNI(SB), NOSPLIT, $0-8

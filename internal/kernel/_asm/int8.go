@@ -135,6 +135,11 @@ func (s isa8) kernels() {
 	if s.bytes == 64 {
 		s.lookup()
 	}
+	for _, queries := range []int{4, 2} {
+		if dotShapes[s.bytes][queries] > 0 {
+			s.dotProducts(queries)
+		}
+	}
 	s.peak()
 }
 
