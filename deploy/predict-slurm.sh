@@ -17,6 +17,6 @@ cd "${SLURM_SUBMIT_DIR:?}" # where list.jsonl and its photos are, on a disk that
 exec mobilenet predict \
 	--model model.pth \
 	--from list.jsonl \
-	--out results/labels \
+	--output results/labels \
 	--resume \
 	--threads "$SLURM_CPUS_PER_TASK"

@@ -31,6 +31,7 @@ type embedFlags struct {
 	bytes, normalized bool
 	pca               int
 	asStored          bool
+	list              fromFlags
 }
 
 func newEmbed() *cobra.Command {
@@ -54,22 +55,30 @@ FILE.partial: the same command goes on where a run ended that was killed. --appe
 adds photos to a file, those that are not in it yet.
 
 A photo that can't be read is reported on standard error, and with --failed in a
-file, and does not stop the others; the exit code is 1 then.`,
+file, and does not stop the others; the exit code is 1 then.
+
+--from LIST takes photos from JSON lines or CSV, and gives every row back with its
+embedding or error, as JSON lines, in parts in the folder of -o: see predict --help.`,
 		Example: `  mobilenet embed photos/ -o photos.mnidx
   mobilenet embed --append new/ -o photos.mnidx
   mobilenet embed --normalize photos/ -o photos.npy
-  mobilenet embed --pca 256 --int8 photos/ -o small.mnidx`,
-		Args: args(cobra.MinimumNArgs(1)),
+  mobilenet embed --pca 256 --int8 photos/ -o small.mnidx
+  mobilenet embed --from list.jsonl --shard 0/16 -o features/ --resume`,
+		Args: args(f.list.photoArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(cmd, args); err != nil {
 				return err
+			}
+			if f.list.from != "" {
+				return f.runList(cmd)
 			}
 			return f.run(cmd, args)
 		},
 	}
 	f.register(cmd)
+	f.list.register(cmd)
 	fs := cmd.Flags()
-	fs.StringVarP(&f.output, "output", "o", "", "file to write: .mnidx, .npy, .jsonl or .parquet")
+	fs.StringVarP(&f.output, "output", "o", "", "file to write: .mnidx, .npy, .jsonl or .parquet; of --from a folder")
 	fs.StringVar(&f.failed, "failed", "", "write the photos that can't be read to `FILE`, an object a line: file and error")
 	fs.BoolVar(&f.more, "append", false, "add to a file that is there")
 	fs.BoolVar(&f.normalized, "normalize", false, "divide each row by its length (L2)")
@@ -80,6 +89,13 @@ file, and does not stop the others; the exit code is 1 then.`,
 }
 
 func (f *embedFlags) check(cmd *cobra.Command, args []string) error {
+	f.list.out = f.output
+	if err := f.list.check(cmd, args); err != nil {
+		return err
+	}
+	if f.list.from != "" {
+		return f.checkList(cmd)
+	}
 	switch {
 	case f.output == "":
 		return usagef(cmd, "--output says which file to write, and is missing")

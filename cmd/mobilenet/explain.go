@@ -34,6 +34,7 @@ type explainFlags struct {
 	alpha          float64
 	relu, contours bool
 	asStored       bool
+	list           fromFlags
 }
 
 func newExplain() *cobra.Command {
@@ -56,28 +57,36 @@ classes of a photo have the same scale, so that they compare.
 
 Pictures are written to the folder of -o, each named after its photo. A file that is there
 already is left alone: another one of that name gets a number. --format npy has the map's
-numbers, [classes][height][width], and json these with all that is known of them.`,
+numbers, [classes][height][width], and json these with all that is known of them.
+
+--from LIST takes photos from JSON lines or CSV, and gives every row back with what
+--format json has of it, in parts in the folder of -o: see predict --help.`,
 		Example: `  mobilenet explain dog.jpg
   mobilenet explain --class top2 --size 448 -o why/ photos/
   mobilenet explain --class 'golden retriever' --class kuvasz dog.jpg
   mobilenet explain --layer features.14 --relu dog.jpg
   mobilenet explain --contours -o print/ dog.jpg
-  mobilenet explain --format npy --class 207 dog.jpg`,
-		Args: args(cobra.MinimumNArgs(1)),
+  mobilenet explain --format npy --class 207 dog.jpg
+  mobilenet explain --from list.jsonl --shard 0/16 -o maps/ --resume`,
+		Args: args(f.list.photoArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(cmd, args); err != nil {
 				return err
+			}
+			if f.list.from != "" {
+				return f.runList(cmd)
 			}
 			return f.run(cmd, args)
 		},
 	}
 	f.registerModel(cmd, false)
+	f.list.register(cmd)
 	fs := cmd.Flags()
 	fs.StringArrayVarP(&f.classes, "class", "c", []string{"top1"}, "a class's name or index, or topK for the K most probable; several times for several classes")
 	fs.StringVar(&f.method, "method", "", "cam, gradcam or occlusion; by default cam, and gradcam for another --layer than the last")
 	fs.StringVar(&f.layer, "layer", "", "the module whose output is looked at, such as features.14; the default is the last, features.18")
 	fs.Var(sizeFlag{&f.photos.in}, "size", "input of the network: pixels, as 448, or HEIGHTxWIDTH; a larger one gives a finer map. The default is the model's")
-	fs.StringVarP(&f.out, "output", "o", "explained", "write to `DIR`")
+	fs.StringVarP(&f.out, "output", "o", "explained", "write to `DIR`; without it --from writes to standard output")
 	fs.StringVarP(&f.format, "format", "f", "png", "png, npy or json")
 	fs.StringVar(&f.colors, "colormap", string(explain.Inferno), "inferno, turbo or jet")
 	fs.Float64Var(&f.alpha, "alpha", 0.5, "how much of the colours covers the photo, up to 1")
@@ -112,6 +121,17 @@ func (f *explainFlags) check(cmd *cobra.Command, args []string) error {
 	}
 	if err := oneOf(cmd, "colormap", f.colors, "inferno", "turbo", "jet"); err != nil {
 		return err
+	}
+	if cmd.Flags().Changed("output") {
+		f.list.out = f.out
+	}
+	if err := f.list.check(cmd, args); err != nil {
+		return err
+	}
+	if f.list.from != "" {
+		if err := f.checkList(cmd); err != nil {
+			return err
+		}
 	}
 	if f.method != "" {
 		if err := oneOf(cmd, "method", f.method, "cam", "gradcam", "occlusion"); err != nil {
@@ -350,6 +370,7 @@ type explained struct {
 	name string
 	maps []mobilenet.ClassMap // without values
 	data []byte
+	row  explanation // of a list, in place of data
 	err  error
 }
 
@@ -384,10 +405,13 @@ func (e *explaining) explain(ctx context.Context, in input) (explained, error) {
 			}
 		}
 	}
-	switch e.format {
-	case "npy":
+	switch {
+	case e.list.from != "":
+		r.row = e.explanation(photo, x)
+		return r, nil
+	case e.format == "npy":
 		r.data = npy(x)
-	case "json":
+	case e.format == "json":
 		r.data, err = e.json(in.name, photo, x)
 	default:
 		r.data, err = e.picture(in.name, photo, x)
@@ -428,27 +452,10 @@ func npy(x *mobilenet.Explanation) []byte {
 
 // json is all that is known of a photo's maps, in a line.
 func (e *explaining) json(name string, photo *vision.Image, x *mobilenet.Explanation) ([]byte, error) {
-	type class struct {
-		mobilenet.Prediction
-		Logit float32     `json:"logit"`
-		Bias  float32     `json:"bias"`
-		Map   [][]float32 `json:"map"` // [height][width]
-	}
-	seen := e.c.Seen(photo.W, photo.H)
-	h, w := e.c.Config().InputSize()
 	object := struct {
-		File    string     `json:"file"`
-		Width   int        `json:"width"` // of the photo
-		Height  int        `json:"height"`
-		Seen    [4]float64 `json:"seen"`  // left, top, right, bottom in the photo's pixels
-		Input   [2]int     `json:"input"` // height and width of what the network saw
-		Method  string     `json:"method"`
-		Layer   string     `json:"layer,omitempty"`
-		Classes []class    `json:"classes"`
-	}{name, photo.W, photo.H, [4]float64{seen.Left, seen.Top, seen.Right, seen.Bottom}, [2]int{h, w}, string(x.Method), x.Layer, nil}
-	for _, m := range x.Maps {
-		object.Classes = append(object.Classes, class{m.Prediction, m.Logit, m.Bias, slices.Collect(slices.Chunk(m.Values, x.Width))})
-	}
+		File string `json:"file"`
+		explanation
+	}{name, e.explanation(photo, x)}
 	var b, out bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
@@ -457,4 +464,32 @@ func (e *explaining) json(name string, photo *vision.Image, x *mobilenet.Explana
 	}
 	err := writeJSON(&out, b.Bytes())
 	return out.Bytes(), err
+}
+
+// An explanation is what JSON has of a photo.
+type explanation struct {
+	Width   int                  `json:"width"` // of the photo
+	Height  int                  `json:"height"`
+	Seen    [4]float64           `json:"seen"`  // left, top, right, bottom in the photo's pixels
+	Input   [2]int               `json:"input"` // height and width of what the network saw
+	Method  string               `json:"method"`
+	Layer   string               `json:"layer,omitempty"`
+	Classes []explanationOfClass `json:"classes"`
+}
+
+type explanationOfClass struct {
+	mobilenet.Prediction
+	Logit float32     `json:"logit"`
+	Bias  float32     `json:"bias"`
+	Map   [][]float32 `json:"map"` // [height][width]
+}
+
+func (e *explaining) explanation(photo *vision.Image, x *mobilenet.Explanation) explanation {
+	seen := e.c.Seen(photo.W, photo.H)
+	h, w := e.c.Config().InputSize()
+	object := explanation{photo.W, photo.H, [4]float64{seen.Left, seen.Top, seen.Right, seen.Bottom}, [2]int{h, w}, string(x.Method), x.Layer, nil}
+	for _, m := range x.Maps {
+		object.Classes = append(object.Classes, explanationOfClass{m.Prediction, m.Logit, m.Bias, slices.Collect(slices.Chunk(m.Values, x.Width))})
+	}
+	return object
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -25,23 +23,31 @@ import (
 // fromFlags let a command take its photos from a manifest, share them with other
 // processes, and write results in parts.
 type fromFlags struct {
-	from, shard, out    string
+	from, shard         string
 	resume              bool
 	partRows, maxErrors int
+	out                 string // folder for the parts, which the command has a flag for; "" for stdout
 }
 
 func (f *fromFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.from, "from", "", "take photos from the list `FILE`, or - for standard input: JSON lines or CSV with a column path; other columns are passed on")
 	fs.StringVar(&f.shard, "shard", "", "of the list, do share `I/N`, as 0/16; the default is what Kubernetes, AWS Batch or Slurm say, or all")
-	fs.StringVarP(&f.out, "out", "o", "", "write the list's results to the folder `DIR`, in parts that appear whole")
-	fs.BoolVar(&f.resume, "resume", false, "leave out the parts that --out has")
+	fs.BoolVar(&f.resume, "resume", false, "leave out the parts of the list's results that are there")
 	fs.IntVar(&f.partRows, "part-rows", 1000, "rows of the list in a part")
 	fs.IntVar(&f.maxErrors, "max-errors", -1, "photos that may fail in a part; of more, it is not written, and left for --resume; the default is a tenth, or 10")
 }
 
+// photoArgs wants photos on the command line, unless they come from a list.
+func (f *fromFlags) photoArgs(cmd *cobra.Command, photos []string) error {
+	if f.from != "" { // check says what may be there
+		return nil
+	}
+	return cobra.MinimumNArgs(1)(cmd, photos)
+}
+
 // listOnly are the flags that mean nothing without --from.
-var listOnly = []string{"shard", "out", "resume", "part-rows", "max-errors"}
+var listOnly = []string{"shard", "resume", "part-rows", "max-errors"}
 
 func (f *fromFlags) check(cmd *cobra.Command, photos []string) error {
 	for _, name := range listOnly {
@@ -53,7 +59,7 @@ func (f *fromFlags) check(cmd *cobra.Command, photos []string) error {
 	case f.from != "" && len(photos) > 0:
 		return usagef(cmd, "photos come from --from or from the command line, not from both")
 	case f.resume && f.out == "":
-		return usagef(cmd, "--resume goes on with the results in a folder: --out DIR")
+		return usagef(cmd, "--resume goes on with the results in a folder: --output DIR")
 	case f.partRows < 1 || f.partRows > 1e6:
 		return usagef(cmd, "--part-rows %d: want 1 to 1000000", f.partRows)
 	case f.maxErrors < -1:
@@ -164,7 +170,7 @@ func (l *rowList) openFolder() (err error) {
 		return err
 	}
 	if n := l.folder.Owned(l.job.Shard); n > 0 && !l.resume {
-		return fmt.Errorf("%s has %s of this share already: --resume goes on, and another --out begins anew", l.out, plural(n, "part"))
+		return fmt.Errorf("%s has %s of this share already: --resume goes on, and another --output begins anew", l.out, plural(n, "part"))
 	}
 	l.job.Done = l.folder.Has
 	return nil
@@ -346,13 +352,13 @@ func (l *rowList) finish() error {
 
 // noSettings are the flags that change no result: the bits are the same for any number
 // of threads and any batch.
-var noSettings = append([]string{"from", "threads", "batch", "offline", "model", "labels", "sort-into", "save-annotated"}, listOnly...)
+var noSettings = append([]string{"from", "threads", "batch", "offline", "model", "labels", "output", "sort-into", "save-annotated"}, listOnly...)
 
-// settingsOf is what the results of a command depend on besides the photos: what its
+// settings are what the results of a command depend on besides the photos: what its
 // model is, and its flags.
-func settingsOf(cmd *cobra.Command, model string, c *mobilenet.Classifier) (string, error) {
+func (f *classifierFlags) settings(cmd *cobra.Command, c *mobilenet.Classifier) (string, error) {
 	var b strings.Builder
-	digest, err := fileDigest(model)
+	digest, err := mobilenet.Digest(cmd.Context(), f.model, mobilenet.WithOffline(f.offline))
 	if err != nil {
 		return "", err
 	}
@@ -372,23 +378,4 @@ func settingsOf(cmd *cobra.Command, model string, c *mobilenet.Classifier) (stri
 		}
 	})
 	return b.String(), nil
-}
-
-// fileDigest tells models apart: a file by its bytes, a published one, whose bytes are
-// known, by its name.
-func fileDigest(model string) (string, error) {
-	f, err := os.Open(model)
-	if errors.Is(err, os.ErrNotExist) {
-		return model, nil
-	}
-	if err != nil {
-		return "", err
-	}
-	defer f.Close()
-	if info, err := f.Stat(); err != nil || !info.Mode().IsRegular() {
-		return model, err
-	}
-	h := sha256.New()
-	_, err = io.Copy(h, f)
-	return fmt.Sprintf("%x", h.Sum(nil)), err
 }

@@ -41,21 +41,16 @@ Images of other formats in a folder are counted and named at the end.
 
 --from FILE takes photos from a list, JSON lines or CSV, and gives every row back with
 its results. Many machines share a list with --shard I/N, or as Kubernetes, AWS Batch
-or Slurm number them; with --out DIR results are files that appear whole, and --resume
+or Slurm number them; with --output DIR results are files that appear whole, and --resume
 goes on after a failure. Photos that can't be read are rows of the results there.`,
 		Example: `  mobilenet predict dog.jpg
   mobilenet predict --top 1 --format csv photos/ > labels.csv
   mobilenet predict --model best.safetensors --format json 'shots/*.png'
   mobilenet predict --threshold 0.5 --sort-into sorted/ photos/
   mobilenet predict --save-annotated pictures/ photos/
-  mobilenet predict --from list.jsonl --shard 0/16 --out results/ --resume
+  mobilenet predict --from list.jsonl --shard 0/16 -o results/ --resume
   curl -s https://example.com/cat.jpg | mobilenet predict -`,
-		Args: args(func(cmd *cobra.Command, args []string) error {
-			if f.list.from != "" { // what else is there, check says
-				return nil
-			}
-			return cobra.MinimumNArgs(1)(cmd, args)
-		}),
+		Args: args(f.list.photoArgs),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := f.check(cmd, args); err != nil {
 				return err
@@ -69,6 +64,7 @@ goes on after a failure. Photos that can't be read are rows of the results there
 	f.register(cmd)
 	f.list.register(cmd)
 	fs := cmd.Flags()
+	fs.StringVarP(&f.list.out, "output", "o", "", "write the results of --from to the folder `DIR`, in parts that appear whole")
 	fs.IntVarP(&f.top, "top", "k", 5, "how many classes to show")
 	fs.Float64Var(&f.threshold, "threshold", 0, "show only classes of at least this probability, 0 to 1")
 	fs.StringVarP(&f.format, "format", "f", "table", "table, json (an object a line) or csv")
@@ -109,6 +105,9 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 	}
 	if f.list.from != "" {
 		return f.checkList(cmd)
+	}
+	if f.list.out != "" {
+		return usagef(cmd, "--output is for a list of photos: --from FILE")
 	}
 	return oneOf(cmd, "format", f.format, "table", "json", "csv")
 }

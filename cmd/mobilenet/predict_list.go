@@ -34,7 +34,7 @@ func (f *predictFlags) runList(cmd *cobra.Command) error {
 		return err
 	}
 	f.keeper.folders = classFolders(c.Labels())
-	settings, err := settingsOf(cmd, f.model, c)
+	settings, err := f.settings(cmd, c)
 	if err != nil {
 		return err
 	}

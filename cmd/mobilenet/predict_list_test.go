@@ -83,7 +83,7 @@ func TestListHostileNames(t *testing.T) {
 	paths = append(paths, filepath.Join(dir, "a\x00b"), filepath.Join(dir, strings.Repeat("x", 2000)), "https://", "\x00")
 	list, out := writeList(t, paths), filepath.Join(t.TempDir(), "out")
 	for shard := range 3 {
-		stderr, err := mobilenetCommand(context.Background(), t, new(bytes.Buffer), "predict", "--model", smallModel, "--from", list, "--part-rows", "2", "--out", out, "--shard", fmt.Sprint(shard, "/3"))
+		stderr, err := mobilenetCommand(context.Background(), t, new(bytes.Buffer), "predict", "--model", smallModel, "--from", list, "--part-rows", "2", "--output", out, "--shard", fmt.Sprint(shard, "/3"))
 		if err != nil {
 			t.Fatal(err, stderr)
 		}
@@ -117,7 +117,7 @@ func TestKillList(t *testing.T) {
 	}
 	list, dir := writeList(t, paths), t.TempDir()
 	start := func(out string, more ...string) *exec.Cmd {
-		cmd := exec.CommandContext(t.Context(), program, append([]string{"predict", "--model", smallModel, "--threads", "1", "--from", list, "--part-rows", "20", "--resume", "--out", filepath.Join(dir, out)}, more...)...)
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"predict", "--model", smallModel, "--threads", "1", "--from", list, "--part-rows", "20", "--resume", "--output", filepath.Join(dir, out)}, more...)...)
 		cmd.Env = append(os.Environ(), "MOBILENET_CACHE="+t.TempDir())
 		cmd.Stderr = new(bytes.Buffer)
 		if err := cmd.Start(); err != nil {
