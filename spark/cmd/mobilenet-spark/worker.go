@@ -1,0 +1,130 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/spark/store"
+	"github.com/mobilenet-go/mobilenet/spark/worker"
+	"github.com/mobilenet-go/mobilenet/vision"
+)
+
+// workerFlags are what a worker does, wherever it runs.
+type workerFlags struct {
+	model, digest string
+	precision     string
+	version       string // that it has to be
+	store         store.Options
+	worker.Options
+}
+
+func (f *workerFlags) register(fs *pflag.FlagSet) {
+	fs.StringVarP(&f.model, "model", "m", "", "`FILE` of the model; one without a folder may lie beside this program")
+	fs.StringVar(&f.digest, "digest", "", "`SHA256` that the model's file must have")
+	fs.StringVar(&f.precision, "precision", "", "float32 or int8; the default is the model's own")
+	fs.IntVar(&f.Batch, "batch", 16, "photos to run at once")
+	fs.IntVar(&f.Connections, "connections", 16, "connections that fetch photos ahead")
+	fs.Int64Var(&f.InFlight, "in-flight", 32<<20, "bytes of photos that are fetched ahead")
+	fs.IntVar(&f.MaxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
+	fs.StringVar(&f.store.S3, "s3", "", "how s3: is reached, as `QUERY`: endpoint=http://HOST:9000&use_path_style=true&region=us-east-1")
+	fs.StringVar(&f.store.GS, "gs", "", "how gs: is reached, as `QUERY`: anonymous=true")
+	fs.StringVar(&f.store.Azure, "azblob", "", "how azblob: is reached, as `QUERY`: storage_account=NAME&domain=HOST&protocol=http")
+	fs.IntVar(&f.store.Tries, "tries", 6, "tries at an object, the waits between them from 0.2 s on doubling")
+	fs.DurationVar(&f.store.Stall, "stall", f.store.Stall, "time without a byte after which a try has failed (default 30s)")
+}
+
+func newWorker() *cobra.Command {
+	var f workerFlags
+	cmd := &cobra.Command{
+		Use:   "worker --model FILE [flags]",
+		Short: "Read rows that name photos, and write what a model says of each",
+		Long: `Read rows from standard input, a JSON object a line, and write a row for each to
+standard output, in any order: what a task of Spark runs, or of any other engine.
+
+  {"path": "s3://bucket/dog.jpg"}                                       a photo
+  {"path": "s3://bucket/shard-0.tar", "member": "dog.jpg"}              one in a shard
+  {"path": "s3://bucket/shard-0.tar", "member": "dog.jpg", "offset": 1024, "size": 53117}
+
+Paths are files, or begin with file:, s3:, gs:, azblob:, https: or http:. Shards are tar
+archives, plain or (without offsets) packed by gzip.
+
+A photo that can't be read or decoded is a row with an error. The exit code is not 0 only
+for what another try may mend: no model, no memory, a server that can't be reached. What
+was written then is to be thrown away.
+
+One core computes, so that a task takes what Spark counts it as.`,
+		Example: `  echo '{"path": "dog.jpg"}' | mobilenet-spark worker --model model.safetensors
+  mobilenet-spark list s3://bucket/photos/ | mobilenet-spark worker --model model.pth --embed`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			runtime.GOMAXPROCS(1)
+			debug.SetGCPercent(50) // of some 50 MB: memory is what clusters have little of
+			w, err := f.open(cmd.Context())
+			if err != nil {
+				return err
+			}
+			return w.Lines(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+	fs := cmd.Flags()
+	f.register(fs)
+	fs.IntVarP(&f.Top, "top", "k", 5, "classes of each photo; 0 for none")
+	fs.BoolVar(&f.Embed, "embed", false, "embed photos")
+	fs.StringVar(&f.version, "expect-version", "", "`VERSION` that this program must be of")
+	return cmd
+}
+
+// open makes a worker that computes on one core.
+func (f *workerFlags) open(ctx context.Context) (*worker.Worker, error) {
+	if f.version != "" && f.version != version() {
+		return nil, fmt.Errorf("this program is %s, and the job is of %s: all nodes need the same", version(), f.version)
+	}
+	path, err := findModel(f.model)
+	if err != nil {
+		return nil, err
+	}
+	digest, err := mobilenet.Digest(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	if f.digest != "" && f.digest != digest {
+		return nil, fmt.Errorf("%s has the SHA-256 %s, and the job's model %s", path, digest, f.digest)
+	}
+	opts := []mobilenet.Option{
+		mobilenet.WithThreads(1), mobilenet.WithBatch(f.Batch), mobilenet.WithOffline(true),
+		mobilenet.WithPrecision(mobilenet.Precision(f.precision)),
+	}
+	c, err := mobilenet.Open(ctx, path, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return worker.New(c, digest, version(), store.New(f.store), f.Options)
+}
+
+// findModel finds a model where Spark may have put it: in the working folder, or beside
+// this program. ADD FILE puts both into one folder, but runs commands in another.
+func findModel(name string) (string, error) {
+	if name == "" {
+		return "", fmt.Errorf("no model: want --model FILE")
+	}
+	_, err := os.Stat(name)
+	if err == nil || filepath.IsAbs(name) {
+		return name, err
+	}
+	if program, e := os.Executable(); e == nil {
+		beside := filepath.Join(filepath.Dir(program), name)
+		if _, e := os.Stat(beside); e == nil {
+			return beside, nil
+		}
+	}
+	return "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}

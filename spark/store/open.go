@@ -1,0 +1,206 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"os"
+	"syscall"
+
+	"cloud.google.com/go/storage"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/azureblob" // azblob:
+	_ "gocloud.dev/blob/gcsblob"   // gs:
+	_ "gocloud.dev/blob/s3blob"    // s3:
+	"gocloud.dev/gcerrors"
+	"google.golang.org/api/googleapi"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// openFile opens part of a file. A folder or a device is not a photo, and a pipe may
+// never open.
+func openFile(path string, offset, length int64) (io.ReadCloser, int64, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, 0, bare(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, 0, errNotFile
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, 0, bare(err)
+	}
+	rest := max(0, info.Size()-offset)
+	if length >= 0 {
+		rest = min(rest, length)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{io.NewSectionReader(f, offset, rest), f}, rest, nil
+}
+
+var errNotFile = errors.New("not a file")
+
+// bare leaves out the path, which a row has in a column of its own.
+func bare(err error) error {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return e.Err
+	}
+	return err
+}
+
+// A statusError is an answer of a web server that is no photo.
+type statusError int
+
+func (e statusError) Error() string {
+	return fmt.Sprintf("%d %s", int(e), http.StatusText(int(e)))
+}
+
+func (s *Store) openURL(ctx context.Context, name string, offset, length int64) (io.ReadCloser, int64, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, name, nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	part := offset > 0 || length >= 0
+	switch {
+	case part && length >= 0:
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", offset, offset+max(length, 1)-1))
+	case part:
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", offset))
+	}
+	resp, err := s.http.Do(req)
+	if err != nil {
+		if e, ok := errors.AsType[*url.Error](err); ok {
+			err = e.Err
+		}
+		return nil, 0, err
+	}
+	switch {
+	case resp.StatusCode == http.StatusPartialContent && part:
+		return resp.Body, resp.ContentLength, nil
+	case resp.StatusCode == http.StatusOK && offset == 0:
+		return resp.Body, resp.ContentLength, nil // more than was asked for is not read
+	case resp.StatusCode == http.StatusOK:
+		resp.Body.Close()
+		return nil, 0, errNoRanges
+	}
+	resp.Body.Close()
+	return nil, 0, statusError(resp.StatusCode)
+}
+
+var errNoRanges = fmt.Errorf("the server doesn't serve parts of a file: %w", errors.ErrUnsupported)
+
+// bucketOf opens a bucket, once. It outlives the call that opened it.
+func (s *Store) bucketOf(ctx context.Context, at location) (*blob.Bucket, error) {
+	s.mu.Lock()
+	b := s.buckets[at.place]
+	if b == nil {
+		b = &opened{}
+		s.buckets[at.place] = b
+	}
+	s.mu.Unlock()
+	b.once.Do(func() {
+		query := map[string]string{"s3": s.o.S3, "gs": s.o.GS, "azblob": s.o.Azure}[at.scheme]
+		b.bucket, b.err = blob.OpenBucket(context.WithoutCancel(ctx), at.place+"?"+query)
+	})
+	return b.bucket, b.err
+}
+
+func (s *Store) openObject(ctx context.Context, at location, offset, length int64) (io.ReadCloser, int64, error) {
+	if at.key == "" {
+		return nil, 0, errNotFile
+	}
+	bucket, err := s.bucketOf(ctx, at)
+	if err != nil {
+		return nil, 0, err
+	}
+	r, err := bucket.NewRangeReader(ctx, at.key, offset, length, &blob.ReaderOptions{BeforeRead: literal(bucket, at)})
+	if err != nil {
+		return nil, 0, err
+	}
+	// Size is the object's, or the part's, as the driver has it.
+	size := r.Size()
+	if length >= 0 {
+		size = min(size, length)
+	}
+	return r, size, nil
+}
+
+// literal asks for the key as it is. gocloud.dev writes some characters in another way,
+// such as a newline as __0xa__, which only what it wrote itself is called. Azure's blobs
+// can't be asked for otherwise.
+func literal(b *blob.Bucket, at location) func(as func(any) bool) error {
+	return func(as func(any) bool) error {
+		var in *s3.GetObjectInput
+		if as(&in) {
+			in.Key = &at.key
+		}
+		var options *[]func(*s3.Options)
+		if as(&options) { // not a line in the log for every object without a checksum
+			*options = append(*options, func(o *s3.Options) { o.DisableLogOutputChecksumValidationSkipped = true })
+		}
+		var object **storage.ObjectHandle
+		var client *storage.Client
+		if as(&object) && b.As(&client) {
+			*object = client.Bucket(at.bucket).Object(at.key)
+		}
+		return nil
+	}
+}
+
+// status is the HTTP status that an error stands for, 0 for none.
+func status(err error) int {
+	var web statusError
+	var aws *smithyhttp.ResponseError
+	var google *googleapi.Error
+	var azure *azcore.ResponseError
+	switch {
+	case errors.As(err, &web):
+		return int(web)
+	case errors.As(err, &aws):
+		return aws.HTTPStatusCode()
+	case errors.As(err, &google):
+		return google.Code
+	case errors.As(err, &azure):
+		return azure.StatusCode
+	}
+	return 0
+}
+
+// lasting reports whether an error stays however often it is tried: it is the object's.
+func lasting(err error) bool {
+	switch status(err) {
+	case http.StatusNotFound, http.StatusGone, http.StatusRequestedRangeNotSatisfiable:
+		return true
+	}
+	if gcerrors.Code(err) == gcerrors.NotFound {
+		return true
+	}
+	for _, e := range []error{
+		fs.ErrNotExist, fs.ErrPermission, errors.ErrUnsupported, errNotFile,
+		syscall.EINVAL, syscall.ENAMETOOLONG, syscall.ENOTDIR, syscall.ELOOP,
+	} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	_, broken := errors.AsType[*fault.Error](err)
+	return broken
+}
+
+// denied reports whether a server refuses to answer. Asking again doesn't help, but it may
+// be about all objects, and then about who asks.
+func denied(err error) bool {
+	code := status(err)
+	return code >= 400 && code < 500 && code != http.StatusRequestTimeout && code != http.StatusTooManyRequests
+}

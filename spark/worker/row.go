@@ -1,0 +1,143 @@
+package worker
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"github.com/mobilenet-go/mobilenet"
+)
+
+// A Row names a photo: a file, an object, a URL; or a member of a tar shard that is one,
+// by its name, or by where its bytes lie, or both.
+type Row struct {
+	Path   string `json:"path"`
+	Member string `json:"member,omitempty"`
+	Offset int64  `json:"offset,omitempty"`
+	Size   int64  `json:"size,omitempty"`
+}
+
+// inShard reports whether the photo is a member of an archive.
+func (r Row) inShard() bool { return r.Member != "" || r.Offset > 0 }
+
+// A Result is what became of a row. It has predictions, an embedding or an error.
+type Result struct {
+	Path        string
+	Member      string
+	Predictions []mobilenet.Prediction
+	Embedding   []float32
+	Error       string
+	Model       string // digest of the model's file
+	Version     string // of this program
+}
+
+// maxLine bounds a row: S3's keys have 1024 bytes at most, and files' paths 4096, which
+// are six times as many where JSON escapes them.
+const maxLine = 1 << 18
+
+// errLine is about a line that is no row.
+var errLine = errors.New("not a row: want a JSON object with a path")
+
+// A lines reads rows, one a line.
+type lines struct {
+	r *bufio.Reader
+	n int
+}
+
+func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, maxLine)} }
+
+// next returns the next row. Of a line that is none it returns errLine, wrapped, and goes
+// on behind it.
+func (l *lines) next() (Row, error) {
+	for {
+		line, err := l.r.ReadSlice('\n')
+		l.n++
+		if err == bufio.ErrBufferFull {
+			for err == bufio.ErrBufferFull {
+				_, err = l.r.ReadSlice('\n')
+			}
+			if err != nil && err != io.EOF {
+				return Row{}, err
+			}
+			return Row{}, fmt.Errorf("line %d: %w: it is longer than %d bytes", l.n, errLine, maxLine)
+		}
+		if err != nil && err != io.EOF || err == io.EOF && len(line) == 0 {
+			return Row{}, err
+		}
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
+		}
+		var row Row
+		if err := json.Unmarshal(line, &row); err != nil || row.Path == "" || row.Offset < 0 || row.Size < 0 {
+			return Row{}, fmt.Errorf("line %d: %w", l.n, errLine)
+		}
+		return row, nil
+	}
+}
+
+// append adds the result's line to b. Every float32 is written with as many digits as it
+// takes to read it back, as one or as a double that is rounded to one.
+func (r *Result) append(b []byte) []byte {
+	b = append(b, `{"path":`...)
+	b = appendString(b, r.Path)
+	if r.Member != "" {
+		b = append(b, `,"member":`...)
+		b = appendString(b, r.Member)
+	}
+	if r.Error != "" {
+		b = append(b, `,"error":`...)
+		b = appendString(b, r.Error)
+	}
+	if r.Predictions != nil {
+		b = append(b, `,"predictions":[`...)
+		for i, p := range r.Predictions {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = append(b, `{"index":`...)
+			b = strconv.AppendInt(b, int64(p.Index), 10)
+			b = append(b, `,"label":`...)
+			b = appendString(b, p.Label)
+			b = append(b, `,"probability":`...)
+			b = appendFloat(b, p.Probability)
+			b = append(b, '}')
+		}
+		b = append(b, ']')
+	}
+	if r.Embedding != nil {
+		b = append(b, `,"embedding":[`...)
+		for i, v := range r.Embedding {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendFloat(b, v)
+		}
+		b = append(b, ']')
+	}
+	b = append(b, `,"model":`...)
+	b = appendString(b, r.Model)
+	b = append(b, `,"version":`...)
+	b = appendString(b, r.Version)
+	return append(b, '}', '\n')
+}
+
+// appendFloat writes a finite value. JSON's readers of small numbers take 1e-07 as well
+// as 0.0000001.
+func appendFloat(b []byte, v float32) []byte {
+	form := byte('f')
+	if a := math.Abs(float64(v)); a != 0 && (a < 1e-6 || a >= 1e21) {
+		form = 'e'
+	}
+	return strconv.AppendFloat(b, float64(v), form, -1, 32)
+}
+
+// appendString writes a JSON string. What is no UTF-8 becomes the replacement character.
+func appendString(b []byte, s string) []byte {
+	quoted, _ := json.Marshal(s) // a string can't fail
+	return append(b, quoted...)
+}
