@@ -106,7 +106,7 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(flagError)
-	root.AddCommand(newPredict(), newSummary(), newBench(), newConvert(), newExport(), newCheck(), newGraph(), newWeights(), newTrain(), newVal(), newQuantize(), newData(), newExplain(), newServe(), newEmbed(), newSearch())
+	root.AddCommand(newPredict(), newSummary(), newBench(), newConvert(), newExport(), newCheck(), newGraph(), newWeights(), newTrain(), newVal(), newQuantize(), newData(), newExplain(), newServe(), newEmbed(), newSearch(), newDuplicates())
 	const letters = 2
 	root.SuggestionsMinimumDistance = letters
 	for _, cmd := range root.Commands() {

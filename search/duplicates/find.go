@@ -465,3 +465,58 @@ func (f *Finder) settle(ctx context.Context, r *Report, g *Group) error {
 	}
 	return nil
 }
+
+// Neighbours yields every photo that was compared and the photos that are like it, both
+// in the order of their paths, whatever the groups: what imagededup calls its
+// duplicates. It returns an error where not all pairs could be kept.
+func (r *Report) Neighbours() (iter.Seq2[string, []string], error) {
+	if r.Lost {
+		return nil, fmt.Errorf("more than %d pairs of photos are alike: too many to list each", mostPairs)
+	}
+	near := make([][]int32, len(r.files)) // by row
+	for _, p := range r.Pairs {
+		near[p.A] = append(near[p.A], p.B)
+		near[p.B] = append(near[p.B], p.A)
+	}
+	contents := map[int][]int{} // of photos that can't be decoded
+	order := make([]int, 0, len(r.Photos))
+	rows := make([]int, len(r.Photos)) // of Pairs
+	for row, photos := range r.files {
+		for _, i := range photos {
+			rows[i] = row
+		}
+	}
+	for i, p := range r.Photos {
+		if p.row < 0 {
+			contents[p.content] = append(contents[p.content], i)
+		}
+		order = append(order, i)
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(r.Photos[i].Path, r.Photos[j].Path) })
+	return func(yield func(string, []string) bool) {
+		for _, i := range order {
+			var others []string
+			add := func(photos []int) {
+				for _, j := range photos {
+					if j != i {
+						others = append(others, r.Photos[j].Path)
+					}
+				}
+			}
+			if r.Photos[i].row < 0 {
+				if add(contents[r.Photos[i].content]); len(others) == 0 {
+					continue
+				}
+			} else {
+				add(r.files[rows[i]])
+				for _, row := range near[rows[i]] {
+					add(r.files[row])
+				}
+			}
+			slices.Sort(others)
+			if !yield(r.Photos[i].Path, others) {
+				return
+			}
+		}
+	}, nil
+}

@@ -72,6 +72,7 @@ func look(paths []string, split int, mayBeAbsent bool) (photos []Photo, links []
 		}
 		first, again := seen[name{id, b}]
 		switch {
+		case again && path == photos[first].Path: // named twice
 		case !again:
 			seen[name{id, b}] = len(photos)
 			photos = append(photos, p)
