@@ -156,7 +156,7 @@ func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 	find.Split = p.split
 	find.Known = p.known
 	if p.known == nil && len(p.paths) > 0 {
-		c, err := f.open(ctx, stderr)
+		c, err := f.openAny(ctx, stderr)
 		if err != nil {
 			return err
 		}

@@ -136,6 +136,9 @@ func (f *Finder) features(ctx context.Context, r *Report) (Matrix, error) {
 			asked = append(asked, i)
 		}
 	}
+	if len(asked) == 0 {
+		return Rows(nil), nil
+	}
 	names := func(yield func(string) bool) {
 		for _, i := range asked {
 			if !yield(r.Photos[i].Path) {

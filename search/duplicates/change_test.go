@@ -1,0 +1,258 @@
+package duplicates
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// tree is the files below dir: their contents by name.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			data, err := os.ReadFile(path)
+			if err != nil {
+				return err
+			}
+			rel, _ := filepath.Rel(dir, path)
+			all[filepath.ToSlash(rel)] = string(data)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+func names(files map[string]string) []string {
+	var all []string
+	for name := range files {
+		all = append(all, name)
+	}
+	slices.Sort(all)
+	return all
+}
+
+func same(t *testing.T, got, want map[string]string) {
+	t.Helper()
+	if !slices.Equal(names(got), names(want)) {
+		t.Errorf("files %q, want %q", names(got), names(want))
+	}
+	for name := range want {
+		if got[name] != want[name] {
+			t.Errorf("%s changed", name)
+		}
+	}
+}
+
+// do makes changes and returns those that failed.
+func do(t *testing.T, changes []Change, log *bytes.Buffer) (failed []string) {
+	t.Helper()
+	err := Do(t.Context(), changes, log, func(c Change, err error) {
+		if err != nil {
+			failed = append(failed, filepath.Base(c.Path)+": "+err.Error())
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return failed
+}
+
+func undo(t *testing.T, log *bytes.Buffer) {
+	t.Helper()
+	err := Undo(t.Context(), bytes.NewReader(log.Bytes()), func(c Change, err error) {
+		if err != nil {
+			t.Errorf("%s: %v", c.Path, err)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMoveAndUndo(t *testing.T) {
+	dir, paths := folder(t)
+	out := filepath.Join(t.TempDir(), "out")
+	before := tree(t, dir)
+	r, err := finder().Find(t.Context(), paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A name that is taken is not overwritten.
+	if err := os.MkdirAll(out, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(out, "a.png"), []byte("mine"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	moves, left := r.Moves(out, []string{dir})
+	if left != 0 {
+		t.Errorf("%d left", left)
+	}
+	var log bytes.Buffer
+	if failed := do(t, moves, &log); failed != nil {
+		t.Errorf("failed: %q", failed)
+	}
+	if got, want := names(tree(t, out)), []string{"a.png", "a~2.png", "b.png", "broken2.png", "d.jpg"}; !slices.Equal(got, want) {
+		t.Errorf("moved: %q, want %q", got, want)
+	}
+	if got, want := names(tree(t, dir)), []string{"broken1.png", "c.png", "z.png"}; !slices.Equal(got, want) {
+		t.Errorf("left: %q, want %q", got, want)
+	}
+	for range 2 { // again does nothing
+		undo(t, &log)
+		same(t, tree(t, dir), before)
+		same(t, tree(t, out), map[string]string{"a.png": "mine"})
+	}
+}
+
+func TestLinkAndUndo(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("modes")
+	}
+	dir, paths := folder(t)
+	old := time.Unix(1e9, 0)
+	if err := os.Chmod(paths[1], 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chtimes(paths[1], old, old); err != nil {
+		t.Fatal(err)
+	}
+	before := tree(t, dir)
+	r, err := finder().Find(t.Context(), paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, left := r.Hardlinks()
+	if len(links) != 2 || left != 2 { // b.png to a.png, broken2.png to broken1.png; not a.png and d.jpg to c.png
+		t.Fatalf("%v, %d left", links, left)
+	}
+	var log bytes.Buffer
+	if failed := do(t, links, &log); failed != nil {
+		t.Errorf("failed: %q", failed)
+	}
+	same(t, tree(t, dir), before)
+	one := func() bool {
+		a, err1 := os.Stat(paths[0])
+		b, err2 := os.Stat(paths[1])
+		return err1 == nil && err2 == nil && os.SameFile(a, b)
+	}
+	if !one() {
+		t.Error("b.png is a file of its own")
+	}
+	for range 2 {
+		undo(t, &log)
+		same(t, tree(t, dir), before)
+		if one() {
+			t.Error("b.png is still a.png")
+		}
+		info, err := os.Stat(paths[1])
+		if err != nil || info.Mode().Perm() != 0o640 || !info.ModTime().Equal(old) {
+			t.Errorf("%v %v %v", info.Mode(), info.ModTime(), err)
+		}
+	}
+}
+
+// TestChanged: what is not as it was when it was compared stays.
+func TestChanged(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("links")
+	}
+	for _, c := range []struct {
+		name   string
+		change func(paths []string) error
+		want   int // failures of 4 moves
+	}{
+		{"the photo", func(p []string) error { return os.WriteFile(p[3], []byte("other"), 0o666) }, 1},
+		{"its time", func(p []string) error { return os.Chtimes(p[3], time.Time{}, time.Unix(5, 0)) }, 1},
+		{"the one that is kept", func(p []string) error { return os.Remove(p[2]) }, 3},
+		{"a link in its place", func(p []string) error { return os.Rename(p[3], p[3]+"x") }, 1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			dir, paths := folder(t)
+			r, err := finder().Find(t.Context(), paths)
+			if err != nil {
+				t.Fatal(err)
+			}
+			moves, _ := r.Moves(t.TempDir(), []string{dir})
+			if err := c.change(paths); err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			if failed := do(t, moves, &log); len(failed) != c.want {
+				t.Errorf("failed: %q", failed)
+			}
+		})
+	}
+	dir, paths := folder(t)
+	r, err := finder().Find(t.Context(), paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	links, _ := r.Hardlinks()
+	// Another file of the same size and time: its bytes are looked at.
+	info, _ := os.Stat(paths[1])
+	data, _ := os.ReadFile(paths[1])
+	data[len(data)-1] ^= 1
+	if err := os.WriteFile(paths[1], data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	os.Chtimes(paths[1], info.ModTime(), info.ModTime())
+	before := tree(t, dir)
+	var log bytes.Buffer
+	if failed := do(t, links, &log); len(failed) != 1 || !strings.Contains(failed[0], "its bytes are not those of") {
+		t.Errorf("failed: %q", failed)
+	}
+	same(t, tree(t, dir), before)
+}
+
+// TestChained: what only a chain joins to the photo that is kept is not moved.
+func TestChained(t *testing.T) {
+	g := Group{Members: []Member{{}, {How: AlikeFeatures}, {How: Chained}}}
+	if moves, left := (&Report{Groups: []Group{g}}).Moves(t.TempDir(), nil); len(moves) != 1 || left != 1 {
+		t.Errorf("%d moves, %d left", len(moves), left)
+	}
+}
+
+func TestCopyNew(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from"), filepath.Join(dir, "to")
+	if err := os.WriteFile(from, []byte("photo"), 0o640); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyNew(from, to); err != nil {
+		t.Fatal(err)
+	}
+	if err := copyNew(from, to); !os.IsExist(err) {
+		t.Errorf("over a file: %v", err)
+	}
+	if got := names(tree(t, dir)); !slices.Equal(got, []string{"from", "to"}) {
+		t.Errorf("%q", got)
+	}
+}
+
+func TestLog(t *testing.T) {
+	odd := "/a/\xff\xfe\n\"b" // no UTF-8
+	var b bytes.Buffer
+	if err := writeEntry(&b, Change{Op: opMove, Path: odd, To: "/c", Bytes: 5, Modified: time.Unix(7, 9)}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := readLog(strings.NewReader(b.String() + `{"op":"move","pa`)) // killed
+	if runtime.GOOS != "windows" && (err != nil || len(got) != 1 || got[0].Path != odd || got[0].To != "/c" || !got[0].Modified.Equal(time.Unix(7, 9))) {
+		t.Errorf("%+v %v", got, err)
+	}
+	for _, text := range []string{"no\n", "{}\n", `{"op":"rm","path":"/a","to":"/b"}` + "\n", `{"op":"move","path":"a","to":"/b"}` + "\n", strings.Repeat("x", 1<<17) + "\n"} {
+		if _, err := readLog(strings.NewReader(text)); err == nil {
+			t.Errorf("%.40q is taken", text)
+		}
+	}
+}
