@@ -10,22 +10,14 @@ import (
 // order lists the packages from the top down: each may import those below it.
 // "" is the root package. internal/testenv is for tests only.
 var order = []string{
-<<<<<<< HEAD
-	"cmd/mobilenet", "bench/newmodel", "bench/augment", "bench/decode", "bench/serve", "conformance", "serve", "explain", "search", "", "train", "train/report", "quant", "diagram", "engine",
-=======
-	"cmd/mobilenet", "bench/newmodel", "bench/augment", "bench/decode", "bench/serve", "conformance", "serve", "search/duplicates", "search", "", "train", "train/report", "quant", "diagram", "engine",
->>>>>>> 3bd08ac (mobilenet duplicates (in the making))
+	"cmd/mobilenet", "bench/newmodel", "bench/augment", "bench/decode", "bench/serve", "conformance", "serve", "explain", "search/duplicates", "search", "", "train", "train/report", "quant", "diagram", "engine",
 	"tflite", "onnx", "internal/onnx/trace", "internal/onnx/simplify", "internal/onnx/check", "internal/onnx/export", "internal/onnx/ops", "internal/onnx/ir", "internal/onnx/pb", "internal/recognise",
 	"internal/hub", "checkpoint",
 	"internal/manifest", "internal/builtin", "dataset", "internal/foreign", "vision", "model", "internal/wholefile", "internal/kernel", "internal/atomicfile", "internal/boundedfile", "internal/fonts", "internal/half", "internal/hdf5", "internal/jpeg", "internal/parquet", "internal/prefetch", "fault", "internal/testenv",
 }
 
 // heavy packages are not for every program that classifies a photo.
-<<<<<<< HEAD
 var heavy = []string{"serve", "explain", "search", "train", "train/report", "quant", "diagram"}
-=======
-var heavy = []string{"serve", "search/duplicates", "search", "train", "train/report", "quant", "diagram"}
->>>>>>> 3bd08ac (mobilenet duplicates (in the making))
 
 func TestImportsPointDown(t *testing.T) {
 	const module = "github.com/mobilenet-go/mobilenet"
