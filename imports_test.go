@@ -17,7 +17,7 @@ var order = []string{
 }
 
 // heavy packages are not for every program that classifies a photo.
-var heavy = []string{"serve", "explain", "search", "train", "train/report", "quant", "diagram"}
+var heavy = []string{"serve", "explain", "search/duplicates", "search", "train", "train/report", "quant", "diagram"}
 
 func TestImportsPointDown(t *testing.T) {
 	const module = "github.com/mobilenet-go/mobilenet"

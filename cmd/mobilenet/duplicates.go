@@ -23,14 +23,14 @@ import (
 // duplicatesFlags are those of mobilenet duplicates.
 type duplicatesFlags struct {
 	classifierFlags
-	threshold          float64
-	group, keep        string
-	between            bool
-	index              string
-	format, html       string
-	move, log, undo    string
-	link, dryRun       bool
-	asStored           bool
+	threshold       float64
+	group, keep     string
+	between         bool
+	index           string
+	format, html    string
+	move, log, undo string
+	link, dryRun    bool
+	asStored        bool
 }
 
 func newDuplicates() *cobra.Command {
