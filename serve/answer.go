@@ -100,7 +100,10 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 }
 
 // reply answers with bytes, packed if the client wants that and it is worth it.
-func reply(q *request, contentType string, body []byte) {
+func reply(q *request, contentType string, body []byte) error {
+	if err := q.answering(len(body)); err != nil {
+		return err
+	}
 	h := q.w.Header()
 	h.Set("Content-Type", contentType)
 	h.Set("X-Content-Type-Options", "nosniff")
@@ -117,10 +120,11 @@ func reply(q *request, contentType string, body []byte) {
 	h.Add("Vary", "Accept-Encoding")
 	if z == nil {
 		q.w.Write(body)
-		return
+		return nil
 	}
 	z.Write(body)
 	z.Close()
+	return nil
 }
 
 // replyJSON answers with v.
@@ -129,6 +133,5 @@ func replyJSON(q *request, v any) error {
 	if err != nil {
 		return err
 	}
-	reply(q, "application/json", append(body, '\n'))
-	return nil
+	return reply(q, "application/json", append(body, '\n'))
 }

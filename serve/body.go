@@ -2,43 +2,89 @@ package serve
 
 import (
 	"bufio"
-	"bytes"
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
 	"io"
 	"net/http"
 	"strings"
-	"sync/atomic"
 	"time"
 )
 
-// A gate bounds the bytes of all bodies that are in memory together.
-type gate struct {
-	limit int64
-	used  atomic.Int64
+// A slowReader reads what a client sends, which has to come at some rate, and ends when
+// others need the room.
+type slowReader struct {
+	*share
+	r        io.Reader
+	control  *http.ResponseController
+	began    time.Time
+	deadline time.Time
+	size     int64 // of what came since then
+	counts   bool  // takes room for the bytes as they come
 }
 
-// enter takes n bytes if there is room.
-func (g *gate) enter(n int64) bool {
-	if g.used.Add(n) > g.limit {
-		g.used.Add(-n)
-		return false
+// slow returns a reader of the request's body. The caller releases its share.
+func (s *Server) slow(q *request) (*slowReader, error) {
+	c := http.NewResponseController(q.w)
+	past := time.Unix(1, 0)
+	share, err := s.bodies.enter(func() { _, _ = c.SetReadDeadline(past), c.SetWriteDeadline(past) })
+	if err != nil {
+		return nil, err
 	}
-	return true
+	r := &slowReader{share: share, r: q.Body, control: c}
+	q.slow = r
+	r.begin()
+	_ = c.SetWriteDeadline(time.Time{}) // the server's is from the request's first byte; see answering
+	return r, nil
+}
+
+// answering begins the wait for the client to take an answer of n bytes, for which
+// there has to be room in place of the request's.
+func (q *request) answering(n int) error {
+	if q.slow != nil {
+		q.slow.give()
+		if err := q.slow.take(int64(n)); err != nil {
+			return err
+		}
+		q.slow.await()
+	}
+	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Now().Add(ioLimit(int64(n))))
+	return nil
+}
+
+// begin gives the client its time for a body, or for a message of a stream.
+func (r *slowReader) begin() {
+	r.began, r.size = time.Now(), 0
+	r.allow(r.began.Add(ioLimit(0)))
+}
+
+// allow gives the client until t, the zero time for ever.
+func (r *slowReader) allow(t time.Time) (lost bool) {
+	r.deadline = t
+	return r.extend(func() { _ = r.control.SetReadDeadline(t) })
+}
+
+func (r *slowReader) Read(p []byte) (int, error) {
+	n, err := r.r.Read(p)
+	r.size += int64(n)
+	// Seldom, as it is a system call, or over HTTP/2 a message to another goroutine.
+	if t := r.began.Add(ioLimit(r.size)); t.Sub(r.deadline) > time.Second || err != nil && err != io.EOF {
+		if r.allow(t) {
+			return n, errCut
+		}
+	}
+	if r.counts && n > 0 {
+		if err := r.take(int64(n)); err != nil {
+			return 0, err
+		}
+	}
+	return n, err
 }
 
 // A body is the bytes of a request.
 type body struct {
+	*slowReader
 	data []byte
-	held int64
-	gate *gate
-}
-
-// release gives the body's room back.
-func (b *body) release() {
-	b.gate.used.Add(-b.held)
-	b.held = 0
 }
 
 // body reads a request's body, unpacked. A request that can't be answered in time is
@@ -50,60 +96,67 @@ func (s *Server) body(q *request) (*body, error) {
 	if q.ContentLength > s.o.MaxBody {
 		return nil, &http.MaxBytesError{Limit: s.o.MaxBody}
 	}
-	// A client that sends slowly holds nobody up but itself, and that not for ever.
-	_ = http.NewResponseController(q.w).SetReadDeadline(time.Now().Add(readTimeout))
-	packed := http.MaxBytesReader(q.w, q.Body, s.o.MaxBody)
-	plain, err := unpack(packed, q.Header.Get("Content-Encoding"))
+	slow, err := s.slow(q)
 	if err != nil {
 		return nil, err
 	}
-	b := &body{gate: &s.bodies}
-	if err := b.read(plain, s.o.MaxBody, q.ContentLength); err != nil {
+	b := &body{slowReader: slow}
+	if err := b.readAll(q, s.o.MaxBody); err != nil {
 		b.release()
 		return nil, err
 	}
 	q.deadline = time.Now().Add(s.o.Deadline) // the network's time is not the server's
+	if q.deadline.After(b.deadline) {
+		b.allow(time.Time{}) // net/http takes the end of a client's time for the client's end
+	}
 	return b, nil
 }
 
-// read reads up to limit bytes. Room is taken as they come, so that a length that is
-// only claimed costs nothing.
-func (b *body) read(r io.Reader, limit, claimed int64) error {
-	const first = 64 << 10
+// readAll reads up to limit bytes. Room is taken as they come, so that a length that is
+// only claimed costs little.
+func (b *body) readAll(q *request, limit int64) error {
+	r, err := unpack(http.MaxBytesReader(q.w, io.NopCloser(b), limit), q.Header.Get("Content-Encoding"))
+	if err != nil {
+		return err
+	}
+	const first, second = 64 << 10, 1 << 20
 	size := int64(first)
-	if claimed > 0 {
-		size = min(claimed+1, 1<<20)
+	if claimed := q.ContentLength + 1; claimed > 0 {
+		size = min(size, claimed)
 	}
-	if !b.gate.enter(size) {
-		return b.full()
+	if err := b.take(size); err != nil {
+		return err
 	}
-	b.held = size
-	buf := bytes.NewBuffer(make([]byte, 0, size))
+	b.data = make([]byte, 0, size)
 	for {
-		if buf.Available() == 0 {
-			more := int64(buf.Cap())
-			if !b.gate.enter(more) {
-				return b.full()
+		if len(b.data) == cap(b.data) {
+			old := int64(cap(b.data))
+			more := old
+			if claimed := q.ContentLength + 1; old == first && claimed > first {
+				more = min(claimed, second) - old
 			}
-			b.held += more
-			buf.Grow(int(more))
+			if err := b.take(more); err != nil {
+				return err
+			}
+			b.data = append(make([]byte, 0, old+more), b.data...)
 		}
-		n, err := r.Read(buf.AvailableBuffer()[:buf.Available()])
-		buf.Write(buf.AvailableBuffer()[:n])
+		n, err := r.Read(b.data[len(b.data):cap(b.data)])
+		b.data = b.data[:len(b.data)+n]
 		switch {
-		case int64(buf.Len()) > limit:
+		case int64(len(b.data)) > limit:
 			return &http.MaxBytesError{Limit: limit}
 		case err == io.EOF:
-			b.data = buf.Bytes()
-			return nil
+			return b.settle()
 		case err != nil:
 			return err
 		}
 	}
 }
 
-func (b *body) full() error {
-	return &refusal{"bodies", "too many bytes of other requests are in memory", time.Second}
+// release gives the body's room back.
+func (b *body) release() {
+	b.data = nil
+	b.share.release()
 }
 
 // unpack undoes a Content-Encoding.

@@ -8,9 +8,9 @@
 // A request's way through the package:
 //
 //	server.go     routes, and what every request goes through: log, metrics, limits
-//	body.go       its body, within bounds
+//	body.go       its body, within bounds: gate.go
 //	classify.go   the plain route: photos to classes
-//	infer.go      the protocol's route: tensor.go; grpc.go has it over gRPC
+//	infer.go      the protocol's route: tensor.go; grpc.go has it over gRPC, packing.go packed
 //	answer.go     photos and tensors become jobs, and their results answers
 //	scheduler.go  the queue, and a worker for each core
 //	models.go     models, loaded and loaded anew

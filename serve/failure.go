@@ -6,7 +6,6 @@ import (
 	"math"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -85,6 +84,3 @@ func retryAfter(err error) string {
 	}
 	return strconv.Itoa(max(1, int(math.Ceil(r.after.Seconds()))))
 }
-
-// readTimeout is how long a request's body may take.
-const readTimeout = 30 * time.Second

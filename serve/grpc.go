@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/mobilenet-go/mobilenet/serve/internal/oip"
 )
@@ -18,6 +19,12 @@ import (
 // service is the protocol's service over gRPC, with the methods of Triton's
 // extensions. It shares the port with everything else.
 const service = "/inference.GRPCInferenceService/"
+
+// A message is a pointer to a struct of protoc's.
+type message[T any] interface {
+	*T
+	proto.Message
+}
 
 // A requestKey finds the request in the context of a method.
 type requestKey struct{}
@@ -43,7 +50,7 @@ func (s *Server) grpcRoutes() {
 	unary(s, service+"RepositoryIndex", s.grpcIndex)
 	unary(s, service+"RepositoryModelLoad", func(q *request, in *oip.RepositoryModelRequest) (*oip.Empty, error) {
 		q.SetPathValue("model", in.ModelName)
-		return &oip.Empty{}, s.load(q)
+		return &oip.Empty{}, s.loadModel(q, len(in.ProtoReflect().GetUnknown()) > 0)
 	})
 	unary(s, service+"RepositoryModelUnload", func(q *request, in *oip.RepositoryModelRequest) (*oip.Empty, error) {
 		q.SetPathValue("model", in.ModelName)
@@ -68,11 +75,13 @@ func (s *Server) mount(route string, h http.Handler) {
 		q.Request = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
-		if route == service+"ModelInfer" {
-			if err := s.scheduler.refuse(1, q.deadline); err != nil {
-				q.err = err
-				_ = refused.Write(w, r, grpcError(err))
+		defer func() {
+			if q.slow != nil {
+				q.slow.release()
 			}
+		}()
+		if q.err = s.admit(q, route == service+"ModelInfer"); q.err != nil {
+			_ = refused.Write(w, r, grpcError(q.err))
 		}
 		// Clients name all packings that they know; only those that pack want packed
 		// answers, as numbers hardly become smaller and packing takes half a millisecond.
@@ -81,6 +90,9 @@ func (s *Server) mount(route string, h http.Handler) {
 		}
 		if q.err == nil {
 			h.ServeHTTP(w, q.Request)
+			if !q.read && q.err == nil {
+				q.err = badRequest("no message of the method's")
+			}
 		}
 		if q.err != nil {
 			q.status, _ = status(q.err)
@@ -90,13 +102,55 @@ func (s *Server) mount(route string, h http.Handler) {
 	})
 }
 
+// admit refuses what can't be done in time, and otherwise has the room for messages
+// taken as they come.
+func (s *Server) admit(q *request, work bool) error {
+	if work {
+		if err := s.scheduler.refuse(1, q.deadline); err != nil {
+			return err
+		}
+	}
+	slow, err := s.slow(q)
+	if err != nil {
+		return err
+	}
+	slow.counts = true
+	q.Request.Body = io.NopCloser(slow)
+	return nil
+}
+
+// came ends the wait for a message. One that was packed takes more room than what came.
+func (q *request) came(m proto.Message) error {
+	q.read = true
+	if err := q.slow.settle(); err != nil {
+		return err
+	}
+	if more := int64(proto.Size(m)) - q.slow.size; more > 0 {
+		if err := q.slow.take(more); err != nil {
+			return err
+		}
+	}
+	if q.deadline.After(q.slow.deadline) {
+		q.slow.allow(time.Time{})
+	}
+	return nil
+}
+
 // unary mounts a method that has one message and one answer.
-func unary[In, Out any](s *Server, route string, f func(*request, *In) (*Out, error)) {
+func unary[In, Out any, M message[In], A message[Out]](s *Server, route string, f func(*request, *In) (*Out, error)) {
 	s.mount(route, connect.NewUnaryHandler(route, func(ctx context.Context, in *connect.Request[In]) (*connect.Response[Out], error) {
 		q := ctx.Value(requestKey{}).(*request)
 		q.deadline = time.Now().Add(s.o.Deadline)
 		var out *Out
-		q.err = guarded(func() (err error) { out, err = f(q, in.Msg); return err })
+		q.err = guarded(func() (err error) {
+			if err = q.came(M(in.Msg)); err != nil {
+				return err
+			}
+			if out, err = f(q, in.Msg); err != nil {
+				return err
+			}
+			return q.answering(proto.Size(A(out)))
+		})
 		if q.err != nil {
 			return nil, grpcError(q.err)
 		}
@@ -234,7 +288,10 @@ func (s *Server) grpcInfer(q *request, in *oip.ModelInferRequest) (*oip.ModelInf
 // answer, and the next follows.
 func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.ModelInferRequest, oip.ModelStreamInferResponse]) error {
 	q := ctx.Value(requestKey{}).(*request)
+	q.read = true
 	for {
+		q.slow.begin()
+		q.slow.allow(time.Now().Add(streamIdle))
 		in, err := stream.Receive()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -242,20 +299,32 @@ func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.
 		if err != nil {
 			return err
 		}
-		one := &request{Request: q.Request, w: q.w, deadline: time.Now().Add(s.o.Deadline), status: http.StatusOK}
+		one := &request{Request: q.Request, w: q.w, slow: q.slow, deadline: time.Now().Add(s.o.Deadline), status: http.StatusOK}
 		start := time.Now()
 		out := &oip.ModelStreamInferResponse{}
-		one.err = guarded(func() (err error) { out.InferResponse, err = s.grpcInfer(one, in); return err })
+		one.err = guarded(func() (err error) {
+			if err = one.came(in); err == nil {
+				out.InferResponse, err = s.grpcInfer(one, in)
+			}
+			return err
+		})
 		if one.err != nil {
 			one.status, out.ErrorMessage = status(one.err)
 			out.InferResponse = &oip.ModelInferResponse{Id: in.Id, ModelName: in.ModelName}
 		}
 		s.metrics.observe(service+"ModelStreamInfer", one, time.Since(start), one.err)
+		if err := one.answering(proto.Size(out)); err != nil {
+			return grpcError(err)
+		}
 		if err := stream.Send(out); err != nil {
 			return err
 		}
+		q.slow.give()
 	}
 }
+
+// streamIdle is how long the next request of a stream may take.
+const streamIdle = 10 * time.Minute
 
 // fromMessage turns a request into that of the REST route, with binary tensors.
 func fromMessage(in *oip.ModelInferRequest) (*inferRequest, error) {

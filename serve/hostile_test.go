@@ -5,59 +5,49 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
+	"golang.org/x/net/http2/hpack"
+
 	"github.com/mobilenet-go/mobilenet/serve"
 )
 
-// TestHostileClients: whatever clients do to their connections, others are answered.
-func TestHostileClients(t *testing.T) {
-	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
-	data := photo(t)
-	dial := func() net.Conn {
-		c, err := net.Dial("tcp", addr)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { c.Close() })
-		return c
+// head is the header of a request to classify a photo of so many bytes.
+func head(length int) string {
+	return fmt.Sprintf("POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n", length)
+}
+
+func dial(t testing.TB, addr string) net.Conn {
+	t.Helper()
+	c, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
 	}
-	head := func(length int) string {
-		return fmt.Sprintf("POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n", length)
-	}
-	for range 300 {
-		dial()                              // and nothing more
-		fmt.Fprint(dial(), head(len(data))) // a header without an end
-		c := dial()
-		fmt.Fprint(c, head(len(data))+"\r\n")
-		c.Write(data[:10]) // a body that doesn't go on
-	}
-	for range 20 {
-		c := dial()
-		fmt.Fprint(c, head(31<<20)+"\r\n") // a length that is a lie
-		c = dial()
-		fmt.Fprint(c, head(len(data))+"\r\n")
-		c.Write(data[:10])
-		c.(*net.TCPConn).CloseWrite()
-		c = dial() // a client that never reads
-		for range 50 {
-			fmt.Fprint(c, head(len(data))+"\r\n")
-			c.Write(data)
-		}
-	}
-	for range 5 {
-		if code, _, body := ask(t, "POST", "http://"+addr+"/v1/classify", data); code != 200 {
-			t.Errorf("%d %s", code, body)
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+// answers requires that somebody else is answered at once, and that memory is bounded.
+func answers(t testing.TB, addr string) {
+	t.Helper()
+	for range 3 {
+		start := time.Now()
+		code, _, body := ask(t, "POST", "http://"+addr+"/v1/classify", photo(t))
+		if took := time.Since(start); code != 200 || took > 5*time.Second {
+			t.Errorf("another client: %d %s after %v", code, body, took)
 		}
 	}
 	var mem runtime.MemStats
@@ -65,6 +55,399 @@ func TestHostileClients(t *testing.T) {
 	runtime.ReadMemStats(&mem)
 	if mem.HeapAlloc > 200<<20 {
 		t.Errorf("%d MB", mem.HeapAlloc>>20)
+	}
+}
+
+// TestHostileClients: whatever clients do to their connections, others are answered.
+func TestHostileClients(t *testing.T) {
+	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+	data := photo(t)
+	for range 300 {
+		dial(t, addr)                                                          // and nothing more
+		fmt.Fprint(dial(t, addr), strings.TrimSuffix(head(9), "\r\n"))         // a header without an end
+		fmt.Fprint(dial(t, addr), head(len(data))+string(data[:10]))           // a body that doesn't go on
+		fmt.Fprint(dial(t, addr), strings.ReplaceAll(head(9), "POST", "BREW")) // of another protocol
+	}
+	for range 20 {
+		c := dial(t, addr) // a client that never reads
+		for range 50 {
+			fmt.Fprint(c, head(len(data))+string(data))
+		}
+	}
+	answers(t, addr)
+}
+
+// TestRoom: what clients hold that send a little of a large body is bounded, and is not
+// held against others.
+func TestRoom(t *testing.T) {
+	data := bytes.Repeat([]byte("x"), 60<<10)
+	for name, fill := range map[string]func(t *testing.T, addr string){
+		"lying lengths": func(t *testing.T, addr string) {
+			for range 2000 {
+				c := dial(t, addr)
+				go fmt.Fprint(c, head(31<<20)+string(data))
+			}
+		},
+		"lying streams": func(t *testing.T, addr string) {
+			p := new(http.Protocols)
+			p.SetUnencryptedHTTP2(true)
+			client := &http.Client{Transport: &http.Transport{Protocols: p}}
+			t.Cleanup(client.CloseIdleConnections)
+			ctx, cancel := context.WithCancel(t.Context())
+			t.Cleanup(cancel)
+			for range 2000 {
+				r, w := io.Pipe()
+				q, err := http.NewRequestWithContext(ctx, "POST", "http://"+addr+"/inference.GRPCInferenceService/ModelInfer", r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				q.ContentLength = 41 << 10 // else the client has 512 KB for each
+				q.Header.Set("Content-Type", "application/grpc")
+				go func() {
+					if resp, err := client.Do(q); err == nil {
+						resp.Body.Close()
+					}
+				}()
+				go w.Write(append([]byte{0, 1, 0, 0, 0}, data[:40<<10]...)) // of a message of 16 MB
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+			t.Run("while", func(t *testing.T) {
+				fill(t, addr)
+				for deadline := time.Now().Add(time.Minute); held(t, addr) < 60<<20 && time.Now().Before(deadline); {
+					time.Sleep(20 * time.Millisecond)
+				}
+				if held(t, addr) < 60<<20 {
+					t.Errorf("only %d MB are held: the test is none", held(t, addr)>>20)
+				}
+				time.Sleep(1200 * time.Millisecond) // the grace
+				large := append(photo(t), make([]byte, 20<<20)...)
+				if code, _, body := ask(t, "POST", "http://"+addr+"/v1/classify", large); code == 429 || code == 408 {
+					t.Errorf("a large photo: %d %s", code, body)
+				}
+				answers(t, addr)
+			})
+			for deadline := time.Now().Add(10 * time.Second); held(t, addr) != 0; time.Sleep(20 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%d bytes are held for clients that have gone", held(t, addr))
+				}
+			}
+		})
+	}
+}
+
+// TestUnread: an answer that a client doesn't take is counted until it goes.
+func TestUnread(t *testing.T) {
+	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+	c := dialH2(t, addr, http2.Setting{ID: http2.SettingInitialWindowSize}) // of 0 bytes
+	body := fmt.Appendf(nil, `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [16, 1, 1, 3], "data": [%s0]}]}`, strings.Repeat("0, ", 16*3-1))
+	for range 8 {
+		c.post("/v2/models/fashion/infer", body, true)
+	}
+	go c.drain()
+	until := func(what string, ok func(n int) bool) {
+		t.Helper()
+		for deadline := time.Now().Add(30 * time.Second); !ok(held(t, addr)); time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s: %d bytes are held", what, held(t, addr))
+			}
+		}
+	}
+	until("unread", func(n int) bool { return n > 8*40<<10 })
+	answers(t, addr)
+	c.Close()
+	until("gone", func(n int) bool { return n == 0 })
+}
+
+func metrics(t testing.TB, addr string) string {
+	t.Helper()
+	_, _, body := ask(t, "GET", "http://"+addr+"/metrics", nil)
+	return string(body)
+}
+
+// held is how many bytes of requests the server says that it holds.
+func held(t testing.TB, addr string) (n int) {
+	t.Helper()
+	_, rest, _ := strings.Cut(metrics(t, addr), "\nmobilenet_body_bytes ")
+	var f float64
+	fmt.Sscan(rest, &f)
+	return int(f)
+}
+
+// TestSlowClients: who sends or reads too slowly is cut off, whatever the route.
+func TestSlowClients(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes the server's timeouts")
+	}
+	t.Parallel()
+	addr := listen(t, serve.Options{}, serve.Listen{})
+	for name, test := range map[string]struct {
+		first, each string
+		within      time.Duration
+		answer      string // the status line of the last answer
+	}{
+		"nothing":             {"", "", 12 * time.Second, ""},
+		"slowloris":           {"GET /v2 HTTP/1.1\r\nHost: x\r\n", "X-A: b\r\n", 12 * time.Second, ""},
+		"a slow photo":        {head(1 << 20), "x", 13 * time.Second, "408"},
+		"a slow upload":       {head(1 << 20), strings.Repeat("x", 4<<10), 20 * time.Second, "408"},
+		"a body nobody asked": {"GET /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", "", 22 * time.Second, ""},
+		"a slow index":        {"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 13 * time.Second, "408"},
+		"a slow unload":       {"POST /v2/repository/models/none/unload HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 22 * time.Second, ""},
+		"a slow page":         {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 22 * time.Second, "200"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := dial(t, addr)
+			start := time.Now()
+			fmt.Fprint(c, test.first)
+			stop := make(chan struct{})
+			defer close(stop)
+			go func() {
+				for test.each != "" {
+					select {
+					case <-stop:
+						return
+					case <-time.After(time.Second):
+						fmt.Fprint(c, test.each)
+					}
+				}
+			}()
+			c.SetReadDeadline(start.Add(test.within))
+			all, err := io.ReadAll(c)
+			var timeout net.Error
+			if errors.As(err, &timeout) && timeout.Timeout() {
+				t.Errorf("still connected after %v", test.within)
+			}
+			if !strings.HasPrefix(string(all), "HTTP/1.1 "+test.answer) && test.answer != "" {
+				t.Errorf("%q, want %s", all, test.answer)
+			}
+		})
+	}
+	// Who sends fast enough is not cut off, however long it takes.
+	t.Run("a steady upload", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, addr)
+		data := append(photo(t), make([]byte, 500<<10)...)
+		fmt.Fprint(c, head(len(data)))
+		for len(data) > 0 {
+			n := min(len(data), 35<<10)
+			c.Write(data[:n])
+			data = data[n:]
+			time.Sleep(time.Second)
+		}
+		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		if resp.StatusCode != 200 {
+			t.Error(resp.Status)
+		}
+	})
+}
+
+// TestHalfClosed: a client that ends its side in the middle of a body is told at once.
+func TestHalfClosed(t *testing.T) {
+	addr := listen(t, serve.Options{}, serve.Listen{})
+	c := dial(t, addr)
+	fmt.Fprint(c, head(1000)+"abc")
+	c.(*net.TCPConn).CloseWrite()
+	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != 400 {
+		t.Error(resp.Status)
+	}
+	answers(t, addr)
+}
+
+// TestOddRequests: methods, paths and headers that nobody needs get an answer that is
+// none of the server's fault, and nothing but what is served.
+func TestOddRequests(t *testing.T) {
+	addr := listen(t, serve.Options{}, serve.Listen{})
+	for request, want := range map[string]string{
+		"PROPFIND / HTTP/1.1":                                                  "405",
+		"MKCOL /v2 HTTP/1.1":                                                   "405",
+		"TRACE /v2 HTTP/1.1":                                                   "405",
+		"DELETE /v2/models/fashion HTTP/1.1":                                   "405",
+		"PUT /page/page.js HTTP/1.1":                                           "405",
+		"CONNECT example.com:443 HTTP/1.1":                                     "405",
+		"OPTIONS * HTTP/1.1":                                                   "200",
+		"GET http://example.com/v2 HTTP/1.1":                                   "200",
+		"GET /../../../etc/passwd HTTP/1.1":                                    "307",
+		"GET /page/../../etc/passwd HTTP/1.1":                                  "307",
+		"GET /page/%2e%2e/%2e%2e/etc/passwd HTTP/1.1":                          "404",
+		"GET /page/..%2f..%2fetc/passwd HTTP/1.1":                              "404",
+		"GET /page/..\\..\\etc\\passwd HTTP/1.1":                               "404",
+		"GET /page/page.js%00.html HTTP/1.1":                                   "404",
+		"GET //example.com/%2f.. HTTP/1.1":                                     "307",
+		"GET /v2/models/..%2f..%2fetc HTTP/1.1":                                "404",
+		"POST /v2/repository/models/%2e%2e/load HTTP/1.1":                      "404",
+		"GET /v2\x00 HTTP/1.1":                                                 "400",
+		"GET /v2 HTTP/9.9":                                                     "505",
+		"GET /v2 HTTP/1.1\r\nHost: y":                                          "400",
+		"GET /v2 HTTP/1.1\r\nBad Header: y":                                    "400",
+		"POST /v1/classify HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 4": "400",
+		"POST /v1/classify HTTP/1.1\r\nContent-Length: -1":                     "400",
+		"POST /v1/classify HTTP/1.1\r\nTransfer-Encoding: gzip":                "501",
+		"GET /v2 HTTP/1.1\r\nX: " + strings.Repeat("x", 100<<10):               "431",
+		"GET /v2?" + strings.Repeat("x", 100<<10) + " HTTP/1.1":                "431",
+	} {
+		c := dial(t, addr)
+		go fmt.Fprint(c, request+"\r\nHost: x\r\nConnection: close\r\n\r\n")
+		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		all, err := io.ReadAll(c)
+		if len(all) < 12 || string(all[9:12]) != want {
+			t.Errorf("%.60q: %.60q %v, want %s", request, all, err, want)
+		}
+		if bytes.Contains(all, []byte("root:")) {
+			t.Errorf("%q gives a file away", request)
+		}
+		if location := regexp.MustCompile(`(?m)^Location: (.*)\r$`).FindSubmatch(all); location != nil && (!bytes.HasPrefix(location[1], []byte("/")) || bytes.HasPrefix(location[1], []byte("//"))) {
+			t.Errorf("%q leads to %s", request, location[1])
+		}
+	}
+	answers(t, addr)
+}
+
+// An h2 speaks HTTP/2 frame by frame, as no decent client does.
+type h2 struct {
+	net.Conn
+	*http2.Framer
+	next uint32 // stream
+}
+
+func dialH2(t testing.TB, addr string, settings ...http2.Setting) *h2 {
+	t.Helper()
+	c := dial(t, addr)
+	fmt.Fprint(c, http2.ClientPreface)
+	h := &h2{c, http2.NewFramer(c, c), 1}
+	if err := h.WriteSettings(settings...); err != nil {
+		t.Fatal(err)
+	}
+	return h
+}
+
+// open begins a stream with a request, more of whose header may follow.
+func (h *h2) open(method, path string, ended, headerEnded bool, fields ...string) (uint32, error) {
+	var block bytes.Buffer
+	e := hpack.NewEncoder(&block)
+	for i, list := 0, append([]string{":method", method, ":scheme", "http", ":path", path, ":authority", "x", "content-type", "application/grpc"}, fields...); i < len(list); i += 2 {
+		e.WriteField(hpack.HeaderField{Name: list[i], Value: list[i+1]})
+	}
+	id := h.next
+	h.next += 2
+	return id, h.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: block.Bytes(), EndStream: ended, EndHeaders: headerEnded})
+}
+
+// post sends a request with data that need not be all of it.
+func (h *h2) post(path string, data []byte, ended bool) {
+	id, err := h.open("POST", path, false, true)
+	for len(data) > 0 && err == nil {
+		n := min(len(data), 16<<10)
+		err = h.WriteData(id, ended && n == len(data), data[:n])
+		data = data[n:]
+	}
+}
+
+// drain reads what comes until the connection ends, and returns the error of GOAWAY.
+func (h *h2) drain() (code http2.ErrCode) {
+	for {
+		f, err := h.ReadFrame()
+		if err != nil {
+			return code
+		}
+		if g, ok := f.(*http2.GoAwayFrame); ok {
+			code = g.ErrCode
+		}
+	}
+}
+
+// TestHTTP2Abuse: a client that floods the server with frames is cut off, or waits for
+// its turn, and others are answered.
+func TestHTTP2Abuse(t *testing.T) {
+	for name, test := range map[string]struct {
+		abuse func(h *h2) error
+		cut   bool
+	}{
+		"rapid reset": {func(h *h2) error { // CVE-2023-44487
+			for range 50000 {
+				id, err := h.open("POST", "/v1/classify", false, true)
+				if err == nil {
+					err = h.WriteRSTStream(id, http2.ErrCodeCancel)
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}, false},
+		"more streams than allowed": {func(h *h2) error {
+			for range 5000 {
+				if _, err := h.open("POST", "/v1/classify", false, true); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, false},
+		"endless header": {func(h *h2) error { // CVE-2023-45288
+			id, err := h.open("GET", "/v2", true, false)
+			for i := 0; i < 20000 && err == nil; i++ {
+				var block bytes.Buffer
+				hpack.NewEncoder(&block).WriteField(hpack.HeaderField{Name: "x", Value: strings.Repeat("y", 8<<10), Sensitive: true})
+				err = h.WriteContinuation(id, false, block.Bytes())
+			}
+			return err
+		}, true},
+		"settings": {func(h *h2) (err error) { // CVE-2019-9515: acknowledged together
+			for i := 0; i < 100000 && err == nil; i++ {
+				err = h.WriteSettings()
+			}
+			return err
+		}, false},
+		"pings": {func(h *h2) (err error) { // CVE-2019-9512
+			for i := 0; i < 500000 && err == nil; i++ {
+				err = h.WritePing(false, [8]byte{})
+			}
+			return err
+		}, true},
+		"empty data": {func(h *h2) error { // CVE-2019-9518
+			id, err := h.open("POST", "/v1/classify", false, true)
+			for i := 0; i < 100000 && err == nil; i++ {
+				err = h.WriteData(id, false, nil)
+			}
+			return err
+		}, false},
+		"a broken frame": {func(h *h2) error {
+			return h.WriteRawFrame(http2.FrameWindowUpdate, 0, 0, []byte{0})
+		}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			addr := listen(t, serve.Options{}, serve.Listen{})
+			before := runtime.NumGoroutine()
+			h := dialH2(t, addr)
+			ended := make(chan error, 1)
+			h.SetWriteDeadline(time.Now().Add(30 * time.Second))
+			go func() { ended <- test.abuse(h) }()
+			answers(t, addr)
+			err := <-ended
+			if n := runtime.NumGoroutine() - before; n > 1200 {
+				t.Errorf("%d goroutines for a connection", n)
+			}
+			answers(t, addr)
+			if test.cut {
+				h.SetReadDeadline(time.Now().Add(10 * time.Second))
+				h.drain()
+				if _, e := h.Conn.Read(make([]byte, 1)); err == nil && (e == nil || errors.Is(e, os.ErrDeadlineExceeded)) {
+					t.Error("it is not cut off")
+				}
+			}
+		})
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet"
@@ -63,6 +64,7 @@ func (s *Server) infer(q *request) error {
 		return err
 	}
 	out.Model = name
+	in.Inputs = nil // which lie in the body
 	return writeInfer(q, out, in)
 }
 
@@ -157,10 +159,12 @@ func (in *inferRequest) settle() (mobilenet.Wanted, error) {
 			in.Outputs = append(in.Outputs, &wantedOutput{Name: name})
 		}
 	}
-	for _, o := range in.Outputs {
+	for i, o := range in.Outputs {
 		switch {
 		case o == nil:
 			return want, badRequest("an output that is null")
+		case slices.ContainsFunc(in.Outputs[:i], func(other *wantedOutput) bool { return other.Name == o.Name }):
+			return want, badRequest(fmt.Sprintf("output %q: wanted twice", o.Name)) // an answer of any size
 		case o.Name == "probabilities" || o.Name == "logits":
 			want.Logits = true
 		case o.Name == "embedding":
@@ -315,10 +319,8 @@ func writeInfer(q *request, out *inferAnswer, in *inferRequest) error {
 		return err
 	}
 	if tail.Len() == 0 {
-		reply(q, "application/json", head)
-		return nil
+		return reply(q, "application/json", head)
 	}
 	q.w.Header().Set(lengthHeader, strconv.Itoa(len(head)))
-	reply(q, "application/octet-stream", append(head, tail.Bytes()...))
-	return nil
+	return reply(q, "application/octet-stream", append(head, tail.Bytes()...))
 }

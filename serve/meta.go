@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 )
 
 // extensions are those of the Open Inference Protocol that are spoken here.
@@ -112,7 +113,7 @@ func (s *Server) index(q *request) error {
 	var in struct {
 		Ready bool `json:"ready"`
 	}
-	if err := readSmall(q, &in); err != nil {
+	if err := s.readSmall(q, &in); err != nil {
 		return err
 	}
 	return replyJSON(q, s.models.index(in.Ready))
@@ -142,9 +143,17 @@ func (m *models) index(ready bool) []modelState {
 }
 
 // readSmall reads a JSON object, which may be left out.
-func readSmall(q *request, v any) error {
-	body, err := io.ReadAll(http.MaxBytesReader(q.w, q.Body, 64<<10))
+func (s *Server) readSmall(q *request, v any) error {
+	slow, err := s.slow(q)
 	if err != nil {
+		return err
+	}
+	defer slow.release()
+	body, err := io.ReadAll(http.MaxBytesReader(q.w, io.NopCloser(slow), 64<<10))
+	if err != nil {
+		return err
+	}
+	if err := slow.settle(); err != nil {
 		return err
 	}
 	if len(body) == 0 {
@@ -167,10 +176,26 @@ func (s *Server) repositorySlot(q *request) (*slot, error) {
 
 // load reads a model's file again. Where it can't be, the old one stays.
 func (s *Server) load(q *request) error {
+	var in struct {
+		Parameters map[string]any `json:"parameters"`
+	}
+	if err := s.readSmall(q, &in); err != nil {
+		return err
+	}
+	return s.loadModel(q, len(in.Parameters) > 0)
+}
+
+// loadModel takes the time that it needs: a file may have to be downloaded first.
+func (s *Server) loadModel(q *request, parameters bool) error {
 	slot, err := s.repositorySlot(q)
 	if err != nil {
 		return err
 	}
+	if parameters { // of Triton: another configuration, or the model's file itself
+		return badRequest("parameters: a model is loaded from the file that the server was started with")
+	}
+	c := http.NewResponseController(q.w)
+	_, _ = c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})
 	if err := slot.load(q.Context(), s.o.Workers); err != nil {
 		text := "model " + slot.Name + ": " + err.Error()
 		if slot.now.Load() != nil {

@@ -43,7 +43,7 @@ func newMetrics(s *Server) *metrics {
 	m.registry.MustRegister(m.requests, m.stages, m.shed, m.photos, m.inFlight,
 		gauge("mobilenet_queue_depth", "Photos that wait.", func() float64 { n, _ := s.scheduler.load(); return float64(n) }),
 		gauge("mobilenet_workers_busy", "Workers at work.", func() float64 { _, n := s.scheduler.load(); return float64(n) }),
-		gauge("mobilenet_body_bytes", "Bytes of requests in memory.", func() float64 { return float64(s.bodies.used.Load()) }),
+		gauge("mobilenet_body_bytes", "Bytes of requests in memory.", func() float64 { return float64(s.bodies.bytes()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mobilenet_build_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": s.o.Version}}, func() float64 { return 1 }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)

@@ -7,6 +7,5 @@ var openAPI []byte
 
 // openAPI describes the routes (OpenAPI 3.1).
 func (s *Server) openAPI(q *request) error {
-	reply(q, "application/json", openAPI)
-	return nil
+	return reply(q, "application/json", openAPI)
 }

@@ -106,8 +106,9 @@ func (s *Server) httpServer(h http.Handler, t *tls.Config) *http.Server {
 	p.SetUnencryptedHTTP2(true)
 	return &http.Server{
 		Handler: h, TLSConfig: t, Protocols: p,
-		ReadHeaderTimeout: 10 * time.Second,
-		WriteTimeout:      readTimeout + s.o.Deadline + 30*time.Second, // for a client that doesn't read
+		ReadHeaderTimeout: ioTime,
+		ReadTimeout:       2 * ioTime, // of routes that read no body, or a small one; see body.go
+		WriteTimeout:      3 * ioTime, // of routes that answer at once
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.o.Log.Handler(), slog.LevelWarn),

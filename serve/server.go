@@ -132,6 +132,7 @@ func (s *Server) routes() {
 		handle("POST "+model+"/infer", s.infer)
 	}
 	handle("GET /openapi.json", s.openAPI)
+	handle("/", s.unrouted)
 	s.grpcRoutes()
 	s.mux.Handle("GET /metrics", s.metrics.handler())
 	if !s.o.NoPage {
@@ -146,6 +147,23 @@ func (s *Server) routes() {
 			http.StripPrefix("/page", files).ServeHTTP(w, r)
 		})
 	}
+}
+
+// unrouted answers what no route is for: 405 where one is for another method.
+func (s *Server) unrouted(q *request) error {
+	var allowed []string
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := q.Clone(q.Context())
+		other.Method = method
+		if _, pattern := s.mux.Handler(other); pattern != "/" && pattern != "" {
+			allowed = append(allowed, method)
+		}
+	}
+	if len(allowed) == 0 {
+		return &failure{http.StatusNotFound, "there is nothing here: see /openapi.json"}
+	}
+	q.w.Header().Set("Allow", strings.Join(allowed, ", "))
+	return &failure{http.StatusMethodNotAllowed, "want " + strings.Join(allowed, " or ")}
 }
 
 //go:embed page
@@ -165,11 +183,13 @@ type request struct {
 	*http.Request
 	w        http.ResponseWriter
 	deadline time.Time
+	slow     *slowReader // its body, of routes that hold memory for their clients
 
 	err    error  // of a method over gRPC
 	model  string // for the log and the metrics, once it is known
 	status int
 	early  bool // answered before its body was read
+	read   bool // a message over gRPC was
 	photos int
 	timing timing
 }
@@ -223,6 +243,7 @@ func (s *Server) fail(q *request, err error) {
 	if shed(err) != "" {
 		s.early(q)
 	}
+	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Now().Add(ioLimit(0)))
 	writeJSON(q.w, code, map[string]string{"error": text})
 }
 

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -266,4 +267,47 @@ func TestServeSignals(t *testing.T) {
 	if total < 100 {
 		t.Errorf("only %d requests", total)
 	}
+}
+
+// TestServeIdle: 10,000 connections that have asked once and then nothing more leave
+// room and memory for others.
+func TestServeIdle(t *testing.T) {
+	const n = 10000
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil || limit.Cur < n+200 {
+		t.Skipf("needs %d open files, and %d are allowed", n+200, limit.Cur)
+	}
+	s := startService(t)
+	addr := strings.Trim(strings.TrimPrefix(s.url, "http://"), "/")
+	before := resident(t, s.cmd.Process.Pid)
+	for i := range n {
+		c, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if i%2 == 0 {
+			fmt.Fprint(c, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+		}
+	}
+	for range 5 {
+		start := time.Now()
+		if best := s.best(t, http.DefaultClient, ""); best != "Ankle boot" || time.Since(start) > 5*time.Second {
+			t.Errorf("%s after %v", best, time.Since(start))
+		}
+	}
+	after := resident(t, s.cmd.Process.Pid)
+	t.Logf("%d MB before, %d MB with %d idle connections", before>>20, after>>20, n)
+	if after-before > 250<<20 {
+		t.Errorf("%d MB for %d idle connections", (after-before)>>20, n)
+	}
+}
+
+// resident is a process's memory in bytes, 0 where the system doesn't say.
+func resident(t *testing.T, pid int) (n int) {
+	t.Helper()
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	fmt.Sscan(rest, &n)
+	return n << 10
 }
