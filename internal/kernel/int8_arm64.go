@@ -53,7 +53,7 @@ var neonInt8 = Int8{
 		quantizeInt8Generic(rest)
 	},
 	Lookup: lookupInt8Generic,
-	Dot:    dotInt8Generic,
+	Dot:    func(a DotInt8) { a.groups(nil, dot2Int8NEON) },
 	Peak: func(iterations int) int {
 		peakInt8NEON(iterations)
 		return iterations * 16 * 4 * 2
@@ -97,7 +97,7 @@ var dotprodInt8 = Int8{
 	Pool:     neonInt8.Pool,
 	Quantize: neonInt8.Quantize,
 	Lookup:   lookupInt8Generic,
-	Dot:      dotInt8Generic,
+	Dot:      func(a DotInt8) { a.groups(nil, dot2Int8Dotprod) },
 	Peak: func(iterations int) int {
 		peakInt8Dotprod(iterations)
 		return iterations * 16 * 16 * 2
@@ -285,3 +285,9 @@ func quantizeInt8NEON(a *QuantizeInt8)
 
 //go:noescape
 func poolInt8NEON(a *PoolInt8)
+
+//go:noescape
+func dot2Int8Dotprod(a *DotInt8)
+
+//go:noescape
+func dot2Int8NEON(a *DotInt8)
