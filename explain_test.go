@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/engine"
@@ -325,5 +326,44 @@ func TestSeen(t *testing.T) {
 		if slices.Equal(logits[0], logits[1]) == inside {
 			t.Errorf("inside %v: it was seen: %v", inside, !inside)
 		}
+	}
+}
+
+// BenchmarkExplainOverClassify runs both on a prepared photo, in alternation, and reports
+// the least time of each, and of Grad-CAM.
+func BenchmarkExplainOverClassify(b *testing.B) {
+	m, err := model.New(model.Default(), 1)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, threads := range []int{1, 0} {
+		c, err := mobilenet.New(m, mobilenet.WithThreads(threads))
+		if err != nil {
+			b.Fatal(err)
+		}
+		photo := c.Prepare(photos()[0])
+		b.Run(fmt.Sprintf("threads=%d", threads), func(b *testing.B) {
+			least := [4]time.Duration{time.Hour, time.Hour, time.Hour, time.Hour}
+			for b.Loop() {
+				for i, run := range []func() error{
+					func() error { _, err := c.Classify(b.Context(), photo, 1); return err },
+					func() error { _, err := c.Explain(b.Context(), photo, mobilenet.ExplainOptions{}); return err },
+					func() error { _, err := c.Explain(b.Context(), photo, mobilenet.ExplainOptions{Top: 5}); return err },
+					func() error {
+						_, err := c.Explain(b.Context(), photo, mobilenet.ExplainOptions{Layer: "features.14"})
+						return err
+					},
+				} {
+					start := time.Now()
+					if err := run(); err != nil {
+						b.Fatal(err)
+					}
+					least[i] = min(least[i], time.Since(start))
+				}
+			}
+			for i, unit := range []string{"classify-ms", "cam-ms", "cam-top5-ms", "gradcam14-ms"} {
+				b.ReportMetric(least[i].Seconds()*1e3, unit)
+			}
+		})
 	}
 }
