@@ -180,3 +180,33 @@ func ExampleLoadModel_errors() {
 	// intact, but not read here: true
 	// not there: true
 }
+
+// The mean of a class's map and the bias are its logit.
+func ExampleClassifier_Explain() {
+	ctx := context.Background()
+	c, err := mobilenet.Open(ctx, weights, mobilenet.WithLabels([]string{"ant", "bee", "cat", "dog", "elk"}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	img, err := mobilenet.DecodeFile(ctx, photo)
+	if err != nil {
+		log.Fatal(err)
+	}
+	e, err := c.Explain(ctx, img, mobilenet.ExplainOptions{Top: 2})
+	if err != nil {
+		log.Fatal(err)
+	}
+	seen := c.Seen(img.W, img.H)
+	fmt.Printf("%s of %s, %dx%d values over columns %.1f to %.1f\n", e.Method, e.Layer, e.Width, e.Height, seen.Left, seen.Right)
+	for _, m := range e.Maps {
+		var sum float32
+		for _, v := range m.Values {
+			sum += v
+		}
+		fmt.Printf("%s: logit %.3f = %.3f + %.3f\n", m.Label, m.Logit, sum/float32(len(m.Values)), m.Bias)
+	}
+	// Output:
+	// cam of features.7, 14x14 values over columns 27.2 to 132.3
+	// elk: logit 2.784 = 2.876 + -0.091
+	// ant: logit 0.067 = 0.112 + -0.045
+}

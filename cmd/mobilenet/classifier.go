@@ -24,13 +24,12 @@ type classifierFlags struct {
 }
 
 func (f *classifierFlags) register(cmd *cobra.Command) {
-	f.registerModel(cmd, true)
+	f.registerModel(cmd)
 	cmd.Flags().IntVar(&f.batch, "batch", 0, "photos to run at once, if there are as many; 0 means 16, or as many as threads")
 }
 
-// registerModel adds the flags for photos that run one by one. size is as for
-// [photoFlags.register].
-func (f *classifierFlags) registerModel(cmd *cobra.Command, size bool) {
+// registerModel adds the flags for photos that run one by one.
+func (f *classifierFlags) registerModel(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: "+modelEndings())
 	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
@@ -38,7 +37,7 @@ func (f *classifierFlags) registerModel(cmd *cobra.Command, size bool) {
 	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
 	f.precision.register(cmd)
-	f.photos.register(cmd, size)
+	f.photos.register(cmd, true)
 	completeModel(cmd)
 }
 

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/engine"
@@ -79,13 +80,12 @@ numbers, [classes][height][width], and json these with all that is known of them
 			return f.run(cmd, args)
 		},
 	}
-	f.registerModel(cmd, false)
+	f.registerModel(cmd)
 	f.list.register(cmd)
 	fs := cmd.Flags()
 	fs.StringArrayVarP(&f.classes, "class", "c", []string{"top1"}, "a class's name or index, or topK for the K most probable; several times for several classes")
 	fs.StringVar(&f.method, "method", "", "cam, gradcam or occlusion; by default cam, and gradcam for another --layer than the last")
 	fs.StringVar(&f.layer, "layer", "", "the module whose output is looked at, such as features.14; the default is the last, features.18")
-	fs.Var(sizeFlag{&f.photos.in}, "size", "input of the network: pixels, as 448, or HEIGHTxWIDTH; a larger one gives a finer map. The default is the model's")
 	fs.StringVarP(&f.out, "output", "o", "explained", "write to `DIR`; without it --from writes to standard output")
 	fs.StringVarP(&f.format, "format", "f", "png", "png, npy or json")
 	fs.StringVar(&f.colors, "colormap", string(explain.Inferno), "inferno, turbo or jet")
@@ -93,6 +93,13 @@ numbers, [classes][height][width], and json these with all that is known of them
 	fs.BoolVar(&f.relu, "relu", false, "show only what speaks for a class, and not what speaks against it")
 	fs.BoolVar(&f.contours, "contours", false, "lines over a light grey photo in place of colours, for print")
 	fs.BoolVar(&f.asStored, "no-exif-orientation", false, "do not turn photos as their EXIF orientation says")
+	fs.Lookup("resolution").Usage = "or --size: input of the network, in pixels, or HEIGHTxWIDTH; a larger one gives a finer map. The default is the model's"
+	fs.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "size" {
+			name = "resolution"
+		}
+		return pflag.NormalizedName(name)
+	})
 	complete(cmd, "method", string(mobilenet.CAM), string(mobilenet.GradCAM), string(mobilenet.Occlusion))
 	complete(cmd, "format", "png", "npy", "json")
 	complete(cmd, "colormap", "inferno", "turbo", "jet")
@@ -104,8 +111,6 @@ func (f *explainFlags) check(cmd *cobra.Command, args []string) error {
 	switch {
 	case !(f.alpha > 0 && f.alpha <= 1): // NaN neither
 		return usagef(cmd, "--alpha %v: want more than 0 and at most 1", f.alpha)
-	case cmd.Flags().Changed("size") && f.photos.in.Height == 0:
-		return usagef(cmd, "--size 0: want more than 0")
 	case f.out == "":
 		return usagef(cmd, "-o: want a folder")
 	case stdin >= 0 && slices.Contains(args[stdin+1:], "-"):

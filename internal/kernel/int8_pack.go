@@ -120,7 +120,11 @@ func (s *Int8) Channel(f *Filter, c int, zero uint8, dst []float32) (bias float3
 		dst[k] = float32(v)
 		sum += v
 	}
-	return float32(f.Bias[c] - (offset-int32(zero))*sum)
+	sum = f.Bias[c] - (offset-int32(zero))*sum
+	if s.layouts.inner && f.Wide() {
+		sum += innerSquares(dst)
+	}
+	return float32(sum)
 }
 
 // Wide reports whether the weights have 16 bits.
@@ -147,7 +151,7 @@ func (s *Int8) PackPointwise(w Weights, b int) *Filter {
 
 // innerSquares is what the weights of a channel add to the products of sums: see
 // layouts.inner.
-func innerSquares(w []int16) (sum int32) {
+func innerSquares[T int16 | float32](w []T) (sum int32) {
 	for k, v := range w {
 		if k&2 == 0 && k+2 < len(w) {
 			sum += int32(v) * int32(w[k+2])
