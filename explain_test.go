@@ -121,6 +121,50 @@ func TestCAMOfSharedWeights(t *testing.T) {
 	}
 }
 
+// TestCAMInt8IsNearFloat32: the maps of a network of 8-bit integers are those of the same
+// weights in float32, but for its rounding.
+func TestCAMInt8IsNearFloat32(t *testing.T) {
+	files, classes := testenv.NIPS17(t)
+	maps := func(file string, class int, p mobilenet.Precision) []float32 {
+		c, err := mobilenet.Open(t.Context(), testenv.Shared(t, "weights/mobilenetv2-12-int8.onnx"), mobilenet.WithPrecision(p))
+		if err != nil {
+			t.Fatal(err)
+		}
+		img, err := mobilenet.DecodeFile(t.Context(), file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e, err := c.Explain(t.Context(), img, mobilenet.ExplainOptions{Classes: []int{class}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e.Maps[0].Values
+	}
+	for i, file := range files[:3] {
+		got, want := maps(file, classes[i], mobilenet.Int8), maps(file, classes[i], mobilenet.Float32)
+		if r := correlation(got, want); !(r > 0.95) {
+			t.Errorf("%s: the maps correlate by %v: %v, %v", file, r, got, want)
+		}
+	}
+}
+
+// correlation is Pearson's.
+func correlation(a, b []float32) float64 {
+	mean := func(v []float32) (sum float64) {
+		for _, x := range v {
+			sum += float64(x) / float64(len(v))
+		}
+		return sum
+	}
+	ma, mb := mean(a), mean(b)
+	var ab, aa, bb float64
+	for i := range a {
+		x, y := float64(a[i])-ma, float64(b[i])-mb
+		ab, aa, bb = ab+x*y, aa+x*x, bb+y*y
+	}
+	return ab / math.Sqrt(aa*bb)
+}
+
 // TestExplainChooses: the most probable classes, or those that are named, in order.
 func TestExplainChooses(t *testing.T) {
 	c, img := open(t), photos()[2]

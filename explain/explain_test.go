@@ -224,3 +224,24 @@ func TestPictureErrors(t *testing.T) {
 		t.Error("no inferno")
 	}
 }
+
+// BenchmarkPicture is of a photo of 640x480 and a class.
+func BenchmarkPicture(b *testing.B) {
+	photo := vision.NewImage(640, 480)
+	for i := range photo.Pix {
+		photo.Pix[i] = byte(i * i >> 9)
+	}
+	e := &mobilenet.Explanation{Height: 7, Width: 7, Maps: []mobilenet.ClassMap{{Values: make([]float32, 49)}}}
+	for i := range e.Maps[0].Values {
+		e.Maps[0].Values[i] = float32(i * i % 13)
+	}
+	for _, contours := range []bool{false, true} {
+		b.Run(fmt.Sprintf("contours=%v", contours), func(b *testing.B) {
+			for b.Loop() {
+				if _, err := explain.Picture(photo, vision.Region{Right: 640, Bottom: 480}, e, explain.Options{Contours: contours}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -165,38 +165,57 @@ func (p *picture) draw() {
 
 // panel draws the photo at a place with map i over it; of -1 it is the photo alone.
 func (p *picture) panel(at image.Point, i int) {
+	seen := p.seen.Intersect(image.Rect(0, 0, p.photo.W, p.photo.H))
 	for y := range p.photo.H {
-		to := p.pixels.Pix[p.pixels.PixOffset(at.X, at.Y+y):]
-		for x := range p.photo.W {
-			level := (*[3]byte)(p.photo.Pix[3*(y*p.photo.W+x):])
-			dst := (*[3]byte)(to[4*x:])
-			seen := image.Pt(x, y).In(p.seen)
-			switch {
-			case p.Contours && i >= 0:
-				*dst = pale(level, seen)
-			case !seen:
-				*dst = dimmed(level)
-			case i < 0:
-				*dst = *level
-			default:
-				v := p.maps[i][(y-p.seen.Min.Y)*p.seen.Dx()+x-p.seen.Min.X]
-				*dst = p.over(level, v)
-			}
+		row := p.photo.Pix[3*y*p.photo.W:][:3*p.photo.W]
+		to := p.pixels.Pix[p.pixels.PixOffset(at.X, at.Y+y):][:4*p.photo.W]
+		left, right := seen.Min.X, seen.Max.X
+		if y < seen.Min.Y || y >= seen.Max.Y {
+			left, right = 0, 0
+		}
+		p.beyond(to[:4*left], row[:3*left], i)
+		p.beyond(to[4*right:], row[3*right:], i)
+		if right > left {
+			p.within(to[4*left:4*right], row[3*left:3*right], i, y-p.seen.Min.Y, left-p.seen.Min.X)
 		}
 	}
 	if i >= 0 && p.Contours {
 		p.contours(at, i)
 	}
-	p.frame(p.seen.Intersect(image.Rect(0, 0, p.photo.W, p.photo.H)).Add(at))
+	p.frame(seen.Add(at))
 }
 
-// over is a level of the photo under the colour of a value.
-func (p *picture) over(level *[3]byte, v float32) (out [3]byte) {
-	color := p.color(v)
-	for c, l := range level {
-		out[c] = byte((1-p.Alpha)*float64(l) + p.Alpha*float64(color[c]) + 0.5)
+// beyond draws levels that the network doesn't see, [n][RGB], as [n][RGBA].
+func (p *picture) beyond(to, levels []byte, i int) {
+	for ; len(levels) > 0; to, levels = to[4:], levels[3:] {
+		level, dst := (*[3]byte)(levels), (*[3]byte)(to)
+		if p.Contours && i >= 0 {
+			*dst = pale(level, false)
+		} else {
+			*dst = dimmed(level)
+		}
 	}
-	return out
+}
+
+// within draws levels that it sees under map i, from its row y and column x on.
+func (p *picture) within(to, levels []byte, i, y, x int) {
+	if i < 0 || p.Contours {
+		for ; len(levels) > 0; to, levels = to[4:], levels[3:] {
+			level, dst := (*[3]byte)(levels), (*[3]byte)(to)
+			if *dst = *level; i >= 0 {
+				*dst = pale(level, true)
+			}
+		}
+		return
+	}
+	alpha := int(256*p.Alpha + 0.5)
+	for _, v := range p.maps[i][y*p.seen.Dx()+x:][:len(levels)/3] {
+		color := p.color(v)
+		for c, l := range levels[:3] {
+			to[c] = byte(((256-alpha)*int(l) + alpha*int(color[c]) + 128) >> 8)
+		}
+		to, levels = to[4:], levels[3:]
+	}
 }
 
 // color is that of a value.

@@ -173,7 +173,7 @@ func (f *explainFlags) run(cmd *cobra.Command, args []string) error {
 		bar = newPhotoBar(stderr, len(photos))
 		defer bar.finish()
 	}
-	for r, err := range prefetch.Map(cmd.Context(), prefetch.Options{Workers: workers}, slices.Values(photos), e.explain) {
+	for r, err := range prefetch.Map(cmd.Context(), prefetch.Options{Workers: workers, Ahead: 2 * workers}, slices.Values(photos), e.explain) {
 		if err == nil && r.err == nil {
 			err = f.keep(cmd.OutOrStdout(), r)
 		}
