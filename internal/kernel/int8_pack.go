@@ -122,7 +122,7 @@ func (s *Int8) Channel(f *Filter, c int, zero uint8, dst []float32) (bias float3
 	}
 	sum = f.Bias[c] - (offset-int32(zero))*sum
 	if s.layouts.inner && f.Wide() {
-		sum += innerSquares(dst)
+		sum += innerSquares(dst[:f.K])
 	}
 	return float32(sum)
 }
