@@ -28,24 +28,28 @@ type job struct {
 // waiting for a batch to fill. A job that finds nothing else to do has all cores.
 //
 // The queue is bounded, in number and by what can be done in time. The oldest job is
-// next; under pressure, when half of what may wait does, the newest is: those who have
-// waited longest are the likeliest to have gone. Jobs that can't be done before their
-// deadline any more are dropped, and their clients told.
+// next. Under pressure, when hardly any more may wait, every other turn is the newest's:
+// half of the answers are as quick as ever then, and the oldest wait twice as long, which
+// the bound allows for. (Were all turns the newest's, whatever is below would wait in
+// vain: at ten times the load that a server can take, half of what it had accepted.) Jobs
+// that can't be done before their deadline any more are dropped, and their clients told.
 type scheduler struct {
-	workers int
-	limit   int // jobs that may wait
+	workers  int
+	limit    int           // jobs that may wait
+	deadline time.Duration // that a job has when it comes
 
 	mu      sync.Mutex
 	wake    *sync.Cond // for workers
 	waiting []*job     // the oldest first
+	newest  bool       // the last turn under pressure was the newest's
 	busy    int        // workers at work
 	closed  bool
 	mean    time.Duration // that a job takes on one core, of late
 	running sync.WaitGroup
 }
 
-func newScheduler(workers, limit int) *scheduler {
-	s := &scheduler{workers: workers, limit: limit}
+func newScheduler(workers, limit int, deadline time.Duration) *scheduler {
+	s := &scheduler{workers: workers, limit: limit, deadline: deadline}
 	s.wake = sync.NewCond(&s.mu)
 	for range workers {
 		s.running.Go(s.worker)
@@ -73,17 +77,26 @@ func (s *scheduler) refuse(n int, deadline time.Time) error {
 }
 
 func (s *scheduler) refuseLocked(n int, deadline time.Time) error {
-	ahead := len(s.waiting) + s.busy
-	wait := s.mean * time.Duration(ahead) / time.Duration(s.workers)
+	waiting := len(s.waiting)
+	wait := s.mean * time.Duration(waiting+s.busy) / time.Duration(s.workers)
 	switch {
 	case s.closed:
 		return &refusal{"closing", "the server is going down", time.Second}
-	case len(s.waiting)+n > s.limit:
-		return &refusal{"queue_full", fmt.Sprintf("%d photos wait already", len(s.waiting)), wait}
-	case ahead > 0 && time.Now().Add(wait+s.mean).After(deadline):
-		return &refusal{"too_late", fmt.Sprintf("it would take %v until these photos' turn, and the deadline is earlier", wait.Round(time.Millisecond)), wait}
+	case waiting+n > s.limit:
+		return &refusal{"queue_full", fmt.Sprintf("%d photos wait already", waiting), wait}
+	case waiting+s.busy > 0 && waiting+n > s.room(time.Until(deadline)):
+		return &refusal{"too_late", fmt.Sprintf("%d photos wait already, and the deadline is in %v", waiting, time.Until(deadline).Round(time.Millisecond)), wait}
 	}
 	return nil
+}
+
+// room is how many jobs may wait if the last of them is to be done in the given time,
+// with every other turn its own.
+func (s *scheduler) room(in time.Duration) int {
+	if s.mean == 0 {
+		return s.limit
+	}
+	return min(s.limit, int(time.Duration(s.workers)*in/(2*s.mean)))
 }
 
 // submit queues jobs together, all or none. done is called for each, on a goroutine
@@ -159,7 +172,8 @@ func (s *scheduler) take() (j *job, alone bool) {
 	}
 	s.expire(time.Now())
 	n := len(s.waiting)
-	if 2*n > s.limit {
+	s.newest = !s.newest && n > s.room(s.deadline)-2*s.workers
+	if s.newest {
 		j, s.waiting = s.waiting[n-1], s.waiting[:n-1]
 	} else {
 		j = s.waiting[0]

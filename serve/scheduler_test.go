@@ -9,10 +9,10 @@ import (
 	"time"
 )
 
-// TestOrder: the oldest goes first, under pressure the newest, and what is too late is
+// TestOrder: the oldest goes first, under pressure the newest every other turn, and what is too late is
 // dropped as soon as somebody looks.
 func TestOrder(t *testing.T) {
-	const limit = 8
+	const limit = 16
 	for _, test := range []struct {
 		name string
 		jobs int   // behind one at work
@@ -20,13 +20,14 @@ func TestOrder(t *testing.T) {
 		want []int // done, in this order
 	}{
 		{"few", 4, 0, []int{0, 1, 2, 3}},
-		{"many", 8, 0, []int{7, 6, 5, 4, 0, 1, 2, 3}},
+		{"many", 15, 0, []int{14, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}},
 		{"late", 4, 2, []int{2, 3}},
 		{"all late", 3, 3, nil},
 		{"many late", 8, 6, []int{6, 7}},
+		{"full", 16, 0, []int{15, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newScheduler(1, limit)
+			s := newScheduler(1, limit, time.Minute)
 			defer s.close()
 			var mu sync.Mutex
 			var done []int
@@ -73,7 +74,7 @@ func TestOrder(t *testing.T) {
 // TestRefusals: a job is refused where the queue is full, where the deadline comes before
 // its turn, and where the server goes down; not where nothing else is to do.
 func TestRefusals(t *testing.T) {
-	s := newScheduler(1, 4)
+	s := newScheduler(1, 4, time.Minute)
 	s.mean = time.Second
 	if err := s.refuse(1, time.Now().Add(time.Millisecond)); err != nil {
 		t.Errorf("an idle server: %v", err)
@@ -88,7 +89,7 @@ func TestRefusals(t *testing.T) {
 		n      int
 		in     time.Duration
 		reason string
-	}{{1, time.Minute, ""}, {4, time.Minute, ""}, {5, time.Minute, "queue_full"}, {1, 1500 * time.Millisecond, "too_late"}, {1, 2500 * time.Millisecond, ""}} {
+	}{{1, time.Minute, ""}, {4, time.Minute, ""}, {5, time.Minute, "queue_full"}, {1, 1500 * time.Millisecond, "too_late"}, {1, 2500 * time.Millisecond, ""}, {2, 2500 * time.Millisecond, "too_late"}} {
 		if got := shed(s.refuse(test.n, time.Now().Add(test.in))); got != test.reason {
 			t.Errorf("%d jobs in %v: %q, want %q", test.n, test.in, got, test.reason)
 		}

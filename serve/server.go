@@ -76,7 +76,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 			return nil, fmt.Errorf("model %s: %w", s.Name, err)
 		}
 	}
-	s := &Server{o: o, models: m, scheduler: newScheduler(o.Workers, o.Queue)}
+	s := &Server{o: o, models: m, scheduler: newScheduler(o.Workers, o.Queue, o.Deadline)}
 	s.bodies.limit = max(64<<20, 2*o.MaxBody)
 	// A photo of the most pixels for each worker would be gigabytes.
 	s.decoding = vision.DecodeOptions{MaxPixels: o.MaxPixels, Budget: vision.NewBudget(max(256<<20, 5*int64(o.MaxPixels)))}
