@@ -249,6 +249,12 @@ func (r *rehearsal) fromKnown(ctx context.Context, order [][]int) error {
 
 // ends is what comes at the end of each epoch, and of all: validation and files.
 func (r *rehearsal) ends(ctx context.Context) error {
+	runtime.GC() // what follows is far later in a training
+	last := *r.trainer
+	last.Int8, last.QAT = false, false
+	if images(r.Test) > 0 {
+		last.Test = some(r.Test)
+	}
 	var validating time.Duration
 	if r.validator != nil {
 		few := some(r.Val)
@@ -257,8 +263,8 @@ func (r *rehearsal) ends(ctx context.Context) error {
 			return err
 		}
 		began := time.Now()
-		v := &validator{Options: r.Options, set: few}
-		if _, err := v.run(ctx, r.weights()); err != nil {
+		last.validator = &validator{Options: r.Options, set: few}
+		if _, err := last.validator.run(ctx, r.weights()); err != nil {
 			return err
 		}
 		whole := time.Since(began)
@@ -275,7 +281,12 @@ func (r *rehearsal) ends(ctx context.Context) error {
 		return err
 	}
 	r.Time += (r.epochs + 1) * time.Since(began)
-	return nil
+	runtime.GC()
+	began = time.Now()
+	last.history, last.best = r.history, r.best
+	_, err := last.finish(ctx) // pictures take a second, and tens of megabytes
+	r.Time += time.Since(began)
+	return err
 }
 
 // compile says how long it takes to make an engine.
