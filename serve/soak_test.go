@@ -1,0 +1,117 @@
+package serve_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
+
+	"github.com/mobilenet-go/mobilenet/serve"
+	"github.com/mobilenet-go/mobilenet/serve/internal/oip"
+)
+
+// TestSoak loads the model anew every second under load over all protocols: no request
+// fails, and nothing is left behind. It runs longer where MOBILENET_TEST_SOAK says how
+// long.
+func TestSoak(t *testing.T) {
+	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	data := photo(t)
+	pixels := []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [2, 2, 1, 3], "data": [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]}]}`)
+	message := &oip.ModelInferRequest{
+		ModelName: "fashion", RawInputContents: [][]byte{make([]byte, 12)},
+		Inputs: []*oip.ModelInferRequest_InferInputTensor{{Name: "pixels", Datatype: "UINT8", Shape: []int64{1, 2, 2, 3}}},
+	}
+	post := func(path string, body []byte) func(context.Context) error {
+		return func(context.Context) error {
+			if code, _, answer := ask(t, "POST", "http://"+addr+path, body); code != 200 {
+				return fmt.Errorf("%d %s", code, answer)
+			}
+			return nil
+		}
+	}
+	kinds := []func(context.Context) error{
+		post("/v1/classify", data),
+		post("/v2/models/fashion/infer", pixels),
+		func(ctx context.Context) error {
+			return conn.Invoke(ctx, "/inference.GRPCInferenceService/ModelInfer", message, &oip.ModelInferResponse{})
+		},
+		func(ctx context.Context) error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/inference.GRPCInferenceService/ModelStreamInfer")
+			for range 10 {
+				if err == nil {
+					err = stream.SendMsg(message)
+				}
+				out := &oip.ModelStreamInferResponse{}
+				if err == nil {
+					err = stream.RecvMsg(out)
+				}
+				if err == nil && out.ErrorMessage != "" {
+					err = fmt.Errorf("%s", out.ErrorMessage)
+				}
+			}
+			return err
+		},
+	}
+	var n atomic.Int64
+	load := func(d time.Duration) (goroutines int, heap uint64) {
+		ctx, cancel := context.WithTimeout(t.Context(), d)
+		defer cancel()
+		var clients sync.WaitGroup
+		for _, ask := range kinds {
+			clients.Go(func() {
+				for ctx.Err() == nil && !t.Failed() {
+					if err := ask(context.WithoutCancel(ctx)); err != nil {
+						t.Error(err)
+					}
+					n.Add(1)
+				}
+			})
+		}
+		for tick := time.NewTicker(time.Second); ctx.Err() == nil; {
+			if err := post("/v2/repository/models/fashion/load", nil)(ctx); err != nil {
+				t.Error(err)
+			}
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+			}
+		}
+		clients.Wait()
+		for range 20 { // the threads of models that nobody has any more
+			runtime.GC()
+			time.Sleep(50 * time.Millisecond)
+		}
+		var mem runtime.MemStats
+		runtime.ReadMemStats(&mem)
+		return runtime.NumGoroutine(), mem.HeapAlloc
+	}
+	goroutines, heap := load(2 * time.Second)
+	d := 2 * time.Second
+	if text := os.Getenv("MOBILENET_TEST_SOAK"); text != "" {
+		if d, err = time.ParseDuration(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	after, heapAfter := load(d)
+	t.Logf("%d requests, goroutines %d and %d, heap %d and %d KB", n.Load(), goroutines, after, heap>>10, heapAfter>>10)
+	if after > goroutines+10 || heapAfter > heap+8<<20 {
+		t.Error("something is left behind")
+	}
+	if h := held(t, addr); h != 0 {
+		t.Errorf("%d bytes are held for nobody", h)
+	}
+}
