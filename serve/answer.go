@@ -37,13 +37,16 @@ type item struct {
 	tensor []float32 // [3][H][W]
 
 	out    mobilenet.Outputs
+	cam    *mobilenet.Explanation // where maps are wanted
+	width  int                    // of the photo then, upright
+	height int
 	err    error // of this item alone
 	timing timing
 }
 
 // answer works on the items, each a job of its own, and waits for them. The error is
 // one of the request; that of an item is left there.
-func (s *Server) answer(q *request, m *loaded, items []*item, want mobilenet.Wanted) error {
+func (s *Server) answer(q *request, m *loaded, items []*item, want wanted) error {
 	ctx, cancel := context.WithDeadline(q.Context(), q.deadline)
 	defer cancel()
 	jobs := make([]*job, len(items))
@@ -66,11 +69,11 @@ func (s *Server) answer(q *request, m *loaded, items []*item, want mobilenet.Wan
 }
 
 // run is an item's work.
-func (it *item) run(ctx context.Context, c *mobilenet.Classifier, o vision.DecodeOptions, want mobilenet.Wanted) (err error) {
+func (it *item) run(ctx context.Context, c *mobilenet.Classifier, o vision.DecodeOptions, want wanted) (err error) {
 	start := time.Now()
 	defer func() { it.timing.Infer = time.Since(start) }()
 	if it.tensor != nil {
-		it.out, err = c.InferTensor(ctx, it.tensor, 1, want)
+		it.out, err = c.InferTensor(ctx, it.tensor, 1, want.Wanted)
 		return err
 	}
 	var p *mobilenet.Prepared
@@ -79,9 +82,27 @@ func (it *item) run(ctx context.Context, c *mobilenet.Classifier, o vision.Decod
 	} else if p, err = c.PrepareData(ctx, it.file, o); err != nil {
 		return err
 	}
+	if want.cam != nil && it.file != nil {
+		if it.width, it.height, err = vision.Size(it.file, o); err != nil {
+			return err
+		}
+	}
 	it.timing.Decode = time.Since(start)
 	start = time.Now()
-	it.out, err = c.Infer(ctx, []*mobilenet.Prepared{p}, want)
+	if want.cam != nil {
+		if it.cam, err = c.Explain(ctx, p, *want.cam); err != nil {
+			return err
+		}
+		it.out.Logits, want.Logits = it.cam.Logits, false
+	}
+	if !want.Logits && !want.Features {
+		return nil
+	}
+	out, err := c.Infer(ctx, []*mobilenet.Prepared{p}, want.Wanted)
+	if err == nil && it.cam != nil {
+		out.Logits = it.cam.Logits
+	}
+	it.out = out
 	return err
 }
 

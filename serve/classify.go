@@ -28,10 +28,11 @@ type photo struct {
 
 // A verdict is what the plain route says of a photo.
 type verdict struct {
-	Name        string                 `json:"name,omitempty"`
-	Predictions []mobilenet.Prediction `json:"predictions,omitempty"`
-	Error       string                 `json:"error,omitempty"`
-	Timing      *timing                `json:"timing_ms,omitempty"`
+	Name        string       `json:"name,omitempty"`
+	Predictions []prediction `json:"predictions,omitempty"`
+	Explained   *seen        `json:"explained,omitempty"`
+	Error       string       `json:"error,omitempty"`
+	Timing      *timing      `json:"timing_ms,omitempty"`
 }
 
 // classify is the plain route: a photo's bytes as they are, a form of files, or JSON,
@@ -54,6 +55,10 @@ func (s *Server) classify(q *request) error {
 		return badRequest("model " + name + " takes tensors: see /v2/models/" + name)
 	}
 	q.model = m.name
+	maps, err := mapsOf(q, m, top)
+	if err != nil {
+		return err
+	}
 	b, err := s.body(q)
 	if err != nil {
 		return err
@@ -63,11 +68,16 @@ func (s *Server) classify(q *request) error {
 	if err != nil {
 		return err
 	}
+	if maps != nil {
+		if err := fewMaps(len(photos) * maps.Top); err != nil {
+			return err
+		}
+	}
 	items := make([]*item, len(photos))
 	for i, p := range photos {
 		items[i] = &item{file: p.data}
 	}
-	if err := s.answer(q, m, items, mobilenet.Wanted{Logits: true}); err != nil {
+	if err := s.answer(q, m, items, wanted{mobilenet.Wanted{Logits: true}, maps}); err != nil {
 		return err
 	}
 	verdicts := make([]verdict, len(items))
@@ -75,7 +85,7 @@ func (s *Server) classify(q *request) error {
 		v := verdict{Name: photos[i].name, Timing: &it.timing}
 		err := it.err
 		if err == nil {
-			v.Predictions, err = m.one.Best(it.out.Logits, top)
+			v.Predictions, v.Explained, err = it.predictions(m.one, top)
 		}
 		if err != nil {
 			if !several {

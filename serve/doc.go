@@ -11,6 +11,7 @@
 //	body.go       its body, within bounds: gate.go
 //	classify.go   the plain route: photos to classes
 //	infer.go      the protocol's route: tensor.go; grpc.go has it over gRPC, packing.go packed
+//	cam.go        maps of where a class is seen
 //	answer.go     photos and tensors become jobs, and their results answers
 //	scheduler.go  the queue, and a worker for each core
 //	models.go     models, loaded and loaded anew

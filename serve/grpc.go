@@ -328,7 +328,10 @@ const streamIdle = 10 * time.Minute
 
 // fromMessage turns a request into that of the REST route, with binary tensors.
 func fromMessage(in *oip.ModelInferRequest) (*inferRequest, error) {
-	out := &inferRequest{ID: in.Id}
+	out := &inferRequest{ID: in.Id, Parameters: map[string]any{}}
+	for name, p := range in.Parameters {
+		out.Parameters[name] = parameter(p)
+	}
 	raw := in.RawInputContents
 	if len(raw) > 0 && len(raw) != len(in.Inputs) {
 		return nil, badRequest("raw_input_contents: as many as inputs, or none")
@@ -350,12 +353,29 @@ func fromMessage(in *oip.ModelInferRequest) (*inferRequest, error) {
 	}
 	for _, o := range in.Outputs {
 		w := &wantedOutput{Name: o.Name, Parameters: map[string]any{}}
-		if p, ok := o.Parameters["classification"]; ok {
-			w.Parameters["classification"] = float64(p.GetInt64Param())
+		for name, p := range o.Parameters {
+			w.Parameters[name] = parameter(p)
 		}
 		out.Outputs = append(out.Outputs, w)
 	}
 	return out, nil
+}
+
+// parameter returns a value as JSON has it.
+func parameter(p *oip.InferParameter) any {
+	switch v := p.GetParameterChoice().(type) {
+	case *oip.InferParameter_BoolParam:
+		return v.BoolParam
+	case *oip.InferParameter_Int64Param:
+		return float64(v.Int64Param)
+	case *oip.InferParameter_Uint64Param:
+		return float64(v.Uint64Param)
+	case *oip.InferParameter_DoubleParam:
+		return v.DoubleParam
+	case *oip.InferParameter_StringParam:
+		return v.StringParam
+	}
+	return nil
 }
 
 // contentBytes returns typed contents as the binary extension has them.

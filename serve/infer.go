@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -74,7 +73,7 @@ func (s *Server) inferOn(q *request, in *inferRequest, m *loaded, takesTensors b
 	if err != nil {
 		return nil, err
 	}
-	want, err := in.settle()
+	want, err := in.settle(takesTensors, m, len(items))
 	if err != nil {
 		return nil, err
 	}
@@ -152,8 +151,7 @@ func rawRequest(data []byte, takesTensors bool, m *loaded) (*inferRequest, error
 
 // settle fills in the outputs of a request that names none, and returns what has to
 // be computed.
-func (in *inferRequest) settle() (mobilenet.Wanted, error) {
-	var want mobilenet.Wanted
+func (in *inferRequest) settle(takesTensors bool, m *loaded, items int) (want wanted, err error) {
 	if len(in.Outputs) == 0 {
 		for _, name := range outputNames {
 			in.Outputs = append(in.Outputs, &wantedOutput{Name: name})
@@ -169,8 +167,14 @@ func (in *inferRequest) settle() (mobilenet.Wanted, error) {
 			want.Logits = true
 		case o.Name == "embedding":
 			want.Features = true
+		case o.Name == camOutput && takesTensors:
+			return want, badRequest("output " + camOutput + ": maps are of photos, not of tensors")
+		case o.Name == camOutput:
+			if want.cam, err = camOf(in.Parameters, m, items); err != nil {
+				return want, err
+			}
 		default:
-			return want, badRequest(fmt.Sprintf("no output %q: want %v", o.Name, outputNames))
+			return want, badRequest(fmt.Sprintf("no output %q: want %v or %s", o.Name, outputNames, camOutput))
 		}
 	}
 	return want, nil
@@ -248,6 +252,9 @@ func pixelItems(t *tensor) ([]*item, error) {
 // outputOf collects an output of all items.
 func outputOf(o *wantedOutput, m *loaded, items []*item) (*tensor, error) {
 	n := int64(len(items))
+	if o.Name == camOutput && o.Parameters["classification"] == nil {
+		return camTensor(items), nil
+	}
 	if k, ok := o.Parameters["classification"]; ok {
 		return classification(o, k, m, items)
 	}
@@ -274,7 +281,7 @@ func outputOf(o *wantedOutput, m *loaded, items []*item) (*tensor, error) {
 // classification is the extension of that name: the best k as "value:index:label".
 func classification(o *wantedOutput, k any, m *loaded, items []*item) (*tensor, error) {
 	x, ok := k.(float64)
-	if !ok || x < 1 || x != math.Trunc(x) || x > 1e6 || o.Name == "embedding" {
+	if !ok || x < 1 || x != math.Trunc(x) || x > 1e6 || o.Name == "embedding" || o.Name == camOutput {
 		return nil, badRequest(fmt.Sprintf("output %s: classification %v", o.Name, k))
 	}
 	top := min(int(x), m.one.Config().Outcomes())

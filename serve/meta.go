@@ -57,6 +57,9 @@ func (m *loaded) ports(tensor bool) (in, out []port) {
 		}
 		out = append(out, port{name, "FP32", []int64{-1, int64(n)}})
 	}
+	if !tensor && m.hasCAM() {
+		out = append(out, port{camOutput, "FP32", []int64{-1, -1, -1, -1}}) // [n,classes,height,width]
+	}
 	return in, out
 }
 

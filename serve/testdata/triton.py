@@ -43,6 +43,8 @@ assert (raw.as_numpy("logits") == answers[0].as_numpy("logits")).all() and raw.a
 later = [client.async_infer(model, [image]) for _ in range(4)]
 assert all((r.get_result().as_numpy("logits") == answers[0].as_numpy("logits")).all() for r in later)
 
+maps = client.infer(model, [image], outputs=[triton.InferRequestedOutput("cam")], parameters={"cam_class": label}).as_numpy("cam")
+assert maps.ndim == 4 and maps.shape[:2] == (3, 1) and (maps == maps[0]).all()
 best = client.infer(model, [image], outputs=[triton.InferRequestedOutput("probabilities", class_count=2)], request_id="seven")
 assert best.get_response()["id"] == "seven"
 assert best.as_numpy("probabilities").shape == (3, 2)

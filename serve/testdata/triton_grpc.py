@@ -34,6 +34,8 @@ for a in answers:
     for name in ("logits", "probabilities", "embedding"):
         v = a.as_numpy(name)
         assert v.shape[0] == 3 and (v == answers[0].as_numpy(name)[0]).all(), name
+maps = client.infer(model, [image], outputs=[triton.InferRequestedOutput("cam")], parameters={"cam_class": label}).as_numpy("cam")
+assert maps.ndim == 4 and maps.shape[:2] == (3, 1) and (maps == maps[0]).all()
 best = client.infer(model, [image], outputs=[triton.InferRequestedOutput("probabilities", class_count=2)], request_id="seven")
 assert best.get_response().id == "seven"
 assert best.as_numpy("probabilities")[0, 0].decode().endswith(":" + label)
