@@ -43,7 +43,7 @@ func checksum(f io.ReaderAt, size int64) (string, error) {
 	for i, part := range []*io.SectionReader{io.NewSectionReader(f, 0, half), io.NewSectionReader(f, half, size-half)} {
 		wg.Go(func() {
 			h := crc32.New(castagnoli)
-			_, errs[i] = io.CopyBuffer(h, struct{ io.Reader }{part}, make([]byte, 256<<10))
+			_, errs[i] = io.CopyBuffer(h, struct{ io.Reader }{part}, make([]byte, 64<<10))
 			s.crc[i] = h.Sum32()
 		})
 	}

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -173,7 +172,7 @@ func (n *network) heedResiduals() error {
 			}
 		}
 		if !known && code != "" && !strings.Contains(code, "if ") { // traced
-			adds, known = addCall.MatchString(code), true
+			adds, known = addCall().MatchString(code), true
 		}
 		switch {
 		case !known:
@@ -319,7 +318,7 @@ func (n *network) heedHead(linears []*module, behind [][]*module) error {
 		if !end && !seen && l.inSequence() && linears[i+1].parent == l.parent {
 			return linears[i+1].refuse("no activation between it and the linear layer %s: only ReLU runs here", fault.Shown(l.name))
 		}
-		if p := l.parent; !end && !seen && !modules && p != nil && p.code != "" && !reluCall.MatchString(p.code) && linears[i+1].parent == p {
+		if p := l.parent; !end && !seen && !modules && p != nil && p.code != "" && !reluCall().MatchString(p.code) && linears[i+1].parent == p {
 			return linears[i+1].refuse("the code of %s has no activation between it and %s: only ReLU runs here", fault.Shown(p.class), fault.Shown(l.name))
 		}
 	}
@@ -333,11 +332,11 @@ func (n *network) heedHead(linears []*module, behind [][]*module) error {
 
 // Functions in the code of TorchScript that MobileNetV2 doesn't call.
 var (
-	foreignCall = regexp.MustCompile(`[^a-z0-9_](silu|hardswish|gelu|leaky_relu|tanh|elu|selu|celu|mish|softplus|hardsigmoid|prelu|rrelu|adaptive_max_pool2d|max_pool2d|amax)_?\(`)
-	reluCall    = regexp.MustCompile(`[^a-z0-9_]relu_?\(`)
-	addCall     = regexp.MustCompile(`torch\.add_?\(`)
-	arithmetic  = regexp.MustCompile(`torch\.(div|mul|sub|rsub|pow|exp|log|clamp|flip|neg|reciprocal)_?\(`)
-	sigmoidCall = regexp.MustCompile(`[^a-z0-9_]sigmoid_?\(`)
+	foreignCall = pattern(`[^a-z0-9_](silu|hardswish|gelu|leaky_relu|tanh|elu|selu|celu|mish|softplus|hardsigmoid|prelu|rrelu|adaptive_max_pool2d|max_pool2d|amax)_?\(`)
+	reluCall    = pattern(`[^a-z0-9_]relu_?\(`)
+	addCall     = pattern(`torch\.add_?\(`)
+	arithmetic  = pattern(`torch\.(div|mul|sub|rsub|pow|exp|log|clamp|flip|neg|reciprocal)_?\(`)
+	sigmoidCall = pattern(`[^a-z0-9_]sigmoid_?\(`)
 )
 
 // heedCalls looks at what the code of modules calls.
@@ -355,21 +354,21 @@ func (n *network) heedCalls(modules []*module) error {
 		if m.leaf && m.torch { // its class says it
 			continue
 		}
-		if call := foreignCall.FindStringSubmatch(m.code); call != nil {
+		if call := foreignCall().FindStringSubmatch(m.code); call != nil {
 			return m.refuse("the code of %s calls %s, which MobileNetV2 does not", fault.Shown(m.class), call[1])
 		}
 		head := slices.ContainsFunc(linears, m.above)
-		if calls := arithmetic.FindStringSubmatch(m.code); calls != nil && stem != nil && m.above(stem) {
+		if calls := arithmetic().FindStringSubmatch(m.code); calls != nil && stem != nil && m.above(stem) {
 			n.note("left out: what the code of %s does by %s", fault.Shown(m.class), calls[1])
 		}
 		switch {
 		case m.leaf: // see heedLayers
-		case !head && m.index < last && reluCall.MatchString(m.code):
+		case !head && m.index < last && reluCall().MatchString(m.code):
 			return m.refuse("the code of %s calls relu, where MobileNetV2 has relu6", fault.Shown(m.class))
-		case sigmoidCall.MatchString(m.code) && head && m.parent == nil:
+		case sigmoidCall().MatchString(m.code) && head && m.parent == nil:
 			n.config.Head.Sigmoid = true
 			n.notes = slices.DeleteFunc(n.notes, func(s string) bool { return s == oneLogit })
-		case sigmoidCall.MatchString(m.code):
+		case sigmoidCall().MatchString(m.code):
 			return m.refuse("the code of %s calls sigmoid, which MobileNetV2 does not", fault.Shown(m.class))
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 )
@@ -133,10 +134,16 @@ func classText(text, class string) string {
 
 // Literals of TorchScript's code.
 var (
-	pairLiteral = regexp.MustCompile(`^\[(\d+), (\d+)\]$`)
-	paddingMode = regexp.MustCompile(`padding_mode : Final\[str\] = "(\w+)"`)
-	switches    = regexp.MustCompile(`(use_res_connect|use_residual|has_residual|has_skip|identity) : Final\[bool\] = (True|False)`)
+	pairLiteral = pattern(`^\[(\d+), (\d+)\]$`)
+	paddingMode = pattern(`padding_mode : Final\[str\] = "(\w+)"`)
+	switches    = pattern(`(use_res_connect|use_residual|has_residual|has_skip|identity) : Final\[bool\] = (True|False)`)
 )
+
+// pattern returns what compiles expr at its first use: all of them at once would take
+// every process 0.1 ms.
+func pattern(expr string) func() *regexp.Regexp {
+	return sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(expr) })
+}
 
 // readCalls reads the arguments of the calls that a convolution and a norm are. An
 // argument that is no literal is not known.
@@ -145,7 +152,7 @@ func (m *module) readCalls() {
 		if at >= len(args) {
 			return
 		}
-		if p := pairLiteral.FindStringSubmatch(args[at]); p != nil {
+		if p := pairLiteral().FindStringSubmatch(args[at]); p != nil {
 			a, _ := strconv.Atoi(p[1])
 			b, _ := strconv.Atoi(p[2])
 			m.says[key] = [2]int{a, b}
@@ -173,10 +180,10 @@ func (m *module) readCalls() {
 		m.says["min_val"], _ = strconv.ParseFloat(args[1], 64)
 		m.says["max_val"], _ = strconv.ParseFloat(args[2], 64)
 	}
-	if mode := paddingMode.FindStringSubmatch(m.code); mode != nil {
+	if mode := paddingMode().FindStringSubmatch(m.code); mode != nil {
 		m.says["padding_mode"] = mode[1]
 	}
-	for _, s := range switches.FindAllStringSubmatch(m.code, -1) {
+	for _, s := range switches().FindAllStringSubmatch(m.code, -1) {
 		m.says[s[1]] = s[2] == "True"
 	}
 }

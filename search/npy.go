@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 )
@@ -23,8 +24,11 @@ type NPY struct {
 	size      int   // of a number
 }
 
-// npyHead is numpy's header, as its writers have it: a Python dictionary.
-var npyHead = regexp.MustCompile(`^\{\s*'descr':\s*'([^']*)',\s*'fortran_order':\s*(True|False),\s*'shape':\s*\(([0-9, ]*)\),?\s*\}\s*$`)
+// npyHead is numpy's header, as its writers have it: a Python dictionary. It is compiled
+// at the first use.
+var npyHead = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^\{\s*'descr':\s*'([^']*)',\s*'fortran_order':\s*(True|False),\s*'shape':\s*\(([0-9, ]*)\),?\s*\}\s*$`)
+})
 
 // maxNPYHead is far more than numpy writes.
 const maxNPYHead = 1 << 16
@@ -74,7 +78,7 @@ func (a *NPY) readHead(r io.ReaderAt, size int64) error {
 	if err != nil {
 		return err
 	}
-	m := npyHead.FindSubmatch(head)
+	m := npyHead().FindSubmatch(head)
 	if m == nil {
 		return fault.At(at, "a header that numpy does not write: %s", fault.Shown(string(head)))
 	}

@@ -35,13 +35,14 @@ func AlignedBytes(n int) []byte { return aligned(n, alignment) }
 // HugeBytes is AlignedBytes for what is used over and over, such as weights: from
 // half a huge page on it starts at a multiple of one, and the system is asked for
 // pages of that size, which take it a fraction of the time to map and the CPU to
-// look up.
+// look up. What follows the last whole one gets another one if it fills half of it:
+// to clear a page takes the system time, too.
 func HugeBytes(n int) []byte {
 	if n < hugePage/2 {
 		return AlignedBytes(n)
 	}
 	b := aligned((n+hugePage-1)/hugePage*hugePage, hugePage)
-	adviseHuge(b)
+	adviseHuge(b[:(n+hugePage/2)/hugePage*hugePage])
 	return b[:n:n]
 }
 
