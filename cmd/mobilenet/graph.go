@@ -36,7 +36,9 @@ func newGraph() *cobra.Command {
 
   architecture  the rows of the paper's Table 2 and the tensors between them
   block         the inverted residual, stride 1 and 2, beside the classical one
-  onnx          every operator of any ONNX file, with shapes and attributes
+  onnx          every operator of any ONNX file, with shapes and attributes, and of
+                8-bit integers with scales; of another model the operators that
+                export writes
 
 Of an ONNX file it is the operators that are drawn, unless --kind says otherwise.
 Architecture and block are those of MODEL (published weights or a file), or else
@@ -47,7 +49,8 @@ a terminal, to a file whose name is said.`,
   mobilenet graph --width 0.35 --resolution 96 -o small.png --scale 3
   mobilenet graph --kind block -o block.png
   mobilenet graph mobilenet.onnx -o operators.svg
-  mobilenet graph mobilenet.onnx --format dot | dot -Tpdf -o operators.pdf`,
+  mobilenet graph mobilenet.onnx --format dot | dot -Tpdf -o operators.pdf
+  mobilenet graph --kind onnx int8.tflite -o scales.svg`,
 		Args: args(cobra.MaximumNArgs(1)),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 1 {
@@ -201,14 +204,14 @@ func (f *graphFlags) drawing(cmd *cobra.Command) (*diagram.Drawing, error) {
 
 func (f *graphFlags) onnx(cmd *cobra.Command) (*diagram.Drawing, error) {
 	if f.model == "" {
-		return nil, usagef(cmd, "--kind onnx needs a FILE.onnx")
+		return nil, usagef(cmd, "--kind onnx needs a MODEL or a FILE.onnx")
 	}
 	for _, flag := range []string{"width", "resolution"} {
 		if cmd.Flags().Changed(flag) {
 			return nil, usagef(cmd, "--%s is not for --kind onnx: %s says what it is", flag, f.model)
 		}
 	}
-	p, err := onnx.Read(f.model)
+	p, err := f.operators(cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -217,4 +220,25 @@ func (f *graphFlags) onnx(cmd *cobra.Command) (*diagram.Drawing, error) {
 		return nil, f.named(err)
 	}
 	return d, nil
+}
+
+// operators are those of an ONNX file, or what export writes of another model.
+func (f *graphFlags) operators(cmd *cobra.Command) (*onnx.Graph, error) {
+	if f.isONNX() {
+		return onnx.Read(f.model)
+	}
+	m, q, err := precisionFlag("auto").load(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())))
+	if err != nil {
+		return nil, err
+	}
+	var p *onnx.Graph
+	if q != nil {
+		p, err = onnx.ExportQuantized(q, onnx.QDQ, onnx.ExportOptions{})
+	} else {
+		p, err = onnx.Export(m, onnx.ExportOptions{})
+	}
+	if err != nil {
+		return nil, f.named(err)
+	}
+	return p, nil
 }

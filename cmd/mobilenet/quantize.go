@@ -9,7 +9,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/onnx"
 	"github.com/mobilenet-go/mobilenet/quant"
 	"github.com/mobilenet-go/mobilenet/tflite"
 )
@@ -17,6 +19,7 @@ import (
 // quantizeFlags are those of mobilenet quantize.
 type quantizeFlags struct {
 	model, data, truth, out, report string
+	format                          string // of an ONNX file
 	photos, threads                 int
 	wide, symmetric, sensitivity    bool
 	keep                            []string
@@ -47,10 +50,11 @@ float32, and what flows between layers is bytes all the same.
 
 OUT, a .safetensors file, is a model for every command: predict, val and bench run it
 in 8 bits, export writes it as ONNX in 8 bits, convert and train take the integers for
-numbers and say so. Named .onnx, OUT is that export at once. Named .tflite it is for
-LiteRT, whose rounding of residual sums is what is measured then.`,
+numbers and say so. Named .onnx, OUT is that export at once, in --format. Named
+.tflite it is for LiteRT, whose rounding of residual sums is what is measured then.`,
 		Example: `  mobilenet quantize --model best.safetensors --data photos -o best-int8.safetensors
-  mobilenet quantize -m mobilenet_v2.pth -d photos -o int8.safetensors --photos 256 --sensitivity --report int8.json`,
+  mobilenet quantize -m mobilenet_v2.pth -d photos -o int8.safetensors --photos 256 --sensitivity --report int8.json
+  mobilenet quantize -m best.safetensors -d photos -o int8.onnx --format qoperator`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := f.check(cmd); err != nil {
@@ -64,6 +68,7 @@ LiteRT, whose rounding of residual sums is what is measured then.`,
 	fs.StringVarP(&f.data, "data", "d", "", "folder of photos to calibrate with, searched through; or a table of photos and labels")
 	fs.StringVar(&f.truth, "truth", "", "file with the true classes of a flat folder of photos")
 	fs.StringVarP(&f.out, "output", "o", "", "file to write: .safetensors, .onnx or .tflite")
+	fs.StringVar(&f.format, "format", string(onnx.QDQ), "of OUT.onnx: qdq, with pairs of QuantizeLinear and DequantizeLinear, or qoperator, with operators on bytes")
 	fs.StringVar(&f.report, "report", "", "JSON file for what was measured, and the range and scale of every layer")
 	fs.BoolVar(&f.sensitivity, "sensitivity", false, "measure what rounding costs, layer by layer")
 	fs.IntVar(&f.photos, "photos", 128, "how many photos to calibrate with, at most, and how many others to measure with")
@@ -73,6 +78,7 @@ LiteRT, whose rounding of residual sums is what is measured then.`,
 	fs.StringSliceVar(&f.keep, "keep-float", nil, "layers whose weights stay in float32, by module path: features.0.0,features.17,classifier.1")
 	f.input.register(cmd, true)
 	completeModel(cmd)
+	complete(cmd, "format", string(onnx.QDQ), string(onnx.QOperator))
 	return cmd
 }
 
@@ -84,6 +90,10 @@ func (f *quantizeFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "say what to write: -o FILE.safetensors")
 	case !slices.Contains([]string{".safetensors", ".onnx", ".tflite"}, strings.ToLower(filepath.Ext(f.out))): // before the work, not behind it
 		return usagef(cmd, "%s: write what? the name ends in none of .safetensors, .onnx, .tflite", f.out)
+	case cmd.Flags().Changed("format") && !f.asONNX():
+		return usagef(cmd, "--format is a choice of ONNX files, not of %s", f.out)
+	case f.asONNX() && f.format == string(onnx.QOperator) && len(f.keep) > 0: // before the work, too
+		return usagef(cmd, "--keep-float: operators on bytes have no place for layers in float32; want --format qdq")
 	case f.wide && !strings.EqualFold(filepath.Ext(f.out), ".safetensors"):
 		return usagef(cmd, "--wide: only .safetensors files have wide residual sums")
 	case sameFile(f.model, f.out):
@@ -97,7 +107,25 @@ func (f *quantizeFlags) check(cmd *cobra.Command) error {
 	case f.threads < 0 || f.threads > 1024:
 		return usagef(cmd, "--threads %d: want 0 to 1024", f.threads)
 	}
+	if err := oneOf(cmd, "format", f.format, string(onnx.QDQ), string(onnx.QOperator)); err != nil {
+		return err
+	}
 	return f.input.check(cmd)
+}
+
+// asONNX reports whether what is written is an ONNX file.
+func (f *quantizeFlags) asONNX() bool { return strings.EqualFold(filepath.Ext(f.out), ".onnx") }
+
+// save writes q.
+func (f *quantizeFlags) save(q *model.Quantized) error {
+	if !f.asONNX() {
+		return mobilenet.SaveQuantized(f.out, q)
+	}
+	g, err := onnx.ExportQuantized(q, onnx.QuantizedForm(f.format), onnx.ExportOptions{})
+	if err != nil {
+		return fault.In(f.out, err)
+	}
+	return onnx.Save(f.out, g)
 }
 
 func (f *quantizeFlags) run(cmd *cobra.Command) error {
@@ -150,7 +178,7 @@ func (f *quantizeFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	if err := mobilenet.SaveQuantized(f.out, c.Network); err != nil {
+	if err := f.save(c.Network); err != nil {
 		return err
 	}
 	bar.clear()
@@ -163,7 +191,7 @@ func (f *quantizeFlags) run(cmd *cobra.Command) error {
 	if r.Photos > 0 && float64(r.SQNR) < poor {
 		fmt.Fprintf(stderr, "mobilenet: the network is far from the model (%v): are these photos of the kind that it will see? see --sensitivity, --wide, --keep-float\n", r.SQNR)
 	}
-	if len(f.keep) > 0 && strings.EqualFold(filepath.Ext(f.out), ".onnx") {
+	if len(f.keep) > 0 && f.asONNX() {
 		fmt.Fprintln(stderr, "mobilenet: "+keptInONNX)
 	}
 	return f.tell(cmd.OutOrStdout(), r)
