@@ -225,25 +225,6 @@ func (l *rowList) photo(i int) input {
 // add writes the result of photo i: a struct that becomes members of its row in JSON, or
 // lines of fields that the row stands before in CSV.
 func (l *rowList) add(i int, result any, lines [][]string) error {
-	return l.write(i, result, lines)
-}
-
-// fail writes that photo i has no result.
-func (l *rowList) fail(i int, cause error, inLine bool) error {
-	l.failed++
-	l.failures++
-	if !inLine {
-		fmt.Fprintf(l.stderr, "mobilenet: %s: %s\n", shown(l.photo(i).name), printable(reason(cause)))
-		return l.write(i, nil, nil)
-	}
-	fields := make([]string, len(l.names))
-	fields[len(fields)-1] = reason(cause)
-	return l.write(i, struct {
-		Error string `json:"error"`
-	}{reason(cause)}, [][]string{fields})
-}
-
-func (l *rowList) write(i int, result any, lines [][]string) error {
 	l.mu.Lock()
 	item := l.waiting[i]
 	delete(l.waiting, i)
@@ -260,6 +241,21 @@ func (l *rowList) write(i int, result any, lines [][]string) error {
 	}
 	l.tell()
 	return err
+}
+
+// fail writes that photo i has no result.
+func (l *rowList) fail(i int, cause error, inLine bool) error {
+	l.failed++
+	l.failures++
+	if !inLine {
+		fmt.Fprintf(l.stderr, "mobilenet: %s: %s\n", shown(l.photo(i).name), printable(reason(cause)))
+		return l.add(i, nil, nil)
+	}
+	fields := make([]string, len(l.names))
+	fields[len(fields)-1] = reason(cause)
+	return l.add(i, struct {
+		Error string `json:"error"`
+	}{reason(cause)}, [][]string{fields})
 }
 
 // encode adds a row's results to the part.
