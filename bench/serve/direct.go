@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -75,7 +76,7 @@ func predict(weights string, photos [][]byte, rate float64) (perSecond, perCPU f
 			return 0, 0, err
 		}
 	}
-	cmd := command(nil, []string{*binary, "predict", "--model", weights, "--format", "csv", dir})
+	cmd := exec.Command(*binary, "predict", "--model", weights, "--format", "csv", dir)
 	start := time.Now()
 	if err := cmd.Run(); err != nil {
 		return 0, 0, fmt.Errorf("mobilenet predict: %w", err)

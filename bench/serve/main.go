@@ -30,6 +30,7 @@ var (
 	each     = flag.Duration("each", 4*time.Second, "how long one measurement takes")
 	rounds   = flag.Int("rounds", 3, "of what is measured in turns")
 	rate     = flag.Float64("rate", 0, "so many requests a second, of our servers, and nothing else")
+	verbose  = flag.Bool("v", false, "show what servers log")
 	skip     = flag.String("skip", "", "leave out: targets, peers")
 )
 

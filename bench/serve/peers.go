@@ -33,7 +33,11 @@ func peers(photos [][]byte) (list []*server) {
 			fmt.Printf("skipped: %s is not installed\n", s.name)
 			continue
 		}
-		s.args, s.env = []string{python, filepath.Join(*scripts, s.name+"_server.py")}, []string{"MODEL=" + *onnx}
+		script, err := filepath.Abs(filepath.Join(*scripts, s.name+"_server.py"))
+		if err != nil {
+			panic(err) // no working directory
+		}
+		s.args, s.env = []string{python, script}, []string{"MODEL=" + *onnx}
 		list = append(list, s)
 	}
 	return list
@@ -46,52 +50,53 @@ func compare(own []*ours, others []*server) error {
 		all = append(all, &o.server)
 	}
 	all = append(all, others...)
-	capacity, soon := map[*server][]float64{}, map[*server][]float64{}
+	capacity, soon, cost := map[*server][]float64{}, map[*server][]float64{}, map[*server][]float64{}
 	failed := map[*server]bool{}
 	for range *rounds {
 		for _, s := range all {
 			if failed[s] {
 				continue
 			}
-			rate, fast, err := s.most()
+			l, fast, err := s.most()
 			if err != nil {
 				fmt.Println("skipped:", err)
 				failed[s] = true
 				continue
 			}
-			capacity[s], soon[s] = append(capacity[s], rate), append(soon[s], fast)
+			capacity[s], soon[s], cost[s] = append(capacity[s], l.rate()), append(soon[s], fast), append(cost[s], 1000/l.perCPU())
 		}
 	}
-	row("photos a second: median (best)", "eight clients", "p99 within 50 ms")
+	row("photos a second: median (best)", "eight clients", "p99 within 50 ms", "CPU ms each")
 	best := 0.0
 	for i, s := range all {
 		if failed[s] {
 			continue
 		}
-		show := func(v []float64) string { return fmt.Sprintf("%.0f (%.0f)", middle(v), slices.Max(v)) }
-		row(s.name, show(capacity[s]), show(soon[s]))
+		row(s.name, show(capacity[s]), show(soon[s]), fmt.Sprintf("%.2f", middle(cost[s])))
 		if i >= len(own) {
 			best = max(best, middle(soon[s]))
 		}
 	}
 	if best > 0 {
-		for _, o := range own {
-			row(o.name+" of the best peer", "", fmt.Sprintf("%.2f", middle(soon[&o.server])/best))
+		for i, o := range own {
+			if !failed[all[i]] {
+				row(o.name+" of the best peer  >= 2, 4", "", fmt.Sprintf("%.2f", middle(soon[all[i]])/best))
+			}
 		}
 	}
 	return nil
 }
 
-// most returns the photos a second of eight clients, and the highest rate with a p99
-// within 50 ms.
-func (s *server) most() (rate, fast float64, err error) {
+func show(v []float64) string { return fmt.Sprintf("%.0f (%.0f)", middle(v), slices.Max(v)) }
+
+// most returns what eight clients get, and the highest rate with a p99 within 50 ms.
+func (s *server) most() (l load, fast float64, err error) {
 	if _, err := s.start(); err != nil {
-		return 0, 0, err
+		return l, 0, err
 	}
 	defer s.stop()
-	l, err := s.closed(8)
-	if err != nil {
-		return 0, 0, err
+	if l, err = s.closed(8); err != nil {
+		return l, 0, err
 	}
-	return l.rate(), s.within(50*time.Millisecond, l.rate()), nil
+	return l, s.within(50*time.Millisecond, l.rate()), nil
 }

@@ -68,13 +68,24 @@ func (s *server) start(cores ...int) (time.Duration, error) {
 	if s.env == nil {
 		args = append(args, "127.0.0.1:"+port)
 	}
-	s.cmd, s.ended = command(cores, args), make(chan struct{})
+	if len(cores) > 0 {
+		args = append([]string{"taskset", "-c", strings.Join(strings.Fields(strings.Trim(fmt.Sprint(cores), "[]")), ",")}, args...)
+	}
+	s.cmd, s.ended = exec.Command(args[0], args[1:]...), make(chan struct{})
+	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // a key that interrupts is for this program
 	s.cmd.Env = append(append(os.Environ(), s.env...), "PORT="+port)
+	if *verbose {
+		s.cmd.Stderr = os.Stderr
+	}
+	var err error
+	if s.cmd.Dir, err = os.MkdirTemp("", "bench-serve"); err != nil { // MLServer leaves files
+		return 0, err
+	}
 	start := time.Now()
 	if err := s.cmd.Start(); err != nil {
 		return 0, err
 	}
-	running.Store(int64(s.cmd.Process.Pid))
+	running.Store(s)
 	go func() { s.cmd.Wait(); close(s.ended) }()
 	for time.Since(start) < patience {
 		if code, _ := s.ask(0); code == http.StatusOK {
@@ -86,6 +97,7 @@ func (s *server) start(cores ...int) (time.Duration, error) {
 		}
 		select {
 		case <-s.ended:
+			s.stop()
 			return 0, fmt.Errorf("%s ended before it answered: %v", s.name, s.cmd.ProcessState)
 		case <-time.After(2 * time.Millisecond):
 		}
@@ -94,33 +106,24 @@ func (s *server) start(cores ...int) (time.Duration, error) {
 	return 0, fmt.Errorf("%s doesn't answer within %v", s.name, patience)
 }
 
-// command is a program in a process group of its own, as many have children.
-func command(cores []int, args []string) *exec.Cmd {
-	if len(cores) > 0 {
-		args = append([]string{"taskset", "-c", strings.Trim(fmt.Sprint(cores), "[]")}, args...)
-	}
-	cmd := exec.Command(args[0], args[1:]...)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	return cmd
-}
-
 // stop ends the server and its children.
 func (s *server) stop() {
-	group := -s.cmd.Process.Pid
-	syscall.Kill(group, syscall.SIGTERM)
+	all := s.processes()
+	syscall.Kill(s.cmd.Process.Pid, syscall.SIGTERM)
 	select {
 	case <-s.ended:
 	case <-time.After(5 * time.Second):
 	}
-	syscall.Kill(group, syscall.SIGKILL) // whatever is left of it
+	kill(all)
 	<-s.ended
-	running.Store(0)
+	running.Store(nil)
+	os.RemoveAll(s.cmd.Dir)
 	client.CloseIdleConnections()
 	time.Sleep(200 * time.Millisecond)
 }
 
-// running is the process group of the server at work, 0 for none.
-var running atomic.Int64
+// running is the server at work.
+var running atomic.Pointer[server]
 
 // endTogether ends the server where this program is told to end.
 func endTogether() {
@@ -128,8 +131,8 @@ func endTogether() {
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		if group := running.Load(); group != 0 {
-			syscall.Kill(-int(group), syscall.SIGKILL)
+		if s := running.Load(); s != nil {
+			kill(s.processes())
 		}
 		os.Exit(1)
 	}()
@@ -186,22 +189,49 @@ func (s *server) memoryNow() float64 {
 
 // A process is one of a server's, with the fields of its stat behind the name.
 type process struct {
+	pid  int
 	dir  string
 	stat []string
 }
 
+// processes are the server's and their children's, some of which have sessions of their
+// own.
 func (s *server) processes() (list []process) {
-	group := strconv.Itoa(s.cmd.Process.Pid)
+	children := map[string][]process{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, f := range files {
 		text, err := os.ReadFile(f)
 		if err != nil {
 			continue // it has ended
 		}
-		stat := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
-		if len(stat) > 12 && stat[2] == group {
-			list = append(list, process{filepath.Dir(f), stat})
+		p := process{dir: filepath.Dir(f), stat: strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))}
+		p.pid, _ = strconv.Atoi(filepath.Base(p.dir))
+		if len(p.stat) > startTime {
+			children[p.stat[1]] = append(children[p.stat[1]], p)
+			if p.pid == s.cmd.Process.Pid {
+				list = append(list, p)
+			}
 		}
 	}
+	for i := 0; i < len(list); i++ {
+		list = append(list, children[strconv.Itoa(list[i].pid)]...)
+	}
 	return list
+}
+
+// startTime is the field that says whether a process is still the same one.
+const startTime = 19
+
+// kill ends processes that are left.
+func kill(list []process) {
+	for _, p := range list {
+		text, err := os.ReadFile(filepath.Join(p.dir, "stat"))
+		if err != nil {
+			continue
+		}
+		stat := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:]))
+		if len(stat) > startTime && stat[startTime] == p.stat[startTime] {
+			syscall.Kill(p.pid, syscall.SIGKILL)
+		}
+	}
 }
