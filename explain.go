@@ -299,12 +299,8 @@ func (m *ClassMap) settle() {
 	}
 }
 
-const (
-	// occluded is how many values the map by Occlusion has a side.
-	occluded = 14
-	// occlusionBatch is how many covered copies of a photo run at once.
-	occlusionBatch = 16
-)
+// occluded is how many values the map by Occlusion has a side.
+const occluded = 14
 
 // occlusion explains a photo by covering parts of it, each of 3 by 3 cells of a grid.
 func (c *Classifier) occlusion(ctx context.Context, photo *Prepared, o ExplainOptions) (*Explanation, error) {
@@ -321,9 +317,10 @@ func (c *Classifier) occlusion(ctx context.Context, photo *Prepared, o ExplainOp
 		e.Maps[i].Values = make([]float32, occluded*occluded)
 	}
 	n := 3 * h * w
-	copies := make([]byte, occlusionBatch*n)
-	for at := 0; at < occluded*occluded; at += occlusionBatch {
-		batch := min(occlusionBatch, occluded*occluded-at)
+	most := c.inMemory()
+	copies := make([]byte, most*n)
+	for at := 0; at < occluded*occluded; at += most {
+		batch := min(most, occluded*occluded-at)
 		for i := range batch {
 			copied := vision.Image{W: w, H: h, Pix: copies[i*n:][:n]}
 			copy(copied.Pix, photo.pixels.Pix)

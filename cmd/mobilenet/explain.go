@@ -341,7 +341,10 @@ func alike(text string, names []string) (near []string) {
 	}
 	var all []candidate
 	low := strings.ToLower(text)
-	for _, name := range names {
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			continue
+		}
 		other := strings.ToLower(name)
 		off := 0
 		if len(low) < 3 || !strings.Contains(other, low) {
