@@ -1,7 +1,7 @@
 """mobilenet explain beside pytorch-grad-cam, on the same photos, in alternation.
 
     go build -o mobilenet ./cmd/mobilenet
-    python3 bench/explain.py ./mobilenet WEIGHTS.pth FOLDER
+    python3 bench/explain.py ./mobilenet WEIGHTS.pth FOLDER [ROUNDS]
 
 It runs in a Python with torch, torchvision and grad-cam (see explain/testdata/gradcam.py). WEIGHTS is a state dict
 of torchvision's mobilenet_v2. FOLDER holds photos, of which 100 are taken; photos of 500x375 are made where it is "-".
@@ -30,8 +30,6 @@ from pytorch_grad_cam.utils.image import show_cam_on_image
 from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
 
 from common import features_of_cpu, photos, processor, whole_process
-
-ROUNDS = 3
 
 
 def theirs(model, layer, files, out, batch, pictures):
@@ -64,7 +62,8 @@ def ours(binary, weights, files, layer, pictures):
 
 
 def main():
-    binary, weights, folder = sys.argv[1:]
+    binary, weights, folder = sys.argv[1:4]
+    rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 5
     with tempfile.TemporaryDirectory() as made:
         if folder == "-":
             photos(made, 100)
@@ -76,11 +75,11 @@ def main():
         model.eval()
         print("%s (%s), %d photos, torch %s with %d threads" % (
             processor(), ", ".join(features_of_cpu()), len(files), torch.__version__, torch.get_num_threads()))
-        print("milliseconds a photo, and of all cores' time; the least of %d rounds in alternation" % ROUNDS)
+        print("milliseconds a photo, and of all cores' time; the least of %d rounds in alternation" % rounds)
         print("| what | mobilenet explain | pytorch-grad-cam, one by one | in batches of 16 | ours / theirs |\n|---|---|---|---|---|")
         for name, layer, pictures in (("CAM, maps", 18, False), ("CAM, pictures", 18, True), ("Grad-CAM of features.14, maps", 14, False)):
             best = np.full((3, 2), np.inf)
-            for _ in range(ROUNDS):
+            for _ in range(rounds):
                 with tempfile.TemporaryDirectory() as out:
                     for i, run in enumerate((
                         lambda: ours(binary, weights, files, layer, pictures),

@@ -275,11 +275,13 @@ func (p *picture) contours(at image.Point, i int) {
 	p.Clip()
 	p.Translate(float64(at.X+p.seen.Min.X), float64(at.Y+p.seen.Min.Y))
 	for j, level := range levels {
-		lines := contour(v, h, w, p.scale.low+level*(p.scale.high-p.scale.low))
+		lines := contours(v, h, w, p.scale.low+level*(p.scale.high-p.scale.low))
 		p.stroke(j, func() {
-			for _, s := range lines {
-				p.MoveTo(x*s.x0, y*s.y0)
-				p.LineTo(x*s.x1, y*s.y1)
+			for _, line := range lines {
+				p.NewSubPath()
+				for _, at := range line {
+					p.LineTo(x*at.x, y*at.y)
+				}
 			}
 		})
 	}
