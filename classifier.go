@@ -173,6 +173,24 @@ func (o options) classifier(m *model.Model, e *engine.Engine) (*Classifier, erro
 	}, nil
 }
 
+// OnThreads returns a classifier with the same weights in memory that runs on so many
+// threads: for who runs many photos at a time, one on a core, and one on all of them.
+func (c *Classifier) OnThreads(n int) (*Classifier, error) {
+	if c == nil || c.engine == nil {
+		return nil, errNoClassifier
+	}
+	e, err := c.engine.WithThreads(n)
+	if err != nil {
+		return nil, err
+	}
+	other := *c
+	other.engine = e
+	if c.atOnce == c.engine.Threads() {
+		other.atOnce = e.Threads()
+	}
+	return &other, nil
+}
+
 // Config is the model's config.
 func (c *Classifier) Config() model.Config { return c.config }
 

@@ -73,6 +73,25 @@ func TestBatchIsTheSameAsOneByOne(t *testing.T) {
 	}
 }
 
+func TestOnThreads(t *testing.T) {
+	c := open(t, mobilenet.WithThreads(2))
+	one, err := c.OnThreads(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := c.Logits(t.Context(), photos())
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := one.Logits(t.Context(), photos())
+	if err != nil || cmp.Diff(got, want) != "" {
+		t.Errorf("other logits on one thread (%v)", err)
+	}
+	if _, err := (*mobilenet.Classifier)(nil).OnThreads(1); err == nil {
+		t.Error("a classifier of nothing")
+	}
+}
+
 func TestConcurrentUse(t *testing.T) {
 	c, ctx := open(t), context.Background()
 	want, err := c.Logits(ctx, photos())

@@ -32,9 +32,16 @@ func (c *Classifier) Infer(ctx context.Context, photos []*Prepared, w Wanted) (O
 		return Outputs{}, errors.New("no photos")
 	}
 	h, width := c.config.InputSize()
+	if len(photos) == 1 {
+		p, err := c.prepare(photos[0]) // holds it against the model
+		if err != nil {
+			return Outputs{}, err
+		}
+		return c.infer(ctx, engine.Input{Pixels: p.pixels.Pix, N: 1, H: h, W: width}, w)
+	}
 	pixels := make([]byte, 0, len(photos)*h*width*3)
 	for _, photo := range photos {
-		p, err := c.prepare(photo) // holds it against the model
+		p, err := c.prepare(photo)
 		if err != nil {
 			return Outputs{}, err
 		}

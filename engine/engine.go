@@ -114,6 +114,16 @@ func start(p program, o Options) (*Engine, error) {
 	return e, nil
 }
 
+// WithThreads returns an engine of the same network for runs on so many threads. Both
+// have the same weights in memory, and each is closed by itself.
+func (e *Engine) WithThreads(threads int) (*Engine, error) {
+	if err := e.enter(); err != nil {
+		return nil, err
+	}
+	defer e.open.RUnlock()
+	return start(e.program, Options{Threads: threads, CPU: e.named})
+}
+
 // Close waits for the runs at work, ends the engine's threads and lets go of its
 // memory. Later runs fail with [ErrClosed]; closing again does nothing. The threads
 // of an engine that was forgotten end, too, once the garbage collector finds it.

@@ -345,6 +345,31 @@ func TestClose(t *testing.T) {
 	}
 }
 
+// TestWithThreads: an engine on other threads has the same weights and bits, and goes on
+// when the first is closed.
+func TestWithThreads(t *testing.T) {
+	e := compile(t, random(t, small()), 3)
+	in := Input{Data: pixels(2 * 40 * 40 * 3), N: 2, H: 40, W: 40}
+	want := outputs(t, e, in)
+	one, err := e.WithThreads(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if &one.program.weights[0] != &e.program.weights[0] || one.Threads() != 1 || e.Threads() != 3 {
+		t.Errorf("%d threads, and %d; the weights are twice in memory: %v", one.Threads(), e.Threads(), &one.program.weights[0] != &e.program.weights[0])
+	}
+	e.Close()
+	if got := outputs(t, one, in); !slices.Equal(got.Logits, want.Logits) || !slices.Equal(got.Features, want.Features) {
+		t.Error("other bits")
+	}
+	if _, err := e.WithThreads(1); err != ErrClosed {
+		t.Errorf("error %v from a closed engine", err)
+	}
+	if _, err := one.WithThreads(-1); err == nil {
+		t.Error("-1 threads")
+	}
+}
+
 // TestThreadsEnd has engines end their threads: closed, and forgotten.
 func TestThreadsEnd(t *testing.T) {
 	m := random(t, small())

@@ -108,7 +108,7 @@ func (s *slot) load(ctx context.Context, workers int) error {
 		return s.failed(err)
 	}
 	if next.one = next.all; workers > 1 {
-		if next.one, err = s.Open(ctx, 1); err != nil {
+		if next.one, err = next.all.OnThreads(1); err != nil {
 			return s.failed(err)
 		}
 	}

@@ -37,6 +37,11 @@ var (
 func main() {
 	log.SetFlags(0)
 	flag.Parse()
+	for _, path := range []*string{binary, model, int8, onnx, scripts} { // servers have a folder of their own
+		if *path != "" {
+			*path, _ = filepath.Abs(*path)
+		}
+	}
 	endTogether()
 	photos, err := readPhotos(*photoDir)
 	if err != nil {

@@ -33,11 +33,7 @@ func peers(photos [][]byte) (list []*server) {
 			fmt.Printf("skipped: %s is not installed\n", s.name)
 			continue
 		}
-		script, err := filepath.Abs(filepath.Join(*scripts, s.name+"_server.py"))
-		if err != nil {
-			panic(err) // no working directory
-		}
-		s.args, s.env = []string{python, script}, []string{"MODEL=" + *onnx}
+		s.args, s.env = []string{python, filepath.Join(*scripts, s.name+"_server.py")}, []string{"MODEL=" + *onnx}
 		list = append(list, s)
 	}
 	return list
