@@ -43,6 +43,13 @@ const maxLine = 1 << 18
 // errLine is about a line that is no row.
 var errLine = errors.New("not a row: want a JSON object with a path")
 
+// BadRow is an error of [Job.Next] about one row, which has a result all the same.
+func BadRow(err error) error { return badRow{err} }
+
+type badRow struct{ error }
+
+func (e badRow) Is(target error) bool { return target == errLine }
+
 // A lines reads rows, one a line.
 type lines struct {
 	r *bufio.Reader

@@ -31,7 +31,7 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newWorker())
+	root.AddCommand(newPredict(), newEmbed(), newWorker(), newList())
 	return root
 }
 

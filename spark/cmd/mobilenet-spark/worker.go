@@ -35,6 +35,11 @@ func (f *workerFlags) register(fs *pflag.FlagSet) {
 	fs.IntVar(&f.Connections, "connections", 16, "connections that fetch photos ahead")
 	fs.Int64Var(&f.InFlight, "in-flight", 32<<20, "bytes of photos that are fetched ahead")
 	fs.IntVar(&f.MaxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
+	f.registerStores(fs)
+}
+
+// registerStores registers the flags that say how objects are reached.
+func (f *workerFlags) registerStores(fs *pflag.FlagSet) {
 	fs.StringVar(&f.store.S3, "s3", "", "how s3: is reached, as `QUERY`: endpoint=http://HOST:9000&use_path_style=true&region=us-east-1")
 	fs.StringVar(&f.store.GS, "gs", "", "how gs: is reached, as `QUERY`: anonymous=true")
 	fs.StringVar(&f.store.Azure, "azblob", "", "how azblob: is reached, as `QUERY`: storage_account=NAME&domain=HOST&protocol=http")
@@ -99,11 +104,7 @@ func (f *workerFlags) open(ctx context.Context) (*worker.Worker, error) {
 	if f.digest != "" && f.digest != digest {
 		return nil, fmt.Errorf("%s has the SHA-256 %s, and the job's model %s", path, digest, f.digest)
 	}
-	opts := []mobilenet.Option{
-		mobilenet.WithThreads(1), mobilenet.WithBatch(f.Batch), mobilenet.WithOffline(true),
-		mobilenet.WithPrecision(mobilenet.Precision(f.precision)),
-	}
-	c, err := mobilenet.Open(ctx, path, opts...)
+	c, err := mobilenet.Open(ctx, path, mobilenet.WithThreads(1), mobilenet.WithBatch(f.Batch), mobilenet.WithPrecision(mobilenet.Precision(f.precision)))
 	if err != nil {
 		return nil, err
 	}

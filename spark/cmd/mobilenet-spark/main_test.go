@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"image"
+	"image/png"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/parquet-go/parquet-go"
+
+	"github.com/mobilenet-go/mobilenet"
+)
+
+// Spark runs the test's own program as the worker, and the tests as the command. A worker
+// that finds a file to remove at $MOBILENET_TEST_CRASH ends at once, as if it were killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && (os.Args[1] == "worker" || os.Args[1] == "predict") {
+		if crash := os.Getenv("MOBILENET_TEST_CRASH"); os.Args[1] == "worker" && crash != "" && os.Remove(crash) == nil {
+			fmt.Println(`{"path":"half`)
+			os.Exit(137)
+		}
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// command runs the program.
+func command(args ...string) (stdout, stderr string, err error) {
+	var out, errs bytes.Buffer
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(&out)
+	root.SetErr(&errs)
+	err = root.Execute()
+	return out.String(), errs.String(), err
+}
+
+// fashion is a model that is in the repository, for photos of any kind.
+func fashion(t *testing.T) string {
+	t.Helper()
+	data, err := os.ReadFile("../../../internal/builtin/fashion-mnist.safetensors")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "fashion mnist's.safetensors")
+	if err := os.WriteFile(path, data, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// hostile are the names of files that somebody has.
+var hostile = []string{
+	"plain.png", "tab\there", "new\nline", "carriage\rreturn", `quote"s and 'those'`, "back\\slash", "a%20b", "a b+c&d=e?f#g", "\\N", "\x01\x02\x7f",
+	"emoji 😀 and 𝕏", "e\u0301", "é", strings.Repeat("long", 60), "$(reboot)", "`reboot`", "{\"path\":1}", "null", "a,b", "\u2028",
+}
+
+// photo writes a photo that is like no other.
+func photo(t *testing.T, path string, seed uint64) {
+	t.Helper()
+	img := image.NewGray(image.Rect(0, 0, 28, 28))
+	r := rand.New(rand.NewPCG(seed, 1))
+	for i := range img.Pix {
+		img.Pix[i] = byte(r.Uint32())
+	}
+	var b bytes.Buffer
+	if err := png.Encode(&b, img); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// write writes a manifest of paths, the first of them twice.
+func write(t *testing.T, paths []string) string {
+	t.Helper()
+	var b bytes.Buffer
+	for _, path := range paths {
+		line, err := json.Marshal(map[string]string{"path": path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.Write(append(line, '\n'))
+	}
+	name := filepath.Join(t.TempDir(), "photos.jsonl")
+	if err := os.WriteFile(name, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// results reads the Parquet files of a folder, as anybody does.
+func results(t *testing.T, dir string) map[string]parquetRow {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]parquetRow{}
+	for _, f := range files {
+		rows, err := parquet.ReadFile[parquetRow](f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			if _, twice := all[r.Path]; twice {
+				t.Errorf("%q is there twice", r.Path)
+			}
+			all[r.Path] = r
+		}
+	}
+	return all
+}
+
+// check holds results against what the library says of each photo. Those of missing are
+// not there.
+func check(t *testing.T, model string, got map[string]parquetRow, paths, missing []string) {
+	t.Helper()
+	c, err := mobilenet.Open(t.Context(), model, mobilenet.WithThreads(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest, err := mobilenet.Digest(t.Context(), model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != len(paths)+len(missing) {
+		t.Errorf("%d results, want %d", len(got), len(paths)+len(missing))
+	}
+	for _, path := range missing {
+		if r, ok := got[path]; !ok || r.Error == nil || len(r.Predictions) > 0 {
+			t.Errorf("%q: %+v, want an error", path, r)
+		}
+	}
+	for _, path := range paths {
+		img, err := mobilenet.DecodeFile(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		best, err := c.Classify(t.Context(), img, 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := parquetRow{Path: path, Model: digest, Version: version()}
+		for _, p := range best {
+			want.Predictions = append(want.Predictions, prediction{int32(p.Index), p.Label, p.Probability})
+		}
+		r := got[path]
+		if len(r.Embedding) == 0 {
+			r.Embedding = nil
+		}
+		if d := cmp.Diff(want, r); d != "" {
+			t.Errorf("%q: (-want +got)\n%s", path, d)
+		}
+	}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}
+
+func TestLocal(t *testing.T) {
+	model, dir, out := fashion(t), t.TempDir(), filepath.Join(t.TempDir(), "out")
+	var paths []string
+	for i, name := range hostile {
+		paths = append(paths, filepath.Join(dir, name))
+		photo(t, paths[i], uint64(i))
+	}
+	missing := []string{"nul\x00", strings.Repeat("x", 2000)}
+	args := []string{"predict", "--local", "--input", write(t, append(missing, paths...)), "--output", out, "--model", model, "--top", "2", "--per-task", "3"}
+	if _, _, err := command(args...); err == nil || !strings.Contains(err.Error(), "2 of 22 photos failed, 9.09 %, and --max-errors is 1 %") {
+		t.Errorf("two errors in 22: %v", err)
+	}
+	if exists(filepath.Join(out, "_SUCCESS")) {
+		t.Error("marked as whole, with too many errors")
+	}
+	args = append(args, "--max-errors", "0.1")
+	if _, _, err := command(args...); err == nil || !strings.Contains(err.Error(), "--resume") {
+		t.Errorf("a folder with results: %v", err)
+	}
+	parts, _ := filepath.Glob(filepath.Join(out, "part-*"))
+	os.Remove(parts[1]) // as if the program had been killed
+	if _, stderr, err := command(append(args, "--resume")...); err != nil || !strings.Contains(stderr, "3 photos, ") {
+		t.Errorf("%v: %s", err, stderr)
+	}
+	if !exists(filepath.Join(out, "_SUCCESS")) {
+		t.Error("not marked as whole")
+	}
+	check(t, model, results(t, out), paths, missing)
+	if _, _, err := command(append(args, "--resume", "--top", "1")...); err == nil || !strings.Contains(err.Error(), "other settings") {
+		t.Errorf("another --top: %v", err)
+	}
+}
+
+// The photos of shards are found by their places, and Parquet and CSV are manifests, too.
+func TestManifests(t *testing.T) {
+	model, dir := fashion(t), t.TempDir()
+	photo(t, filepath.Join(dir, "a.png"), 1)
+	os.WriteFile(filepath.Join(dir, "notes.txt"), []byte("x"), 0o666)
+	stdout, _, err := command("list", dir)
+	want := fmt.Sprintf("{\"path\":%q}\n", filepath.Join(dir, "a.png"))
+	if err != nil || stdout != want {
+		t.Errorf("%v: %s, want %s", err, stdout, want)
+	}
+	type row struct {
+		Path string `parquet:"path"`
+	}
+	rows := filepath.Join(t.TempDir(), "photos.parquet")
+	if err := parquet.WriteFile(rows, []row{{filepath.Join(dir, "a.png")}, {"none"}}); err != nil {
+		t.Fatal(err)
+	}
+	text := filepath.Join(t.TempDir(), "photos.csv")
+	os.WriteFile(text, []byte("id,path,member,offset,size\n1,"+filepath.Join(dir, "a.png")+",,,\n2,none,,,\n"), 0o666)
+	for _, in := range []string{rows, text} {
+		out := t.TempDir()
+		if _, _, err := command("predict", "--local", "-i", in, "-o", out, "-m", model, "--top", "2", "--max-errors", "50%"); err != nil {
+			t.Fatal(err)
+		}
+		check(t, model, results(t, out), []string{filepath.Join(dir, "a.png")}, []string{"none"})
+	}
+}
+
+func TestWorkerRefuses(t *testing.T) {
+	model := fashion(t)
+	for _, c := range []struct{ flag, want string }{
+		{"--digest=0", "has the SHA-256"}, {"--expect-version=v0", "all nodes need the same"}, {"--model=none.pth", "file does not exist"},
+	} {
+		if _, _, err := command("worker", "--model", model, c.flag); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.flag, err)
+		}
+	}
+}

@@ -1,0 +1,249 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/spark/job"
+)
+
+// jobFlags are those of predict and embed.
+type jobFlags struct {
+	workerFlags
+	remote, sparkHome string
+	sparkArgs         []string
+	local             bool
+	worker            string
+	installed         bool
+	maxErrors         string
+	printSQL          bool
+	threads           int
+	job.Spec
+}
+
+func newPredict() *cobra.Command {
+	return newJob("predict", "Classify the photos of a manifest", func(f *jobFlags, fs *pflag.FlagSet) {
+		fs.IntVarP(&f.Top, "top", "k", 5, "classes of each photo")
+		fs.BoolVar(&f.Embed, "embed", false, "embed photos, too")
+	})
+}
+
+func newEmbed() *cobra.Command {
+	return newJob("embed", "Embed the photos of a manifest", func(f *jobFlags, fs *pflag.FlagSet) { f.Embed = true })
+}
+
+func newJob(verb, short string, own func(*jobFlags, *pflag.FlagSet)) *cobra.Command {
+	var f jobFlags
+	cmd := &cobra.Command{
+		Use:   verb + " {--remote sc://HOST | --spark-home DIR | --local} --input MANIFEST --output DIR --model FILE",
+		Short: short,
+		Long: short + `: Spark deals its rows out to workers, which it starts
+on the nodes, and writes what they say as Parquet.
+
+A manifest is JSON lines, CSV or Parquet, or a table of Spark's, with a column path, and
+for members of shards member, offset and size; see mobilenet-spark worker --help. Each
+photo is computed once, however often the manifest has it.
+
+Results appear a chunk at a time. After a failure --resume goes on with the photos that
+have none. At the end the output is held against the manifest, and marked by _SUCCESS.`,
+		Example: fmt.Sprintf(`  mobilenet-spark %[1]s --local --input photos.csv --output labels/ --model model.pth
+  mobilenet-spark %[1]s --remote sc://spark:15002 --input s3a://b/photos.parquet --output s3a://b/labels/ --model model.pth
+  mobilenet-spark %[1]s --spark-home /opt/spark --spark-arg=--master=yarn --input photos --output hdfs:///labels --model model.pth`, verb),
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+	}
+	fs := cmd.Flags()
+	f.register(fs)
+	own(&f, fs)
+	fs.StringVar(&f.remote, "remote", "", "Spark Connect server, sc://`HOST:PORT`")
+	fs.StringVar(&f.sparkHome, "spark-home", "", "`DIR` of Spark, of which a driver is started for the job")
+	fs.StringArrayVar(&f.sparkArgs, "spark-arg", nil, "`ARGUMENT` for spark-submit, such as --master=spark://HOST:7077; may be repeated")
+	fs.BoolVar(&f.local, "local", false, "run on the cores of this machine, without Spark")
+	fs.StringVarP(&f.Input, "input", "i", "", "manifest: `FILE` or folder, or a table of Spark's")
+	fs.StringVarP(&f.Output, "output", "o", "", "`DIR` for Parquet files")
+	fs.StringVar(&f.worker, "worker", "", "the program for the nodes, as Spark's driver finds it; the default is this `FILE`")
+	fs.BoolVar(&f.installed, "installed", false, "--worker and --model are paths that all nodes see: nothing is brought to them")
+	fs.IntVar(&f.PerTask, "per-task", 5000, "photos of a task")
+	fs.IntVar(&f.Chunk, "chunk", 1_000_000, "photos whose results appear at a time")
+	fs.BoolVar(&f.Resume, "resume", false, "go on with the photos that have no result in --output")
+	fs.StringVar(&f.maxErrors, "max-errors", "1%", "`SHARE` of photos that may fail")
+	fs.IntVar(&f.threads, "threads", 0, "with --local: cores to use; 0 means all")
+	fs.BoolVar(&f.printSQL, "print-sql", false, "print the job's statements, and run nothing")
+	return cmd
+}
+
+func (f *jobFlags) check() error {
+	engines := 0
+	for _, given := range []bool{f.remote != "", f.sparkHome != "", f.local} {
+		if given {
+			engines++
+		}
+	}
+	var err error
+	f.MaxErrors, err = share(f.maxErrors)
+	switch {
+	case err != nil:
+		return fmt.Errorf("--max-errors %s: want a share, as 1%% or 0.01", f.maxErrors)
+	case engines != 1 && !f.printSQL || engines > 1:
+		return fmt.Errorf("want one of --remote, --spark-home and --local")
+	case f.Input == "" || f.Output == "":
+		return fmt.Errorf("want --input and --output")
+	case f.model == "":
+		return fmt.Errorf("no model: want --model FILE")
+	case f.PerTask < 1 || f.Chunk < 1:
+		return fmt.Errorf("--per-task and --chunk: want at least 1")
+	}
+	return nil
+}
+
+// share reads 1% or 0.01.
+func share(text string) (float64, error) {
+	number, percent := strings.CutSuffix(text, "%")
+	v, err := strconv.ParseFloat(number, 64)
+	if percent {
+		v /= 100
+	}
+	if err == nil && !(v >= 0 && v <= 1) {
+		err = strconv.ErrRange
+	}
+	return v, err
+}
+
+func (f *jobFlags) run(cmd *cobra.Command) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	if err := f.spec(ctx); err != nil {
+		return err
+	}
+	if f.printSQL {
+		for _, statement := range f.Statements() {
+			fmt.Fprintln(cmd.OutOrStdout(), statement+";")
+		}
+		return nil
+	}
+	if f.local {
+		report, err := f.runLocal(ctx, stderr)
+		if report != nil {
+			tell(stderr, report)
+		}
+		return err
+	}
+	session, err := f.session(ctx)
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	report, err := job.Run(ctx, &f.Spec, session, stderr)
+	if report != nil {
+		tell(stderr, report)
+	}
+	return err
+}
+
+func (f *jobFlags) session(ctx context.Context) (*job.Session, error) {
+	if f.remote != "" {
+		return job.Connect(ctx, f.remote)
+	}
+	return job.Start(ctx, f.sparkHome, f.sparkArgs, os.Stderr)
+}
+
+// spec fills in what nodes get, and how the worker is called there.
+func (f *jobFlags) spec(ctx context.Context) error {
+	f.Worker, f.Installed = f.worker, f.installed
+	if f.Worker == "" {
+		if f.Installed {
+			f.Worker = "mobilenet-spark"
+		} else if self, err := os.Executable(); err != nil {
+			return err
+		} else {
+			f.Worker = self
+		}
+	}
+	for _, name := range []*string{&f.Input, &f.Output} { // Spark's driver runs in another folder
+		if name == &f.Input && job.IsTable(*name) {
+			continue
+		}
+		var err error
+		if *name, err = absolute(*name); err != nil {
+			return err
+		}
+	}
+	model := f.model
+	if f.digest == "" {
+		digest, err := mobilenet.Digest(ctx, model)
+		if err != nil {
+			return fmt.Errorf("%w; where only the nodes can read the model, --digest says its SHA-256", err)
+		}
+		f.digest = digest
+	}
+	if !f.Installed {
+		for _, path := range []string{f.Worker, model} {
+			path, err := absolute(path)
+			if err != nil {
+				return err
+			}
+			f.Files = append(f.Files, path)
+		}
+		model = model[strings.LastIndexByte(model, '/')+1:]
+	}
+	f.Args = f.args(model)
+	return nil
+}
+
+// absolute makes a path absolute, and leaves a URL.
+func absolute(name string) (string, error) {
+	if strings.Contains(name, ":/") {
+		return name, nil
+	}
+	return filepath.Abs(name)
+}
+
+// args are those of a worker that does what the flags say.
+func (f *workerFlags) args(model string) []string {
+	args := []string{"--model=" + model, "--digest=" + f.digest, "--expect-version=" + version(), "--top=" + strconv.Itoa(f.Top)}
+	if f.Embed {
+		args = append(args, "--embed")
+	}
+	for _, v := range []struct{ name, value string }{
+		{"precision", f.precision}, {"s3", f.store.S3}, {"gs", f.store.GS}, {"azblob", f.store.Azure},
+	} {
+		if v.value != "" {
+			args = append(args, "--"+v.name+"="+v.value)
+		}
+	}
+	return append(args, fmt.Sprint("--batch=", f.Batch), fmt.Sprint("--connections=", f.Connections), fmt.Sprint("--in-flight=", f.InFlight),
+		fmt.Sprint("--max-pixels=", f.MaxPixels), fmt.Sprint("--tries=", f.store.Tries), fmt.Sprint("--stall=", f.store.Stall))
+}
+
+// tell is the table at the end.
+func tell(w interface{ Write([]byte) (int, error) }, r *job.Report) {
+	rows := [][2]string{
+		{"photos", fmt.Sprint(r.Photos)}, {"rows", fmt.Sprint(r.Rows)}, {"failed", fmt.Sprint(r.Failed)},
+	}
+	for _, c := range r.Causes {
+		rows = append(rows, [2]string{"", fmt.Sprintf("%d: %s", c.Photos, c.Text)})
+	}
+	if r.Others > 0 {
+		rows = append(rows, [2]string{"not in the manifest", fmt.Sprint(r.Others)})
+	}
+	seconds := r.Elapsed.Seconds()
+	rows = append(rows, [2]string{"time", r.Elapsed.Round(100 * time.Millisecond).String()},
+		[2]string{"photos a second", fmt.Sprintf("%.1f", float64(r.Done)/seconds)})
+	if r.Cores > 0 {
+		rows = append(rows, [2]string{"and core", fmt.Sprintf("%.1f", float64(r.Done)/seconds/float64(r.Cores))})
+	}
+	for _, row := range rows {
+		fmt.Fprintf(w, "%-20s %s\n", row[0], row[1])
+	}
+}

@@ -1,0 +1,297 @@
+// Package job runs photos through workers on Apache Spark: it is a few statements of SQL,
+// and what is said while they run. Spark cuts up the work, moves it off machines that die
+// and writes Parquet; nothing of that is done here.
+package job
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A Spec is a job.
+type Spec struct {
+	Input  string // manifest: .jsonl, .csv, .parquet, a folder of these, or a table
+	Output string // folder of Parquet files
+
+	Worker    string   // the program, where Spark's driver finds it, or all nodes do
+	Installed bool     // whether all nodes have it
+	Files     []string // that Spark brings to the nodes
+	Args      []string // of the worker
+
+	PerTask   int     // photos of a task
+	Chunk     int     // photos whose results appear at a time
+	Resume    bool    // whether the output may have results already
+	MaxErrors float64 // share of photos
+}
+
+// Settings are what results depend on besides the photos.
+func (s *Spec) Settings() string { return strings.Join(s.Args, " ") }
+
+// Statements are the job's, as far as they can be told before it runs.
+func (s *Spec) Statements() []string {
+	list := append(s.settings(), s.files()...)
+	const tasks = 1000 // the photos over --per-task, which only a run counts
+	list = append(list, s.input(), manifest, s.record(""), s.results(), s.remaining(), s.chunk(0, 1, tasks), countErrors, s.results(), check, causes)
+	return append(list, success...)
+}
+
+// A Report is what became of a job.
+type Report struct {
+	Photos  int64 `json:"photos"`  // of the manifest
+	Rows    int64 `json:"rows"`    // of the output
+	Failed  int64 `json:"failed"`  // rows with errors
+	Missing int64 `json:"missing"` // photos without a row
+	Twice   int64 `json:"twice"`   // photos with more than one
+	Others  int64 `json:"others"`  // rows of photos that the manifest doesn't have
+
+	Done    int64 // photos of this run
+	Cores   int   // that were seen at work at a time
+	Elapsed time.Duration
+	Causes  []Cause
+}
+
+// A Cause is an error of photos, numbers in it apart.
+type Cause struct {
+	Photos int64  `json:"photos"`
+	Text   string `json:"cause"`
+}
+
+// Run runs a job, and tells of it on w.
+func Run(ctx context.Context, s *Spec, session *Session, w io.Writer) (*Report, error) {
+	r := run{Spec: s, session: session, w: w, began: time.Now()}
+	if err := r.prepare(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.chunks(ctx); err != nil {
+		return nil, err
+	}
+	return r.finish(ctx)
+}
+
+// A run is a job on its way.
+type run struct {
+	*Spec
+	session   *Session
+	w         io.Writer
+	began     time.Time
+	remaining int64
+	cores     int // that were seen at work
+	told      time.Time
+}
+
+func (r *run) exec(ctx context.Context, statements ...string) error {
+	for _, statement := range statements {
+		if err := r.session.Exec(ctx, statement, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *run) prepare(ctx context.Context) error {
+	if err := r.takeOver(ctx); err != nil {
+		return err
+	}
+	statements := append(r.settings(), r.files()...)
+	statements = append(statements, r.input(), manifest, r.record(r.session.ID()), r.results(), r.Spec.remaining())
+	if err := r.exec(ctx, statements...); err != nil {
+		return err
+	}
+	there, _, err := r.count(ctx)
+	if err != nil {
+		return err
+	}
+	if there > 0 && !r.Resume {
+		return fmt.Errorf("%s has %d results: --resume goes on with them, or choose another --output", r.Output, there)
+	}
+	rows, err := r.session.Query(ctx, countRemaining)
+	if err != nil {
+		return err
+	}
+	if len(rows) != 1 {
+		return fmt.Errorf("%d answers to one question", len(rows))
+	}
+	r.remaining, err = strconv.ParseInt(rows[0], 10, 64)
+	if err == nil && there > 0 {
+		fmt.Fprintf(r.w, "%d results are there, %d photos remain\n", there, r.remaining)
+	}
+	return err
+}
+
+// takeOver looks for a run before this one. If its program died while Spark did not, Spark
+// goes on with what it was told last, and would write results that this run computes, too.
+func (r *run) takeOver(ctx context.Context) error {
+	rows, err := r.session.Query(ctx, r.lastRecord())
+	if err != nil || len(rows) == 0 {
+		return nil // there was none
+	}
+	var last struct{ Session, Settings string }
+	if err := json.Unmarshal([]byte(rows[0]), &last); err != nil {
+		return fmt.Errorf("%s: %w", r.recordPath(), err)
+	}
+	if r.Resume && last.Settings != r.Settings() {
+		return fmt.Errorf("%s has results of another model or other settings:\n  %s\nand not\n  %s", r.Output, last.Settings, r.Settings())
+	}
+	return r.session.Interrupt(ctx, last.Session)
+}
+
+// chunks computes the remaining photos, a chunk after the other: what is written stays,
+// whatever happens to the next.
+func (r *run) chunks(ctx context.Context) error {
+	if r.remaining == 0 {
+		return nil
+	}
+	chunks := int((r.remaining + int64(r.Chunk) - 1) / int64(r.Chunk))
+	tasks := max(1, int((r.remaining/int64(chunks)+int64(r.PerTask)-1)/int64(r.PerTask)))
+	before, failedBefore, err := r.count(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	var done, failed int64
+	for i := range chunks {
+		progress := func(p Progress) { // its other stages, which sort names, take seconds
+			r.cores = max(r.cores, p.Running)
+			if p.Tasks == tasks && p.Done < tasks && time.Since(r.told) > interval {
+				r.tell(began, done+r.remaining/int64(chunks)*int64(p.Done)/int64(p.Tasks), failed, i, chunks, p)
+			}
+		}
+		if err := r.session.Exec(ctx, r.chunk(i, chunks, tasks), progress); err != nil {
+			return err
+		}
+		rows, errs, err := r.count(ctx)
+		if err != nil {
+			return err
+		}
+		done, failed = rows-before, errs-failedBefore
+		r.tell(began, done, failed, i+1, chunks, Progress{})
+		if _, err := r.judge(ctx, &Report{Rows: rows, Failed: errs}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// interval is the time between lines that say how far it is.
+const interval = 5 * time.Second
+
+// tell says how far it is.
+func (r *run) tell(began time.Time, done, failed int64, chunk, chunks int, p Progress) {
+	r.told = time.Now()
+	seconds := time.Since(began).Seconds()
+	line := fmt.Sprintf("%d of %d photos", done, r.remaining)
+	if chunks > 1 {
+		line += fmt.Sprintf(", chunk %d of %d", min(chunk+1, chunks), chunks)
+	}
+	if p.Tasks > 0 {
+		line += fmt.Sprintf(", %d of %d tasks", p.Done, p.Tasks)
+	}
+	line += fmt.Sprintf(", %.1f a second", float64(done)/seconds)
+	if failed > 0 {
+		line += fmt.Sprintf(", %d failed", failed)
+	}
+	if done > 0 && done < r.remaining {
+		left := time.Duration(seconds * float64(r.remaining-done) / float64(done) * float64(time.Second))
+		line += fmt.Sprintf(", %v to go", left.Round(time.Second))
+	}
+	fmt.Fprintln(r.w, line)
+}
+
+func (r *run) count(ctx context.Context) (rows, failed int64, err error) {
+	var n Report
+	err = r.ask(ctx, countErrors, &n)
+	return n.Rows, n.Failed, err
+}
+
+// ask decodes the only row of an answer.
+func (r *run) ask(ctx context.Context, query string, into any) error {
+	rows, err := r.session.Query(ctx, query)
+	if err != nil {
+		return err
+	}
+	if len(rows) != 1 {
+		return fmt.Errorf("%d answers to one question", len(rows))
+	}
+	return json.Unmarshal([]byte(rows[0]), into)
+}
+
+// Tolerable is an error if more than a share of the rows failed.
+func (r *Report) Tolerable(most float64) error {
+	if float64(r.Failed) <= most*float64(r.Rows) {
+		return nil
+	}
+	text := fmt.Sprintf("%d of %d photos failed, %.2f %%, and --max-errors is %.4g %%:", r.Failed, r.Rows, 100*float64(r.Failed)/float64(r.Rows), 100*most)
+	for _, c := range r.Causes {
+		text += fmt.Sprintf("\n  %d: %s", c.Photos, c.Text)
+	}
+	return errors.New(text)
+}
+
+// CauseOf is an error without its numbers, which are of one photo.
+func CauseOf(text string) string { return digits.ReplaceAllString(text, "N") }
+
+var digits = regexp.MustCompile("[0-9]+")
+
+// Causes lists the most frequent causes.
+func Causes(counts map[string]int64) []Cause {
+	var list []Cause
+	for text, n := range counts {
+		list = append(list, Cause{n, text})
+	}
+	slices.SortFunc(list, func(a, b Cause) int { return cmp.Or(cmp.Compare(b.Photos, a.Photos), cmp.Compare(a.Text, b.Text)) })
+	return list[:min(len(list), 10)]
+}
+
+func (r *run) causes(ctx context.Context) ([]Cause, error) {
+	rows, err := r.session.Query(ctx, causes)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]Cause, len(rows))
+	for i, row := range rows {
+		if err := json.Unmarshal([]byte(row), &list[i]); err != nil {
+			return nil, err
+		}
+	}
+	return list, nil
+}
+
+// finish holds the output against the manifest and marks it as whole.
+func (r *run) finish(ctx context.Context) (*Report, error) {
+	if err := r.exec(ctx, r.results()); err != nil { // which lists the files anew
+		return nil, err
+	}
+	report := &Report{Done: r.remaining, Cores: r.cores, Elapsed: time.Since(r.began)}
+	if err := r.ask(ctx, check, report); err != nil {
+		return nil, err
+	}
+	if report.Missing > 0 || report.Twice > 0 {
+		return report, fmt.Errorf("of %d photos %d have no row and %d have several: something else writes to %s, or its files are not those that Spark wrote",
+			report.Photos, report.Missing, report.Twice, r.Output)
+	}
+	if report, err := r.judge(ctx, report); err != nil {
+		return report, err
+	}
+	return report, r.exec(ctx, success...)
+}
+
+// judge adds the causes of errors to a report, and is an error if there are too many.
+func (r *run) judge(ctx context.Context, report *Report) (*Report, error) {
+	if report.Failed == 0 {
+		return report, nil
+	}
+	var err error
+	if report.Causes, err = r.causes(ctx); err != nil {
+		return nil, err
+	}
+	return report, report.Tolerable(r.MaxErrors)
+}

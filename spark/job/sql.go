@@ -1,0 +1,182 @@
+package job
+
+import (
+	"fmt"
+	"path"
+	"strings"
+)
+
+// schema is that of the results. Those of photos that failed have an error and neither
+// predictions nor an embedding.
+const schema = "path STRING, member STRING, predictions ARRAY<STRUCT<index: INT, label: STRING, probability: FLOAT>>, " +
+	"embedding ARRAY<FLOAT>, error STRING, model STRING, version STRING"
+
+// literal is a string of Spark's SQL.
+func literal(s string) string {
+	return "'" + strings.NewReplacer(`\`, `\\`, `'`, `\'`, "\n", `\n`, "\r", `\r`, "\t", `\t`, "\x00", `\0`).Replace(s) + "'"
+}
+
+// word is a word of a command of the shell.
+func word(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'" }
+
+// settings are what the statements below count on.
+//
+// With version 1 of the committer what a task wrote appears when the job ends, and only
+// that of one of its tries. _SUCCESS is written at the very end, not by each chunk.
+func (s *Spec) settings() []string {
+	return []string{
+		"SET mapreduce.fileoutputcommitter.algorithm.version=1",
+		"SET mapreduce.fileoutputcommitter.marksuccessfuljobs=false",
+		// A worker has little to do once its output is read.
+		"SET spark.sql.scriptTransformation.exitTimeoutInSeconds=60",
+	}
+}
+
+// files are what travels to the nodes.
+func (s *Spec) files() []string {
+	var add []string
+	for _, f := range s.Files {
+		add = append(add, "ADD FILE "+literal(f))
+	}
+	return add
+}
+
+// input is the manifest as it is. It may lack every column but the path.
+func (s *Spec) input() string {
+	view := "CREATE OR REPLACE TEMPORARY VIEW mobilenet_input "
+	source := " OPTIONS (path " + literal(s.Input)
+	switch kind := kindOf(s.Input); kind {
+	case "json":
+		return view + "(path STRING, file STRING, member STRING, offset STRING, size STRING) USING json" + source + ", mode 'FAILFAST')"
+	case "csv":
+		return view + "USING csv" + source + `, header 'true', multiLine 'true', escape '"', mode 'FAILFAST')`
+	case "parquet":
+		return view + "USING parquet" + source + ")"
+	}
+	return view + "AS SELECT * FROM " + s.Input
+}
+
+// IsTable reports whether an input is a table of Spark's and no file.
+func IsTable(input string) bool { return kindOf(input) == "table" }
+
+// kindOf tells a manifest's files by their name; what is none of these is a table.
+func kindOf(input string) string {
+	name := strings.ToLower(strings.TrimRight(input, "/*"))
+	for _, packed := range []string{".gz", ".zst", ".bz2"} {
+		name = strings.TrimSuffix(name, packed)
+	}
+	switch path.Ext(name) {
+	case ".json", ".jsonl", ".ndjson":
+		return "json"
+	case ".csv":
+		return "csv"
+	case ".parquet":
+		return "parquet"
+	}
+	if strings.ContainsAny(input, "/:") { // a folder of parts, as Spark writes it
+		return "parquet"
+	}
+	return "table"
+}
+
+// manifest is every photo of the input once. Columns that the input lacks are found
+// missing through JSON, which SQL can't do otherwise.
+const manifest = `CREATE OR REPLACE TEMPORARY VIEW mobilenet_manifest AS
+SELECT path, member, place.offset, place.size FROM (
+  SELECT path, member, min(named_struct('offset', offset, 'size', size)) AS place FROM (
+    SELECT coalesce(r.path, r.file, CAST(raise_error('a row of the manifest has no path') AS STRING)) AS path,
+      nullif(r.member, '') AS member, CAST(r.offset AS BIGINT) AS offset, CAST(r.size AS BIGINT) AS size
+    FROM (SELECT from_json(to_json(struct(*)), 'path STRING, file STRING, member STRING, offset STRING, size STRING') AS r
+      FROM mobilenet_input))
+  GROUP BY path, member)`
+
+// record notes who writes the output, in a folder that its readers pass over, and so
+// makes the output exist.
+func (s *Spec) record(session string) string {
+	return fmt.Sprintf("INSERT OVERWRITE DIRECTORY %s USING json SELECT %s AS session, %s AS settings",
+		literal(s.recordPath()), literal(session), literal(s.Settings()))
+}
+
+func (s *Spec) recordPath() string { return strings.TrimRight(s.Output, "/") + "/_mobilenet" }
+
+// lastRecord asks for the record of the run before this one.
+func (s *Spec) lastRecord() string {
+	return fmt.Sprintf("SELECT to_json(struct(*)) FROM json.`%s`", strings.ReplaceAll(s.recordPath(), "`", "``"))
+}
+
+// results is what is there of the output.
+func (s *Spec) results() string {
+	return fmt.Sprintf("CREATE OR REPLACE TEMPORARY VIEW mobilenet_results (%s) USING parquet OPTIONS (path %s)", schema, literal(s.Output))
+}
+
+// remaining are the photos without a result.
+func (s *Spec) remaining() string {
+	view := "CREATE OR REPLACE TEMPORARY VIEW mobilenet_remaining AS SELECT m.* FROM mobilenet_manifest m"
+	if s.Resume {
+		view += " LEFT ANTI JOIN mobilenet_results r ON m.path = r.path AND m.member <=> r.member"
+	}
+	return view
+}
+
+const countRemaining = "SELECT CAST(count(*) AS STRING) FROM mobilenet_remaining"
+
+// chunk computes a share of the photos, in so many tasks. The members of a shard are of
+// one share, and neighbours in a task, in the order of their bytes. Rows are JSON, in which
+// no name has a tab or a newline, and delimiters are said: the default ones change what
+// they are found in.
+func (s *Spec) chunk(i, chunks, tasks int) string {
+	const format = `ROW FORMAT DELIMITED FIELDS TERMINATED BY '\u0001' LINES TERMINATED BY '\n' NULL DEFINED AS '\u0002'`
+	share := ""
+	if chunks > 1 {
+		share = fmt.Sprintf("\n        WHERE pmod(xxhash64(path), %d) = %d", chunks, i)
+	}
+	return fmt.Sprintf(`INSERT INTO mobilenet_results
+SELECT r.* FROM (
+  SELECT from_json(line, %s, map('mode', 'FAILFAST')) AS r FROM (
+    SELECT TRANSFORM (to_json(struct(path, member, offset, size)))
+      %s
+      USING %s AS (line STRING)
+      %s
+    FROM (
+      SELECT * FROM (
+        SELECT /*+ REPARTITION_BY_RANGE(%d, path, offset, member) */ * FROM mobilenet_remaining%s)
+      SORT BY path, offset, member)))`,
+		literal(schema), format, literal(s.command()), format, tasks, share)
+}
+
+// command runs the worker on a node. Where ADD FILE put it depends on how the job came to
+// Spark: into the folder in which commands run, or into one of the session's own in it.
+func (s *Spec) command() string {
+	program := word(s.Worker)
+	if !s.Installed {
+		name := word(path.Base(s.Worker))
+		program = fmt.Sprintf(`"$(ls -t ./%s ./*/%s 2>/dev/null | head -n 1)"`, name, name)
+	}
+	command := "exec " + program + " worker"
+	for _, arg := range s.Args {
+		command += " " + word(arg)
+	}
+	return command
+}
+
+// countErrors asks for the rows that are written, and for those of them with errors.
+const countErrors = "SELECT to_json(named_struct('rows', count(*), 'failed', count(error))) FROM mobilenet_results"
+
+// check holds the output against the manifest.
+const check = `SELECT to_json(named_struct('photos', count(m.path), 'rows', coalesce(sum(r.n), 0), 'failed', coalesce(sum(r.failed), 0),
+  'missing', count_if(r.path IS NULL), 'twice', count_if(r.n > 1), 'others', count_if(m.path IS NULL)))
+FROM mobilenet_manifest m FULL OUTER JOIN (
+  SELECT path, member, count(*) AS n, count(error) AS failed FROM mobilenet_results GROUP BY path, member
+) r ON m.path = r.path AND m.member <=> r.member`
+
+// causes counts errors by their text, numbers apart.
+const causes = `SELECT to_json(named_struct('photos', count(*), 'cause', cause)) FROM (
+  SELECT regexp_replace(error, '[0-9]+', 'N') AS cause FROM mobilenet_results WHERE error IS NOT NULL
+) GROUP BY cause ORDER BY count(*) DESC, cause LIMIT 10`
+
+// success writes _SUCCESS, beside what is there.
+var success = []string{
+	"SET mapreduce.fileoutputcommitter.marksuccessfuljobs=true",
+	"INSERT INTO mobilenet_results SELECT * FROM mobilenet_results WHERE false",
+	"SET mapreduce.fileoutputcommitter.marksuccessfuljobs=false",
+}
