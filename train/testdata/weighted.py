@@ -2,8 +2,10 @@
 
     /usr/bin/python3 train/testdata/weighted.py
 
-Targets are probabilities: smoothed labels, two of them mixed. "loss" and "grad" are of
-CrossEntropyLoss(weight=weights)(logits, targets), in float64.
+Each image has the loss of its smoothed label, times the weight of its class, and two
+labels are mixed; in float64. PyTorch's own weight= also multiplies what label smoothing
+gives to the other classes: with 50 times as many images of one class as of another the
+rare one then gets more of a frequent image's target than its own class.
 """
 import json
 import os
@@ -14,11 +16,14 @@ torch.manual_seed(3)
 logits = torch.randn(6, 4, dtype=torch.float64).mul(3).requires_grad_()
 labels = torch.tensor([0, 1, 2, 3, 3, 3])
 smooth = 0.1
-targets = torch.full((6, 4), smooth / 4, dtype=torch.float64)
-targets[torch.arange(6), labels] += 1 - smooth
-targets = 0.7 * targets + 0.3 * targets.roll(1, 0)
 weights = torch.tensor([1.5, 1.5, 1.5, 0.5], dtype=torch.float64)  # 6 images, 4 classes
-loss = torch.nn.functional.cross_entropy(logits, targets, weight=weights)
+
+
+def each(labels):
+    return weights[labels] * torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smooth, reduction="none")
+
+
+loss = (0.7 * each(labels) + 0.3 * each(labels.roll(1, 0))).mean()
 loss.backward()
 path = os.path.join(os.path.dirname(os.path.abspath(__file__)), "weighted.json")
 with open(path, "w") as f:
