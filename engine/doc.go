@@ -16,7 +16,8 @@
 // instruction sets differ in the last bits, those for 8-bit integers in nothing.
 // [Engine.Close] ends the threads.
 //
-// [Engine.ClassWeights] are what a class makes of the features.
+// [Engine.ClassWeights] are what a class makes of the features, and [Engine.Record] has
+// gradients of its logit at any module.
 //
 // [Engine.Measure], [Engine.Profile] and [Engine.Peak] say how fast it is.
 //
@@ -29,5 +30,6 @@
 //	strip.go     the steps on wide maps, row by row through several layers
 //	layers.go    the steps on narrow maps, layer by layer
 //	tap.go       what modules put out: modules.go
+//	gradient.go  from a logit back to a module: class.go
 //	team.go      threads that share the tasks of a step
 package engine

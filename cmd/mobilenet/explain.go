@@ -199,9 +199,13 @@ func (f *explainFlags) keep(stdout io.Writer, r explained) error {
 	if err != nil {
 		return err
 	}
+	const most = 5 // on a line
 	var classes []string
-	for _, m := range r.maps {
+	for _, m := range r.maps[:min(most, len(r.maps))] {
 		classes = append(classes, shown(m.Label)+" "+percent(float64(m.Probability)))
+	}
+	if n := len(r.maps) - most; n > 0 {
+		classes = append(classes, fmt.Sprintf("and %d more", n))
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %s\n  %s\n", shown(r.name), strings.Join(classes, ", "), shown(path))
 	return err
@@ -237,6 +241,11 @@ func (f *explainFlags) options(cmd *cobra.Command, c *mobilenet.Classifier) (o m
 		return o, u
 	}
 	o.Classes, o.Top, err = f.choose(cmd, c)
+	if n := max(len(o.Classes), o.Top); err == nil && f.format == "png" && n > maxPanels {
+		u := usagef(cmd, "a picture of %d classes: want at most %d", n, maxPanels)
+		u.hint = "--format npy and json have any number"
+		return o, u
+	}
 	return o, err
 }
 
@@ -279,10 +288,10 @@ func findClass(cmd *cobra.Command, c *mobilenet.Classifier, text string) (class,
 		return 0, 0, usagef(cmd, "--class %s: want 0 to %d", text, len(labels)-1)
 	}
 	if k, ok := asIndex(strings.TrimPrefix(text, "top")); ok && strings.HasPrefix(text, "top") {
-		if k < 1 || k > maxTop {
-			return 0, 0, usagef(cmd, "--class %s: want top1 to top%d", text, maxTop)
+		if k < 1 {
+			return 0, 0, usagef(cmd, "--class %s: want at least top1", text)
 		}
-		return 0, k, nil
+		return 0, min(k, len(labels)), nil
 	}
 	u := usagef(cmd, "--class %s: no class has that name", text)
 	if near := alike(text, labels); len(near) > 0 {
@@ -291,8 +300,8 @@ func findClass(cmd *cobra.Command, c *mobilenet.Classifier, text string) (class,
 	return 0, 0, u
 }
 
-// maxTop bounds the panels of a picture.
-const maxTop = 20
+// maxPanels bounds the memory for a picture, and is more than anybody looks at.
+const maxPanels = 20
 
 // asIndex reads an index: digits, and no more of them than a number of classes has.
 func asIndex(text string) (n int, ok bool) {
