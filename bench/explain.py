@@ -1,13 +1,13 @@
 """mobilenet explain beside pytorch-grad-cam, on the same photos, in alternation.
 
     go build -o mobilenet ./cmd/mobilenet
-    python3 bench/explain.py ./mobilenet WEIGHTS.pth FOLDER [ROUNDS]
+    python3 bench/explain.py ./mobilenet WEIGHTS.pth FOLDER [ROUNDS [THREADS]]
 
 It runs in a Python with torch, torchvision and grad-cam (see explain/testdata/gradcam.py). WEIGHTS is a state dict
 of torchvision's mobilenet_v2. FOLDER holds photos, of which 100 are taken; photos of 500x375 are made where it is "-".
 
 Ours is the whole process, from the command line to the files; theirs is the loop over the photos alone, without imports
-and loading, one photo at a time and in batches of 16, with a thread a core. "maps" ends with the
+and loading, one photo at a time and in batches of 16, both with as many THREADS, one a core by default. "maps" ends with the
 maps as files of numbers, "pictures" with overlays: ours PNG of the whole photo beside it, theirs JPEG of the 224x224
 that the network sees. In brackets is the time of all cores, which other programs disturb less.
 """
@@ -54,9 +54,9 @@ def used_by_children():
     return usage.ru_utime + usage.ru_stime
 
 
-def ours(binary, weights, files, layer, pictures):
+def ours(binary, weights, files, layer, pictures, threads):
     with tempfile.TemporaryDirectory() as out:
-        command = [binary, "explain", "-m", weights, "-o", out, "--format", "png" if pictures else "npy", "--relu"]
+        command = [binary, "explain", "-m", weights, "-o", out, "--format", "png" if pictures else "npy", "--relu", "--threads", str(threads)]
         used = used_by_children()
         return whole_process(command + ["--layer", "features.%d" % layer] + files)[0] / 1000, used_by_children() - used
 
@@ -64,12 +64,13 @@ def ours(binary, weights, files, layer, pictures):
 def main():
     binary, weights, folder = sys.argv[1:4]
     rounds = int(sys.argv[4]) if len(sys.argv) > 4 else 5
+    threads = int(sys.argv[5]) if len(sys.argv) > 5 else os.cpu_count()
     with tempfile.TemporaryDirectory() as made:
         if folder == "-":
             photos(made, 100)
             folder = made
         files = sorted(str(p) for p in pathlib.Path(folder).iterdir() if p.suffix.lower() in (".jpg", ".jpeg", ".png"))[:100]
-        torch.set_num_threads(os.cpu_count())
+        torch.set_num_threads(threads)
         model = torchvision.models.mobilenet_v2()
         model.load_state_dict(torch.load(weights))
         model.eval()
@@ -82,7 +83,7 @@ def main():
             for _ in range(rounds):
                 with tempfile.TemporaryDirectory() as out:
                     for i, run in enumerate((
-                        lambda: ours(binary, weights, files, layer, pictures),
+                        lambda: ours(binary, weights, files, layer, pictures, threads),
                         lambda: theirs(model, layer, files, out, 1, pictures),
                         lambda: theirs(model, layer, files, out, 16, pictures),
                     )):
