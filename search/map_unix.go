@@ -34,3 +34,7 @@ func (m mapping) bytes(at, n int64) ([]byte, error) {
 	}
 	return m[at:][:n:n], nil
 }
+
+// release tells the system that no page need stay in memory. What is read again comes
+// from the file.
+func (m mapping) release() { unix.Madvise(m, unix.MADV_DONTNEED) }

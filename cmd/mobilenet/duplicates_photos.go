@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync/atomic"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -87,7 +88,12 @@ func openIndex(path string) (*search.Index, error) {
 type indexed struct {
 	x    *search.Index
 	rows []int32
+	read atomic.Int64 // rows, so far
 }
+
+// releaseRows are read before the memory of the file is released: 5 MB, or where they
+// are far from each other 64 MB, since pages come in sixteens.
+const releaseRows = 1024
 
 // add adds the rows of photos that are, or are below, path; all for "".
 func (m *indexed) add(c *comparison, path string) {
@@ -105,6 +111,9 @@ func (m *indexed) Dim() int { return m.x.Meta().Dim }
 
 func (m *indexed) Row(dst []float32, i int) error {
 	_, err := m.x.Row(int(m.rows[i]), dst)
+	if m.read.Add(1)%releaseRows == 0 {
+		m.x.Release()
+	}
 	return err
 }
 

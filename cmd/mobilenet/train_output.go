@@ -130,6 +130,9 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(w, "memory: about %d MB; time: about %v\n", (peakRSS()+cost.More)>>20, cost.Time.Round(time.Second))
+	if err := f.warnNearly(ctx, w); err != nil { // behind the estimate: it takes memory of its own
+		return err
+	}
 	if broken > 0 {
 		return fmt.Errorf("%d images are broken", broken)
 	}
