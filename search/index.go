@@ -64,7 +64,11 @@ func open(f *os.File) (*Index, error) {
 	if err != nil {
 		return nil, err
 	}
-	x, err := read(s, info.Size())
+	var x *Index
+	err = guard(func() error {
+		x, err = read(s, info.Size())
+		return err
+	})
 	if err != nil {
 		unmap()
 		return nil, err
@@ -201,31 +205,34 @@ func (b *block) path(i int) []byte {
 // Row returns the values of a row, 0 to Len()-1, in dst if that has room: the float32
 // values, or where the index has none, what the bytes stand for.
 func (x *Index) Row(row int, dst []float32) ([]float32, error) {
-	b, i := x.block(row)
-	dim := x.meta.Dim
-	if cap(dst) < dim {
-		dst = make([]float32, dim)
+	if cap(dst) < x.meta.Dim {
+		dst = make([]float32, x.meta.Dim)
 	}
-	dst = dst[:dim]
+	dst = dst[:x.meta.Dim]
+	return dst, guard(func() error { return x.read(row, dst) })
+}
+
+func (x *Index) read(row int, dst []float32) error {
+	b, i := x.block(row)
 	if x.meta.BytesOnly {
-		u, err := x.source.bytes(b.at+b.layout.bytes+int64(i)*int64(x.meta.stride()), int64(dim))
+		u, err := x.source.bytes(b.at+b.layout.bytes+int64(i)*int64(x.meta.stride()), int64(len(dst)))
 		if err != nil {
-			return nil, err
+			return err
 		}
 		c := b.codes[i]
 		for k, v := range u {
 			dst[k] = float32(c.Scale*float32(v)) + c.Offset
 		}
-		return dst, nil
+		return nil
 	}
 	v, err := x.floats(b, i)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	for k := range dst {
 		dst[k] = float32At(v, k)
 	}
-	return dst, nil
+	return nil
 }
 
 // floats returns the bytes of the float32 values of row i of a segment.
@@ -282,7 +289,9 @@ func (x *Index) load(s span) (Block, error) {
 }
 
 // Verify holds the vectors against their checksums.
-func (x *Index) Verify() error {
+func (x *Index) Verify() error { return guard(x.verify) }
+
+func (x *Index) verify() error {
 	for i := range x.segments {
 		b := &x.segments[i]
 		for part, p := range []struct{ at, n int64 }{

@@ -115,7 +115,7 @@ func (s *scan) run(ctx context.Context) error {
 				if i >= len(spans) {
 					return
 				}
-				if errs[w] = s.span(spans[i], products, found); errs[w] != nil {
+				if errs[w] = guard(func() error { return s.span(spans[i], products, found) }); errs[w] != nil {
 					next.Store(int64(len(spans)))
 					return
 				}
@@ -255,7 +255,10 @@ func (s *scan) hits(ctx context.Context) ([][]Hit, error) {
 				if j >= len(s.queries) {
 					return
 				}
-				all[j], errs[j] = s.rescore(&s.queries[j], &s.best[j])
+				errs[j] = guard(func() (err error) {
+					all[j], err = s.rescore(&s.queries[j], &s.best[j])
+					return err
+				})
 			}
 		})
 	}
