@@ -93,15 +93,24 @@ func prepare(v []float32, planes []int8, stride int) query {
 	return q
 }
 
-// score is what the bytes say of the cosine of q and a row with code c, given their
-// products with the query's two planes; the truth is within margin of it.
-func (q *query) score(c *Code, high, low int32) (score, margin float64) {
+// A rowScore is what of a score depends on the row alone.
+type rowScore struct {
+	scale, offset float64 // over the row's length
+	err           float64
+}
+
+func newRowScore(c *Code) rowScore {
 	if c.Norm == 0 {
-		return 0, 0
+		return rowScore{} // is like nothing
 	}
+	return rowScore{float64(c.Scale) / float64(c.Norm), float64(c.Offset) / float64(c.Norm), float64(c.Err)}
+}
+
+// of is what the bytes say of the cosine of q and the row, given their products with the
+// query's two planes; the truth is within margin of it.
+func (r *rowScore) of(q *query, high, low int32) (score, margin float64) {
 	product := q.scale * float64(int64(high)<<7+int64(low))
-	score = (float64(c.Scale)*product + float64(c.Offset)*q.sum) / float64(c.Norm)
-	return score, float64(c.Err) + q.err*(1+float64(c.Err)) + slack
+	return r.scale*product + r.offset*q.sum, r.err + q.err*(1+r.err) + slack
 }
 
 // exact is the cosine of q and the float32 values of a row, computed in float64. The

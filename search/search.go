@@ -137,26 +137,25 @@ func (s *scan) span(sp span, products []int32, found [][]candidate) error {
 		Dst: products, Rows: b.Bytes, Queries: s.planes,
 		N: up(b.Rows, kernel.DotRows), Q: q, Stride: b.Stride,
 	})
-	for j := range s.queries {
-		query, best := &s.queries[j], &s.best[j]
-		least := best.least()
-		some := found[j][:0]
-		for i := range b.Codes {
-			p := products[i*q+2*j:][:2:2]
-			score, margin := query.score(&b.Codes[i], p[0], p[1])
-			if score+margin < least {
+	least := make([]float64, len(s.queries))
+	for j := range least {
+		least[j] = s.best[j].least()
+		found[j] = found[j][:0]
+	}
+	for i := range b.Codes {
+		r := newRowScore(&b.Codes[i])
+		for j, p := 0, products[i*q:][:q]; j < len(s.queries); j++ {
+			score, margin := r.of(&s.queries[j], p[2*j], p[2*j+1])
+			if score+margin < least[j] || s.o.Match != nil && !s.o.Match(b.First+i, sp.b.path(sp.from+i)) {
 				continue
 			}
-			row := b.First + i
-			if s.o.Match != nil && !s.o.Match(row, sp.b.path(sp.from+i)) {
-				continue
-			}
-			some = append(some, candidate{row, score - margin, score + margin})
+			found[j] = append(found[j], candidate{b.First + i, score - margin, score + margin})
 		}
+	}
+	for j, some := range found {
 		if len(some) > 0 {
-			best.add(some)
+			s.best[j].add(some)
 		}
-		found[j] = some
 	}
 	return nil
 }

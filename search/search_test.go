@@ -190,7 +190,8 @@ func TestBounds(t *testing.T) {
 			}
 			row := make([]byte, 4*dim)
 			floats(row, v)
-			score, margin := q.score(&c, high, low)
+			r := newRowScore(&c)
+			score, margin := r.of(&q, high, low)
 			if truth := q.exact(row); !(math.Abs(truth-score) <= margin) || margin > 0.1 {
 				t.Fatalf("%d values: %v is %v from %v", dim, score, margin, truth)
 			}
