@@ -5,6 +5,7 @@ import (
 	"compress/zlib"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -27,7 +28,7 @@ func (t *timing) worse(o timing) {
 
 // MarshalJSON has milliseconds.
 func (t timing) MarshalJSON() ([]byte, error) {
-	return json.Marshal(map[string]float64{"queue": ms(t.Queue), "decode": ms(t.Decode), "infer": ms(t.Infer)})
+	return fmt.Appendf(nil, `{"queue":%g,"decode":%g,"infer":%g}`, ms(t.Queue), ms(t.Decode), ms(t.Infer)), nil
 }
 
 // An item is what a request asks about once: a photo's file, pixels, or a tensor.
@@ -140,6 +141,7 @@ func reply(q *request, contentType string, body []byte) error {
 	}
 	h.Add("Vary", "Accept-Encoding")
 	if z == nil {
+		h.Set("Content-Length", strconv.Itoa(len(body)))
 		q.w.Write(body)
 		return nil
 	}

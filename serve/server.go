@@ -225,8 +225,12 @@ func (s *Server) serve(route string, w http.ResponseWriter, r *http.Request, f f
 	if err != nil {
 		s.fail(q, err)
 	}
-	s.metrics.observe(route, q, time.Since(start), err)
-	s.log(route, q, time.Since(start), err)
+	took := time.Since(start)
+	s.metrics.observe(route, q, took, err)
+	if q.ProtoMajor == 1 { // over HTTP/2 the end of the answer would be a frame of its own
+		_ = http.NewResponseController(q.w).Flush()
+	}
+	s.log(route, q, took, err) // which nobody waits for
 	if q.early {
 		s.drain(q)
 	}
@@ -264,11 +268,10 @@ func (s *Server) early(q *request) {
 	q.early = http.NewResponseController(q.w).EnableFullDuplex() == nil
 }
 
-// drain sends a refusal and reads what comes of the body. net/http would read it, too,
+// drain reads what comes of a body that was refused. net/http would read it, too,
 // but then takes the body's end for the handler's doing and panics.
 func (s *Server) drain(q *request) {
-	c := http.NewResponseController(q.w)
-	if c.Flush() != nil || c.SetReadDeadline(time.Now().Add(s.o.Deadline)) != nil {
+	if http.NewResponseController(q.w).SetReadDeadline(time.Now().Add(s.o.Deadline)) != nil {
 		return
 	}
 	buf := unread.Get().(*[]byte)

@@ -3,12 +3,17 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mobilenet-go/mobilenet"
@@ -36,23 +41,74 @@ func (s *server) over(weights string) (longer, direct time.Duration, err error) 
 		return err
 	}
 	var diffs, calls []time.Duration
-	for i, begin := 0, time.Now(); time.Since(begin) < *each; i++ {
-		// Threads that look for work a while after a run must not do so in the other's time.
-		time.Sleep(time.Millisecond)
-		start := time.Now()
-		if code, err := s.ask(i); err != nil || code != 200 {
-			return 0, 0, fmt.Errorf("%s: status %d, %v", s.name, code, err)
+	conn, err := s.dial()
+	if err != nil {
+		return 0, 0, err
+	}
+	defer conn.Close()
+	const block = 16 // in turns, as caches are cold after each change
+	for i, begin := 0, time.Now(); time.Since(begin) < *each; i += block {
+		var asked [block]time.Duration
+		for k := range asked {
+			start := time.Now()
+			if err := conn.ask(i + k); err != nil {
+				return 0, 0, err
+			}
+			asked[k] = time.Since(start)
 		}
-		asked := time.Since(start)
-		time.Sleep(time.Millisecond)
-		start = time.Now()
-		if err := library(s.bodies[i%len(s.bodies)]); err != nil {
-			return 0, 0, err
+		time.Sleep(time.Millisecond) // threads look for work for a while after a run
+		for k := range asked {
+			start := time.Now()
+			if err := library(s.bodies[(i+k)%len(s.bodies)]); err != nil {
+				return 0, 0, err
+			}
+			called := time.Since(start)
+			diffs, calls = append(diffs, asked[k]-called), append(calls, called)
 		}
-		called := time.Since(start)
-		diffs, calls = append(diffs, asked-called), append(calls, called)
+		time.Sleep(time.Millisecond)
 	}
 	return quantile(diffs, .5), quantile(calls, .5), nil
+}
+
+// A wire is a connection that a request is written to and its answer read from, and
+// nothing else: Go's client wakes two goroutines for a request, which takes as long as a
+// server takes to read it.
+type wire struct {
+	*os.File // that blocks, unlike net.Conn
+	s        *server
+	r        *bufio.Reader
+}
+
+func (s *server) dial() (*wire, error) {
+	c, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	f, err := c.(*net.TCPConn).File()
+	if err != nil {
+		return nil, err
+	}
+	f.Fd() // which has it block
+	return &wire{f, s, bufio.NewReader(f)}, nil
+}
+
+// ask sends request i and reads the answer.
+func (w *wire) ask(i int) error {
+	body := w.s.bodies[i%len(w.s.bodies)]
+	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", w.s.path, w.s.kind, len(body))
+	if _, err := w.Write(append([]byte(head), body...)); err != nil {
+		return err
+	}
+	resp, err := http.ReadResponse(w.r, nil)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%s: status %d, %v", w.s.name, resp.StatusCode, err)
+	}
+	return nil
 }
 
 // predict runs mobilenet predict on the photos, over and over for about as long as the
