@@ -218,12 +218,12 @@ def ort_static(path, out, calibrate, method, **options):
 
 
 def tools_for_accuracy(files, kinds, folder):
-    """Returns, by name, what makes a network of photos and returns a function from a photo to logits."""
+    """Returns, by name, what makes a network of photos and returns a function from other photos to logits."""
     exact = files.export(files.float, ".onnx", 1)
 
     def session(path):
         run = ONNXRuntime(path, Case("")).session.run
-        return lambda x: run(None, {"images": x})[0][0]
+        return lambda others: [run(None, {"images": x})[0][0] for x in others]
 
     def ours(*flags):
         def make(paths, _):
@@ -242,7 +242,7 @@ def tools_for_accuracy(files, kinds, folder):
     def nncf(fast):
         def make(_, inputs):
             request = NNCF(exact, Case(""), inputs, fast).request
-            return lambda x: request.infer([x])[0][0].copy()
+            return lambda others: [request.infer([x])[0][0].copy() for x in others]
         return make
 
     out = {"float32": lambda *_: session(exact), "ours": ours(),
@@ -250,7 +250,34 @@ def tools_for_accuracy(files, kinds, folder):
            "ONNX Runtime, percentile 99.99": static("Percentile", CalibPercentile=99.99)}
     if NNCF in kinds:
         out.update({"NNCF": nncf(True), "NNCF, full bias correction": nncf(False)})
+    if brevitas_version():
+        out.update({"Brevitas, " + setting: brevitas(files, folder, setting) for setting in ("percentile", "mse")})
     return out
+
+
+BREVITAS = [os.environ.get("MOBILENET_BENCH_TORCH", "/usr/bin/python3"),
+            os.path.join(os.path.dirname(os.path.abspath(__file__)), "brevitasquant.py")]
+
+
+def brevitas(files, folder, setting):
+    """Brevitas runs in a Python of its own."""
+    photos, logits = os.path.join(folder, "photos.npz"), os.path.join(folder, "logits.npy")
+
+    def make(_, inputs):
+        def run(measure):
+            np.savez(photos, calibrate=np.concatenate(inputs), measure=np.concatenate(measure))
+            subprocess.run(BREVITAS + [files.float, photos, logits, setting], check=True, capture_output=True)
+            return np.load(logits)
+        return run
+    return make
+
+
+def brevitas_version():
+    """None where there is none."""
+    try:
+        return subprocess.run(BREVITAS + ["--version"], check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        print("skipped: Brevitas: %s has no torch with brevitas" % BREVITAS[0], file=sys.stderr)
 
 
 def log_softmax(v):
@@ -275,7 +302,7 @@ def accuracy(files, kinds, folder, data, resolution, most):
         got = [None] * len(paths)
         for half in (0, 1):
             run = make(paths[half::2], inputs[half::2])
-            got[1 - half::2] = [run(x) for x in inputs[1 - half::2]]
+            got[1 - half::2] = list(run(inputs[1 - half::2]))
         got = np.array(got)
         exact = got if exact is None else exact
         noise = ((got.astype(np.float64) - exact) ** 2).sum()
