@@ -144,25 +144,37 @@ func (f *folders) Pop() any {
 	return path
 }
 
-// fileNames are names in one text: a million strings of their own would be
-// three times the memory.
+// fileNames are names in a few long texts: a million strings of their own would be three
+// times the memory, and one text twice as much while it grows.
 type fileNames struct {
-	text []byte
-	at   [][2]uint32 // where each begins and ends
+	texts [][]byte // of up to nameText bytes
+	at    []uint64 // which text, where in it, and how long
 }
+
+const (
+	nameText = 1 << 20
+	nameBits = 20 // for a place in a text, and as many for a length
+)
 
 func (n *fileNames) add(name string) {
-	begin := uint32(len(n.text))
-	n.text = append(n.text, name...)
-	n.at = append(n.at, [2]uint32{begin, uint32(len(n.text))})
+	last := len(n.texts) - 1
+	if last < 0 || len(n.texts[last])+len(name) > nameText {
+		n.texts = append(n.texts, nil)
+		last++
+	}
+	n.at = append(n.at, uint64(last)<<(2*nameBits)|uint64(len(n.texts[last]))<<nameBits|uint64(len(name)))
+	n.texts[last] = append(n.texts[last], name...)
 }
 
-func (n *fileNames) bytes(at [2]uint32) []byte { return n.text[at[0]:at[1]] }
+func (n *fileNames) bytes(at uint64) []byte {
+	const mask = 1<<nameBits - 1
+	return n.texts[at>>(2*nameBits)][at>>nameBits&mask:][:at&mask]
+}
 
 func (n *fileNames) name(i int) string { return string(n.bytes(n.at[i])) }
 
 func (n *fileNames) sort() {
-	slices.SortFunc(n.at, func(a, b [2]uint32) int { return bytes.Compare(n.bytes(a), n.bytes(b)) })
+	slices.SortFunc(n.at, func(a, b uint64) int { return bytes.Compare(n.bytes(a), n.bytes(b)) })
 }
 
 // first reports whether a link to a folder leads to one that no other link did and

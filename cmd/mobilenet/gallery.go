@@ -32,9 +32,9 @@ type gallery struct {
 }
 
 const (
-	thumbnailSide    = 160
-	thumbnailQuality = 70
-	// maxThumbnails bounds the bytes of all thumbnails on a page, some 15,000 of 4 KB;
+	thumbnailSide    = 128
+	thumbnailQuality = 65
+	// maxThumbnails bounds the bytes of all thumbnails on a page, some 13,000;
 	// further photos have their names only.
 	maxThumbnails = 64 << 20
 )
@@ -108,7 +108,7 @@ func (g *gallery) add(ctx context.Context, f found) error {
 		h := f.Hits[i]
 		i++
 		name := html.EscapeString(shown(h.Path))
-		err := g.print(`<li><a href="`, link(h.Path), `" title="`, name, `">`, thumbnail(picture), "<b>", strconv.FormatFloat(h.Score, 'f', 4, 64), "</b><span>", name, "</span></a></li>\n")
+		err := g.print(`<li><a href="`, link(h.Path), `" title="`, name, `">`, thumbnail(picture), "<b>", strconv.FormatFloat(h.Score, 'f', 4, 64), "</b><span>", html.EscapeString(shown(filepath.Base(h.Path))), "</span></a></li>\n")
 		if err != nil {
 			return err
 		}

@@ -22,17 +22,7 @@ func testPage(t *testing.T, path string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	dir := t.TempDir()
-	for _, name := range []string{"ankle-boot.png", "shapes.png"} {
-		data, err := os.ReadFile(filepath.Join("../../testdata", name))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Chdir(dir)
+	drawings(t)
 	lines := 0
 	for i, block := range strings.Split(string(page), "```") {
 		if i%2 == 0 || !strings.HasPrefix(block, "\n$ ") {
@@ -49,6 +39,22 @@ func testPage(t *testing.T, path string) {
 	if lines < 5 {
 		t.Errorf("only %d command lines", lines)
 	}
+}
+
+// drawings goes to a folder with the two photos of testdata.
+func drawings(t *testing.T) {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"ankle-boot.png", "shapes.png"} {
+		data, err := os.ReadFile(filepath.Join("../../testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
 }
 
 // printed runs a command line of words without spaces.

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"bytes"
+	"os/exec"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
+)
+
+// embedded runs embed over the drawings, in a folder of its own, with the model in the
+// program.
+func embedded(t *testing.T, out string, flags ...string) {
+	t.Helper()
+	args := append([]string{"embed", "--model", "fashion-mnist", "-o", out, "shapes.png", "ankle-boot.png"}, flags...)
+	if stderr, err := mobilenetCommand(t.Context(), t, &bytes.Buffer{}, args...); err != nil || stderr != "" {
+		t.Fatalf("%v: %v, %s", args, err, stderr)
+	}
+}
+
+// TestVectorsInPython has numpy, pyarrow and faiss read what embed and search export
+// write.
+func TestVectorsInPython(t *testing.T) {
+	python := testenv.Python(t, "numpy", "pyarrow", "faiss")
+	drawings(t)
+	for _, ending := range []string{"npy", "jsonl", "parquet"} {
+		embedded(t, "a."+ending)
+		embedded(t, "b."+ending, "--int8")
+	}
+	embedded(t, "a.mnidx")
+	embedded(t, "n.npy", "--normalize")
+	embedded(t, "p.npy", "--pca", "2")
+	for format, out := range map[string]string{"faiss": "e.npy", "qdrant": "e.json", "milvus": "e.parquet", "pgvector": "e.csv"} {
+		if _, err := mobilenetCommand(t.Context(), t, &bytes.Buffer{}, "search", "export", "-i", "a.mnidx", "-f", format, "-o", out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const script = `
+import csv, faiss, json, numpy, pyarrow.parquet as pq
+files = ['shapes.png', 'ankle-boot.png']
+a = numpy.load('a.npy')
+assert a.dtype == numpy.float32 and a.shape == (2, 320), a
+about, *lines = [json.loads(l) for l in open('a.npy.jsonl')]
+assert about['mobilenet']['dim'] == 320 and len(about['mobilenet']['sha256']) == 64, about
+assert [l['file'] for l in lines] == files
+same, *lines = [json.loads(l) for l in open('a.jsonl')]
+assert same == about and [l['file'] for l in lines] == files
+assert (numpy.array([l['embedding'] for l in lines], 'f4') == a).all()
+t = pq.read_table('a.parquet')
+assert json.loads(t.schema.metadata[b'mobilenet']) == about['mobilenet']
+assert t['file'].to_pylist() == files and (numpy.array(t['embedding'].to_pylist(), 'f4') == a).all()
+
+q = numpy.load('b.npy')
+scale = numpy.array([json.loads(l)['scale'] for l in list(open('b.npy.jsonl'))[1:]], 'f4')[:, None]
+assert q.dtype == numpy.int8 and (abs(q * scale - a) <= scale * 0.501).all()
+lines = [json.loads(l) for l in open('b.jsonl')][1:]
+assert (numpy.array([l['int8'] for l in lines]) == q).all()
+t = pq.read_table('b.parquet')
+assert (numpy.stack([numpy.frombuffer(b, 'i1') for b in t['int8'].to_pylist()]) == q).all()
+
+unit = a / numpy.linalg.norm(a, axis=1, keepdims=True)
+for name in 'n.npy', 'e.npy':
+    assert abs(numpy.load(name) - unit).max() < 1e-7
+p = numpy.load('p.npy')  # of two rows: half their difference, and nothing
+assert abs(abs(p[:, 0]) - numpy.linalg.norm(a[0] - a[1]) / 2).max() < 1e-3 and abs(p[:, 1]).max() < 1e-3
+
+x = numpy.load('e.npy')
+index = faiss.index_factory(x.shape[1], 'HNSW32', faiss.METRIC_INNER_PRODUCT)
+index.add(x)
+assert index.search(x, 1)[1].ravel().tolist() == [0, 1]
+points = [p for l in open('e.json') for p in json.loads(l)['points']]
+assert [(p['id'], p['payload']['file']) for p in points] == list(enumerate(files))
+t = pq.read_table('e.parquet')
+assert t['id'].to_pylist() == [0, 1] and t['file'].to_pylist() == files
+rows = list(csv.reader(open('e.csv', newline='')))
+assert [r[:2] for r in rows] == [['0', files[0]], ['1', files[1]]]
+for v in [p['vector'] for p in points], t['vector'].to_pylist(), [json.loads(r[2]) for r in rows]:
+    assert (numpy.array(v, 'f4') == x).all()
+`
+	if out, err := exec.Command(python, "-c", script).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
