@@ -83,6 +83,7 @@ type run struct {
 	session   *Session
 	w         io.Writer
 	began     time.Time
+	before    *Report // rows that were there
 	remaining int64
 	cores     int // that were seen at work
 	told      time.Time
@@ -106,10 +107,11 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.exec(ctx, statements...); err != nil {
 		return err
 	}
-	there, _, err := r.count(ctx)
-	if err != nil {
+	var err error
+	if r.before, err = r.count(ctx); err != nil {
 		return err
 	}
+	there := r.before.Rows
 	if there > 0 && !r.Resume {
 		return fmt.Errorf("%s has %d results: --resume goes on with them, or choose another --output", r.Output, there)
 	}
@@ -152,10 +154,6 @@ func (r *run) chunks(ctx context.Context) error {
 	}
 	chunks := int((r.remaining + int64(r.Chunk) - 1) / int64(r.Chunk))
 	tasks := max(1, int((r.remaining/int64(chunks)+int64(r.PerTask)-1)/int64(r.PerTask)))
-	before, failedBefore, err := r.count(ctx)
-	if err != nil {
-		return err
-	}
 	began := time.Now()
 	var done, failed int64
 	for i := range chunks {
@@ -168,13 +166,13 @@ func (r *run) chunks(ctx context.Context) error {
 		if err := r.session.Exec(ctx, r.chunk(i, chunks, tasks), progress); err != nil {
 			return err
 		}
-		rows, errs, err := r.count(ctx)
+		now, err := r.count(ctx)
 		if err != nil {
 			return err
 		}
-		done, failed = rows-before, errs-failedBefore
+		done, failed = now.Rows-r.before.Rows, now.Failed-r.before.Failed
 		r.tell(began, done, failed, i+1, chunks, Progress{})
-		if _, err := r.judge(ctx, &Report{Rows: rows, Failed: errs}); err != nil {
+		if _, err := r.judge(ctx, now); err != nil {
 			return err
 		}
 	}
@@ -206,10 +204,10 @@ func (r *run) tell(began time.Time, done, failed int64, chunk, chunks int, p Pro
 	fmt.Fprintln(r.w, line)
 }
 
-func (r *run) count(ctx context.Context) (rows, failed int64, err error) {
-	var n Report
-	err = r.ask(ctx, countErrors, &n)
-	return n.Rows, n.Failed, err
+// count counts the rows of the output, and those with errors.
+func (r *run) count(ctx context.Context) (*Report, error) {
+	n := &Report{}
+	return n, r.ask(ctx, countErrors, n)
 }
 
 // ask decodes the only row of an answer.

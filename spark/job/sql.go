@@ -29,6 +29,8 @@ func (s *Spec) settings() []string {
 		"SET mapreduce.fileoutputcommitter.marksuccessfuljobs=false",
 		// A worker has little to do once its output is read.
 		"SET spark.sql.scriptTransformation.exitTimeoutInSeconds=60",
+		// Compiling Java takes longer than what is left to Spark: moving names.
+		"SET spark.sql.codegen.wholeStage=false",
 	}
 }
 

@@ -1,0 +1,214 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
+)
+
+// sparkHome is a Spark of this machine: $SPARK_HOME, or that of a PySpark.
+func sparkHome(t *testing.T) string {
+	t.Helper()
+	if out, err := exec.Command("java", "-version").CombinedOutput(); err != nil {
+		testenv.Skip(t, "spark", fmt.Sprintf("no Java: %v %s", err, out))
+	}
+	if home := os.Getenv("SPARK_HOME"); home != "" {
+		return home
+	}
+	for _, python := range []string{os.Getenv("MOBILENET_PYSPARK"), "python3"} {
+		out, err := exec.Command(python, "-c", "import os, pyspark; print(os.path.dirname(pyspark.__file__))").Output()
+		if err == nil {
+			return strings.TrimSpace(string(out))
+		}
+	}
+	testenv.Skip(t, "spark", "no SPARK_HOME, and python3 has no pyspark")
+	return ""
+}
+
+// freePort is a port that nobody listens at.
+func freePort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	_, port, _ := net.SplitHostPort(l.Addr().String())
+	return port
+}
+
+// start starts a program of its own process group, and ends it with the test.
+func start(t *testing.T, log string, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	out, err := os.Create(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(name, args...)
+	cmd.Stdout, cmd.Stderr = out, out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		cmd.Wait()
+		out.Close()
+	})
+	return cmd
+}
+
+// cluster starts a standalone cluster: a master and two workers of one core.
+func cluster(t *testing.T, home string) (master string) {
+	t.Helper()
+	dir := t.TempDir()
+	t.Setenv("SPARK_LOCAL_IP", "127.0.0.1")
+	port := freePort(t)
+	class := filepath.Join(home, "bin", "spark-class")
+	start(t, filepath.Join(dir, "master.log"), class, "org.apache.spark.deploy.master.Master", "-h", "127.0.0.1", "-p", port, "--webui-port", "0")
+	master = "spark://127.0.0.1:" + port
+	for i := range 2 {
+		start(t, filepath.Join(dir, fmt.Sprint("worker", i, ".log")), class, "org.apache.spark.deploy.worker.Worker",
+			"-h", "127.0.0.1", "-c", "1", "-m", "1g", "-d", filepath.Join(dir, fmt.Sprint("work", i)), "--webui-port", "0", master)
+	}
+	return master
+}
+
+// driver starts a Spark Connect server.
+func driver(t *testing.T, home, master string) (remote string, cmd *exec.Cmd) {
+	t.Helper()
+	log := filepath.Join(t.TempDir(), "driver.log")
+	port := freePort(t)
+	cmd = start(t, log, filepath.Join(home, "bin", "spark-submit"), "--class", "org.apache.spark.sql.connect.service.SparkConnectServer",
+		"--master", master, "--conf", "spark.executor.memory=512m", "--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=false",
+		"--conf", "spark.connect.grpc.binding.address=127.0.0.1", "--conf", "spark.connect.grpc.binding.port="+port, "spark-internal")
+	for range 1200 {
+		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+			conn.Close()
+			return "sc://127.0.0.1:" + port, cmd
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	text, _ := os.ReadFile(log)
+	t.Fatalf("no driver: %s", text)
+	return "", nil
+}
+
+// TestSpark runs jobs on a real cluster.
+func TestSpark(t *testing.T) {
+	if testing.Short() {
+		t.Skip("starts a cluster")
+	}
+	home := sparkHome(t)
+	crash := filepath.Join(t.TempDir(), "crash")
+	t.Setenv("MOBILENET_TEST_CRASH", crash) // which the nodes inherit
+	master := cluster(t, home)
+	remote, server := driver(t, home, master)
+	model := fashion(t)
+
+	t.Run("hostile names, and a worker that crashes", func(t *testing.T) {
+		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "it's \"out\"")
+		var paths []string
+		for i, name := range hostile {
+			paths = append(paths, filepath.Join(dir, name))
+			photo(t, paths[i], uint64(i))
+		}
+		missing := []string{"nul\x00", strings.Repeat("x", 2000), "tab\tnew\nline", "😀"}
+		in := write(t, append(append(missing, paths...), paths[:3]...)) // some twice
+		if err := os.WriteFile(crash, nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		began := time.Now()
+		_, stderr, err := command("predict", "--remote", remote, "--input", in, "--output", out, "--model", model, "--top", "2", "--per-task", "10", "--max-errors", "20%")
+		if err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		t.Logf("%v\n%s", time.Since(began), stderr)
+		if exists(crash) {
+			t.Error("no worker crashed")
+		}
+		if !exists(filepath.Join(out, "_SUCCESS")) {
+			t.Error("not marked as whole")
+		}
+		check(t, model, results(t, out), paths, missing)
+	})
+
+	t.Run("too many errors", func(t *testing.T) {
+		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+		var paths, missing []string
+		for i := range 300 {
+			path := filepath.Join(dir, fmt.Sprint(i, ".png"))
+			if i%90 == 17 { // 4 of 300
+				missing = append(missing, path)
+				continue
+			}
+			photo(t, path, uint64(i))
+			paths = append(paths, path)
+		}
+		args := []string{"predict", "--remote", remote, "--input", write(t, append(missing, paths...)), "--output", out, "--model", model, "--top", "2", "--per-task", "100"}
+		_, _, err := command(args...)
+		if err == nil || !strings.Contains(err.Error(), "4 of 300 photos failed, 1.33 %, and --max-errors is 1 %:\n  4: no such file or directory") {
+			t.Errorf("4 errors in 300: %v", err)
+		}
+		if exists(filepath.Join(out, "_SUCCESS")) {
+			t.Error("marked as whole, with too many errors")
+		}
+		if _, _, err := command(args...); err == nil || !strings.Contains(err.Error(), "300 results: --resume") {
+			t.Errorf("an output with results: %v", err)
+		}
+		if _, stderr, err := command(append(args, "--resume", "--max-errors", "2%")...); err != nil || !strings.Contains(stderr, "0 photos remain") {
+			t.Errorf("%v\n%s", err, stderr)
+		}
+		check(t, model, results(t, out), paths, missing)
+		if _, _, err := command(append(args, "--resume", "--top", "3")...); err == nil || !strings.Contains(err.Error(), "other settings") {
+			t.Errorf("another --top: %v", err)
+		}
+	})
+
+	t.Run("the driver dies", func(t *testing.T) {
+		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+		var paths []string
+		for i := range 400 {
+			paths = append(paths, filepath.Join(dir, fmt.Sprint(i, ".png")))
+			photo(t, paths[i], uint64(i))
+		}
+		args := []string{"predict", "--input", write(t, paths), "--output", out, "--model", model, "--top", "2", "--per-task", "50", "--chunk", "100"}
+		var log bytes.Buffer
+		first := exec.Command(os.Args[0], append(args, "--remote", remote)...)
+		first.Stderr = &log
+		if err := first.Start(); err != nil {
+			t.Fatal(err)
+		}
+		for range 1200 { // until a chunk is there
+			if files, _ := filepath.Glob(filepath.Join(out, "*.parquet")); len(files) > 0 {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		syscall.Kill(-server.Process.Pid, syscall.SIGKILL)
+		if err := first.Wait(); err == nil {
+			t.Error("nothing was wrong")
+		}
+		before := len(results(t, out))
+		remote, _ := driver(t, home, master)
+		_, stderr, err := command(append(args, "--remote", remote, "--resume")...)
+		if err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		if before == 0 || before == 400 || !strings.Contains(stderr, fmt.Sprintf("%d results are there, %d photos remain", before, 400-before)) {
+			t.Errorf("%d results before, and then %s", before, stderr)
+		}
+		check(t, model, results(t, out), paths, nil)
+	})
+}
