@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// wants is what a peer's interpreter must have besides.
+var wants = map[string]string{"mlserver": `, uvloop; assert uvloop.__version__ < "0.22"`} // with others its workers end as they start
+
 // peers returns the servers of others that an interpreter has, and says which none has.
 func peers(photos [][]byte) (list []*server) {
 	inJSON := make([][]byte, len(photos))
@@ -25,7 +28,7 @@ func peers(photos [][]byte) (list []*server) {
 	} {
 		python := ""
 		for p := range strings.SplitSeq(*pythons, ",") {
-			if p != "" && python == "" && exec.Command(p, "-c", "import "+s.name+", onnxruntime, PIL").Run() == nil {
+			if p != "" && python == "" && exec.Command(p, "-c", "import "+s.name+", onnxruntime, PIL"+wants[s.name]).Run() == nil {
 				python = p
 			}
 		}
