@@ -13,7 +13,7 @@
 //	infer.go      the protocol's route: tensor.go; grpc.go has it over gRPC, packing.go packed
 //	cam.go        maps of where a class is seen
 //	answer.go     photos and tensors become jobs, and their results answers
-//	scheduler.go  the queue, and a worker for each core
+//	scheduler.go  the queue, and a worker for each core; threads_linux.go: its priority
 //	models.go     models, loaded and loaded anew
 //	run.go        listening, draining
 //
