@@ -13,6 +13,7 @@ import (
 	"iter"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 	"unicode/utf8"
 
@@ -27,7 +28,8 @@ var pageHTML string
 //go:embed page.css
 var pageCSS string
 
-var page = template.Must(template.New("").Parse(pageHTML))
+// page is parsed at its first use: most processes never write one.
+var page = sync.OnceValue(func() *template.Template { return template.Must(template.New("").Parse(pageHTML)) })
 
 const (
 	thumbSide  = 160 // pixels of the longer side
@@ -65,7 +67,7 @@ func (r *Report) Page(ctx context.Context, w io.Writer, f *Finder) error {
 		"Title": "Duplicates", "Summary": r.Summary(), "Style": template.CSS(pageCSS),
 		"Hash": "sha256-" + base64.StdEncoding.EncodeToString(sum[:]),
 	}
-	if err := page.ExecuteTemplate(w, "head", head); err != nil {
+	if err := page().ExecuteTemplate(w, "head", head); err != nil {
 		return err
 	}
 	above, below := r.Around(aroundMost)
@@ -73,7 +75,7 @@ func (r *Report) Page(ctx context.Context, w io.Writer, f *Finder) error {
 	if len(r.Groups) == 0 {
 		sheet["Heading"] = "No duplicates"
 	}
-	if err := page.ExecuteTemplate(w, "sheet", sheet); err != nil {
+	if err := page().ExecuteTemplate(w, "sheet", sheet); err != nil {
 		return err
 	}
 	number := 0
@@ -85,7 +87,7 @@ func (r *Report) Page(ctx context.Context, w io.Writer, f *Finder) error {
 		}
 		number++
 		g.Number = number
-		if err := page.ExecuteTemplate(w, "group", g); err != nil {
+		if err := page().ExecuteTemplate(w, "group", g); err != nil {
 			return err
 		}
 	}
@@ -93,7 +95,7 @@ func (r *Report) Page(ctx context.Context, w io.Writer, f *Finder) error {
 	for _, x := range r.Failed {
 		failed = append(failed, map[string]string{"Path": printable(x.Path), "Err": printable(x.Err.Error())})
 	}
-	return page.ExecuteTemplate(w, "foot", map[string]any{"Failed": failed})
+	return page().ExecuteTemplate(w, "foot", map[string]any{"Failed": failed})
 }
 
 func groupsOf(r *Report) iter.Seq[*Group] {
