@@ -16,7 +16,8 @@ const niceness = 5
 // of one.
 func background() {
 	runtime.LockOSThread()
-	// Of this thread alone, by Linux's ways. Where it isn't allowed, it isn't needed either.
+	// On Linux this is of the thread alone. It needs no rights; where a sandbox forbids it,
+	// refusals take longer, and that is all.
 	if nice, err := unix.Getpriority(unix.PRIO_PROCESS, 0); err == nil {
 		_ = unix.Setpriority(unix.PRIO_PROCESS, 0, 20-nice+niceness)
 	}

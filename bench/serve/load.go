@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	vegeta "github.com/tsenart/vegeta/v12/lib"
@@ -84,6 +85,9 @@ func (p *poisson) Pace(elapsed time.Duration, hits uint64) (time.Duration, bool)
 	return max(0, p.next-elapsed), false
 }
 
+// opened counts loads: each has arrivals of its own, the same in every run of this program.
+var opened atomic.Uint64
+
 // open sends requests at a rate, whatever becomes of them.
 func (s *server) open(rate float64) load {
 	targets := make([]vegeta.Target, len(s.bodies))
@@ -91,7 +95,7 @@ func (s *server) open(rate float64) load {
 		targets[i] = vegeta.Target{Method: "POST", URL: s.url + s.path, Body: b, Header: http.Header{"Content-Type": {s.kind}}}
 	}
 	attacker := vegeta.NewAttacker(vegeta.Timeout(10*time.Second), vegeta.KeepAlive(true), vegeta.MaxWorkers(2000), vegeta.Connections(2000))
-	pacer := &poisson{rate: rate, rng: rand.New(rand.NewPCG(1, uint64(rate)))}
+	pacer := &poisson{rate: rate, rng: rand.New(rand.NewPCG(opened.Add(1), uint64(rate)))}
 	l := load{lasted: *each}
 	before, start := s.used(), time.Now()
 	for r := range attacker.Attack(vegeta.NewStaticTargeter(targets...), pacer, *each, s.name) {
@@ -148,7 +152,7 @@ func (l load) ideal(n int) []time.Duration {
 func (s *server) within(limit time.Duration, capacity float64) float64 {
 	low, high := 0.0, 1.1*capacity
 	rate := .85 * capacity
-	for range 5 {
+	for range 4 {
 		l := s.open(rate)
 		if len(l.refused)+l.late+l.failed == 0 && quantile(l.good, .99) <= limit {
 			low = rate

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 // Command serve measures mobilenet serve, and beside it other servers of the same
 // network: latency, throughput, and what becomes of them under overload.
@@ -27,7 +27,7 @@ var (
 	pythons  = flag.String("pythons", "", "interpreters, with commas: the first that has a peer runs it")
 	scripts  = flag.String("scripts", "bench/serve", "the folder of the peers' programs")
 	photoDir = flag.String("photos", "", "a folder of JPEG files")
-	each     = flag.Duration("each", 4*time.Second, "how long one measurement takes")
+	each     = flag.Duration("each", 3*time.Second, "how long one measurement takes")
 	rounds   = flag.Int("rounds", 3, "of what is measured in turns")
 	rate     = flag.Float64("rate", 0, "so many requests a second, of our servers, and nothing else")
 	verbose  = flag.Bool("v", false, "show what servers log")
@@ -96,7 +96,7 @@ func readPhotos(dir string) ([][]byte, error) {
 
 // row prints a line of a table.
 func row(name string, cells ...string) {
-	fmt.Printf("%-52s", name)
+	fmt.Printf("%-60s", name)
 	for _, c := range cells {
 		fmt.Printf(" %22s", c)
 	}

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux
 
 package main
 
@@ -23,7 +23,7 @@ type ours struct {
 	saturated             []load    // eight clients that ask again at once
 	predicted, predicted1 []float64 // photos of mobilenet predict by second, and by second of CPU time
 	longer, direct        time.Duration
-	normal                load         // at 70 % of capacity
+	normal                []load       // at 70 % of capacity
 	shared, apart         map[int]load // at so many times the capacity; 1: eight clients
 	memory                float64
 }
@@ -95,7 +95,9 @@ func (o *ours) together() error {
 	if o.longer, o.direct, err = o.over(o.weights); err != nil {
 		return err
 	}
-	o.normal = o.open(.7 * o.capacity())
+	for range *rounds {
+		o.normal = append(o.normal, o.open(.7*o.capacity()))
+	}
 	for _, times := range []int{3, 10} {
 		o.shared[times] = o.open(float64(times) * o.capacity())
 	}
@@ -178,11 +180,11 @@ func printTargets(own []*ours) {
 		}
 		return fmt.Sprintf("%.0f %%", 100*middle(r)/middle(o.predicted1))
 	})
-	line("p99 at 70 % of capacity, ms  <= 25, 12", func(o *ours) string {
-		return fmt.Sprintf("%.1f", ms(quantile(o.normal.good, .99)))
+	line("p99 at 70 % of capacity, ms: median (least)  <= 25, 12", func(o *ours) string {
+		return medianAndLeast(o.normal, func(l load) float64 { return ms(quantile(l.good, .99)) })
 	})
 	line("  of an ideal queue with these times of work", func(o *ours) string {
-		return fmt.Sprintf("%.1f", ms(quantile(o.normal.ideal(runtime.NumCPU()), .99)))
+		return medianAndLeast(o.normal, func(l load) float64 { return ms(quantile(l.ideal(runtime.NumCPU()), .99)) })
 	})
 	for _, times := range []int{3, 10} {
 		name := func(text string) string { return fmt.Sprintf("at %d times capacity: %s", times, text) }
@@ -215,6 +217,15 @@ func printTargets(own []*ours) {
 	line("start to the first answer, ms: least (median)  <= 150", func(o *ours) string {
 		return fmt.Sprintf("%.0f (%.0f)", ms(slices.Min(o.ready)), ms(quantile(o.ready, .5)))
 	})
+}
+
+// medianAndLeast is the median and the least of what f says of loads.
+func medianAndLeast(loads []load, f func(load) float64) string {
+	var v []float64
+	for _, l := range loads {
+		v = append(v, f(l))
+	}
+	return fmt.Sprintf("%.1f (%.1f)", middle(v), slices.Min(v))
 }
 
 func middle(v []float64) float64 {
