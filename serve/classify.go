@@ -268,12 +268,13 @@ func (s *Server) listModels(q *request) error {
 		Ready   bool   `json:"ready"`
 		Reason  string `json:"reason,omitempty"`
 		Classes int    `json:"classes,omitempty"`
+		Maps    bool   `json:"maps,omitempty"` // whether it says where it sees a class
 	}
 	list := []about{}
 	for _, slot := range s.models.slots {
 		a := about{Name: slot.Name, Reason: *slot.reason.Load()}
 		if m := slot.now.Load(); m != nil {
-			a.Ready, a.Classes, a.Reason = true, m.one.Config().Outcomes(), ""
+			a.Ready, a.Classes, a.Maps, a.Reason = true, m.one.Config().Outcomes(), m.hasCAM(), ""
 		}
 		list = append(list, a)
 	}

@@ -13,7 +13,9 @@ import (
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
 
+	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 	"github.com/mobilenet-go/mobilenet/serve"
 )
@@ -171,6 +173,88 @@ func TestPage(t *testing.T) {
 		t.Error("a phone has to scroll sideways")
 	}
 	shot(t, ctx, "dark-phone")
+}
+
+// TestHeatMap: the map lies on the photo, is of the class that is chosen, and as strong
+// as the slider says, from the keyboard too.
+func TestHeatMap(t *testing.T) {
+	_, url := start(t, serve.Options{})
+	ctx := browse(t, url, false)
+	file, err := filepath.Abs("../testdata/shapes.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	act(t, ctx, chromedp.SetUploadFiles("#file", []string{file}))
+	until(t, ctx, answered+"1")
+	until(t, ctx, `document.querySelectorAll("button.name").length === 5`)
+	const pixels = `(() => { const c = document.querySelector(".card canvas"); return c.toDataURL(); })()`
+	const placed = `(() => {
+		const [a, b] = ["img", "canvas"].map((n) => document.querySelector(".card " + n).getBoundingClientRect());
+		return ["left", "top", "width", "height"].every((k) => a.width > 50 && Math.abs(a[k] - b[k]) < 1.5);
+	})()`
+	until(t, ctx, placed)
+	pressed := func() string {
+		return get[string](t, ctx, `[...document.querySelectorAll("button.name")].map((b) => b.getAttribute("aria-pressed")).join()`)
+	}
+	if p := pressed(); p != "true,false,false,false,false" {
+		t.Error(p)
+	}
+	first := get[string](t, ctx, pixels)
+	act(t, ctx, chromedp.Click("tbody tr:nth-child(3) button.name"))
+	if p := pressed(); p != "false,false,true,false,false" {
+		t.Error(p)
+	}
+	if get[string](t, ctx, pixels) == first {
+		t.Error("another class has the same picture")
+	}
+	label := get[string](t, ctx, `document.querySelector(".card canvas").getAttribute("aria-label") === "Where " + document.querySelectorAll("button.name")[2].textContent + " is seen" ? "" : document.querySelector(".card canvas").getAttribute("aria-label")`)
+	if label != "" {
+		t.Error(label)
+	}
+	get[any](t, ctx, `document.querySelector(".strength input").focus()`)
+	act(t, ctx, chromedp.KeyEvent(kb.Home))
+	if o := get[string](t, ctx, `getComputedStyle(document.querySelector(".card canvas")).opacity`); o != "0" {
+		t.Errorf("opacity %s", o)
+	}
+	act(t, ctx, chromedp.KeyEvent(kb.End))
+	if o := get[string](t, ctx, `getComputedStyle(document.querySelector(".card canvas")).opacity`); o != "1" {
+		t.Errorf("opacity %s", o)
+	}
+	act(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
+	until(t, ctx, placed)
+	if get[bool](t, ctx, `document.documentElement.scrollWidth > innerWidth`) {
+		t.Error("a phone has to scroll sideways")
+	}
+	act(t, ctx, chromedp.Click("#clear"))
+	if n := get[int](t, ctx, `document.querySelectorAll("#results article").length`); n != 0 {
+		t.Errorf("%d cards after they were cleared", n)
+	}
+}
+
+// TestGallery shows real photos with a real network, in both themes, large and small.
+func TestGallery(t *testing.T) {
+	weights := testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth")
+	files, _ := testenv.NIPS17(t)
+	_, url := start(t, serve.Options{Deadline: time.Minute, Models: []serve.Model{{Name: "imagenet", Open: func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
+		return mobilenet.Open(ctx, weights, mobilenet.WithThreads(threads))
+	}}}})
+	for _, scheme := range []string{"light", "dark"} {
+		ctx := browse(t, url, false)
+		act(t, ctx, chromedp.EmulateViewport(1200, 900), prefer(scheme))
+		shot(t, ctx, "empty-"+scheme)
+		act(t, ctx, chromedp.SetUploadFiles("#file", files[:1]))
+		until(t, ctx, answered+"1")
+		until(t, ctx, `document.querySelector(".card canvas").clientWidth > 100`)
+		shot(t, ctx, "one-"+scheme)
+		act(t, ctx, chromedp.SetUploadFiles("#file", files[1:6]))
+		until(t, ctx, `document.querySelectorAll("#results article tbody tr").length === 30`)
+		shot(t, ctx, "gallery-"+scheme)
+		act(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
+		shot(t, ctx, "phone-"+scheme)
+		if get[bool](t, ctx, `document.documentElement.scrollWidth > innerWidth`) {
+			t.Error("a phone has to scroll sideways")
+		}
+	}
 }
 
 // TestNoCamera: where there is no camera the page says so and goes on.

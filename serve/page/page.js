@@ -2,6 +2,7 @@
 
 const byId = (id) => document.getElementById(id);
 const picker = byId("model");
+const withMaps = new Set(); // the models that say where they see a class
 let waiting = 0;
 
 // say tells what goes on, to people who see and who listen.
@@ -10,6 +11,11 @@ function say(text) { byId("status").textContent = text; }
 function route() {
   const model = picker.value ? "&model=" + encodeURIComponent(picker.value) : "";
   return "v1/classify?top=5" + model;
+}
+
+// question is the route with what only this page shows.
+function question() {
+  return route() + (withMaps.has(picker.value) ? "&maps=5" : "");
 }
 
 function showCommand() {
@@ -23,6 +29,7 @@ async function loadModels() {
     const o = new Option(m.ready ? `${m.name} (${m.classes} classes)` : `${m.name} (not ready)`, m.name);
     o.disabled = !m.ready;
     picker.add(o);
+    if (m.maps) withMaps.add(m.name);
   }
   byId("picker").hidden = models.length < 2;
   showCommand();
@@ -34,10 +41,12 @@ function card(name, blob) {
   const img = node.querySelector("img");
   img.src = URL.createObjectURL(blob);
   img.alt = name;
-  img.onload = img.onerror = () => URL.revokeObjectURL(img.src);
+  img.onload = () => URL.revokeObjectURL(img.src);
+  img.onerror = () => { URL.revokeObjectURL(img.src); img.hidden = true; }; // a format that the browser can't show
   node.querySelector("h2").textContent = name;
   node.querySelector("caption").textContent = "Classes of " + name;
   byId("results").prepend(node);
+  byId("clear").hidden = false;
   return node;
 }
 
@@ -54,23 +63,100 @@ function bar(p) {
   return svg;
 }
 
+// percent has as many digits as say something.
+function percent(p) {
+  const v = 100 * p;
+  return v >= 0.05 || v === 0 ? v.toFixed(1) : v >= 0.001 ? v.toFixed(3) : "< 0.001";
+}
+
 function fill(node, answer) {
   const body = node.querySelector("tbody");
   for (const p of answer.predictions) {
     const row = body.insertRow();
     const head = document.createElement("th");
     head.scope = "row";
-    const label = document.createElement("span");
+    const label = document.createElement(p.map ? "button" : "span");
+    label.className = "name";
     label.textContent = p.label;
     head.append(bar(p.probability), label);
     const value = document.createElement("span");
-    value.textContent = (100 * p.probability).toFixed(1) + " %";
+    value.textContent = percent(p.probability) + " %";
     row.append(head);
     row.insertCell().append(value);
   }
+  if (answer.explained) explain(node, answer);
   const t = answer.timing_ms;
   node.querySelector(".timing").textContent =
     `waited ${t.queue.toFixed(1)} ms, decoded in ${t.decode.toFixed(1)} ms, classified in ${t.infer.toFixed(1)} ms`;
+}
+
+// explain lays a heat map over the photo: of the class whose button is pressed, and as
+// strong as the slider says.
+function explain(node, answer) {
+  const maps = answer.predictions.filter((p) => p.map);
+  const most = Math.max(...maps.map((p) => Math.max(...p.map.flat())), 1e-6); // one scale for all classes
+  const canvas = node.querySelector("canvas");
+  const slider = node.querySelector(".strength input");
+  const buttons = node.querySelectorAll("button.name");
+  canvas.hidden = node.querySelector(".strength").hidden = node.querySelector(".hint").hidden = false;
+  const fade = () => {
+    canvas.style.opacity = slider.value / 100;
+    slider.setAttribute("aria-valuetext", slider.value + " percent");
+  };
+  const show = (i) => {
+    buttons.forEach((b, k) => b.setAttribute("aria-pressed", k === i));
+    paint(canvas, maps[i].map, most, answer.explained);
+    canvas.setAttribute("role", "img");
+    canvas.setAttribute("aria-label", `Where ${maps[i].label} is seen`);
+  };
+  buttons.forEach((b, i) => {
+    b.type = "button";
+    b.addEventListener("click", () => show(i));
+  });
+  slider.addEventListener("input", fade);
+  const img = node.querySelector("img");
+  if (img.hidden) slider.value = 100; // there is only the map
+  const { width, height } = answer.explained, scale = Math.min(1, 480 / Math.max(width, height));
+  canvas.width = Math.max(1, Math.round(width * scale));
+  canvas.height = Math.max(1, Math.round(height * scale));
+  fade();
+  show(0);
+}
+
+// heat is inferno, at nine points of it, with what lies between them.
+const heat = [[0, 0, 4], [27, 12, 65], [74, 12, 107], [120, 28, 109], [165, 44, 96], [207, 68, 70], [237, 105, 37], [251, 155, 6], [252, 255, 164]];
+
+function colour(v) {
+  const at = v * (heat.length - 1), i = Math.min(Math.floor(at), heat.length - 2), part = at - i;
+  return heat[i].map((c, k) => c + part * (heat[i + 1][k] - c));
+}
+
+// paint draws what speaks for a class over what the network sees of the photo, linearly
+// between the map's values; the rest of the photo is dimmed.
+function paint(canvas, map, most, photo) {
+  const { width, height } = canvas, rows = map.length, columns = map[0].length;
+  const [left, top, right, bottom] = photo.seen;
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
+  const between = (at, n) => {
+    const v = Math.max(0, Math.min(n - 1, at * n - 0.5)), i = Math.floor(v);
+    return [i, Math.min(i + 1, n - 1), v - i];
+  };
+  for (let y = 0; y < height; y++) {
+    const v = ((y + 0.5) * photo.height / height - top) / (bottom - top);
+    const [above, below, down] = between(v, rows);
+    for (let x = 0; x < width; x++) {
+      const u = ((x + 0.5) * photo.width / width - left) / (right - left);
+      const [before, after, across] = between(u, columns);
+      const upper = map[above][before] + across * (map[above][after] - map[above][before]);
+      const lower = map[below][before] + across * (map[below][after] - map[below][before]);
+      const value = Math.max(0, Math.min(1, (upper + down * (lower - upper)) / most));
+      const seen = u >= 0 && u <= 1 && v >= 0 && v <= 1;
+      const [r, g, b] = seen ? colour(value) : [0, 0, 0];
+      image.data.set([r, g, b, seen ? 255 * Math.min(1, 0.15 + 1.1 * value) : 150], 4 * (y * width + x));
+    }
+  }
+  context.putImageData(image, 0, 0);
 }
 
 function fail(node, text) {
@@ -85,11 +171,11 @@ async function classify(name, blob) {
   say(`Looking at ${waiting} ${waiting === 1 ? "photo" : "photos"} …`);
   let told = "";
   try {
-    const answer = await fetch(route(), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
+    const answer = await fetch(question(), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
     const body = await answer.json();
     if (answer.ok) {
       fill(node, body);
-      told = `${name}: ${body.predictions[0].label}, ${(100 * body.predictions[0].probability).toFixed(1)} percent`;
+      told = `${name}: ${body.predictions[0].label}, ${percent(body.predictions[0].probability)} percent`;
     } else {
       const again = answer.headers.get("Retry-After");
       fail(node, body.error + (again ? `. Try again in ${again} s.` : ""));
@@ -149,6 +235,12 @@ byId("camera").addEventListener("click", openCamera);
 byId("stop").addEventListener("click", closeCamera);
 byId("shoot").addEventListener("click", shoot);
 picker.addEventListener("change", showCommand);
+byId("clear").addEventListener("click", () => {
+  byId("results").replaceChildren();
+  byId("clear").hidden = true;
+  say("");
+  byId("file").focus();
+});
 byId("copy").addEventListener("click", async () => {
   try {
     await navigator.clipboard.writeText(byId("curl").textContent);
