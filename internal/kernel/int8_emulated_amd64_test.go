@@ -139,6 +139,10 @@ func (g *guest8) elements(n int) {
 	l.Table = (*[3][256]uint8)(unsafe.Pointer(unsafe.SliceData(take[uint8](g.m, 3*256))))
 	*l.Table = *host.Table
 	g.call("lookupInt8AVX512VNNI", unsafe.Pointer(&l), unsafe.Sizeof(l), func() { GenericInt8.Lookup(host) })
+	for _, queries := range []int{2, 4} {
+		d := newDotInt8(g.m, DotRows, queries, DotStride*(1+n%2))
+		g.call(fmt.Sprintf("dot%dInt8AVX512VNNI", queries), unsafe.Pointer(&d), unsafe.Sizeof(d), func() { GenericInt8.Dot(d) })
+	}
 	for out := toBytes; out <= toFloats; out++ {
 		p := newPoolInt8(g.m, n, out)
 		g.call("poolInt8AVX512VNNI", unsafe.Pointer(&p), unsafe.Sizeof(p), func() { GenericInt8.Pool(p) })
