@@ -368,3 +368,42 @@ func TestCanceled(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A large bucket is listed a page at a time: a name is there after one request.
+func TestList(t *testing.T) {
+	if testing.Short() {
+		t.Skip("100,000 objects in a fake server take a while")
+	}
+	const objects = 100_000
+	var asked atomic.Int32
+	backend, server := fakeS3(t, func(h http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			asked.Add(1)
+			h.ServeHTTP(w, r)
+		})
+	})
+	for i := range objects {
+		put(t, backend, fmt.Sprintf("photos/%06d.jpg", i), nil)
+	}
+	put(t, backend, "other", nil)
+	s := store.New(store.Options{S3: query(server.URL)})
+	n := 0
+	err := s.List(t.Context(), "s3://photos/photos/", func(name string) error {
+		if want := fmt.Sprintf("s3://photos/photos/%06d.jpg", n); name != want {
+			t.Fatalf("got %s, want %s", name, want)
+		}
+		if page := n/1000 + 1; int(asked.Load()) != page {
+			t.Fatalf("object %d: asked %d times, want %d", n, asked.Load(), page)
+		}
+		n++
+		return nil
+	})
+	if err != nil || n != objects {
+		t.Errorf("%d objects, %v", n, err)
+	}
+	enough := errors.New("enough")
+	asked.Store(0)
+	if err := s.List(t.Context(), "s3://photos/", func(string) error { return enough }); err != enough || asked.Load() != 1 {
+		t.Errorf("%v after %d requests", err, asked.Load())
+	}
+}
