@@ -91,9 +91,9 @@ type indexed struct {
 	read atomic.Int64 // rows, so far
 }
 
-// releaseRows are read before the memory of the file is released: 5 MB, or where they
-// are far from each other 64 MB, since pages come in sixteens.
-const releaseRows = 1024
+// releaseRows are read before the memory of the file is released: 1.3 MB, or where they
+// are far from each other 16 MB, since pages come in sixteens.
+const releaseRows = 256
 
 // add adds the rows of photos that are, or are below, path; all for "".
 func (m *indexed) add(c *comparison, path string) {
