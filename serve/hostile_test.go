@@ -46,7 +46,7 @@ func answers(t testing.TB, addr string) {
 	for range 3 {
 		start := time.Now()
 		code, _, body := ask(t, "POST", "http://"+addr+"/v1/classify", photo(t))
-		if took := time.Since(start); code != 200 || took > 5*time.Second {
+		if took := time.Since(start); code != 200 || took > 20*time.Second {
 			t.Errorf("another client: %d %s after %v", code, body, took)
 		}
 	}
@@ -188,14 +188,14 @@ func TestSlowClients(t *testing.T) {
 		within      time.Duration
 		answer      string // the status line of the last answer
 	}{
-		"nothing":             {"", "", 12 * time.Second, ""},
-		"slowloris":           {"GET /v2 HTTP/1.1\r\nHost: x\r\n", "X-A: b\r\n", 12 * time.Second, ""},
-		"a slow photo":        {head(1 << 20), "x", 13 * time.Second, "408"},
+		"nothing":             {"", "", 20 * time.Second, ""},
+		"slowloris":           {"GET /v2 HTTP/1.1\r\nHost: x\r\n", "X-A: b\r\n", 20 * time.Second, ""},
+		"a slow photo":        {head(1 << 20), "x", 20 * time.Second, "408"},
 		"a slow upload":       {head(1 << 20), strings.Repeat("x", 4<<10), 20 * time.Second, "408"},
-		"a body nobody asked": {"GET /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", "", 22 * time.Second, ""},
-		"a slow index":        {"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 13 * time.Second, "408"},
-		"a slow unload":       {"POST /v2/repository/models/none/unload HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 22 * time.Second, ""},
-		"a slow page":         {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 22 * time.Second, "200"},
+		"a body nobody asked": {"GET /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", "", 30 * time.Second, ""},
+		"a slow index":        {"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 20 * time.Second, "408"},
+		"a slow unload":       {"POST /v2/repository/models/none/unload HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 30 * time.Second, ""},
+		"a slow page":         {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 30 * time.Second, "200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
