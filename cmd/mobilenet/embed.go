@@ -104,7 +104,7 @@ func (f *embedFlags) check(cmd *cobra.Command, args []string) error {
 	case f.pca < 0 || f.pca > search.MaxDim:
 		return usagef(cmd, "--pca %d: want 1 to the number of features", f.pca)
 	case f.more && f.ending() == ".parquet":
-		return usagef(cmd, "--append: a Parquet file does not grow; append to an index (.mnidx), and write that with mobilenet search export")
+		return usagef(cmd, "--append: a Parquet file does not grow; append to an index (.mnidx), and write that with mobilenet search export --format parquet")
 	case f.more && f.ending() != indexEnding && (f.pca > 0 || f.bytes):
 		return usagef(cmd, "--append goes with --pca and --int8 only for an index (.mnidx), which keeps what it needs")
 	}
@@ -258,6 +258,9 @@ func (t *embedTarget) begin(there bool) (*search.Writer, error) {
 	defer old.close()
 	if err := old.meta.Same(&t.meta); err != nil {
 		return nil, fault.In(t.output, err)
+	}
+	if old.meta.BytesOnly { // an export: its rows are right to a hundredth
+		return nil, fault.In(t.output, errors.New("its rows come of an index of bytes: append to that, and export it again"))
 	}
 	if old.meta.Normalized != t.normalized {
 		return nil, fault.In(t.output, fmt.Errorf("--normalize has to be as it was for the rows that are there"))

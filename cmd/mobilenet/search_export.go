@@ -20,19 +20,26 @@ import (
 // storeFlags are those of mobilenet search export.
 type storeFlags struct{ index, format, output string }
 
-// A store is a program for more rows than a scan is quick enough for.
+// A store is a program for more rows than a scan is quick enough for, or a file as
+// mobilenet embed writes it, with no program to load it.
 type store struct {
 	ending string
-	write  func(ctx context.Context, w io.Writer, x *search.Index) error // nil for an array
+	write  func(ctx context.Context, w io.Writer, x *search.Index) error // nil for what embed writes
 	load   string                                                        // how it takes the file; FILE is its name, N the number of values
 }
 
 var stores = map[string]store{
+	"npy":      {".npy", nil, ""},
+	"jsonl":    {".jsonl", nil, ""},
+	"parquet":  {".parquet", nil, ""},
 	"faiss":    {".npy", nil, loadFaiss},
 	"qdrant":   {".json", exportQdrant, loadQdrant},
 	"milvus":   {".parquet", exportMilvus, loadMilvus},
 	"pgvector": {".csv", exportPgvector, loadPgvector},
 }
+
+// storeNames are the stores, as messages list them.
+var storeNames = []string{"npy", "jsonl", "parquet", "faiss", "qdrant", "milvus", "pgvector"}
 
 const (
 	loadFaiss = `  python3 -c "
@@ -70,23 +77,31 @@ Upload FILE to the bucket that Milvus uses, and then:
 func newSearchExport() *cobra.Command {
 	var f storeFlags
 	cmd := &cobra.Command{
-		Use:   "export --index FILE --format STORE -o FILE",
-		Short: "Write an index for faiss, Qdrant, Milvus or pgvector",
-		Long: `Write an index for a program that searches tens of millions of photos, with the
-command that loads it. Rows have length 1, so that the inner product is the cosine.
+		Use:   "export --index FILE --format FORMAT -o FILE",
+		Short: "Write an index as other files, or for faiss, Qdrant, Milvus or pgvector",
+		Long: `Write an index as another file that mobilenet embed writes, with the rows as the
+index has them:
+
+  npy       an array of float32; beside it FILE.jsonl with the model and the paths
+  jsonl     an object a line, the first of which is about the model
+  parquet   a table with the columns file and embedding
+
+or for a program that searches tens of millions of photos, with the command that loads
+it. These rows have length 1, so that the inner product is the cosine:
 
   faiss     .npy: an array of float32; beside it FILE.jsonl with the paths
   qdrant    .json: a line for each 256 points, as its HTTP interface takes them
   milvus    .parquet: id, file, vector, for its bulk import
   pgvector  .csv: id, file, embedding, for COPY in PostgreSQL`,
-		Example: `  mobilenet search export --index photos.mnidx --format faiss -o photos.npy
+		Example: `  mobilenet search export --index photos.mnidx --format parquet -o photos.parquet
+  mobilenet search export --index photos.mnidx --format faiss -o photos.npy
   mobilenet search export --index photos.mnidx --format pgvector -o photos.csv`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.index == "" || f.output == "" {
 				return usagef(cmd, "--index and --output say what to write where, and are needed")
 			}
-			if err := oneOf(cmd, "format", f.format, "faiss", "qdrant", "milvus", "pgvector"); err != nil {
+			if err := oneOf(cmd, "format", f.format, storeNames...); err != nil {
 				return err
 			}
 			return f.run(cmd)
@@ -94,9 +109,9 @@ command that loads it. Rows have length 1, so that the inner product is the cosi
 	}
 	fs := cmd.Flags()
 	fs.StringVarP(&f.index, "index", "i", "", "the index")
-	fs.StringVarP(&f.format, "format", "f", "", "faiss, qdrant, milvus or pgvector")
+	fs.StringVarP(&f.format, "format", "f", "", "npy, jsonl, parquet, faiss, qdrant, milvus or pgvector")
 	fs.StringVarP(&f.output, "output", "o", "", "file to write")
-	complete(cmd, "format", "faiss", "qdrant", "milvus", "pgvector")
+	complete(cmd, "format", storeNames...)
 	return cmd
 }
 
@@ -111,14 +126,18 @@ func (f *storeFlags) run(cmd *cobra.Command) error {
 	}
 	defer x.Close()
 	if s.write == nil {
-		v, err := vectorsOf(cmd.Context(), x, vectorOptions{normalized: true})
+		v, err := vectorsOf(cmd.Context(), x, vectorOptions{normalized: s.load != ""})
 		if err == nil {
-			err = writeNPY(f.output, v)
+			err = vectorFormats[s.ending].write(f.output, v)
 		}
 		if err != nil {
 			return err
 		}
 	} else if err := atomicfile.Write(f.output, func(w io.Writer) error { return s.write(cmd.Context(), w, x) }); err != nil {
+		return err
+	}
+	if s.load == "" {
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d rows of %d values\n", shown(f.output), x.Len(), x.Meta().Dim)
 		return err
 	}
 	load := strings.NewReplacer("FILE", f.output, "N}", strconv.Itoa(x.Meta().Dim)+"}", "N,", strconv.Itoa(x.Meta().Dim)+",", "=N)", "="+strconv.Itoa(x.Meta().Dim)+")", "(N)", "("+strconv.Itoa(x.Meta().Dim)+")").Replace(s.load)

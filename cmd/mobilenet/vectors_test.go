@@ -2,7 +2,9 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"os/exec"
+	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
@@ -79,5 +81,61 @@ for v in [p['vector'] for p in points], t['vector'].to_pylist(), [json.loads(r[2
 `
 	if out, err := exec.Command(python, "-c", script).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
+	}
+}
+
+// TestExportAsEmbedded has search export write, byte for byte, what embed writes of the
+// same photos.
+func TestExportAsEmbedded(t *testing.T) {
+	drawings(t)
+	for name, flags := range map[string][]string{"plain": nil, "normal": {"--normalize"}, "pca": {"--pca", "2"}} {
+		index := name + ".mnidx"
+		embedded(t, index, flags...)
+		for _, format := range []string{"npy", "jsonl", "parquet"} {
+			want, got := name+"."+format, name+"-exported."+format
+			embedded(t, want, flags...)
+			var out bytes.Buffer
+			if _, err := mobilenetCommand(t.Context(), t, &out, "search", "export", "-i", index, "-f", format, "-o", got); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.HasPrefix(out.String(), got+": 2 rows of ") || strings.Count(out.String(), "\n") != 1 {
+				t.Errorf("%s: said %q", got, out.String())
+			}
+			equalFiles(t, got, want)
+			if format == "npy" {
+				equalFiles(t, npyPaths(got), npyPaths(want))
+			}
+		}
+	}
+}
+
+func equalFiles(t *testing.T, got, want string) {
+	t.Helper()
+	a, err := os.ReadFile(got)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Errorf("%s has %d bytes, others than the %d of %s", got, len(a), len(b), want)
+	}
+}
+
+// TestAppendToExport has rows that were bytes not be mixed with exact ones, and Parquet's
+// refusal name a command that is there.
+func TestAppendToExport(t *testing.T) {
+	drawings(t)
+	embedded(t, "a.mnidx", "--int8")
+	if _, err := mobilenetCommand(t.Context(), t, &bytes.Buffer{}, "search", "export", "-i", "a.mnidx", "-f", "npy", "-o", "a.npy"); err != nil {
+		t.Fatal(err)
+	}
+	for out, want := range map[string]string{"a.npy": "come of an index of bytes", "a.parquet": "search export --format parquet"} {
+		_, err := mobilenetCommand(t.Context(), t, &bytes.Buffer{}, "embed", "--append", "--model", "fashion-mnist", "-o", out, "shapes.png")
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", out, err, want)
+		}
 	}
 }
