@@ -227,9 +227,9 @@ func TestServeSignals(t *testing.T) {
 			for ctx.Err() == nil {
 				resp, err := client.Post(s.url+"v1/classify", "image/png", bytes.NewReader(data))
 				if err != nil {
-					// A connection that is refused, or reset as it waited to be accepted, was not
-					// accepted.
-					if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) {
+					// A connection that is refused, or closed or reset as it waited to be accepted
+					// when the process ended, was not accepted.
+					if !errors.Is(err, syscall.ECONNREFUSED) && !errors.Is(err, syscall.ECONNRESET) && !errors.Is(err, io.EOF) {
 						failed <- err.Error()
 					}
 					return
