@@ -143,6 +143,9 @@ func (f *duplicatesFlags) check(cmd *cobra.Command, args []string) error {
 func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 	f.settle()
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	if info, err := os.Stat(f.move); f.move != "" && err == nil && !info.IsDir() {
+		return fmt.Errorf("--move %s: not a folder", f.move)
+	}
 	find := &duplicates.Finder{
 		Settings: duplicates.Settings{Threshold: f.threshold, Linkage: duplicates.Linkage(f.group), Threads: f.threads},
 		Keep:     duplicates.Keep(f.keep), Decoding: f.decoding(),

@@ -118,9 +118,11 @@ func free(path string, taken map[string]bool) string {
 	return path
 }
 
+// exists says whether a name is taken. Where that can't be told, because a file stands in
+// the way or a name is too long, it is not: the move, which overwrites nothing, says why.
 func exists(path string) bool {
 	_, err := os.Lstat(path)
-	return !errors.Is(err, fs.ErrNotExist)
+	return err == nil
 }
 
 // Do makes changes, one after the other, each as a whole or not at all, and never

@@ -115,6 +115,28 @@ func TestMoveAndUndo(t *testing.T) {
 	}
 }
 
+// Where a file stands in the way, or a name is too long, nothing is moved, and that is said.
+func TestMoveNowhere(t *testing.T) {
+	dir, paths := folder(t)
+	before := tree(t, dir)
+	r, err := finder().Find(t.Context(), paths)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, []byte("mine"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, out := range []string{file, filepath.Join(t.TempDir(), strings.Repeat("long", 1000))} {
+		moves, _ := r.Moves(out, []string{dir})
+		var log bytes.Buffer
+		if failed := do(t, moves, &log); len(failed) != len(moves) || len(moves) == 0 {
+			t.Errorf("of %d moves failed %q", len(moves), failed)
+		}
+		same(t, tree(t, dir), before)
+	}
+}
+
 func TestLinkAndUndo(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("modes")
