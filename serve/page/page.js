@@ -8,18 +8,13 @@ let waiting = 0;
 // say tells what goes on, to people who see and who listen.
 function say(text) { byId("status").textContent = text; }
 
-function route() {
-  const model = picker.value ? "&model=" + encodeURIComponent(picker.value) : "";
-  return "v1/classify?top=5" + model;
-}
-
-// question is the route with what only this page shows.
-function question() {
-  return route() + (withMaps.has(picker.value) ? "&maps=5" : "");
+// question is what this page and the command line ask a model.
+function question(model) {
+  return "v1/classify?top=5" + (model ? "&model=" + encodeURIComponent(model) : "") + (withMaps.has(model) ? "&maps=5" : "");
 }
 
 function showCommand() {
-  byId("curl").textContent = "curl --data-binary @photo.jpg '" + new URL(route(), location.href) + "'";
+  byId("curl").textContent = "curl --data-binary @photo.jpg '" + new URL(question(picker.value), location.href) + "'";
 }
 
 async function loadModels() {
@@ -35,17 +30,28 @@ async function loadModels() {
   showCommand();
 }
 
-// card makes a place for a photo's classes, in front of earlier ones.
-function card(name, blob) {
+// card makes a place for a photo's classes: after the card before it of the same drop,
+// or in front of earlier drops. It names the model where there are several.
+function card(name, blob, model, before) {
   const node = byId("card").content.firstElementChild.cloneNode(true);
   const img = node.querySelector("img");
   img.src = URL.createObjectURL(blob);
   img.alt = name;
   img.onload = () => URL.revokeObjectURL(img.src);
-  img.onerror = () => { URL.revokeObjectURL(img.src); img.hidden = true; }; // a format that the browser can't show
+  img.onerror = () => { // a broken photo, or a format that the browser can't show
+    URL.revokeObjectURL(img.src);
+    img.hidden = true;
+    node.querySelector(".look").hidden = node.querySelector("canvas").hidden;
+  };
   node.querySelector("h2").textContent = name;
   node.querySelector("caption").textContent = "Classes of " + name;
-  byId("results").prepend(node);
+  if (picker.options.length > 1) {
+    const by = node.querySelector(".model");
+    by.textContent = "Model: " + model;
+    by.hidden = false;
+  }
+  if (before?.isConnected) before.after(node); // it isn't once the cards were cleared
+  else byId("results").prepend(node);
   byId("clear").hidden = false;
   return node;
 }
@@ -98,7 +104,7 @@ function explain(node, answer) {
   const canvas = node.querySelector("canvas");
   const slider = node.querySelector(".strength input");
   const buttons = node.querySelectorAll("button.name");
-  canvas.hidden = node.querySelector(".strength").hidden = node.querySelector(".hint").hidden = false;
+  for (const part of [".look", "canvas", ".strength", ".hint"]) node.querySelector(part).hidden = false;
   const fade = () => {
     canvas.style.opacity = slider.value / 100;
     slider.setAttribute("aria-valuetext", slider.value + " percent");
@@ -163,15 +169,16 @@ function fail(node, text) {
   const p = node.querySelector(".timing");
   p.classList.add("bad");
   p.textContent = text;
+  node.querySelector("table").hidden = true;
 }
 
-async function classify(name, blob) {
-  const node = card(name, blob);
+// classify fills a card with what the model answers.
+async function classify(node, name, blob, model) {
   waiting++;
   say(`Looking at ${waiting} ${waiting === 1 ? "photo" : "photos"} …`);
   let told = "";
   try {
-    const answer = await fetch(question(), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
+    const answer = await fetch(question(model), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
     const body = await answer.json();
     if (answer.ok) {
       fill(node, body);
@@ -189,11 +196,22 @@ async function classify(name, blob) {
   say(waiting ? `Looking at ${waiting} more …` : told);
 }
 
-// classifyAll sends a few at a time, so that a gallery isn't refused.
+// classifyAll asks the model chosen now about each photo, a few at a time, so that a
+// gallery isn't refused. The cards are in the order of the files.
 async function classifyAll(files) {
-  const list = [...files].filter((f) => f.type.startsWith("image/") || f.type === "");
-  if (!list.length) { say("That was no photo."); return; }
-  const next = async () => { for (let f; (f = list.shift()); ) await classify(f.name || "pasted photo", f); };
+  const photo = (f) => f.type.startsWith("image/") || f.type === "";
+  const list = [...files].filter(photo), others = [...files].filter((f) => !photo(f));
+  byId("left").textContent = others.length ? "Left out, not a photo: " + others.map((f) => f.name).join(", ") : "";
+  if (!list.length) { if (!waiting) say(others.length ? "" : "That was no photo."); return; }
+  const model = picker.value;
+  let last = null;
+  const next = async () => {
+    for (let f; (f = list.shift()); ) {
+      const name = f.name || "pasted photo";
+      last = card(name, f, model, last);
+      await classify(last, name, f, model);
+    }
+  };
   await Promise.all([next(), next()]);
 }
 
@@ -226,7 +244,7 @@ function shoot() {
   canvas.width = video.videoWidth;
   canvas.height = video.videoHeight;
   canvas.getContext("2d").drawImage(video, 0, 0);
-  canvas.toBlob((blob) => classify("camera", blob), "image/jpeg", 0.92);
+  canvas.toBlob((blob) => classifyAll([new File([blob], "camera", { type: blob.type })]), "image/jpeg", 0.92);
 }
 
 byId("file").addEventListener("change", (e) => { classifyAll(e.target.files); e.target.value = ""; });
@@ -239,6 +257,7 @@ byId("clear").addEventListener("click", () => {
   byId("results").replaceChildren();
   byId("clear").hidden = true;
   say("");
+  byId("left").textContent = "";
   byId("file").focus();
 });
 byId("copy").addEventListener("click", async () => {
