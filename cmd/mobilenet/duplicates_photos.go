@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -68,7 +69,25 @@ func (f *duplicatesFlags) find(args []string) (*comparison, error) {
 			}
 		}
 	}
+	if f.between {
+		return c, c.disjoint(args)
+	}
 	return c, nil
+}
+
+// disjoint returns an error if a photo is in both parts: it would be found to be a
+// duplicate of itself.
+func (c *comparison) disjoint(args []string) error {
+	first := map[string]bool{}
+	for i, path := range c.paths {
+		switch place := duplicates.Place(path); {
+		case i < c.split:
+			first[place] = true
+		case first[place]:
+			return fmt.Errorf("--between %s %s: they overlap, both have %s: want two parts with no photo in common", shown(args[0]), shown(args[1]), shown(path))
+		}
+	}
+	return nil
 }
 
 // openIndex opens an index whose rows can be compared.

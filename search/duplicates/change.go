@@ -38,8 +38,8 @@ const (
 // Moves lists the moves into dir of all photos that are like the one that is kept.
 // Each keeps its path below the folder of roots that it was found in; where there are
 // several, the folder's name comes before that. Where a name is taken, "~2" and so on
-// is added to it. left counts the photos that stay: [Chained] ones, and those whose
-// files are not there.
+// is added to it. left counts the photos that stay: [Chained] ones, those whose files
+// are not there, and other names of the file that is kept.
 func (r *Report) Moves(dir string, roots []string) (moves []Change, left int) {
 	taken := map[string]bool{}
 	for _, g := range r.Groups {
@@ -49,7 +49,7 @@ func (r *Report) Moves(dir string, roots []string) (moves []Change, left int) {
 			if i == g.Keep {
 				continue
 			}
-			if m.absent || kept.absent || m.How == Chained {
+			if m.absent || kept.absent || m.How == Chained || sameFile(m.Path, kept.Path) {
 				left++
 				continue
 			}
@@ -59,6 +59,14 @@ func (r *Report) Moves(dir string, roots []string) (moves []Change, left int) {
 		}
 	}
 	return moves, left
+}
+
+// sameFile reports whether two paths lead to one file: taking away one of them could
+// take away the only copy, which the other is a symbolic link to.
+func sameFile(a, b string) bool {
+	x, err1 := os.Stat(a)
+	y, err2 := os.Stat(b)
+	return err1 == nil && err2 == nil && os.SameFile(x, y)
 }
 
 // Hardlinks lists the photos that can share a file with another of the same bytes: the
@@ -165,6 +173,9 @@ func (c *Change) check() error {
 	kept, err := os.Stat(c.Keep)
 	if err == nil && (kept.Size() != c.keptBytes || !kept.ModTime().Equal(c.keptModified)) {
 		err = errors.New("it changed")
+	}
+	if err == nil && c.Op == opMove && os.SameFile(info, kept) {
+		err = errors.New("it is the same file")
 	}
 	if err != nil {
 		return fmt.Errorf("it stays, because of the photo that is kept for it, %s: %w", c.Keep, err)

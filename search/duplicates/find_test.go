@@ -235,7 +235,45 @@ func TestBetween(t *testing.T) {
 		if got := lines(r, dir)[2]; !strings.Contains(got, "val/linked.png=bytes") {
 			t.Errorf("%q", got)
 		}
+		// But the name of the one file there is does not go, which could be all there is.
+		moves, _ := r.Moves(t.TempDir(), nil)
+		if i := slices.IndexFunc(moves, func(c Change) bool { return filepath.Base(c.Path) == "linked.png" }); i >= 0 {
+			t.Errorf("moved: %+v", moves[i])
+		}
 	}
+}
+
+// TestBetweenItself: a photo that both parts have under one name is no duplicate.
+func TestBetweenItself(t *testing.T) {
+	dir, paths := folder(t)
+	before := tree(t, dir)
+	f := finder()
+	f.Split = 1
+	r, err := f.Find(t.Context(), []string{paths[0], paths[0]})
+	if err != nil || len(r.Groups) > 0 {
+		t.Errorf("%q, %v", lines(r, dir), err)
+	}
+	if runtime.GOOS == "windows" {
+		return
+	}
+	// A symbolic link of the first part is a leak, and what it leads to stays.
+	link := filepath.Join(t.TempDir(), "link.png")
+	if err := os.Symlink(paths[0], link); err != nil {
+		t.Fatal(err)
+	}
+	r, err = f.Find(t.Context(), []string{link, paths[0]})
+	if err != nil || len(r.Groups) != 1 {
+		t.Fatalf("%q, %v", lines(r, dir), err)
+	}
+	if moves, left := r.Moves(t.TempDir(), nil); len(moves) > 0 || left != 1 {
+		t.Errorf("moves %+v, %d left", moves, left)
+	}
+	g := r.Groups[0]
+	failed := do(t, []Change{change(opMove, &g.Members[1].Photo, &g.Members[0].Photo)}, &bytes.Buffer{})
+	if len(failed) != 1 || !strings.Contains(failed[0], "the same file") {
+		t.Errorf("%q", failed)
+	}
+	same(t, tree(t, dir), before)
 }
 
 // TestLinks: names of one file are no duplicates, and the one that is not symbolic

@@ -9,6 +9,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -70,6 +71,9 @@ func look(paths []string, split int, mayBeAbsent bool) (photos []Photo, links []
 			photos = append(photos, p)
 			continue
 		}
+		if a, both := seen[name{id, false}]; b && both && sameName(path, photos[a].Path) {
+			continue // no duplicate of itself
+		}
 		first, again := seen[name{id, b}]
 		switch {
 		case again && path == photos[first].Path: // named twice
@@ -84,6 +88,22 @@ func look(paths []string, split int, mayBeAbsent bool) (photos []Photo, links []
 		}
 	}
 	return photos, links, failed
+}
+
+// sameName reports whether two paths are one entry of one folder, by whatever way.
+func sameName(a, b string) bool { return Place(a) == Place(b) }
+
+// Place is where a file's name is: its path, absolute, with no symbolic link on the way
+// to its folder. It has one for each of a file's names.
+func Place(path string) string {
+	folder := filepath.Dir(path)
+	if real, err := filepath.EvalSymlinks(folder); err == nil {
+		folder = real
+	}
+	if abs, err := filepath.Abs(folder); err == nil {
+		folder = abs
+	}
+	return filepath.Join(folder, filepath.Base(path))
 }
 
 func isSymlink(path string) bool {
