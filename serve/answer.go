@@ -41,7 +41,7 @@ type item struct {
 	cam    *mobilenet.Explanation // where maps are wanted
 	width  int                    // of the photo then, upright
 	height int
-	err    error // of this item alone
+	err    error // of this item alone; set before, there is no work
 	timing timing
 }
 
@@ -71,6 +71,9 @@ func (s *Server) answer(q *request, m *loaded, items []*item, want wanted) error
 
 // run is an item's work.
 func (it *item) run(ctx context.Context, c *mobilenet.Classifier, o vision.DecodeOptions, want wanted) (err error) {
+	if it.err != nil {
+		return it.err
+	}
 	start := time.Now()
 	defer func() { it.timing.Infer = time.Since(start) }()
 	if it.tensor != nil {

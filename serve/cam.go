@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 
@@ -134,8 +135,8 @@ func (it *item) predictions(c *mobilenet.Classifier, top int) (list []prediction
 }
 
 // mapsOf reads how many classes' maps a request to classify wants.
-func mapsOf(q *request, m *loaded, top int) (*mobilenet.ExplainOptions, error) {
-	v := q.URL.Query().Get("maps")
+func mapsOf(query url.Values, m *loaded, top int) (*mobilenet.ExplainOptions, error) {
+	v := query.Get("maps")
 	if v == "" {
 		return nil, nil
 	}

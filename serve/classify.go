@@ -2,17 +2,21 @@ package serve
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet"
 )
@@ -24,6 +28,7 @@ const maxPhotos = 64
 type photo struct {
 	name string
 	data []byte
+	err  error // why there are no bytes
 }
 
 // A verdict is what the plain route says of a photo.
@@ -38,36 +43,46 @@ type verdict struct {
 // classify is the plain route: a photo's bytes as they are, a form of files, or JSON,
 // and the best classes of each.
 func (s *Server) classify(q *request) error {
-	query := q.URL.Query()
-	top, err := topOf(query)
+	query, err := url.ParseQuery(q.URL.RawQuery)
 	if err != nil {
-		return err
+		return badRequest("query: " + err.Error())
 	}
-	name := query.Get("model")
-	if name == "" {
-		name = s.models.slots[0].Name
-	}
-	m, tensor, err := s.models.find(name, "")
-	if err != nil {
-		return err
-	}
-	if tensor {
-		return badRequest("model " + name + " takes tensors: see /v2/models/" + name)
-	}
-	q.model = m.name
-	maps, err := mapsOf(q, m, top)
-	if err != nil {
-		return err
+	kind, params, _ := mime.ParseMediaType(q.Header.Get("Content-Type"))
+	isForm := kind == "multipart/form-data" // whose fields may say more
+	var want *classifying
+	if !isForm {
+		if want, err = s.classifying(q, query); err != nil {
+			return err // before the body is read
+		}
 	}
 	b, err := s.body(q)
 	if err != nil {
 		return err
 	}
 	defer b.release()
-	photos, several, err := s.photos(q, b.data)
+	var photos []photo
+	var several bool
+	switch {
+	case isForm:
+		photos, err = formPhotos(b.data, params["boundary"], query)
+		several = len(photos) > 1
+	case kind == "application/json":
+		photos, several, err = s.jsonPhotos(q, b.data)
+	default: // the bytes say themselves what they are
+		photos = []photo{{data: b.data}}
+	}
 	if err != nil {
 		return err
 	}
+	if isForm {
+		if want, err = s.classifying(q, query); err != nil {
+			return err
+		}
+	}
+	if err := check(photos); err != nil {
+		return err
+	}
+	m, top, maps := want.m, want.top, want.maps
 	if maps != nil {
 		if err := fewMaps(len(photos) * maps.Top); err != nil {
 			return err
@@ -75,7 +90,7 @@ func (s *Server) classify(q *request) error {
 	}
 	items := make([]*item, len(photos))
 	for i, p := range photos {
-		items[i] = &item{file: p.data}
+		items[i] = &item{file: p.data, err: p.err}
 	}
 	if err := s.answer(q, m, items, wanted{mobilenet.Wanted{Logits: true}, maps}); err != nil {
 		return err
@@ -91,7 +106,7 @@ func (s *Server) classify(q *request) error {
 			if !several {
 				return err
 			}
-			v.Error = err.Error()
+			_, v.Error = status(err)
 		}
 		verdicts[i] = v
 	}
@@ -107,6 +122,46 @@ func (s *Server) classify(q *request) error {
 	}{m.name, verdicts[0]})
 }
 
+// A classifying is what a request wants of its photos.
+type classifying struct {
+	m    *loaded
+	top  int
+	maps *mobilenet.ExplainOptions
+}
+
+// classifying reads the parameters. What isn't one is refused: who misspells a model's
+// name would get another's answer.
+func (s *Server) classifying(q *request, query url.Values) (*classifying, error) {
+	for _, name := range slices.Sorted(maps.Keys(query)) {
+		switch values := query[name]; {
+		case !slices.Contains(parameters, name):
+			return nil, badRequest(fmt.Sprintf("no parameter %q: want %s", name, strings.Join(parameters, ", ")))
+		case len(values) > 1:
+			return nil, badRequest(fmt.Sprintf("%s: given %d times", name, len(values)))
+		case values[0] == "":
+			return nil, badRequest(name + ": empty")
+		}
+	}
+	top, err := topOf(query)
+	if err != nil {
+		return nil, err
+	}
+	name := cmp.Or(query.Get("model"), s.models.slots[0].Name)
+	m, tensor, err := s.models.find(name, "")
+	if err != nil {
+		return nil, err
+	}
+	if tensor {
+		return nil, badRequest("model " + name + " takes tensors: see /v2/models/" + name)
+	}
+	q.model = m.name
+	o, err := mapsOf(query, m, top)
+	return &classifying{m, top, o}, err
+}
+
+// parameters are those of the plain route, of the query or fields of a form.
+var parameters = []string{"model", "top", "maps"}
+
 func topOf(query url.Values) (int, error) {
 	v := query.Get("top")
 	if v == "" {
@@ -119,37 +174,28 @@ func topOf(query url.Values) (int, error) {
 	return n, nil
 }
 
-// photos finds the photos in a body. several is whether there might have been more
-// than one, which the answer has to leave room for.
-func (s *Server) photos(q *request, data []byte) (list []photo, several bool, err error) {
-	kind, params, _ := mime.ParseMediaType(q.Header.Get("Content-Type"))
-	switch kind {
-	case "multipart/form-data":
-		list, err = formPhotos(data, params["boundary"])
-		several = len(list) > 1
-	case "application/json":
-		list, several, err = s.jsonPhotos(q, data)
-	default: // the bytes say themselves what they are
-		list = []photo{{data: data}}
-	}
+// check refuses too few photos and too many. One that can't be read is an error only
+// if it is alone: else it has its own in the answer.
+func check(list []photo) error {
 	switch {
-	case err != nil:
-		return nil, false, err
 	case len(list) == 0:
-		return nil, false, badRequest("no photo in the request")
+		return badRequest("no photo in the request")
 	case len(list) > maxPhotos:
-		return nil, false, badRequest(fmt.Sprintf("%d photos in a request: at most %d", len(list), maxPhotos))
+		return badRequest(fmt.Sprintf("%d photos in a request: at most %d", len(list), maxPhotos))
 	}
-	for _, p := range list {
-		if len(p.data) == 0 {
-			return nil, false, badRequest("a photo without a byte")
+	for i, p := range list {
+		if p.err == nil && len(p.data) == 0 {
+			list[i].err = badRequest("a photo without a byte")
 		}
 	}
-	return list, several, nil
+	if len(list) == 1 {
+		return list[0].err
+	}
+	return nil
 }
 
-// formPhotos reads the files of a form.
-func formPhotos(data []byte, boundary string) ([]photo, error) {
+// formPhotos reads the files of a form, and adds its fields to the query.
+func formPhotos(data []byte, boundary string, query url.Values) ([]photo, error) {
 	r := multipart.NewReader(bytes.NewReader(data), boundary)
 	var list []photo
 	for {
@@ -160,17 +206,35 @@ func formPhotos(data []byte, boundary string) ([]photo, error) {
 		if err != nil {
 			return nil, badRequest("multipart/form-data: " + err.Error())
 		}
-		if part.FileName() == "" {
-			continue // a field
-		}
 		data, err := io.ReadAll(part)
 		if err != nil {
 			return nil, badRequest("multipart/form-data: " + err.Error())
 		}
-		if list = append(list, photo{part.FileName(), data}); len(list) > maxPhotos {
+		if part.FileName() == "" {
+			if err := addField(query, part.FormName(), data); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if list = append(list, photo{name: part.FileName(), data: data}); len(list) > maxPhotos {
 			return list, nil
 		}
 	}
+}
+
+// addField takes a form's field for a parameter of the query.
+func addField(query url.Values, name string, value []byte) error {
+	const longest = 1024
+	switch {
+	case !slices.Contains(parameters, name):
+		return badRequest(fmt.Sprintf("form field %.40q: want a photo with a file name, or %s", name, strings.Join(parameters, ", ")))
+	case query.Has(name):
+		return badRequest(fmt.Sprintf("form field %s: given before, in the form or the query", name))
+	case len(value) > longest:
+		return badRequest(fmt.Sprintf("form field %s: of %d bytes", name, len(value)))
+	}
+	query.Set(name, string(value))
+	return nil
 }
 
 // jsonPhotos reads {"photo": base64}, {"photos": [base64, ...]}, or URLs in their
@@ -197,25 +261,39 @@ func (s *Server) jsonPhotos(q *request, data []byte) (list []photo, several bool
 	if n := len(in.Photos) + len(in.URLs); n > maxPhotos {
 		return nil, false, badRequest(fmt.Sprintf("%d photos in a request: at most %d", n, maxPhotos))
 	}
-	for i, text := range in.Photos {
-		data, err := base64.StdEncoding.DecodeString(text)
-		if err != nil {
-			return nil, false, badRequest(fmt.Sprintf("photo %d: %v", i, err))
-		}
-		list = append(list, photo{data: data})
+	for _, text := range in.Photos {
+		data, err := decodeText(text)
+		list = append(list, photo{data: data, err: err})
 	}
+	// All of them in the time of the request, also where each is slow to fail.
+	ctx, cancel := context.WithDeadline(q.Context(), q.deadline)
+	defer cancel()
 	for _, address := range in.URLs {
-		data, err := s.fetch(q, address)
-		if err != nil {
-			return nil, false, err
-		}
-		list = append(list, photo{address, data})
+		data, err := s.fetch(ctx, address)
+		list = append(list, photo{address, data, err})
 	}
 	return list, several, nil
 }
 
+// decodeText returns the bytes of a photo in JSON: base64, or a data URL of it, which a
+// browser's FileReader makes (RFC 2397). The bytes say themselves what they are.
+func decodeText(text string) ([]byte, error) {
+	if strings.HasPrefix(text, "data:") {
+		head, rest, _ := strings.Cut(text, ",")
+		if !strings.HasSuffix(head, ";base64") {
+			return nil, badRequest("a data URL without ;base64,")
+		}
+		text = rest
+	}
+	data, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, badRequest("a photo's base64: " + err.Error())
+	}
+	return data, nil
+}
+
 // fetch gets a photo from a host that is allowed.
-func (s *Server) fetch(q *request, address string) ([]byte, error) {
+func (s *Server) fetch(ctx context.Context, address string) ([]byte, error) {
 	allowed := func(u *url.URL) error {
 		if u.Scheme != "https" && u.Scheme != "http" || !slices.Contains(s.o.AllowURLs, u.Host) {
 			return &failure{http.StatusForbidden, fmt.Sprintf("%s: photos are not fetched from there (--allow-urls)", u.Redacted())}
@@ -229,13 +307,13 @@ func (s *Server) fetch(q *request, address string) ([]byte, error) {
 	if err := allowed(u); err != nil {
 		return nil, err
 	}
-	client := http.Client{Timeout: s.o.Deadline, CheckRedirect: func(r *http.Request, via []*http.Request) error {
+	client := http.Client{CheckRedirect: func(r *http.Request, via []*http.Request) error {
 		if len(via) > 5 {
 			return errors.New("too many redirects")
 		}
 		return allowed(r.URL)
 	}}
-	r, err := http.NewRequestWithContext(q.Context(), http.MethodGet, address, nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return nil, badRequest("a URL that is none")
 	}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -51,7 +52,8 @@ func status(err error) (code int, text string) {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return http.StatusRequestTimeout, "the body did not come in time"
 	case errors.As(err, &broken) && broken.Kind == fault.TooLarge:
-		return http.StatusRequestEntityTooLarge, err.Error()
+		// A client's owner knows the flag, not the library.
+		return http.StatusRequestEntityTooLarge, strings.Replace(err.Error(), "DecodeOptions.MaxPixels", "--max-pixels", 1)
 	case errors.Is(err, errors.ErrUnsupported):
 		return http.StatusUnsupportedMediaType, err.Error()
 	}

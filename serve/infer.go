@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/http"
 	"slices"
 	"strconv"
 
@@ -69,7 +70,7 @@ func (s *Server) infer(q *request) error {
 
 // inferOn answers a request that has been read, its tensors in binary.
 func (s *Server) inferOn(q *request, in *inferRequest, m *loaded, takesTensors bool) (*inferAnswer, error) {
-	items, err := itemsOf(in, takesTensors, m)
+	items, err := itemsOf(in, takesTensors, m, s.o.MaxPixels)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +182,7 @@ func (in *inferRequest) settle(takesTensors bool, m *loaded, items int) (want wa
 }
 
 // itemsOf makes an item of each photo or image of the inputs.
-func itemsOf(in *inferRequest, takesTensors bool, m *loaded) ([]*item, error) {
+func itemsOf(in *inferRequest, takesTensors bool, m *loaded, maxPixels int) ([]*item, error) {
 	if len(in.Inputs) != 1 {
 		return nil, badRequest(fmt.Sprintf("%d inputs: want one", len(in.Inputs)))
 	}
@@ -198,7 +199,7 @@ func itemsOf(in *inferRequest, takesTensors bool, m *loaded) ([]*item, error) {
 			items = append(items, &item{file: f})
 		}
 	case !takesTensors && kind == "pixels UINT8":
-		items, err = pixelItems(t)
+		items, err = pixelItems(t, maxPixels)
 	case takesTensors:
 		return nil, t.fail("datatype %s: want input, FP32", t.Datatype)
 	default:
@@ -232,14 +233,17 @@ func tensorItems(t *tensor, m *loaded) ([]*item, error) {
 	return items, nil
 }
 
-// pixelItems cuts a UINT8 tensor [n][H][W][3] into photos.
-func pixelItems(t *tensor) ([]*item, error) {
+// pixelItems cuts a UINT8 tensor [n][H][W][3] into photos of at most maxPixels each.
+func pixelItems(t *tensor, maxPixels int) ([]*item, error) {
 	if len(t.Shape) != 4 || t.Shape[3] != 3 || t.Shape[1] < 1 || t.Shape[2] < 1 {
 		return nil, t.fail("shape %v: want [n,height,width,3]", t.Shape)
 	}
 	v, err := t.octets()
 	if err != nil {
 		return nil, err
+	}
+	if t.Shape[1] > int64(maxPixels)/t.Shape[2] {
+		return nil, &failure{http.StatusRequestEntityTooLarge, fmt.Sprintf("tensor %q: %dx%d pixels, more than the limit of %d (--max-pixels)", t.Name, t.Shape[2], t.Shape[1], maxPixels)}
 	}
 	h, w := int(t.Shape[1]), int(t.Shape[2])
 	var items []*item
