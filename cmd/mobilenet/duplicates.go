@@ -157,7 +157,9 @@ func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	defer p.close()
 	find.Split = p.split
-	find.Known = p.known
+	if p.known != nil { // and not a typed nil
+		find.Known = p.known
+	}
 	if p.known == nil && len(p.paths) > 0 {
 		c, err := f.openAny(ctx, stderr)
 		if err != nil {
@@ -172,6 +174,11 @@ func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	r.Failed = append(p.failed, r.Failed...)
+	if p.known != nil && f.move != "" {
+		if err := f.recheck(cmd, p, find, r); err != nil {
+			return err
+		}
+	}
 	if f.html != "" {
 		if err := atomicfile.Write(f.html, func(w io.Writer) error { return r.Page(ctx, w, find) }); err != nil {
 			return err
@@ -193,6 +200,28 @@ func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 		return errReported
 	}
 	return nil
+}
+
+// recheck looks at what is to be moved as it is now: photos may have changed since the
+// index was made. The network is run as for the index.
+func (f *duplicatesFlags) recheck(cmd *cobra.Command, p *comparison, find *duplicates.Finder, r *duplicates.Report) error {
+	unsure := r.Unsure()
+	if len(unsure) == 0 {
+		return nil
+	}
+	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
+	s := &searcher{searchFlags: &searchFlags{index: f.index, threads: f.threads, offline: f.offline}, x: p.known.x, stderr: stderr}
+	if cmd.Flags().Changed("model") {
+		s.model = f.model
+	}
+	c, err := s.open(ctx)
+	if err != nil {
+		return fmt.Errorf("nothing is moved, as photos can't be compared anew with the index's model: %w", err)
+	}
+	bar := newPhotoBar(stderr, len(unsure))
+	defer bar.finish()
+	find.Features = f.features(c, find, bar)
+	return r.Recheck(ctx, find)
 }
 
 // features runs the network over photos as a Finder asks for them.

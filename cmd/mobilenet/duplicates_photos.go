@@ -20,7 +20,7 @@ type comparison struct {
 	split   int // where the second of two parts begins, or 0
 	failed  []duplicates.Failure
 	skipped []dataset.Skipped
-	known   duplicates.Matrix // their features, where an index has them
+	known   *indexed // their features, where an index has them
 	close   func() error
 }
 

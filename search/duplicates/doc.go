@@ -13,6 +13,7 @@
 //	bytes.go   rows as bytes, and how wrong these may be
 //	scan.go    all rows against all
 //	group.go   groups of rows that are alike
+//	recheck.go what is alike, once more from the files as they are
 //	keep.go    which photo to keep, and why
 //	change.go  moving and linking, and taking it back: log.go
 //	page.go    the report as a page
