@@ -9,6 +9,7 @@ import (
 	"io"
 	"path/filepath"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/mobilenet-go/mobilenet/search/duplicates"
 )
@@ -18,7 +19,8 @@ import (
 func writeDuplicates(w io.Writer, format string, r *duplicates.Report, args []string) error {
 	b := bufio.NewWriter(w)
 	write := map[string]func(io.Writer, *duplicates.Report) error{
-		"text": duplicatesText, "json": duplicatesJSON, "csv": duplicatesCSV,
+		"text": duplicatesText, "json": duplicatesJSON,
+		"csv":        func(b io.Writer, r *duplicates.Report) error { return duplicatesCSV(b, r, csvText(w)) },
 		"imagededup": func(w io.Writer, r *duplicates.Report) error { return duplicatesDictionary(w, r, args) },
 	}[format]
 	if err := write(b, r); err != nil {
@@ -42,7 +44,7 @@ func duplicatesText(w io.Writer, r *duplicates.Report) error {
 
 // duplicateJSON is a photo of a group.
 type duplicateJSON struct {
-	File     string         `json:"file"`
+	jsonFile
 	Keep     bool           `json:"keep"`
 	How      duplicates.How `json:"how,omitempty"`
 	Likeness float64        `json:"likeness"`
@@ -56,13 +58,14 @@ func duplicatesJSON(w io.Writer, r *duplicates.Report) error {
 	for _, g := range r.Groups {
 		var photos []duplicateJSON
 		for i, m := range g.Members {
-			photos = append(photos, duplicateJSON{m.Path, i == g.Keep, m.How, m.Likeness, m.Width, m.Height, m.Bytes})
+			photos = append(photos, duplicateJSON{jsonFileOf(m.Path), i == g.Keep, m.How, m.Likeness, m.Width, m.Height, m.Bytes})
 		}
 		err := jsonResults{w}.write(struct {
-			Keep   string          `json:"keep"`
-			Why    string          `json:"why"`
-			Photos []duplicateJSON `json:"photos"`
-		}{g.Members[g.Keep].Path, g.Why, photos})
+			Keep      string          `json:"keep"`
+			KeepBytes []byte          `json:"keep_bytes,omitempty"` // see jsonFile
+			Why       string          `json:"why"`
+			Photos    []duplicateJSON `json:"photos"`
+		}{g.Members[g.Keep].Path, bytesOf(g.Members[g.Keep].Path), g.Why, photos})
 		if err != nil {
 			return err
 		}
@@ -71,7 +74,7 @@ func duplicatesJSON(w io.Writer, r *duplicates.Report) error {
 }
 
 // duplicatesCSV writes a line a photo.
-func duplicatesCSV(w io.Writer, r *duplicates.Report) error {
+func duplicatesCSV(w io.Writer, r *duplicates.Report, text func(string) string) error {
 	c := csv.NewWriter(w)
 	c.Write([]string{"group", "file", "keep", "how", "likeness", "width", "height", "bytes", "why"})
 	for n, g := range r.Groups {
@@ -81,7 +84,7 @@ func duplicatesCSV(w io.Writer, r *duplicates.Report) error {
 				why = g.Why
 			}
 			c.Write([]string{
-				strconv.Itoa(n + 1), shown(m.Path), strconv.FormatBool(i == g.Keep), string(m.How), strconv.FormatFloat(m.Likeness, 'f', 6, 64),
+				strconv.Itoa(n + 1), text(m.Path), strconv.FormatBool(i == g.Keep), string(m.How), strconv.FormatFloat(m.Likeness, 'f', 6, 64),
 				strconv.Itoa(m.Width), strconv.Itoa(m.Height), strconv.FormatInt(m.Bytes, 10), why,
 			})
 		}
@@ -103,9 +106,8 @@ func duplicatesDictionary(w io.Writer, r *duplicates.Report, args []string) erro
 				path = filepath.ToSlash(rel)
 			}
 		}
-		text, _ := json.Marshal(path)
 		var b bytes.Buffer
-		writeJSON(&b, text)
+		writeJSON(&b, pythonJSON(path))
 		return b.Bytes()
 	}
 	between := "{"
@@ -129,4 +131,25 @@ func duplicatesDictionary(w io.Writer, r *duplicates.Report, args []string) erro
 	}
 	_, err = io.WriteString(w, "\n}\n")
 	return err
+}
+
+// pythonJSON is a name as Python's json writes it: a byte that is no UTF-8 is a lone
+// surrogate (PEP 383), from which Python's open makes the byte again.
+func pythonJSON(name string) []byte {
+	if utf8.ValidString(name) {
+		text, _ := json.Marshal(name)
+		return text
+	}
+	text := []byte{'"'}
+	for name != "" {
+		r, n := utf8.DecodeRuneInString(name)
+		if r == utf8.RuneError && n == 1 {
+			text = fmt.Appendf(text, `\udc%02x`, name[0])
+		} else {
+			c, _ := json.Marshal(name[:n])
+			text = append(text, c[1:len(c)-1]...)
+		}
+		name = name[n:]
+	}
+	return append(text, '"')
 }

@@ -470,9 +470,9 @@ func npy(x *mobilenet.Explanation) []byte {
 // json is all that is known of a photo's maps, in a line.
 func (e *explaining) json(name string, photo *vision.Image, x *mobilenet.Explanation) ([]byte, error) {
 	object := struct {
-		File string `json:"file"`
+		jsonFile
 		explanation
-	}{name, e.explanation(photo, x)}
+	}{jsonFileOf(name), e.explanation(photo, x)}
 	var b, out bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)

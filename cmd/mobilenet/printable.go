@@ -39,6 +39,40 @@ func printable(message string) string {
 	return b.String()
 }
 
+// jsonFile is the name of a file in JSON, which has UTF-8 only: a name that is not is
+// also there as its bytes, in base64. The text alone would name no file.
+type jsonFile struct {
+	File      string `json:"file"`
+	FileBytes []byte `json:"file_bytes,omitempty"`
+}
+
+func jsonFileOf(name string) jsonFile { return jsonFile{name, bytesOf(name)} }
+
+// name is the name that the file has.
+func (f jsonFile) name() string {
+	if len(f.FileBytes) > 0 {
+		return string(f.FileBytes)
+	}
+	return f.File
+}
+
+// bytesOf are those of a name that JSON can't have as text, or nil.
+func bytesOf(name string) []byte {
+	if utf8.ValidString(name) {
+		return nil
+	}
+	return []byte(name)
+}
+
+// csvText makes a field of CSV for w: for a program, which reads it as it is, or for a
+// terminal.
+func csvText(w io.Writer) func(string) string {
+	if isTerminal(w) {
+		return shown
+	}
+	return func(field string) string { return field }
+}
+
 // reason is an error's text with the name of the flag in place of the library's.
 func reason(err error) string {
 	return strings.Replace(err.Error(), "DecodeOptions.MaxPixels", "--max-pixels", 1)

@@ -26,7 +26,7 @@ func newResults(format string, w io.Writer, errorsInLine bool) results {
 	case "json":
 		return jsonResults{w}
 	case "csv":
-		return &csvResults{w: csv.NewWriter(w), errors: errorsInLine}
+		return &csvResults{w: csv.NewWriter(w), text: csvText(w), errors: errorsInLine}
 	}
 	return tableResults{w}
 }
@@ -36,9 +36,9 @@ type jsonResults struct{ w io.Writer }
 
 func (r jsonResults) add(file string, p []mobilenet.Prediction) error {
 	return r.write(struct {
-		File string `json:"file"`
+		jsonFile
 		predicted
-	}{file, predictedOf(p)})
+	}{jsonFileOf(file), predictedOf(p)})
 }
 
 // predicted is what JSON has of a photo.
@@ -55,9 +55,9 @@ func predictedOf(p []mobilenet.Prediction) predicted {
 
 func (r jsonResults) fail(file string, cause error) error {
 	return r.write(struct {
-		File  string `json:"file"`
+		jsonFile
 		Error string `json:"error"`
-	}{file, reason(cause)})
+	}{jsonFileOf(file), reason(cause)})
 }
 
 func (r jsonResults) write(object any) error {
@@ -76,6 +76,7 @@ func (r jsonResults) close() error { return nil }
 // any.
 type csvResults struct {
 	w       *csv.Writer
+	text    func(string) string
 	errors  bool // in a column
 	started bool
 }
@@ -114,6 +115,9 @@ func (r *csvResults) write(fields ...string) error {
 	r.head()
 	for i, f := range fields {
 		fields[i] = shown(f)
+		if i == 0 { // the name of a file, for whoever opens it
+			fields[i] = r.text(f)
+		}
 	}
 	if !r.errors {
 		fields = fields[:len(fields)-1]

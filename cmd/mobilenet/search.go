@@ -159,18 +159,19 @@ type searchJSON struct{ jsonResults }
 
 func (r searchJSON) add(_ context.Context, f found) error {
 	type hit struct {
-		File  string  `json:"file"`
+		jsonFile
 		Score float64 `json:"score"`
 		Row   int     `json:"row"`
 	}
 	hits := []hit{} // [] and not null
 	for _, h := range f.Hits {
-		hits = append(hits, hit{h.Path, h.Score, h.Row})
+		hits = append(hits, hit{jsonFileOf(h.Path), h.Score, h.Row})
 	}
 	return r.write(struct {
-		Query string `json:"query"`
-		Hits  []hit  `json:"hits"`
-	}{f.Query, hits})
+		Query      string `json:"query"`
+		QueryBytes []byte `json:"query_bytes,omitempty"` // see jsonFile
+		Hits       []hit  `json:"hits"`
+	}{f.Query, bytesOf(f.Query), hits})
 }
 
 type searchTable struct{ w io.Writer }

@@ -166,9 +166,7 @@ func normalRows(ctx context.Context, x *search.Index, f func(id int, path string
 type qdrantPoint struct {
 	ID      int       `json:"id"`
 	Vector  []float32 `json:"vector"`
-	Payload struct {
-		File string `json:"file"`
-	} `json:"payload"`
+	Payload jsonFile  `json:"payload"`
 }
 
 // pointsAtOnce are in one request: 4 MB at 1280 values, where Qdrant takes 32.
@@ -187,9 +185,7 @@ func exportQdrant(ctx context.Context, w io.Writer, x *search.Index) error {
 		return err
 	}
 	err := normalRows(ctx, x, func(id int, path string, v []float32) error {
-		p := qdrantPoint{ID: id, Vector: v}
-		p.Payload.File = path
-		request.Points = append(request.Points, p)
+		request.Points = append(request.Points, qdrantPoint{id, v, jsonFileOf(path)})
 		if len(request.Points) < pointsAtOnce {
 			return nil
 		}

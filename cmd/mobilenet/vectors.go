@@ -143,7 +143,7 @@ func writeNPY(path string, v *vectors) error {
 			if err != nil {
 				return err
 			}
-			line := vectorLine{File: r.Path}
+			line := vectorLine{jsonFile: jsonFileOf(r.Path)}
 			if v.bytes {
 				q, scale := search.Int8(r.Vector)
 				line.Scale = &scale
@@ -175,7 +175,7 @@ type firstLine struct {
 
 // A vectorLine is one of the others.
 type vectorLine struct {
-	File      string    `json:"file"`
+	jsonFile
 	Embedding []float32 `json:"embedding,omitempty"`
 	Bytes     []int8    `json:"int8,omitempty"`
 	Scale     *float32  `json:"scale,omitempty"`
@@ -200,10 +200,10 @@ func writeJSONL(path string, v *vectors) error {
 			if err != nil {
 				return err
 			}
-			line := vectorLine{File: r.Path, Embedding: r.Vector}
+			line := vectorLine{jsonFile: jsonFileOf(r.Path), Embedding: r.Vector}
 			if v.bytes {
 				q, scale := search.Int8(r.Vector)
-				line = vectorLine{File: r.Path, Bytes: q, Scale: &scale}
+				line = vectorLine{jsonFile: jsonFileOf(r.Path), Bytes: q, Scale: &scale}
 			}
 			if err := writeLine(w, line); err != nil {
 				return err
@@ -261,10 +261,10 @@ func (r *lineReader) vector(embedding bool) (search.Row, error) {
 	if err := r.next(&v); err != nil {
 		return search.Row{}, err
 	}
-	if v.File == "" || embedding && len(v.Embedding) != r.meta.Dim {
+	if v.name() == "" || embedding && len(v.Embedding) != r.meta.Dim {
 		return search.Row{}, &fault.Error{Place: fmt.Sprintf("line %d", r.line), Reason: fmt.Sprintf("want a file and an embedding of %d numbers", r.meta.Dim)}
 	}
-	return search.Row{Path: v.File, Vector: v.Embedding}, nil
+	return search.Row{Path: v.name(), Vector: v.Embedding}, nil
 }
 
 func readJSONL(path string) (*vectors, error) {
