@@ -54,7 +54,8 @@ too. Of each group one photo is to be kept, by --keep, and it is said why:
 
 --threshold is the least likeness of photos that are alike, 1 being the most. --html
 shows pairs just above and just below it: look at them before anything is moved.
-Likeness is the cosine of the square roots of the network's features.
+Likeness is the cosine of the square roots of the network's features. Of a photo's edges
+the network sees nothing: two photos may differ there with a likeness of 1.
 
 --between takes two folders, as train/ and val/, and finds photos of the second that
 the first has, too.
@@ -146,6 +147,9 @@ func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 	if info, err := os.Stat(f.move); f.move != "" && err == nil && !info.IsDir() {
 		return fmt.Errorf("--move %s: not a folder", f.move)
 	}
+	if err := f.outside(args); err != nil {
+		return err
+	}
 	find := &duplicates.Finder{
 		Settings: duplicates.Settings{Threshold: f.threshold, Linkage: duplicates.Linkage(f.group), Threads: f.threads},
 		Keep:     duplicates.Keep(f.keep), Decoding: f.decoding(),
@@ -202,6 +206,22 @@ func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
+// outside returns an error if --move is a folder that is searched, or has one in it:
+// photos would be moved to where they are.
+func (f *duplicatesFlags) outside(args []string) error {
+	if f.move == "" {
+		return nil
+	}
+	place := func(folder string) string { return filepath.Dir(duplicates.Place(filepath.Join(folder, "photo"))) }
+	to := place(f.move)
+	for _, folder := range folders(args) {
+		if from := place(folder); from == to || below(to, from) {
+			return fmt.Errorf("--move %s: it is, or has in it, %s, which is searched: want another folder", shown(f.move), shown(folder))
+		}
+	}
+	return nil
+}
+
 // recheck looks at what is to be moved as it is now: photos may have changed since the
 // index was made. The network is run as for the index.
 func (f *duplicatesFlags) recheck(cmd *cobra.Command, p *comparison, find *duplicates.Finder, r *duplicates.Report) error {
@@ -252,7 +272,7 @@ func (f *duplicatesFlags) tell(stderr io.Writer, r *duplicates.Report) {
 		fmt.Fprintf(stderr, "mobilenet: %s: %s\n", shown(x.Path), printable(reason(withoutName(x.Err))))
 	}
 	if n := len(r.Links); n > 0 {
-		fmt.Fprintf(stderr, "mobilenet: %d other names of the same files, such as %s, which is %s: left alone\n", n, shown(r.Links[0].Path), shown(r.Links[0].Of))
+		fmt.Fprintf(stderr, "mobilenet: %s of the same files, such as %s, which is %s: left alone\n", plural(n, "other name"), shown(r.Links[0].Path), shown(r.Links[0].Of))
 	}
 	if r.Absent > 0 {
 		fmt.Fprintf(stderr, "mobilenet: %d photos of the index are not there: compared by their features alone\n", r.Absent)
@@ -343,10 +363,14 @@ func (f *duplicatesFlags) takeBack(cmd *cobra.Command) error {
 	}
 	defer file.Close()
 	stderr := cmd.ErrOrStderr()
-	done, failed := 0, 0
+	done, before, failed := 0, 0, 0
 	err = duplicates.Undo(cmd.Context(), file, func(c duplicates.Change, err error) {
-		done++
-		if err != nil {
+		switch {
+		case err == nil:
+			done++
+		case errors.Is(err, duplicates.ErrUndone):
+			before++
+		default:
 			failed++
 			fmt.Fprintf(stderr, "mobilenet: %s: %s\n", shown(c.Path), printable(err.Error()))
 		}
@@ -354,7 +378,11 @@ func (f *duplicatesFlags) takeBack(cmd *cobra.Command) error {
 	if err != nil {
 		return fault.In(f.undo, err)
 	}
-	fmt.Fprintf(stderr, "mobilenet: %d of %d changes taken back\n", done-failed, done)
+	fmt.Fprintf(stderr, "mobilenet: %d of %d changes taken back", done, done+before+failed)
+	if before > 0 {
+		fmt.Fprintf(stderr, "; %d already taken back", before)
+	}
+	fmt.Fprintln(stderr)
 	if failed > 0 {
 		return errReported
 	}

@@ -36,3 +36,25 @@ func TestBetweenOverlap(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestMoveOntoItself: photos can't be moved into what they are searched for in, but into
+// a folder inside of it.
+func TestMoveOntoItself(t *testing.T) {
+	dir := t.TempDir()
+	photos := filepath.Join(dir, "photos")
+	if err := os.Mkdir(photos, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for _, to := range []string{photos, photos + "/", photos + "/../photos", dir} {
+		f := duplicatesFlags{move: to}
+		if err := f.outside([]string{photos}); err == nil || !strings.Contains(err.Error(), "searched") {
+			t.Errorf("%s: %v", to, err)
+		}
+	}
+	for _, to := range []string{filepath.Join(photos, "doubles"), filepath.Join(dir, "photos2"), ""} {
+		f := duplicatesFlags{move: to}
+		if err := f.outside([]string{photos}); err != nil {
+			t.Error(err)
+		}
+	}
+}

@@ -313,8 +313,12 @@ func sameBytes(ctx context.Context, a, b string) (bool, error) {
 	return false, ctx.Err()
 }
 
+// ErrUndone is what done of [Undo] hears of a change that there is nothing left of.
+var ErrUndone = errors.New("already taken back")
+
 // Undo takes back the changes of a log, the last first. What is not as the log says is
-// left as it is, and done hears why. It can be called again.
+// left as it is, and done hears why. It can be called again: what was taken back, or
+// never done as the program was killed, is [ErrUndone].
 func Undo(ctx context.Context, log io.Reader, done func(Change, error)) error {
 	changes, err := readLog(log)
 	if err != nil {
@@ -340,7 +344,7 @@ func moveBack(c Change) error {
 	case err1 == nil && err2 == nil && os.SameFile(from, to): // killed in between
 		return os.Remove(c.To)
 	case err1 == nil && err2 != nil: // never done, or undone
-		return nil
+		return ErrUndone
 	case err1 == nil:
 		return &fs.PathError{Op: "move", Path: c.Path, Err: fs.ErrExist}
 	case err2 != nil:
@@ -357,7 +361,7 @@ func unlink(c Change) error {
 	}
 	file, err := os.Stat(c.To)
 	if err == nil && !os.SameFile(path, file) { // never done, or undone
-		return nil
+		return ErrUndone
 	}
 	tmp, err := copyTemp(c.Path, filepath.Dir(c.Path), c.Mode, c.Modified)
 	if err != nil {

@@ -233,7 +233,7 @@ func (r *Report) Summary() string {
 		}
 	}
 	doubles := count[EqualBytes] + count[EqualPixels] + count[AlikeFeatures] + count[Chained]
-	text := fmt.Sprintf("%d photos, %d groups of duplicates: %d photos (%.1f MB) need not be kept", len(r.Photos), len(r.Groups), doubles, float64(bytes)/1e6)
+	text := fmt.Sprintf("%s, %s of duplicates: %s (%.1f MB) need not be kept", several(len(r.Photos), "photo"), several(len(r.Groups), "group"), several(doubles, "photo"), float64(bytes)/1e6)
 	var parts []string
 	for _, h := range []struct {
 		how  How
@@ -247,4 +247,11 @@ func (r *Report) Summary() string {
 		text += " (" + strings.Join(parts, ", ") + ")"
 	}
 	return text
+}
+
+func several(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }
