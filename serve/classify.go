@@ -295,7 +295,7 @@ func decodeText(text string) ([]byte, error) {
 // fetch gets a photo from a host that is allowed.
 func (s *Server) fetch(ctx context.Context, address string) ([]byte, error) {
 	allowed := func(u *url.URL) error {
-		if u.Scheme != "https" && u.Scheme != "http" || !slices.Contains(s.o.AllowURLs, u.Host) {
+		if !slices.ContainsFunc(s.o.AllowURLs, naming(u)) {
 			return &failure{http.StatusForbidden, fmt.Sprintf("%s: photos are not fetched from there (--allow-urls)", u.Redacted())}
 		}
 		return nil

@@ -162,7 +162,7 @@ func unary[In, Out any, M message[In], A message[Out]](s *Server, route string, 
 func grpcError(err error) error {
 	code, text := status(err)
 	kind := map[int]connect.Code{
-		http.StatusNotFound: connect.CodeNotFound, http.StatusRequestEntityTooLarge: connect.CodeResourceExhausted,
+		http.StatusForbidden: connect.CodePermissionDenied, http.StatusNotFound: connect.CodeNotFound, http.StatusRequestEntityTooLarge: connect.CodeResourceExhausted,
 		http.StatusTooManyRequests: connect.CodeResourceExhausted, http.StatusServiceUnavailable: connect.CodeUnavailable,
 		http.StatusGatewayTimeout: connect.CodeDeadlineExceeded, http.StatusRequestTimeout: connect.CodeDeadlineExceeded,
 		http.StatusInternalServerError: connect.CodeInternal, statusClientGone: connect.CodeCanceled,

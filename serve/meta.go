@@ -168,10 +168,14 @@ func (s *Server) readSmall(q *request, v any) error {
 	return nil
 }
 
-// repositorySlot is the slot that a load or unload means.
+// repositorySlot is the slot that a load or unload means, of one who may do it.
 func (s *Server) repositorySlot(q *request) (*slot, error) {
+	if err := s.mayChange(q.Request); err != nil {
+		return nil, err
+	}
 	name := strings.TrimSuffix(q.PathValue("model"), tensorSuffix)
 	if slot := s.models.slot(name); slot != nil {
+		q.model = name
 		return slot, nil
 	}
 	return nil, &failure{http.StatusNotFound, "there is no model \"" + name + "\": models are given when the server starts"}

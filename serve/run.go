@@ -53,7 +53,9 @@ func (s *Server) Run(ctx context.Context, l Listen) error {
 			main.Close()
 			return err
 		}
-		servers = append(servers, s.httpServer(s.metrics.handler(), nil))
+		mux := http.NewServeMux()
+		mux.Handle("GET /metrics", s.metrics.handler())
+		servers = append(servers, s.httpServer(mux, nil))
 		listeners = append(listeners, second)
 	}
 	if l.Started != nil {

@@ -7,7 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"runtime"
 	"strings"
 	"sync"
@@ -26,7 +29,7 @@ type Options struct {
 	Deadline  time.Duration // how long a photo may wait and be worked on; 0 means a second
 	MaxBody   int64         // bytes of a request's body; 0 means 32 MiB
 	MaxPixels int           // of a photo; 0 means 40 million
-	AllowURLs []string      // hosts that photos may be fetched from; none are by default
+	AllowURLs []string      // hosts that photos may be fetched from, with a port that isn't the scheme's; none are by default
 	CORS      string        // an origin whose pages may ask, "*" for all; "" for none
 	NoPage    bool          // no page at /
 
@@ -40,8 +43,20 @@ func (o *Options) settle() {
 	o.Deadline = cmp.Or(o.Deadline, time.Second)
 	o.MaxBody = cmp.Or(o.MaxBody, 32<<20)
 	o.MaxPixels = cmp.Or(o.MaxPixels, 40_000_000)
+	o.CORS = strings.ToLower(o.CORS) // as browsers write origins
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// naming returns whether a host of AllowURLs is that of a URL: a host without a port
+// means that of the scheme.
+func naming(u *url.URL) func(host string) bool {
+	usual := map[string]string{"http": "80", "https": "443"}[u.Scheme]
+	port := cmp.Or(u.Port(), usual)
+	full := net.JoinHostPort(u.Hostname(), port)
+	return func(host string) bool {
+		return usual != "" && (strings.EqualFold(host, full) || port == usual && strings.EqualFold(host, strings.TrimSuffix(full, ":"+port)))
 	}
 }
 
@@ -54,6 +69,7 @@ type Server struct {
 	decoding  vision.DecodeOptions
 	metrics   *metrics
 	mux       *http.ServeMux
+	origins   *http.CrossOriginProtection // of who may change what is served
 	draining  atomic.Bool
 }
 
@@ -67,6 +83,12 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	case o.Queue < 1 || o.Deadline < 0 || o.MaxBody < 1 || o.MaxPixels < 1:
 		return nil, fmt.Errorf("a limit below 1")
 	}
+	origins := http.NewCrossOriginProtection()
+	if o.CORS != "" && o.CORS != "*" { // "*" may ask, but not load and unload
+		if err := origins.AddTrustedOrigin(o.CORS); err != nil {
+			return nil, err
+		}
+	}
 	m, err := newModels(o.Models, o.Workers)
 	if err != nil {
 		return nil, err
@@ -76,7 +98,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 			return nil, fmt.Errorf("model %s: %w", s.Name, err)
 		}
 	}
-	s := &Server{o: o, models: m, scheduler: newScheduler(o.Workers, o.Queue, o.Deadline)}
+	s := &Server{o: o, models: m, origins: origins, scheduler: newScheduler(o.Workers, o.Queue, o.Deadline)}
 	s.bodies.limit = max(64<<20, 2*o.MaxBody)
 	// A photo of the most pixels for each worker would be gigabytes.
 	s.decoding = vision.DecodeOptions{MaxPixels: o.MaxPixels, Budget: vision.NewBudget(max(256<<20, 5*int64(o.MaxPixels)))}
@@ -147,6 +169,29 @@ func (s *Server) routes() {
 			http.StripPrefix("/page", files).ServeHTTP(w, r)
 		})
 	}
+}
+
+// mayChange refuses to change what is served for a page of another site, which can have
+// a browser send to this machine what it likes. A browser that takes a stranger's name
+// for this machine (DNS rebinding) believes the page to be of this site: its name, in
+// Host, tells.
+func (s *Server) mayChange(r *http.Request) error {
+	if err := s.origins.Check(r); err != nil {
+		return &failure{http.StatusForbidden, "a page of another site may not load or unload models"}
+	}
+	browser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	if browser && local != nil && local.IP.IsLoopback() && !isLocalName(r.Host) {
+		return &failure{http.StatusForbidden, "from a browser on this machine models are loaded and unloaded by an IP address or localhost, not by another name"}
+	}
+	return nil
+}
+
+// isLocalName reports whether a Host is an IP address or localhost, with a port or none.
+func isLocalName(host string) bool {
+	name := (&url.URL{Host: host}).Hostname()
+	_, err := netip.ParseAddr(name)
+	return err == nil || strings.EqualFold(name, "localhost")
 }
 
 // unrouted answers what no route is for: 405 where one is for another method.
@@ -292,7 +337,10 @@ func (s *Server) log(route string, q *request, took time.Duration, err error) {
 		slog.Float64("ms", ms(took)), slog.String("remote", q.RemoteAddr),
 	}
 	if q.model != "" {
-		attrs = append(attrs, slog.String("model", q.model), slog.Int("photos", q.photos),
+		attrs = append(attrs, slog.String("model", q.model))
+	}
+	if q.photos > 0 {
+		attrs = append(attrs, slog.Int("photos", q.photos),
 			slog.Float64("queue_ms", ms(q.timing.Queue)), slog.Float64("decode_ms", ms(q.timing.Decode)), slog.Float64("infer_ms", ms(q.timing.Infer)))
 	}
 	if trace := q.Header.Get("Traceparent"); validTrace(trace) {

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"net"
+	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -50,7 +51,7 @@ Photos wait in a queue that is bounded; what can't be done before its deadline i
 refused at once, with status 429. SIGTERM drains: /v2/health/ready turns 503, and
 everything that comes is answered for --drain-delay. SIGHUP reads the models, their
 --labels and the certificate again. The log has a line of JSON a request, on standard
-error.`,
+error. SIGINT drains, too, and the exit status is 0.`,
 		Example: `  mobilenet serve
   mobilenet serve --model flowers=best.safetensors --model imagenet1k_v2 --listen :8000
   curl --data-binary @dog.jpg 'http://127.0.0.1:8000/v1/classify?top=3'`,
@@ -77,7 +78,7 @@ error.`,
 	fs.StringVar(&f.cert, "tls-cert", "", "`file` with a certificate (PEM), for https")
 	fs.StringVar(&f.key, "tls-key", "", "`file` with its key (PEM)")
 	fs.StringVar(&f.options.CORS, "cors", "", "`origin` whose pages may ask, as https://example.com; * for all")
-	fs.StringSliceVar(&f.options.AllowURLs, "allow-urls", nil, "`hosts` that photos may be fetched from, as images.example.com")
+	fs.StringSliceVar(&f.options.AllowURLs, "allow-urls", nil, "`hosts` that photos may be fetched from, as images.example.com; a port other than the scheme's must be named: images.example.com:8080")
 	fs.BoolVar(&f.options.NoPage, "no-page", false, "no page at /")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
 	f.precision.register(cmd)
@@ -107,11 +108,39 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "a time below 0")
 	case (f.cert == "") != (f.key == ""):
 		return usagef(cmd, "--tls-cert and --tls-key want each other")
+	case f.options.CORS != "" && f.options.CORS != "*" && !isOrigin(f.options.CORS):
+		return usagef(cmd, "--cors %q: want one origin, as https://example.com, without a path or the scheme's own port; or *", f.options.CORS)
+	}
+	for _, host := range f.options.AllowURLs {
+		if !isHost(host) {
+			return usagef(cmd, "--allow-urls %q: want a host, as images.example.com or images.example.com:8080, without a scheme or a path; several by commas, without spaces", host)
+		}
 	}
 	if err := f.precision.check(cmd); err != nil {
 		return err
 	}
 	return f.photos.check(cmd)
+}
+
+// isHost reports whether text is a host as URLs have it, with a port or none.
+func isHost(text string) bool {
+	u, err := url.Parse("//" + text)
+	if err != nil || u.Host != text || u.Hostname() == "" || strings.HasSuffix(text, ":") || strings.ContainsAny(text, "*,") {
+		return false
+	}
+	if strings.Contains(u.Hostname(), ":") != strings.HasPrefix(text, "[") { // IPv6 wants brackets
+		return false
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && port > 0
+}
+
+// isOrigin reports whether text is an origin that a browser may send, but for its case.
+func isOrigin(text string) bool {
+	scheme, host, ok := strings.Cut(strings.ToLower(text), "://")
+	ascii := !strings.ContainsFunc(host, func(r rune) bool { return r > '~' }) // browsers write other names as xn--...
+	usual := map[string]string{"http": ":80", "https": ":443"}[scheme]
+	return ok && scheme != "" && ascii && isHost(host) && (usual == "" || !strings.HasSuffix(host, usual))
 }
 
 // units are what numbers on the command line may end in.

@@ -269,6 +269,40 @@ func TestServeSignals(t *testing.T) {
 	}
 }
 
+// TestServeInterrupt: SIGINT drains as SIGTERM does, and the process ends well.
+func TestServeInterrupt(t *testing.T) {
+	s := startService(t)
+	s.cmd.Process.Signal(syscall.SIGINT)
+	s.await(t, `"msg":"draining"`)
+	for range s.lines {
+	}
+	if err := s.cmd.Wait(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestServeHosts: hosts and origins that can't be any are errors of usage.
+func TestServeHosts(t *testing.T) {
+	program := build(t)
+	for flag, values := range map[string][]string{
+		"--allow-urls": {"*", "*.example.com", "https://a.example", "a.example/", "a.example, b.example", " ", "a.example:", "a.example:x", "a.example:99999", "me@a.example", "::1"},
+		"--cors":       {"a.example", "a.example:80", "https://a.example/", "https://a.example/x", "https://a.example,https://b.example", "https://", "https://*.a.example", "https://a.example:443", "http://a.example:80", "https://b\u00fccher.example", " "},
+	} {
+		for _, value := range values {
+			out, err := exec.Command(program, "serve", "--model", "no-such-model", flag, value).CombinedOutput()
+			var exit *exec.ExitError
+			if !errors.As(err, &exit) || exit.ExitCode() != 2 || !bytes.Contains(out, []byte(flag)) || !bytes.Contains(out, []byte("example.com")) {
+				t.Errorf("%s %q: %v %s", flag, value, err, out)
+			}
+		}
+	}
+	for _, good := range []string{"a.example", "A.example:8080", "[::1]:80", "192.0.2.1"} {
+		if !isHost(good) || !isOrigin("http://"+strings.TrimSuffix(good, ":80")) {
+			t.Errorf("%s is refused", good)
+		}
+	}
+}
+
 // TestServeIdle: 10,000 connections that have asked once and then nothing more leave
 // room and memory for others.
 func TestServeIdle(t *testing.T) {
