@@ -96,6 +96,59 @@ func (d *Division) Shared() []string {
 	return paths
 }
 
+// Known returns the names of those images of s whose content was trained with or held
+// out: as a test they flatter a model. Images that can't be read are none of them.
+func (d *Division) Known(ctx context.Context, s *Set) ([]string, error) {
+	var names []string
+	i := 0
+	for content, err := range s.digests(ctx) {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if _, known := d.parts[content]; known && err == nil {
+			names = append(names, s.Items[i].Name)
+		}
+		i++
+	}
+	return names, nil
+}
+
+// Changed returns the paths of images whose content is not what it was in another
+// division of the same data. It knows them by the last two parts of their paths: all
+// may have been moved. What only one of the two has is not among them.
+func (d *Division) Changed(was *Division) []string {
+	type place struct{ folder, name, part string }
+	type image struct {
+		place
+		content digest
+	}
+	at := func(r divided) image {
+		return image{place{filepath.Base(filepath.Dir(r.path)), filepath.Base(r.path), r.part}, r.content}
+	}
+	images, places := map[image]int{}, map[place]int{} // several of one place: folders of the same name
+	for _, r := range was.rows {
+		images[at(r)]++
+		places[at(r).place]++
+	}
+	var others []divided
+	for _, r := range d.rows {
+		if images[at(r)] == 0 {
+			others = append(others, r)
+			continue
+		}
+		images[at(r)]--
+		places[at(r).place]--
+	}
+	var paths []string
+	for _, r := range others {
+		if places[at(r).place] > 0 {
+			places[at(r).place]--
+			paths = append(paths, r.path)
+		}
+	}
+	return paths
+}
+
 // Write writes the CSV.
 func (d *Division) Write(w io.Writer) error {
 	out := csv.NewWriter(w)

@@ -117,6 +117,43 @@ func TestDivision(t *testing.T) {
 	}
 }
 
+// TestDivisionChanged: photos that were moved are the same, those of other content are
+// named, and what is new or gone is not.
+func TestDivisionChanged(t *testing.T) {
+	dir, all := photosOf(t, "ant/1.pgm", "ant/2.pgm", "ant/3.pgm", "bee/1.pgm")
+	was, err := Divide(t.Context(), all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(dir, moved); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"ant/2.pgm", "bee/new.pgm"} {
+		if err := os.WriteFile(filepath.Join(moved, name), []byte("P5\n1 1\n255\nnew"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Remove(filepath.Join(moved, "ant", "3.pgm")); err != nil {
+		t.Fatal(err)
+	}
+	again, _, err := Open(moved, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is, err := Divide(t.Context(), again, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{filepath.Join(moved, "ant", "2.pgm")}, is.Changed(was)); diff != "" {
+		t.Errorf("-changed +found:\n%s", diff)
+	}
+	known, err := was.Known(t.Context(), again)
+	if want := []string{again.Items[0].Name, again.Items[2].Name}; err != nil || !cmp.Equal(want, known) {
+		t.Errorf("known: %q, want %q; error %v", known, want, err)
+	}
+}
+
 // TestDigest checks that one byte more or less of an image is noticed, wherever it
 // matters.
 func TestDigest(t *testing.T) {

@@ -41,11 +41,11 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 		}
 	}
 	r.Unreadable = len(t.unreadable.seen)
-	return r, t.writeCard(r)
+	return r, t.writeCard(ctx, r)
 }
 
 // writeCard describes what came of the run to somebody who finds it.
-func (t *trainer) writeCard(r *Result) error {
+func (t *trainer) writeCard(ctx context.Context, r *Result) error {
 	c := report.Card{
 		Classes: t.Train.Classes, Train: t.Train.Counts(), Weights: weightsOf(t.Model.Config), File: BestFile,
 		Epochs: r.Epochs, Best: r.Best, Evaluation: r.Evaluation, Test: r.Test, Unreadable: r.Unreadable,
@@ -53,7 +53,14 @@ func (t *trainer) writeCard(r *Result) error {
 	h, w := t.Model.Config.InputSize()
 	c.Input = fmt.Sprintf("%dx%d", h, w)
 	if t.validator != nil {
-		c.Val = t.Val.Counts()
+		c.Val, c.ValShared = t.Val.Counts(), len(t.Division.Shared())
+	}
+	if r.Test != nil {
+		known, err := t.Division.Known(ctx, t.Test)
+		if err != nil {
+			return err
+		}
+		c.TestShared = len(known)
 	}
 	switch q := r.Int8; {
 	case q == nil:

@@ -264,6 +264,11 @@ func (t *trainer) load() error {
 	if err != nil {
 		return fmt.Errorf("resume: %w", fault.In(path, err))
 	}
+	if t.best < t.done() { // otherwise publish makes the file again
+		if _, err := t.openBest(); err != nil {
+			return fmt.Errorf("resume: %w", err)
+		}
+	}
 	return t.publish() // the run may have ended between the state and these
 }
 
@@ -362,7 +367,7 @@ func (t *trainer) openBest() (*model.Model, error) {
 	path := filepath.Join(t.RunDir, BestFile)
 	m, err := checkpoint.Open(path)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("the best weights of the run, of epoch %d: %w; put them back, or begin a new run", t.best, err)
 	}
 	if t.bestSum != "" && modelSum(m) != t.bestSum {
 		return nil, fault.In(path, fault.Brokenf("damaged: these are not the weights that epoch %d left; put them back, or begin a new run", t.best))

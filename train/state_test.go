@@ -162,6 +162,80 @@ func TestOtherSettings(t *testing.T) {
 	}
 }
 
+// TestChangedPhotos: a run goes on with photos of the same content only.
+func TestChangedPhotos(t *testing.T) {
+	again, _ := half(t)
+	o := again()
+	held, err := os.ReadFile(o.Val.Items[0].Name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, at := range []int{1, 2} {
+		if err := os.WriteFile(o.Train.Items[at].Name, held, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := last(t, o)
+	_, err = Fit(t.Context(), o)
+	if err == nil || !strings.Contains(err.Error(), o.Train.Items[1].Name) || !strings.Contains(err.Error(), "changed: 2 of 18") {
+		t.Errorf("error %v", err)
+	}
+	if !bytes.Equal(before, last(t, o)) {
+		t.Error("it went on")
+	}
+	o = again() // of a version that kept no content
+	if err := os.WriteFile(filepath.Join(o.RunDir, SplitFile), []byte("path,label,split\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Fit(t.Context(), o); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestBestFirst: best weights that are damaged or gone are found before more epochs.
+func TestBestFirst(t *testing.T) {
+	train, val := photos(t, 6)
+	begun := options(t, train, val)
+	begun.Epochs, begun.Patience = 2, 0
+	if _, err := Fit(t.Context(), begun); err != nil {
+		t.Fatal(err)
+	}
+	o := options(t, train, val)
+	o.Epochs, o.RunDir, o.Resume = 2, begun.RunDir, true
+	if err := o.complete(); err != nil {
+		t.Fatal(err)
+	}
+	tr, err := newTrainer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.best = 1 // whichever it was
+	tr.bestSum = modelSum(tr.weights())
+	if err := tr.save(); err != nil {
+		t.Fatal(err)
+	}
+	tr.close()
+	path := filepath.Join(o.RunDir, BestFile)
+	for what, damage := range map[string]func() error{
+		"cut off": func() error { return os.Truncate(path, 5000) },
+		"gone":    func() error { return os.Remove(path) },
+	} {
+		if err := checkpoint.Save(path, tr.weights(), checkpoint.SaveOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		o := options(t, train, val)
+		o.Epochs, o.RunDir, o.Resume, o.Extend = 3, begun.RunDir, true, true
+		o.EpochDone = func(report.Epoch, report.Epoch) { t.Errorf("%s: an epoch was trained first", what) }
+		_, err := Fit(t.Context(), o)
+		if err == nil || !strings.Contains(err.Error(), "best weights of the run, of epoch 1") || !strings.Contains(err.Error(), path) {
+			t.Errorf("%s: error %v", what, err)
+		}
+	}
+}
+
 // TestRunDir checks who may write to a run folder, and what is in it.
 func TestRunDir(t *testing.T) {
 	train, val := photos(t, 4)

@@ -195,6 +195,9 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	if err := f.warn(cmd.Context(), cmd.ErrOrStderr()); err != nil {
 		return err
 	}
+	if err := f.warnTest(cmd.Context(), cmd.ErrOrStderr()); err != nil {
+		return err
+	}
 	if f.dryRun {
 		return cmp.Or(f.describe(cmd.Context(), cmd.OutOrStdout()), f.leftOut(cmd.ErrOrStderr()))
 	}

@@ -66,6 +66,24 @@ func (f *trainFlags) warnNearly(ctx context.Context, w io.Writer) error {
 	return nil
 }
 
+// warnTest names photos to test with that are trained or validated with, too. A run
+// that goes on may have another --test than before.
+func (f *trainFlags) warnTest(ctx context.Context, w io.Writer) (err error) {
+	if f.o.Test == nil {
+		return nil
+	}
+	if f.o.Division == nil {
+		if f.o.Division, err = dataset.Divide(ctx, f.o.Train, f.o.Val); err != nil {
+			return err
+		}
+	}
+	known, err := f.o.Division.Known(ctx, f.o.Test)
+	if len(known) > 0 {
+		fmt.Fprintf(w, "warning: %d of the %d photos to test with are trained or validated with, too, by their content: %s\n", len(known), len(f.o.Test.Items), few(known))
+	}
+	return err
+}
+
 // sayNearly names each photo of the second part once, with the one it is most like.
 func (f *trainFlags) sayNearly(w io.Writer, pairs []duplicates.Pair, items []dataset.Item) {
 	said := map[int32]bool{}

@@ -23,6 +23,8 @@ type Card struct {
 	Best       int         // epoch of the weights; 0 is the classifier alone
 	Evaluation *Evaluation // on the validation images; nil without
 	Test       *Evaluation // on images that no choice was made with; nil without
+	ValShared  int         // validation images that were trained with, too
+	TestShared int         // test images that were trained or validated with, too
 	Unreadable int         // images that were left out
 	Settings   string      // how it was trained, as text of lines
 	File       string      // of the weights
@@ -141,9 +143,23 @@ func (c Card) figures(p func(string, ...any)) {
 	}
 	line("validation, which the epoch was chosen by", c.Evaluation)
 	line("the same in 8 bits", c.Int8)
-	line("test, which nothing was chosen by", c.Test)
+	test := "test, which nothing was chosen by"
+	if c.TestShared > 0 {
+		test = "test, which is not all new"
+	}
+	line(test, c.Test)
 	line("the same in 8 bits", c.Int8Test)
 	p("")
+	if c.ValShared > 0 {
+		val := 0
+		for _, n := range c.Val {
+			val += n
+		}
+		p("%d of the %d photos to validate with are trained with, too: validation flatters the model.\n", c.ValShared, val)
+	}
+	if c.Test != nil && c.TestShared > 0 {
+		p("%d of the %d test photos are trained or validated with, too: the test flatters the model.\n", c.TestShared, c.Test.Images)
+	}
 	e := c.Evaluation
 	if e == nil {
 		e = c.Test

@@ -34,6 +34,17 @@ func TestCard(t *testing.T) {
 			t.Errorf("the card lacks %q:\n%s", want, text)
 		}
 	}
+	flattered := c
+	flattered.Test, flattered.ValShared, flattered.TestShared = e, 3, 2
+	for want, in := range map[string]bool{
+		"3 of the 5 photos to validate with are trained with, too":  true,
+		"2 of the 5 test photos are trained or validated with, too": true,
+		"which nothing was chosen by":                               false,
+	} {
+		if text := string(flattered.markdown()); strings.Contains(text, want) != in {
+			t.Errorf("%q is in the card: %v:\n%s", want, !in, text)
+		}
+	}
 	if strings.Contains(text, "top-5") {
 		t.Error("top-5 of 3 classes")
 	}
