@@ -41,6 +41,9 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer release()
+	if o.Begun != nil {
+		o.Begun()
+	}
 	defer o.unreadable.report() // an error may be for the lack of these
 	defer o.uniform.report()    // of Data.Test
 	if o.QAT {

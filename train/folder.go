@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
@@ -64,10 +65,29 @@ func (o *Options) begin() error {
 		}
 		return nil
 	}
-	if _, err := os.Stat(filepath.Join(o.RunDir, StateFile)); err == nil {
-		return fmt.Errorf("%s holds a run already: resume it, or choose another folder", o.RunDir)
+	if err := o.overwrites(); err != nil {
+		return err
 	}
 	return o.writeArgs()
+}
+
+// overwrites reports the first file in the folder that a new run would write over. A
+// card isn't one: somebody else's is kept.
+func (o *Options) overwrites() error {
+	names := written
+	if o.Test != nil {
+		names = append(slices.Clone(names), TestDir)
+	}
+	for _, name := range names {
+		switch _, err := os.Lstat(filepath.Join(o.RunDir, name)); {
+		case err != nil || name == report.CardFile:
+		case name == StateFile:
+			return fmt.Errorf("%s holds a run already: resume it, or choose another folder", o.RunDir)
+		default:
+			return fmt.Errorf("%s is there already, and the run would write over it: choose another folder, or resume the run that it is of", filepath.Join(o.RunDir, name))
+		}
+	}
+	return nil
 }
 
 func (o *Options) writeArgs() error {

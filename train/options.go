@@ -111,6 +111,7 @@ type Run struct {
 	MaxErrors int
 
 	// Functions that are told how it goes, from Fit's goroutine. Each may be nil.
+	Begun      func()                              // when the run folder is there, and this run's
 	Progress   func(Progress)                      // after every batch
 	EpochDone  func(epoch, best report.Epoch)      // after every epoch, validation included
 	Undone     func(epoch report.Epoch, err error) // of every epoch that spoilt the loss, and is made again; err may be nil

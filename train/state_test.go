@@ -269,6 +269,18 @@ func TestRunDir(t *testing.T) {
 	if _, err := Fit(t.Context(), o); err == nil || !strings.Contains(err.Error(), "holds a run already") {
 		t.Errorf("error %v for a folder that has a run", err)
 	}
+	o.RunDir = t.TempDir()
+	own := filepath.Join(o.RunDir, "results.csv")
+	if err := os.WriteFile(own, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	o.Begun = func() { t.Error("a run begins over somebody's file") }
+	if _, err := Fit(t.Context(), o); err == nil || !strings.Contains(err.Error(), own+" is there already") {
+		t.Errorf("error %v for a folder with a file that would be written over", err)
+	}
+	if text, err := os.ReadFile(own); string(text) != "mine" {
+		t.Errorf("it is %q, error %v", text, err)
+	}
 }
 
 // tiny is a network of a few kilobytes, with images that are never looked at.

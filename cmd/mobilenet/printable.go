@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode"
@@ -20,6 +21,22 @@ func shown(name string) string {
 		return name
 	}
 	return strconv.QuoteToGraphic(name)
+}
+
+// shellWord makes a path one word of a command for a shell, which is quoted where it
+// has to be. Control characters are escaped as bash and zsh read them.
+func shellWord(path string) string {
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/._-+,:@%="+string(filepath.Separator), r)
+	}
+	switch {
+	case !isPrintable(path):
+		quoted := strconv.QuoteToGraphic(path)
+		return "$'" + strings.ReplaceAll(quoted[1:len(quoted)-1], "'", `\'`) + "'"
+	case path != "" && !strings.ContainsFunc(path, func(r rune) bool { return !plain(r) }):
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 // printable escapes the control characters of a message but for line ends.

@@ -186,6 +186,11 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	if f.data == "" {
 		return usagef(cmd, "--data is missing")
 	}
+	if !f.o.Resume { // a run that was begun there by an older version goes on
+		if err := outside(f.data, cmp.Or(f.o.RunDir, runs)); err != nil {
+			return err
+		}
+	}
 	if err := f.load(cmd, recipe); err != nil {
 		return err
 	}
@@ -210,7 +215,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	stderr := cmd.ErrOrStderr()
-	f.begins(stderr)
+	f.o.Begun = func() { f.begins(stderr) }
 	began := time.Now()
 	line := &trainLine{w: stderr, began: began, epochs: f.o.Epochs}
 	f.o.Progress, f.o.EpochDone, f.o.Undone = line.batch, line.epoch, line.undone
@@ -221,7 +226,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	r, err := train.Fit(cmd.Context(), f.o)
 	switch {
 	case cmd.Context().Err() != nil: // first: what else went wrong may be for that
-		fmt.Fprintf(cmd.ErrOrStderr(), "\ninterrupted; go on with: mobilenet train --resume --run-dir %s\n", f.o.RunDir)
+		fmt.Fprintf(cmd.ErrOrStderr(), "\ninterrupted; go on with: mobilenet train --resume --run-dir %s\n", shellWord(f.o.RunDir))
 		return err
 	case f.isPhoto(err):
 		return fmt.Errorf("%w (--dry-run lists all photos that can't be read, --max-errors leaves them out)", err)
@@ -311,6 +316,9 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	if f.o.Train, f.o.Val, err = dataset.Open(f.data, dataset.Options{Val: f.val, Seed: f.o.Seed}); err != nil {
 		return err
 	}
+	if err := noRuns(f.o.Train, f.o.Val); err != nil {
+		return err
+	}
 	if f.test != "" {
 		if f.o.Test, err = dataset.OpenEval(f.test, dataset.EvalOptions{Labels: f.o.Train.Classes}); err != nil {
 			return err
@@ -349,6 +357,7 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	if weights == nil {
 		f.o.Model, err = train.New(c, f.o.Train, f.o.Seed)
 	} else {
+		f.sayKnown(cmd.ErrOrStderr(), weights.Labels)
 		weights.Config = c
 		f.o.Model, err = train.Prepare(weights, f.o.Train, f.o.Seed)
 	}
@@ -401,13 +410,16 @@ func readArchitecture(text []byte, c *model.Config) error {
 	return nil
 }
 
+// runs is where runs lie that are told no other folder.
+const runs = "runs"
+
 // newRunDir makes runs/train, runs/train2, ...: the first that is not there.
 func newRunDir() (string, error) {
-	if err := os.MkdirAll("runs", 0o755); err != nil {
+	if err := os.MkdirAll(runs, 0o755); err != nil {
 		return "", err
 	}
 	for i := 1; ; i++ {
-		dir := filepath.Join("runs", "train")
+		dir := filepath.Join(runs, "train")
 		if i > 1 {
 			dir += strconv.Itoa(i)
 		}
@@ -416,4 +428,67 @@ func newRunDir() (string, error) {
 			return dir, err
 		}
 	}
+}
+
+// outside reports a folder for results that lies in the folder of the data: the next
+// training would take the pictures in it for a class.
+func outside(data, runDir string) error {
+	if info, err := os.Stat(data); err != nil || !info.IsDir() {
+		return nil // a table names its photos; what isn't there is found later
+	}
+	in, err := resolved(data)
+	if err != nil {
+		return err
+	}
+	dir, err := resolved(runDir)
+	if err != nil {
+		return err
+	}
+	below, err := filepath.Rel(in, dir)
+	if err != nil || !filepath.IsLocal(below) { // on another drive, or outside
+		return nil
+	}
+	return fmt.Errorf("the results would go to %s, which is in the folder of the data: give a --run-dir outside of it, or start in another folder", shown(dir))
+}
+
+// resolved is path, absolute and without links, of which the end may not be there.
+func resolved(path string) (string, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return "", err
+	}
+	rest := ""
+	for {
+		at, err := filepath.EvalSymlinks(path)
+		if err == nil {
+			return filepath.Join(at, rest), nil
+		}
+		parent := filepath.Dir(path)
+		if !errors.Is(err, fs.ErrNotExist) || parent == path {
+			return "", err
+		}
+		path, rest = parent, filepath.Join(filepath.Base(path), rest)
+	}
+}
+
+// noRuns reports a run folder among the folders of the photos: it is no class.
+func noRuns(sets ...*dataset.Set) error {
+	seen := map[string]bool{}
+	for _, set := range sets {
+		if set == nil {
+			continue
+		}
+		for i := range set.Items {
+			path, ok := set.File(i)
+			dir := filepath.Dir(path)
+			if !ok || seen[dir] {
+				continue
+			}
+			seen[dir] = true
+			if isThere(filepath.Join(dir, train.ArgsFile)) && isThere(filepath.Join(dir, "results.csv")) {
+				return fault.In(dir, fault.Unsupportedf("the results of a training, not photos to train with: move the folder out of the data"))
+			}
+		}
+	}
+	return nil
 }

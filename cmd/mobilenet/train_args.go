@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -85,7 +86,10 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	}
 	path := filepath.Join(f.o.RunDir, train.ArgsFile)
 	text, err := boundedfile.Read(path, maxText)
-	if err != nil {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("resume: no run in %s", shown(f.o.RunDir))
+	case err != nil:
 		return fmt.Errorf("resume: %w", err)
 	}
 	// What may be said anew is kept aside while args.yaml sets all flags.

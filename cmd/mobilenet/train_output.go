@@ -187,7 +187,7 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 	if f.o.QAT {
 		file = train.Int8File
 	}
-	_, err := fmt.Fprintf(w, "try: mobilenet predict --model %s PHOTO\n", filepath.Join(f.o.RunDir, file))
+	_, err := fmt.Fprintf(w, "try: mobilenet predict --model %s PHOTO\n", shellWord(filepath.Join(f.o.RunDir, file)))
 	return err
 }
 
@@ -272,6 +272,20 @@ func (l *trainLine) print(line string) {
 // epochName is the number of an epoch; 0 comes before those that were asked for.
 func epochName(epoch, epochs int) string {
 	return fmt.Sprintf("epoch %d/%d", epoch, epochs)
+}
+
+// sayKnown says what becomes of the classifier of a model that knows the classes.
+func (f *trainFlags) sayKnown(w io.Writer, labels []string) {
+	classes := f.o.Train.Classes
+	switch {
+	case f.o.Resume: // it was said at the beginning
+	case slices.Equal(labels, classes):
+		if f.o.HeadEpochs > 0 && f.o.Freeze != train.FreezeBackbone {
+			fmt.Fprintf(w, "%s knows these classes already: its classifier is trained anew all the same, before all layers are; --head-epochs 0 leaves that out\n", shown(f.model))
+		}
+	case slices.Equal(slices.Sorted(slices.Values(labels)), slices.Sorted(slices.Values(classes))):
+		fmt.Fprintf(w, "%s knows these classes already, in another order: its classifier is made and trained anew\n", shown(f.model))
+	}
 }
 
 // begins says what is trained with, and where the results go.

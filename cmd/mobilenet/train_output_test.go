@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os/exec"
 	"strings"
 	"testing"
 
@@ -27,6 +28,24 @@ func TestUnbalancedNote(t *testing.T) {
 		f.warnUnbalanced(&out)
 		if said := strings.Contains(out.String(), "from 1 to"); said != c.said {
 			t.Errorf("%+v: %q", c, out.String())
+		}
+	}
+}
+
+// TestShellWord lets a shell read the paths of hints.
+func TestShellWord(t *testing.T) {
+	for path, want := range map[string]string{
+		"runs/train": "runs/train", "köln/2": "köln/2", "my run": "'my run'", "it's": `'it'\''s'`, "$HOME": "'$HOME'", "~": "'~'", "": "''",
+		"a\x1b'\n": `$'a\x1b\'\n'`,
+	} {
+		got := shellWord(path)
+		if got != want {
+			t.Errorf("%q: %s, want %s", path, got, want)
+		}
+		if bash, err := exec.LookPath("bash"); err == nil {
+			if out, err := exec.Command(bash, "-c", "printf %s "+got).Output(); err != nil || string(out) != path {
+				t.Errorf("bash reads %s as %q, error %v; want %q", got, out, err, path)
+			}
 		}
 	}
 }
