@@ -252,6 +252,7 @@ func (r *rehearsal) ends(ctx context.Context) error {
 	runtime.GC() // what follows is far later in a training
 	last := *r.trainer
 	last.Int8, last.QAT = false, false
+	last.Division = cmp.Or(r.Division, &dataset.Division{}) // for the card, which nobody reads
 	if images(r.Test) > 0 {
 		last.Test = some(r.Test)
 	}
