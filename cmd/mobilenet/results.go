@@ -26,7 +26,7 @@ func newResults(format string, w io.Writer, errorsInLine bool) results {
 	case "json":
 		return jsonResults{w}
 	case "csv":
-		return &csvResults{w: csv.NewWriter(w), text: csvText(w), errors: errorsInLine}
+		return &csvResults{w: csv.NewWriter(w), errors: errorsInLine}
 	}
 	return tableResults{w}
 }
@@ -76,7 +76,6 @@ func (r jsonResults) close() error { return nil }
 // any.
 type csvResults struct {
 	w       *csv.Writer
-	text    func(string) string
 	errors  bool // in a column
 	started bool
 }
@@ -115,9 +114,6 @@ func (r *csvResults) write(fields ...string) error {
 	r.head()
 	for i, f := range fields {
 		fields[i] = shown(f)
-		if i == 0 { // the name of a file, for whoever opens it
-			fields[i] = r.text(f)
-		}
 	}
 	if !r.errors {
 		fields = fields[:len(fields)-1]
