@@ -68,9 +68,24 @@ type scale struct{ low, high float32 }
 func scaleOf(maps ...[]float32) scale {
 	s := scale{maps[0][0], maps[0][0]}
 	for _, m := range maps {
-		s.low, s.high = min(s.low, slices.Min(m)), max(s.high, slices.Max(m))
+		for _, v := range m { // finite, and without what slices.Min does for those that are not
+			if v < s.low {
+				s.low = v
+			}
+			if v > s.high {
+				s.high = v
+			}
+		}
 	}
 	return s
+}
+
+// step is which of 256 colours a value has.
+func (s scale) step(v float32) uint8 {
+	if s.high <= s.low {
+		return 0
+	}
+	return uint8(max(0, min(255, int(255*((v-s.low)/(s.high-s.low))+0.5))))
 }
 
 // apply puts 0 in place of the least value, 1 in place of the largest, and 0 where there

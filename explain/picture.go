@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/drawing"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
@@ -47,6 +48,7 @@ func Picture(photo *vision.Image, seen vision.Region, e *mobilenet.Explanation, 
 	}
 	o.Alpha = cmp.Or(o.Alpha, 0.5)
 	p := &picture{Options: o, explanation: e, colors: colors, name: photoName(photo, o.Name)}
+	p.photoPart, p.veil = veilOf(colors, o.Alpha)
 	p.photo, p.seen = fitted(photo, seen)
 	for i := range e.Maps {
 		p.maps = append(p.maps, smooth(e, i, p.seen.Dy(), p.seen.Dx(), o.ReLU))
@@ -54,7 +56,7 @@ func Picture(photo *vision.Image, seen vision.Region, e *mobilenet.Explanation, 
 	p.scale = scaleOf(p.maps...)
 	p.layOut()
 	p.draw()
-	return p.pixels, nil
+	return p.Pixels, nil
 }
 
 func photoName(photo *vision.Image, name string) []string {
@@ -96,9 +98,11 @@ func enlarged(m *vision.Image, n int) *vision.Image {
 // A picture is the photo and the maps beside each other, in columns and rows.
 type picture struct {
 	Options
-	*canvas
+	canvas
 	explanation *mobilenet.Explanation
 	colors      string
+	photoPart   int         // of a level that shows through the colours, in 256ths
+	veil        [256][3]int // the colours' part of a pixel, in 256ths, rounding included
 	photo       *vision.Image
 	seen        image.Rectangle
 	name        []string // of the photo, in lines
@@ -112,15 +116,15 @@ type picture struct {
 
 // layOut chooses the number of columns, and makes a canvas for them.
 func (p *picture) layOut() {
-	measure := newMeasure()
+	measure := canvas{drawing.New(1, 1)} // for the width of texts
 	width := max(p.photo.W, minColumn)
 	captions := [][]string{nil}
 	for i, text := range p.name {
-		captions[0] = append(captions[0], measure.wrap(text, float64(width), 2, style{ink, i == 0})...)
+		captions[0] = append(captions[0], measure.wrap(text, float64(width), 2, style(ink, i == 0))...)
 	}
 	for _, m := range p.explanation.Maps {
 		label := legible(m.Label, fmt.Sprintf("class %d", m.Index))
-		lines := measure.wrap(label, float64(width), 2, style{ink, true})
+		lines := measure.wrap(label, float64(width), 2, style(ink, true))
 		captions = append(captions, append(lines, fmt.Sprintf("%.1f %%, logit %s", 100*m.Probability, short(m.Logit))))
 	}
 	p.captions = captions
@@ -132,7 +136,7 @@ func (p *picture) layOut() {
 	panels := len(captions)
 	p.columns = columns(panels, p.cell)
 	rows := (panels + p.columns - 1) / p.columns
-	p.canvas = newCanvas(gap+p.columns*p.cell.X, gap+rows*p.cell.Y+p.legendHeight())
+	p.canvas = canvas{drawing.New(gap+p.columns*p.cell.X, gap+rows*p.cell.Y+p.legendHeight())}
 }
 
 // columns returns how many columns of cells make the picture nearest to the shape of a screen with few
@@ -156,7 +160,7 @@ func (p *picture) draw() {
 		p.panel(at, i-1)
 		for j, text := range caption {
 			bold := j < len(caption)-1
-			p.text(text, float64(at.X), float64(at.Y+p.photo.H+line*(j+1)), 0, style{ink, bold})
+			p.Text(text, float64(at.X), float64(at.Y+p.photo.H+line*(j+1)), 0, style(ink, bold))
 		}
 		bottom = at.Y + p.cell.Y
 	}
@@ -168,7 +172,7 @@ func (p *picture) panel(at image.Point, i int) {
 	seen := p.seen.Intersect(image.Rect(0, 0, p.photo.W, p.photo.H))
 	for y := range p.photo.H {
 		row := p.photo.Pix[3*y*p.photo.W:][:3*p.photo.W]
-		to := p.pixels.Pix[p.pixels.PixOffset(at.X, at.Y+y):][:4*p.photo.W]
+		to := p.Pixels.Pix[p.Pixels.PixOffset(at.X, at.Y+y):][:4*p.photo.W]
 		left, right := seen.Min.X, seen.Max.X
 		if y < seen.Min.Y || y >= seen.Max.Y {
 			left, right = 0, 0
@@ -192,7 +196,7 @@ func (p *picture) beyond(to, levels []byte, i int) {
 		if p.Contours && i >= 0 {
 			*dst = pale(level, false)
 		} else {
-			*dst = dimmed(level)
+			*dst = [3]byte{dimmed[level[0]], dimmed[level[1]], dimmed[level[2]]}
 		}
 	}
 }
@@ -208,34 +212,32 @@ func (p *picture) within(to, levels []byte, i, y, x int) {
 		}
 		return
 	}
-	alpha := int(256*p.Alpha + 0.5)
 	for _, v := range p.maps[i][y*p.seen.Dx()+x:][:len(levels)/3] {
-		color := p.color(v)
-		for c, l := range levels[:3] {
-			to[c] = byte(((256-alpha)*int(l) + alpha*int(color[c]) + 128) >> 8)
-		}
+		veil, level, dst := &p.veil[p.scale.step(v)], (*[3]byte)(levels), (*[3]byte)(to)
+		dst[0] = byte((p.photoPart*int(level[0]) + veil[0]) >> 8)
+		dst[1] = byte((p.photoPart*int(level[1]) + veil[1]) >> 8)
+		dst[2] = byte((p.photoPart*int(level[2]) + veil[2]) >> 8)
 		to, levels = to[4:], levels[3:]
 	}
 }
 
-// color is that of a value.
-func (p *picture) color(v float32) string {
-	part := float32(0)
-	if p.scale.high > p.scale.low {
-		part = (v - p.scale.low) / (p.scale.high - p.scale.low)
+// veilOf is what colours, [256][3], and the photo under them make of a pixel.
+func veilOf(colors string, alpha float64) (photoPart int, veil [256][3]int) {
+	part := int(256*alpha + 0.5)
+	for i := range colors {
+		veil[i/3][i%3] = part*int(colors[i]) + 128
 	}
-	at := int(max(0, min(255, 255*part+0.5)))
-	return p.colors[3*at:][:3]
+	return 256 - part, veil
 }
 
-// dimmed is a level that the network doesn't see: nearer to grey, whether the photo is
-// dark or light.
-func dimmed(level *[3]byte) (out [3]byte) {
-	for c, l := range level {
-		out[c] = byte(128 + (int(l)-128)*2/5)
+// dimmed is what becomes of a level that the network doesn't see: nearer to grey, whether
+// the photo is dark or light.
+var dimmed = func() (out [256]byte) {
+	for l := range out {
+		out[l] = byte(128 + (l-128)*2/5)
 	}
 	return out
-}
+}()
 
 // pale is a level in light grey, for lines to be seen on.
 func pale(level *[3]byte, seen bool) [3]byte {
@@ -336,7 +338,7 @@ func (p *picture) legend(y float64) {
 	y += barHeight + line
 	for _, note := range p.notes() {
 		y += line
-		p.text(note, gap, y, 0, style{faint, false})
+		p.Text(note, gap, y, 0, style(faint, false))
 	}
 }
 
@@ -344,21 +346,21 @@ func (p *picture) legend(y float64) {
 func (p *picture) bar(y float64) {
 	s := p.scale
 	for x := range barWidth {
-		color := p.color(s.low + (s.high-s.low)*float32(x)/(barWidth-1))
+		color := p.colors[3*int(s.step(s.low+(s.high-s.low)*float32(x)/(barWidth-1))):][:3]
 		for row := range barHeight {
-			copy(p.pixels.Pix[p.pixels.PixOffset(gap+x, int(y)+row):], color)
+			copy(p.Pixels.Pix[p.Pixels.PixOffset(gap+x, int(y)+row):], color)
 		}
 	}
 	below := y + barHeight + em + 2
-	left, right := p.width(short(s.low), style{ink, false}), p.width(short(s.high), style{ink, false})
-	p.text(short(s.low), gap, below, 0, style{ink, false})
-	p.text(short(s.high), gap+barWidth, below, 1, style{ink, false})
+	left, right := p.Width(short(s.low), style(ink, false)), p.Width(short(s.high), style(ink, false))
+	p.Text(short(s.low), gap, below, 0, style(ink, false))
+	p.Text(short(s.high), gap+barWidth, below, 1, style(ink, false))
 	if zero := float64(-s.low / (s.high - s.low) * barWidth); zero > left+em && zero < barWidth-right-em {
 		p.SetHexColor(ink)
 		p.SetLineWidth(1)
 		p.DrawLine(gap+zero, y+barHeight-2, gap+zero, y+barHeight+4)
 		p.Stroke()
-		p.text("0", gap+zero, below, 0.5, style{ink, false})
+		p.Text("0", gap+zero, below, 0.5, style(ink, false))
 	}
 }
 
@@ -371,6 +373,6 @@ func (p *picture) lines(y float64) {
 			p.MoveTo(x, y+barHeight/2)
 			p.LineTo(x+each-gap, y+barHeight/2)
 		})
-		p.text(short(p.scale.low+level*(p.scale.high-p.scale.low)), x, y+barHeight+em+2, 0, style{ink, false})
+		p.Text(short(p.scale.low+level*(p.scale.high-p.scale.low)), x, y+barHeight+em+2, 0, style(ink, false))
 	}
 }

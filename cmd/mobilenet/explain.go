@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"image/png"
 	"io"
 	"os"
 	"slices"
@@ -21,6 +20,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/engine"
 	"github.com/mobilenet-go/mobilenet/explain"
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/png"
 	"github.com/mobilenet-go/mobilenet/internal/prefetch"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
@@ -448,7 +448,7 @@ func (e *explaining) picture(name string, photo *vision.Image, x *mobilenet.Expl
 		return nil, err
 	}
 	var out bytes.Buffer
-	err = (&png.Encoder{CompressionLevel: png.BestSpeed}).Encode(&out, m)
+	err = png.Encode(&out, m)
 	return out.Bytes(), err
 }
 

@@ -34,9 +34,9 @@ func Annotated(m image.Image, lines []string, maxSide int) ([]byte, error) {
 	at := image.Rect(0, 0, w, h).Add(image.Pt((width-w)/2, 0))
 	scaler.Scale(c.Image().(draw.Image), at, m, b, draw.Src, nil)
 	for i, text := range lines {
-		st := style{size, ink, i == 0}
+		st := style(size, ink, i == 0)
 		margin := size / 2
-		c.text(c.fit(text, float64(width)-2*margin, st), margin, float64(h+line*(i+1)), 0, st)
+		c.Text(c.fit(text, float64(width)-2*margin, st), margin, float64(h+line*(i+1)), 0, st)
 	}
 	var out bytes.Buffer
 	err := jpeg.Encode(&out, c.Image(), &jpeg.Options{Quality: 92})

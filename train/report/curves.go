@@ -81,7 +81,7 @@ func WriteResultsPNG(path string, epochs []Epoch) error {
 // draw paints the panel with its left edge at x.
 func (p panel) draw(c *canvas, x float64, epochs []Epoch) {
 	curves := slices.DeleteFunc(slices.Clone(p.curves), func(k curve) bool { return len(k.points(epochs)) == 0 || k.dull(epochs) })
-	c.text(p.title, x+plotLeft, 44, 0, style{26, ink, true})
+	c.Text(p.title, x+plotLeft, 44, 0, style(26, ink, true))
 	p.legend(c, x+plotLeft, curves)
 	var values []float64
 	for _, k := range curves {
@@ -90,7 +90,7 @@ func (p panel) draw(c *canvas, x float64, epochs []Epoch) {
 		}
 	}
 	if len(values) == 0 {
-		c.text("nothing measured", x+panelW/2, panelH/2, 0.5, style{20, faint, false})
+		c.Text("nothing measured", x+panelW/2, panelH/2, 0.5, style(20, faint, false))
 		return
 	}
 	a := axes{
@@ -112,10 +112,10 @@ func (p panel) legend(c *canvas, x float64, curves []curve) {
 		if k.name == "" {
 			continue
 		}
-		st := style{19, faint, false}
+		st := style(19, faint, false)
 		c.line(x, 71, x+26, 71, 4, k.color)
-		c.text(k.name, x+34, 78, 0, st)
-		x += 34 + c.width(k.name, st) + 26
+		c.Text(k.name, x+34, 78, 0, st)
+		x += 34 + c.Width(k.name, st) + 26
 	}
 }
 
@@ -159,7 +159,7 @@ func (a axes) at(m mark) (x, y float64) {
 }
 
 func (a axes) draw(c *canvas, format func(float64) string) {
-	label := style{18, faint, false}
+	label := style(18, faint, false)
 	for i := 0; ; i++ {
 		v := a.low + float64(i)*a.step
 		if v > a.high+a.step/2 {
@@ -167,7 +167,7 @@ func (a axes) draw(c *canvas, format func(float64) string) {
 		}
 		_, y := a.at(mark{a.first, v})
 		c.line(a.x, y, a.x+a.w, y, 1.5, grid)
-		c.text(format(v), a.x-12, y+6, 1, label)
+		c.Text(format(v), a.x-12, y+6, 1, label)
 	}
 	step := max(1, int(niceStep(float64(a.last-a.first)/8)))
 	for epoch := a.first; epoch <= a.last; epoch++ {
@@ -175,13 +175,13 @@ func (a axes) draw(c *canvas, format func(float64) string) {
 			continue
 		}
 		x, _ := a.at(mark{epoch, a.low})
-		c.text(strconv.Itoa(epoch), x, a.y+a.h+30, 0.5, label)
+		c.Text(strconv.Itoa(epoch), x, a.y+a.h+30, 0.5, label)
 	}
 	name := "epoch"
 	if a.first == 0 {
 		name = "epoch (0: the classifier alone)"
 	}
-	c.text(name, a.x+a.w/2, a.y+a.h+54, 0.5, label)
+	c.Text(name, a.x+a.w/2, a.y+a.h+54, 0.5, label)
 }
 
 func (a axes) curve(c *canvas, k curve, points []mark) {
@@ -215,7 +215,7 @@ func (a axes) best(c *canvas, k curve, epochs []Epoch) {
 	c.DrawCircle(x, y, 10)
 	c.Stroke()
 	// Beside the title, where no curve is.
-	c.text(fmt.Sprintf("best %.2f %% (epoch %d)", 100*top.v, top.epoch), a.x+a.w, 44, 1, style{19, k.color, true})
+	c.Text(fmt.Sprintf("best %.2f %% (epoch %d)", 100*top.v, top.epoch), a.x+a.w, 44, 1, style(19, k.color, true))
 }
 
 // scale returns the ends of an axis that holds low to high, and the distance of

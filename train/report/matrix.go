@@ -5,6 +5,8 @@ import (
 	"image/color"
 	"math"
 	"strconv"
+
+	"github.com/mobilenet-go/mobilenet/internal/drawing"
 )
 
 // Layout of confusion_matrix.png, in pixels.
@@ -53,18 +55,18 @@ func (m matrix) side() float64 { return m.cell * float64(m.rows()) }
 // out; names and counts are written where there is room.
 func WriteConfusionPNG(path string, e *Evaluation) error {
 	m := newMatrix(e)
-	label := style{min(22, max(11, 0.55*m.cell)), ink, false}
+	label := style(min(22, max(11, 0.55*m.cell)), ink, false)
 	ruler := newCanvas(1, 1)
 	names := m.names(ruler, label)
 	widest := 0.0
 	for _, name := range names {
-		widest = max(widest, ruler.width(name, label))
+		widest = max(widest, ruler.Width(name, label))
 	}
 	left, top := 70+widest, 120.0
 	w := left + max(m.side(), 360) + 180
 	c := newCanvas(int(w), int(top+m.side()+70+max(widest, 12)))
-	c.text("Confusion matrix", left, 46, 0, style{28, ink, true})
-	c.text(m.caption(e), left, 80, 0, style{19, faint, false})
+	c.Text("Confusion matrix", left, 46, 0, style(28, ink, true))
+	c.Text(m.caption(e), left, 80, 0, style(19, faint, false))
 	m.draw(c, left, top)
 	m.label(c, left, top, names, label)
 	m.drawScale(c, left+m.side()+36, top)
@@ -80,7 +82,7 @@ func (m matrix) caption(e *Evaluation) string {
 }
 
 // names are what stands beside the rows: nothing where they are too narrow.
-func (m matrix) names(c *canvas, st style) []string {
+func (m matrix) names(c *canvas, st drawing.Style) []string {
 	if m.cell < smallestRow || m.block > 1 {
 		return nil
 	}
@@ -121,38 +123,38 @@ func (m matrix) draw(c *canvas, x, y float64) {
 func (m matrix) counts(c *canvas, x, y float64) {
 	for _, cell := range m.cells {
 		s := strconv.Itoa(cell.Count)
-		st := style{min(26, max(smallestNum, 0.4*m.cell)), ink, cell.True == cell.Predicted}
+		st := style(min(26, max(smallestNum, 0.4*m.cell)), ink, cell.True == cell.Predicted)
 		if share(cell.Count, m.classes[m.at[cell.True]].Support) > 0.45 {
-			st.color = white
+			st.Color = white
 		}
-		for st.size >= smallestNum && c.width(s, st) > 0.86*m.cell {
-			st.size--
+		for st.Size >= smallestNum && c.Width(s, st) > 0.86*m.cell {
+			st.Size--
 		}
-		if st.size < smallestNum || m.cell < smallestRow {
+		if st.Size < smallestNum || m.cell < smallestRow {
 			continue
 		}
-		c.text(s, x+m.cell*(float64(m.at[cell.Predicted])+0.5), y+m.cell*(float64(m.at[cell.True])+0.5)+0.36*st.size, 0.5, st)
+		c.Text(s, x+m.cell*(float64(m.at[cell.Predicted])+0.5), y+m.cell*(float64(m.at[cell.True])+0.5)+0.36*st.Size, 0.5, st)
 	}
 }
 
 // label writes the names of the rows and, turned, of the columns.
-func (m matrix) label(c *canvas, x, y float64, names []string, st style) {
+func (m matrix) label(c *canvas, x, y float64, names []string, st drawing.Style) {
 	below := y + m.side() + 10
 	widest := 0.0
 	for i, name := range names {
 		middle := m.cell * (float64(i) + 0.5)
-		c.text(name, x-10, y+middle+0.35*st.size, 1, st)
-		widest = max(widest, c.width(name, st))
+		c.Text(name, x-10, y+middle+0.35*st.Size, 1, st)
+		widest = max(widest, c.Width(name, st))
 		c.Push()
 		c.RotateAbout(-math.Pi/2, x+middle, below)
-		c.text(name, x+middle, below+0.35*st.size, 1, st)
+		c.Text(name, x+middle, below+0.35*st.Size, 1, st)
 		c.Pop()
 	}
-	axis := style{19, faint, true}
-	c.text("predicted", x+m.side()/2, below+widest+32, 0.5, axis)
+	axis := style(19, faint, true)
+	c.Text("predicted", x+m.side()/2, below+widest+32, 0.5, axis)
 	c.Push()
 	c.RotateAbout(-math.Pi/2, 34, y+m.side()/2)
-	c.text("true", 34, y+m.side()/2, 0.5, axis)
+	c.Text("true", 34, y+m.side()/2, 0.5, axis)
 	c.Pop()
 }
 
@@ -164,9 +166,9 @@ func (m matrix) drawScale(c *canvas, x, y float64) {
 		c.DrawRectangle(x, y+float64(i), 18, 1)
 		c.Fill()
 	}
-	label := style{17, faint, false}
-	c.text("100 % of row", x+26, y+13, 0, label)
-	c.text("0 %", x+26, y+high, 0, label)
+	label := style(17, faint, false)
+	c.Text("100 % of row", x+26, y+13, 0, label)
+	c.Text("0 %", x+26, y+high, 0, label)
 }
 
 // shadeOf is white for 0 and goes through light to dark blue, darkening at once,

@@ -58,12 +58,12 @@ func TestResultsPNG(t *testing.T) {
 // TestFit: a name that is too long keeps both its ends, and the width.
 func TestFit(t *testing.T) {
 	c := newCanvas(10, 10)
-	st := style{16, ink, true}
+	st := style(16, ink, true)
 	const name = "Japanese_katakana-character17"
 	for _, w := range []float64{0, 10, 40, 100, 150, 1000} {
 		got := c.fit(name, w, st)
 		front, back, cut := strings.Cut(got, "…")
-		if !strings.HasPrefix(name, front) || !strings.HasSuffix(name, back) || cut == (w == 1000) || w >= 40 && c.width(got, st) > w || w == 100 && (front == "" || back == "") {
+		if !strings.HasPrefix(name, front) || !strings.HasSuffix(name, back) || cut == (w == 1000) || w >= 40 && c.Width(got, st) > w || w == 100 && (front == "" || back == "") {
 			t.Errorf("%v pixels: %q", w, got)
 		}
 	}

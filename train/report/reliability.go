@@ -15,19 +15,19 @@ const (
 // more images it stands for.
 func WriteReliabilityPNG(path string, e *Evaluation) error {
 	c := newCanvas(reliabilityLeft+reliabilitySide+50, reliabilityTop+reliabilitySide+80)
-	c.text("Reliability", reliabilityLeft, 46, 0, style{28, ink, true})
-	c.text(fmt.Sprintf("expected calibration error %.2f %%", 100*e.ECE), reliabilityLeft, 80, 0, style{19, faint, false})
+	c.Text("Reliability", reliabilityLeft, 46, 0, style(28, ink, true))
+	c.Text(fmt.Sprintf("expected calibration error %.2f %%", 100*e.ECE), reliabilityLeft, 80, 0, style(19, faint, false))
 	c.reliabilityLegend(reliabilityLeft, 112)
-	label := style{18, faint, false}
+	label := style(18, faint, false)
 	const bottom = reliabilityTop + reliabilitySide
 	for i := range 6 {
 		at, name := float64(i)*reliabilitySide/5, fmt.Sprintf("%d %%", 20*i)
 		c.line(reliabilityLeft, bottom-at, reliabilityLeft+reliabilitySide, bottom-at, 1.5, grid)
-		c.text(name, reliabilityLeft-12, bottom-at+6, 1, label)
-		c.text(name, reliabilityLeft+at, bottom+30, 0.5, label)
+		c.Text(name, reliabilityLeft-12, bottom-at+6, 1, label)
+		c.Text(name, reliabilityLeft+at, bottom+30, 0.5, label)
 	}
-	c.text("confidence", reliabilityLeft+reliabilitySide/2, bottom+62, 0.5, style{19, faint, true})
-	c.text("accuracy", reliabilityLeft-12, reliabilityTop-22, 1, style{19, faint, true})
+	c.Text("confidence", reliabilityLeft+reliabilitySide/2, bottom+62, 0.5, style(19, faint, true))
+	c.Text("accuracy", reliabilityLeft-12, reliabilityTop-22, 1, style(19, faint, true))
 	most := 1
 	for _, b := range e.Reliability {
 		most = max(most, b.Images)
@@ -51,7 +51,7 @@ func WriteReliabilityPNG(path string, e *Evaluation) error {
 // reliabilityLegend says what the bars, marks and the line are, a line of text each.
 func (c *canvas) reliabilityLegend(x, y float64) {
 	const keyWidth, lineHeight = 30, 24
-	text := style{17, faint, false}
+	text := style(17, faint, false)
 	for i, what := range []string{
 		"how many images of this confidence are right; darker with more images",
 		"their mean confidence",
@@ -70,6 +70,6 @@ func (c *canvas) reliabilityLegend(x, y float64) {
 			c.line(x, middle, x+keyWidth, middle, 2, orange)
 			c.SetDash()
 		}
-		c.text(what, x+keyWidth+10, middle+6, 0, text)
+		c.Text(what, x+keyWidth+10, middle+6, 0, text)
 	}
 }

@@ -51,7 +51,7 @@ func WriteSheet(path, title string, tiles []Tile) error {
 		top += sheetTitle
 	}
 	c := newCanvas(tileGap+columns*(tileSide+tileGap), top+rows*(tileSide+tileText+tileGap/2))
-	c.text(title, tileGap, tileGap+18, 0, style{20, ink, true})
+	c.Text(title, tileGap, tileGap+18, 0, style(20, ink, true))
 	for i, t := range tiles {
 		t.draw(c, tileGap+i%columns*(tileSide+tileGap), top+i/columns*(tileSide+tileText+tileGap/2))
 	}
@@ -70,10 +70,10 @@ func (t Tile) draw(c *canvas, x, y int) {
 		c.box(left, top, thick, tileSide, frame)
 		c.box(left+tileSide-thick, top, thick, tileSide, frame)
 	}
-	caption := style{16, frame, true}
-	c.text(c.fit(t.Caption, tileSide, caption), float64(x), float64(y)+tileSide+20, 0, caption)
-	detail := style{16, faint, false}
-	c.text(c.fit(t.Detail, tileSide, detail), float64(x), float64(y)+tileSide+40, 0, detail)
+	caption := style(16, frame, true)
+	c.Text(c.fit(t.Caption, tileSide, caption), float64(x), float64(y)+tileSide+20, 0, caption)
+	detail := style(16, faint, false)
+	c.Text(c.fit(t.Detail, tileSide, detail), float64(x), float64(y)+tileSide+40, 0, detail)
 }
 
 // thumbnail scales m to fit a tile, centred on black.
