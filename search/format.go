@@ -61,10 +61,20 @@ func (m *Meta) Same(o *Meta) error {
 		return fault.Unsupportedf("an index of another model: its sha256 is %s (%s), and this one's is %s (%s)", short(m.Digest), fault.Shown(m.Model), short(o.Digest), fault.Shown(o.Model))
 	case m.Precision != o.Precision:
 		return fault.Unsupportedf("an index of a network that ran in %s; this one runs in %s", fault.Shown(m.Precision), fault.Shown(o.Precision))
-	case m.Height != o.Height || m.Width != o.Width || m.Preprocess != o.Preprocess:
+	case m.Height != o.Height || m.Width != o.Width || m.prepared() != o.prepared():
 		return fault.Unsupportedf("an index of photos prepared otherwise: %dx%d %+v; these are %dx%d %+v", m.Height, m.Width, m.Preprocess, o.Height, o.Width, o.Preprocess)
 	}
 	return nil
+}
+
+// prepared is how photos are prepared: what a squashed one is resized to first does not
+// matter.
+func (m *Meta) prepared() model.Preprocess {
+	p := m.Preprocess
+	if p.Squash {
+		p.Resize = 0
+	}
+	return p
 }
 
 // short is as much of a digest as a message needs.

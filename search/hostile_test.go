@@ -327,6 +327,75 @@ func TestCutWhileOpen(t *testing.T) {
 	}
 }
 
+// TestOverwrittenWhileOpen has another index be copied over one that is open, and stopped
+// at any place: a search is right or an error.
+func TestOverwrittenWhileOpen(t *testing.T) {
+	dir := t.TempDir()
+	write := func(file, photos string, seed uint64) (rows [][]float32) {
+		t.Helper()
+		rows = signed(rand.New(rand.NewPCG(seed, 0)), 300, 64)
+		w, err := Create(file, meta(64), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range rows {
+			if err := w.Add(photos+name(i), v); err != nil {
+				t.Fatal(err)
+			}
+			if i%100 == 99 {
+				if err := w.Commit(); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		if err := w.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return rows
+	}
+	path, other := filepath.Join(dir, "a.mnidx"), filepath.Join(dir, "b.mnidx")
+	rows := write(path, "one/", 1)
+	write(other, "two/", 2)
+	old, next := readFile(t, path), readFile(t, other)
+	if len(old) != len(next) {
+		t.Fatal("want files of one size")
+	}
+	refused := 0
+	for n := 0; n <= len(next); n += len(next) / 50 {
+		if err := os.WriteFile(path, old, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		x, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(path, os.O_WRONLY, 0) // as rsync --inplace; cp cuts the file first
+		if err == nil {
+			_, err = f.Write(next[:n])
+		}
+		if err := errors.Join(err, f.Close()); err != nil {
+			t.Fatal(err)
+		}
+		hits, err := x.Search(t.Context(), rows[:1], Options{Top: 3})
+		if _, ok := errors.AsType[*fault.Error](err); err != nil && !ok {
+			t.Error(err)
+		}
+		if err == nil && (hits[0][0].Path != "one/"+name(0) || math.Abs(hits[0][0].Score-1) > 1e-12) {
+			t.Errorf("%d bytes overwritten: found %v", n, hits[0][0])
+		}
+		if row, ok := x.Find("one/" + name(7)); ok && row != 7 {
+			t.Errorf("%d bytes overwritten: row %d", n, row)
+		}
+		if err != nil {
+			refused++
+		}
+		x.Close()
+	}
+	if refused < 45 {
+		t.Errorf("only %d of 51 are refused", refused)
+	}
+}
+
 // FuzzIndex has bytes of any kind be an index that can be used, or an error. They come
 // in parts, without the zeros between them, which the fuzzer would change most of the
 // time. Where resummed is true, checksums are made right, so that what lies behind them

@@ -1,6 +1,7 @@
 package search
 
 import (
+	"bytes"
 	"encoding/binary"
 	"iter"
 	"os"
@@ -30,6 +31,7 @@ type block struct {
 	segment
 	layout
 	at    int64  // of the segment
+	head  []byte // of the segment, as it was when it was opened
 	first int    // row
 	codes []Code // [rows]
 	ends  []byte // [rows] uint32: where each path ends
@@ -117,7 +119,7 @@ func readBlock(s source, at, end int64, m *Meta) (b block, err error) {
 	if err != nil {
 		return b, err
 	}
-	b.at = at
+	b.at, b.head = at, bytes.Clone(text)
 	if b.segment, b.layout, err = decodeSegment(text, at, end-at, m); err != nil {
 		return b, err
 	}
@@ -323,8 +325,30 @@ func (x *Index) sum(at, n int64) (sum uint32, err error) {
 	return sum, nil
 }
 
-// Find returns the row of a path. Of several with the same path it is the first.
+// unchanged returns an error where the file has been overwritten since it was opened. The
+// head of a segment has the checksums of what follows it, and who copies a file over
+// another writes the head first. What is appended changes no segment.
+func (x *Index) unchanged() error {
+	for i := range x.segments {
+		b := &x.segments[i]
+		if head, err := x.source.bytes(b.at, segmentSize); err != nil || !bytes.Equal(head, b.head) {
+			return fault.At(b.at, "the file was overwritten while it was in use")
+		}
+	}
+	return nil
+}
+
+// Find returns the row of a path. Of several with the same path it is the first. In a
+// file that was cut or overwritten since it was opened, nothing is found any more.
 func (x *Index) Find(path string) (row int, ok bool) {
+	err := guard(func() error {
+		row, ok = x.lookUp(path)
+		return x.unchanged()
+	})
+	return row, ok && err == nil
+}
+
+func (x *Index) lookUp(path string) (row int, ok bool) {
 	x.find.Do(func() {
 		x.names.path = func(row int) []byte {
 			b, i := x.block(row)

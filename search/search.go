@@ -69,6 +69,9 @@ func (x *Index) Search(ctx context.Context, queries [][]float32, o Options) ([][
 		}
 		all = append(all, hits...)
 	}
+	if err := guard(x.unchanged); err != nil {
+		return nil, err
+	}
 	return all, nil
 }
 

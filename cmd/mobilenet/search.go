@@ -365,9 +365,6 @@ func (s *searcher) open(ctx context.Context) (*mobilenet.Classifier, error) {
 	if err != nil {
 		return nil, err
 	}
-	if m.Preprocess.Squash { // what a squashed photo is resized to first does not matter
-		now.Preprocess.Resize = m.Preprocess.Resize
-	}
 	if err := m.Same(&now); err != nil {
 		return nil, fault.In(s.index, err)
 	}
