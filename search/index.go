@@ -187,10 +187,15 @@ func (x *Index) block(row int) (*block, int) {
 	return &x.segments[i], row - x.segments[i].first
 }
 
-// Path is that of the photo of a row, 0 to Len()-1.
-func (x *Index) Path(row int) string {
+// Path is that of the photo of a row, 0 to Len()-1; empty in a file that was cut since it
+// was opened.
+func (x *Index) Path(row int) (path string) {
 	b, i := x.block(row)
-	return string(b.path(i))
+	_ = guard(func() error {
+		path = string(b.path(i))
+		return nil
+	})
+	return path
 }
 
 func (b *block) path(i int) []byte {

@@ -13,22 +13,28 @@ import (
 	"time"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/search"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 // A timing is what became of a photo's time.
 type timing struct {
 	Queue, Decode, Infer time.Duration
+	Search               time.Duration // 0 where no neighbours were wanted
 }
 
 // worse keeps the longest of each stage.
 func (t *timing) worse(o timing) {
-	t.Queue, t.Decode, t.Infer = max(t.Queue, o.Queue), max(t.Decode, o.Decode), max(t.Infer, o.Infer)
+	t.Queue, t.Decode, t.Infer, t.Search = max(t.Queue, o.Queue), max(t.Decode, o.Decode), max(t.Infer, o.Infer), max(t.Search, o.Search)
 }
 
 // MarshalJSON has milliseconds.
 func (t timing) MarshalJSON() ([]byte, error) {
-	return fmt.Appendf(nil, `{"queue":%g,"decode":%g,"infer":%g}`, ms(t.Queue), ms(t.Decode), ms(t.Infer)), nil
+	text := fmt.Appendf(nil, `{"queue":%g,"decode":%g,"infer":%g`, ms(t.Queue), ms(t.Decode), ms(t.Infer))
+	if t.Search > 0 {
+		text = fmt.Appendf(text, `,"search":%g`, ms(t.Search))
+	}
+	return append(text, '}'), nil
 }
 
 // An item is what a request asks about once: a photo's file, pixels, or a tensor.
@@ -41,7 +47,8 @@ type item struct {
 	cam    *mobilenet.Explanation // where maps are wanted
 	width  int                    // of the photo then, upright
 	height int
-	err    error // of this item alone; set before, there is no work
+	alike  []search.Hit // where neighbours are wanted
+	err    error        // of this item alone; set before, there is no work
 	timing timing
 }
 
@@ -53,7 +60,14 @@ func (s *Server) answer(q *request, m *loaded, items []*item, want wanted) error
 	jobs := make([]*job, len(items))
 	for i, it := range items {
 		jobs[i] = &job{ctx: q.Context(), deadline: q.deadline, work: func(alone bool) error {
-			return it.run(ctx, m.on(alone), s.decoding, want)
+			if err := it.run(ctx, m.on(alone), s.decoding, want); err != nil || want.neighbours == 0 {
+				return err
+			}
+			threads := 1
+			if alone {
+				threads = s.o.Workers
+			}
+			return it.lookUp(ctx, m, want.neighbours, threads)
 		}}
 	}
 	q.photos = len(items)
@@ -134,7 +148,7 @@ func reply(q *request, contentType string, body []byte) error {
 	h.Set("X-Content-Type-Options", "nosniff")
 	var z io.WriteCloser
 	switch accepted := q.Header.Get("Accept-Encoding"); {
-	case len(body) < 1024:
+	case len(body) < 1024, strings.HasPrefix(contentType, "image/"):
 	case strings.Contains(accepted, "gzip"):
 		h.Set("Content-Encoding", "gzip")
 		z, _ = gzip.NewWriterLevel(q.w, gzip.BestSpeed)

@@ -24,7 +24,8 @@ func (m *loaded) hasCAM() bool { return len(m.one.Config().Head.Hidden) == 0 }
 // A wanted is what is to be computed of each item.
 type wanted struct {
 	mobilenet.Wanted
-	cam *mobilenet.ExplainOptions
+	cam        *mobilenet.ExplainOptions
+	neighbours int // how many photos of the index
 }
 
 // camOf reads which classes' maps a request to infer wants: those of cam_class, an

@@ -36,6 +36,7 @@ type verdict struct {
 	Name        string       `json:"name,omitempty"`
 	Predictions []prediction `json:"predictions,omitempty"`
 	Explained   *seen        `json:"explained,omitempty"`
+	Neighbours  *[]neighbour `json:"neighbours,omitempty"`
 	Error       string       `json:"error,omitempty"`
 	Timing      *timing      `json:"timing_ms,omitempty"`
 }
@@ -83,6 +84,9 @@ func (s *Server) classify(q *request) error {
 		return err
 	}
 	m, top, maps := want.m, want.top, want.maps
+	if n := len(photos) * want.neighbours; n > maxNeighbours {
+		return badRequest(fmt.Sprintf("%d neighbours in an answer: at most %d", n, maxNeighbours))
+	}
 	if maps != nil {
 		if err := fewMaps(len(photos) * maps.Top); err != nil {
 			return err
@@ -92,7 +96,8 @@ func (s *Server) classify(q *request) error {
 	for i, p := range photos {
 		items[i] = &item{file: p.data, err: p.err}
 	}
-	if err := s.answer(q, m, items, wanted{mobilenet.Wanted{Logits: true}, maps}); err != nil {
+	outputs := mobilenet.Wanted{Logits: true, Features: want.neighbours > 0}
+	if err := s.answer(q, m, items, wanted{outputs, maps, want.neighbours}); err != nil {
 		return err
 	}
 	verdicts := make([]verdict, len(items))
@@ -101,6 +106,10 @@ func (s *Server) classify(q *request) error {
 		err := it.err
 		if err == nil {
 			v.Predictions, v.Explained, err = it.predictions(m.one, top)
+			if want.neighbours > 0 {
+				list := s.neighbours(m, it.alike)
+				v.Neighbours = &list
+			}
 		}
 		if err != nil {
 			if !several {
@@ -124,9 +133,10 @@ func (s *Server) classify(q *request) error {
 
 // A classifying is what a request wants of its photos.
 type classifying struct {
-	m    *loaded
-	top  int
-	maps *mobilenet.ExplainOptions
+	m          *loaded
+	top        int
+	maps       *mobilenet.ExplainOptions
+	neighbours int
 }
 
 // classifying reads the parameters. What isn't one is refused: who misspells a model's
@@ -156,11 +166,18 @@ func (s *Server) classifying(q *request, query url.Values) (*classifying, error)
 	}
 	q.model = m.name
 	o, err := mapsOf(query, m, top)
-	return &classifying{m, top, o}, err
+	if err != nil {
+		return nil, err
+	}
+	n, err := neighboursOf(query, m)
+	if err == nil && n > 0 {
+		err = s.maySeeNames(q.Request)
+	}
+	return &classifying{m, top, o, n}, err
 }
 
 // parameters are those of the plain route, of the query or fields of a form.
-var parameters = []string{"model", "top", "maps"}
+var parameters = []string{"model", "top", "maps", "neighbours"}
 
 func topOf(query url.Values) (int, error) {
 	v := query.Get("top")
@@ -341,18 +358,26 @@ func (s *Server) fetch(ctx context.Context, address string) ([]byte, error) {
 
 // listModels is for the page, and for who looks for a name.
 func (s *Server) listModels(q *request) error {
+	type photos struct {
+		Photos     int  `json:"photos"`
+		Thumbnails bool `json:"thumbnails"` // whether they may be shown
+	}
 	type about struct {
-		Name    string `json:"name"`
-		Ready   bool   `json:"ready"`
-		Reason  string `json:"reason,omitempty"`
-		Classes int    `json:"classes,omitempty"`
-		Maps    bool   `json:"maps,omitempty"` // whether it says where it sees a class
+		Name    string  `json:"name"`
+		Ready   bool    `json:"ready"`
+		Reason  string  `json:"reason,omitempty"`
+		Classes int     `json:"classes,omitempty"`
+		Maps    bool    `json:"maps,omitempty"`  // whether it says where it sees a class
+		Index   *photos `json:"index,omitempty"` // of photos, of which it finds those alike
 	}
 	list := []about{}
 	for _, slot := range s.models.slots {
 		a := about{Name: slot.Name, Reason: *slot.reason.Load()}
 		if m := slot.now.Load(); m != nil {
 			a.Ready, a.Classes, a.Maps, a.Reason = true, m.one.Config().Outcomes(), m.hasCAM(), ""
+			if m.index != nil {
+				a.Index = &photos{m.index.Len(), len(s.photos) > 0}
+			}
 		}
 		list = append(list, a)
 	}

@@ -31,7 +31,7 @@ func newMetrics(s *Server) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "mobilenet_request_duration_seconds", Help: "Time from a request's header to its answer.", Buckets: buckets}, []string{"route", "model", "code"}),
-		stages:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "mobilenet_stage_duration_seconds", Help: "The longest wait, decoding and run of a request's photos.", Buckets: buckets}, []string{"stage", "model"}),
+		stages:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "mobilenet_stage_duration_seconds", Help: "The longest wait, decoding, run and search of a request's photos.", Buckets: buckets}, []string{"stage", "model"}),
 		shed:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mobilenet_shed_total", Help: "Requests that were not answered, by reason."}, []string{"reason"}),
 		photos:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mobilenet_photos_total", Help: "Photos in requests that were answered."}, []string{"model"}),
 		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "mobilenet_requests_in_flight", Help: "Requests at work."}),
@@ -47,6 +47,16 @@ func newMetrics(s *Server) *metrics {
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mobilenet_build_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": s.o.Version}}, func() float64 { return 1 }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	for _, slot := range s.models.slots {
+		if slot.Index != nil {
+			m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mobilenet_index_photos", Help: "Photos in the index of a model.", ConstLabels: prometheus.Labels{"model": slot.Name}}, func() float64 {
+				if m := slot.now.Load(); m != nil {
+					return float64(m.index.Len())
+				}
+				return 0
+			}))
+		}
+	}
 	return m
 }
 
@@ -75,7 +85,11 @@ func (m *metrics) observe(route string, q *request, took time.Duration, err erro
 		return
 	}
 	m.photos.WithLabelValues(q.model).Add(float64(q.photos))
-	for stage, d := range map[string]time.Duration{"queue": q.timing.Queue, "decode": q.timing.Decode, "infer": q.timing.Infer} {
+	stages := map[string]time.Duration{"queue": q.timing.Queue, "decode": q.timing.Decode, "infer": q.timing.Infer}
+	if q.timing.Search > 0 {
+		stages["search"] = q.timing.Search
+	}
+	for stage, d := range stages {
 		m.stages.WithLabelValues(stage, q.model).Observe(d.Seconds())
 	}
 }
@@ -108,7 +122,7 @@ func (s *stats) add(q *request, took time.Duration, err error) {
 	s.queue.add(q.timing.Queue)
 	s.input.add(q.timing.Decode)
 	s.infer.add(q.timing.Infer)
-	s.output.add(took - q.timing.Queue - q.timing.Decode - q.timing.Infer)
+	s.output.add(took - q.timing.Queue - q.timing.Decode - q.timing.Infer - q.timing.Search)
 }
 
 // of returns a model's statistics.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/search"
 )
 
 // A Model is a model to serve.
@@ -19,6 +20,13 @@ type Model struct {
 	// Open opens it for runs on so many threads. It is called when the server starts,
 	// and again whenever it is to load the model anew: the file may be another then.
 	Open func(ctx context.Context, threads int) (*mobilenet.Classifier, error)
+
+	// Index opens an index of photos, in which those most like a photo are looked up, behind
+	// each Open; nil means none. c is what Open has opened. That the index is of the same
+	// precision, preprocessing and number of features is seen to; that it is of the same
+	// file only the caller can tell, by [mobilenet.Digest] and [search.Meta.Same]. The server
+	// closes the index.
+	Index func(ctx context.Context, c *mobilenet.Classifier) (*search.Index, error)
 }
 
 // version is that of every model: a server has one version of each, the newest.
@@ -33,6 +41,8 @@ type loaded struct {
 	name string
 	one  *mobilenet.Classifier // for a core
 	all  *mobilenet.Classifier // for all cores
+
+	index *search.Index // nil if there is none
 }
 
 // on returns the classifier for a job.
@@ -116,6 +126,9 @@ func (s *slot) load(ctx context.Context, workers int) error {
 		if err := warm(ctx, c); err != nil {
 			return s.failed(err)
 		}
+	}
+	if err := s.index(ctx, next); err != nil {
+		return s.failed(err)
 	}
 	s.now.Store(next)
 	s.explain("")

@@ -33,6 +33,10 @@ type Options struct {
 	CORS      string        // an origin whose pages may ask, "*" for all; "" for none
 	NoPage    bool          // no page at /
 
+	// Thumbnails are folders with photos that may be shown to whoever asks, if the index of
+	// a model names them; none are by default.
+	Thumbnails []string
+
 	Version string       // of the program, for the log and the metrics
 	Log     *slog.Logger // a line a request; nil means none
 }
@@ -64,6 +68,7 @@ func naming(u *url.URL) func(host string) bool {
 type Server struct {
 	o         Options
 	models    *models
+	photos    photoFolders
 	scheduler *scheduler
 	bodies    gate
 	decoding  vision.DecodeOptions
@@ -93,12 +98,17 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	photos, err := newPhotoFolders(o.Thumbnails)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range m.slots {
 		if err := s.load(ctx, o.Workers); err != nil {
 			return nil, fmt.Errorf("model %s: %w", s.Name, err)
 		}
+		photos.warn(o.Log, s)
 	}
-	s := &Server{o: o, models: m, origins: origins, scheduler: newScheduler(o.Workers, o.Queue, o.Deadline)}
+	s := &Server{o: o, models: m, photos: photos, origins: origins, scheduler: newScheduler(o.Workers, o.Queue, o.Deadline)}
 	s.bodies.limit = max(64<<20, 2*o.MaxBody)
 	// A photo of the most pixels for each worker would be gigabytes.
 	s.decoding = vision.DecodeOptions{MaxPixels: o.MaxPixels, Budget: vision.NewBudget(max(256<<20, 5*int64(o.MaxPixels)))}
@@ -127,6 +137,7 @@ func (s *Server) Reload(ctx context.Context) error {
 			continue
 		}
 		s.o.Log.Info("reloaded", "model", slot.Name, "ms", ms(time.Since(start)))
+		s.photos.warn(s.o.Log, slot)
 	}
 	return first
 }
@@ -138,6 +149,7 @@ func (s *Server) routes() {
 	}
 	handle("POST /v1/classify", s.classify)
 	handle("GET /v1/models", s.listModels)
+	handle("GET /v1/thumbnail", s.thumbnail)
 
 	handle("GET /v2", s.metadata)
 	handle("GET /v2/health/live", func(q *request) error { return replyJSON(q, map[string]bool{"live": true}) })
@@ -179,12 +191,27 @@ func (s *Server) mayChange(r *http.Request) error {
 	if err := s.origins.Check(r); err != nil {
 		return &failure{http.StatusForbidden, "a page of another site may not load or unload models"}
 	}
-	browser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
-	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
-	if browser && local != nil && local.IP.IsLoopback() && !isLocalName(r.Host) {
+	if underStrangeName(r) {
 		return &failure{http.StatusForbidden, "from a browser on this machine models are loaded and unloaded by an IP address or localhost, not by another name"}
 	}
 	return nil
+}
+
+// maySeeNames refuses to tell such a page the names of files on this machine, and to show
+// it photos. The origin of --cors may ask.
+func (s *Server) maySeeNames(r *http.Request) error {
+	if trusted := s.o.CORS != "" && strings.EqualFold(r.Header.Get("Origin"), s.o.CORS); !trusted && underStrangeName(r) {
+		return &failure{http.StatusForbidden, "a browser on this machine is told of its photos by an IP address or localhost, not by another name"}
+	}
+	return nil
+}
+
+// underStrangeName reports whether a browser reaches the server over loopback by a name
+// that may be anybody's.
+func underStrangeName(r *http.Request) bool {
+	browser := r.Header.Get("Origin") != "" || r.Header.Get("Sec-Fetch-Site") != ""
+	local, _ := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr)
+	return browser && local != nil && local.IP.IsLoopback() && !isLocalName(r.Host)
 }
 
 // isLocalName reports whether a Host is an IP address or localhost, with a port or none.

@@ -188,11 +188,16 @@ func (f *classifierFlags) describe(ctx context.Context, stderr io.Writer) (*mobi
 	if err != nil {
 		return nil, search.Meta{}, err
 	}
+	return c, metaOf(c, f.model, before), nil
+}
+
+// metaOf says what features of a model are, whose file has this digest.
+func metaOf(c *mobilenet.Classifier, name, digest string) search.Meta {
 	h, w := c.Config().InputSize()
-	return c, search.Meta{
-		Model: modelName(f.model), Digest: before, Precision: string(c.Precision()),
+	return search.Meta{
+		Model: modelName(name), Digest: digest, Precision: string(c.Precision()),
 		Height: h, Width: w, Preprocess: c.Config().Preprocess, Dim: c.Config().Network().Features(),
-	}, nil
+	}
 }
 
 // modelName is how an index names a model: a file by its whole path, so that a search

@@ -23,12 +23,15 @@ import (
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/search"
 	"github.com/mobilenet-go/mobilenet/serve"
 )
 
 // serveFlags say what is served, and within what bounds.
 type serveFlags struct {
 	models, labels    []string
+	indexes           []string
 	options           serve.Options
 	listen            serve.Listen
 	maxBody, maxPhoto string
@@ -50,10 +53,15 @@ all routes, / is a page to try it, /metrics is for Prometheus.
 Photos wait in a queue that is bounded; what can't be done before its deadline is
 refused at once, with status 429. SIGTERM drains: /v2/health/ready turns 503, and
 everything that comes is answered for --drain-delay. SIGHUP reads the models, their
---labels and the certificate again. The log has a line of JSON a request, on standard
-error. SIGINT drains, too, and the exit status is 0.`,
+--labels, --index and the certificate again. The log has a line of JSON a request, on
+standard error. SIGINT drains, too, and the exit status is 0.
+
+--index has the photos most like one be found, too (neighbours=10 of /v1/classify), as
+mobilenet search finds them: their names are told to whoever asks. They are shown only
+with --thumbnails, from that folder alone, and only while they are what the index has.`,
 		Example: `  mobilenet serve
   mobilenet serve --model flowers=best.safetensors --model imagenet1k_v2 --listen :8000
+  mobilenet serve --model imagenet1k_v2 --index photos.mnidx --thumbnails photos/
   curl --data-binary @dog.jpg 'http://127.0.0.1:8000/v1/classify?top=3'`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -66,6 +74,8 @@ error. SIGINT drains, too, and the exit status is 0.`,
 	fs := cmd.Flags()
 	fs.StringArrayVarP(&f.models, "model", "m", []string{"fashion-mnist"}, "`NAME=SOURCE` of a model, or SOURCE alone: weights with a name, or a file; may be repeated")
 	fs.StringArrayVar(&f.labels, "labels", nil, "`NAME=FILE` with the names of a model's classes, or FILE alone where one model is served: a line each, or JSON; may be repeated")
+	fs.StringArrayVarP(&f.indexes, "index", "i", nil, "`NAME=FILE` with the index of a model, in which photos alike are looked up (mobilenet embed), or FILE alone where one model is served; may be repeated")
+	fs.StringArrayVar(&f.options.Thumbnails, "thumbnails", nil, "`folder` with photos that may be shown to whoever asks, where an index names them; may be repeated")
 	fs.StringVar(&f.listen.Addr, "listen", "127.0.0.1:8000", "`address` to listen on; :8000 is all of this machine's")
 	fs.StringVar(&f.listen.Metrics, "metrics-listen", "", "`address` for /metrics alone, besides")
 	fs.IntVar(&f.options.Workers, "workers", 0, "photos to work on at a time; 0 means as many as cores")
@@ -179,12 +189,23 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		}
 		names, sources = append(names, name), append(sources, source)
 	}
-	labels, err := f.labelFiles(cmd, names)
+	labels, err := fileEach(cmd, "labels", f.labels, names)
 	if err != nil {
 		return err
 	}
+	indexes, err := fileEach(cmd, "index", f.indexes, names)
+	if err != nil {
+		return err
+	}
+	if len(f.options.Thumbnails) > 0 && len(indexes) == 0 {
+		return usagef(cmd, "--thumbnails are of an --index, and there is none")
+	}
 	for i, name := range names {
-		f.options.Models = append(f.options.Models, serve.Model{Name: name, Open: f.open(stderr, sources[i], labels[name])})
+		m := serve.Model{Name: name, Open: f.open(stderr, sources[i], labels[name])}
+		if file := indexes[name]; file != "" {
+			m = f.withIndex(stderr, m, sources[i], file)
+		}
+		f.options.Models = append(f.options.Models, m)
 	}
 	pair := &certificate{cert: f.cert, key: f.key}
 	if f.cert != "" {
@@ -238,20 +259,21 @@ func modelArg(cmd *cobra.Command, arg string) (name, source string, err error) {
 	return name, source, nil
 }
 
-// labelFiles reads --labels: the files by the models' names.
-func (f *serveFlags) labelFiles(cmd *cobra.Command, models []string) (map[string]string, error) {
+// fileEach reads a flag that has a file for each of some models: the files by the
+// models' names.
+func fileEach(cmd *cobra.Command, flag string, args, models []string) (map[string]string, error) {
 	files := map[string]string{}
-	for _, arg := range f.labels {
+	for _, arg := range args {
 		name, file, ok := strings.Cut(arg, "=")
 		switch {
 		case ok && slices.Contains(models, name):
 		case len(models) == 1:
 			name, file = models[0], arg
 		default:
-			return nil, usagef(cmd, "--labels %s: want NAME=FILE, with the NAME of a --model", arg)
+			return nil, usagef(cmd, "--%s %s: want NAME=FILE, with the NAME of a --model", flag, arg)
 		}
 		if files[name] != "" || file == "" {
-			return nil, usagef(cmd, "--labels %s: want one file a model", arg)
+			return nil, usagef(cmd, "--%s %s: want one file a model", flag, arg)
 		}
 		files[name] = file
 	}
@@ -283,6 +305,41 @@ func (f *serveFlags) open(stderr io.Writer, source, labels string) func(context.
 		}
 		return c, err
 	}
+}
+
+// withIndex has a model be served with an index, which is opened anew with it. The file of
+// the model has to be that which the index is of, before it is opened and after it.
+func (f *serveFlags) withIndex(stderr io.Writer, m serve.Model, source, file string) serve.Model {
+	digest := func(ctx context.Context) (string, error) {
+		return mobilenet.Digest(ctx, source, mobilenet.WithOffline(f.offline), mobilenet.WithProgress(downloadBar(stderr)))
+	}
+	before, open := "", m.Open // the server loads a model once at a time
+	m.Open = func(ctx context.Context, threads int) (_ *mobilenet.Classifier, err error) {
+		if before, err = digest(ctx); err != nil {
+			return nil, err
+		}
+		return open(ctx, threads)
+	}
+	m.Index = func(ctx context.Context, c *mobilenet.Classifier) (*search.Index, error) {
+		after, err := digest(ctx)
+		if err == nil && before != after {
+			err = fault.In(source, fault.Brokenf("the file changed while it was read; try again when it is complete"))
+		}
+		if err != nil {
+			return nil, err
+		}
+		x, err := search.Open(file)
+		if err != nil {
+			return nil, err
+		}
+		m, now := x.Meta(), metaOf(c, source, before)
+		if err := m.Same(&now); err != nil {
+			x.Close()
+			return nil, fault.In(file, err)
+		}
+		return x, nil
+	}
+	return m
 }
 
 // A certificate is that of TLS, which may be renewed while the server runs.
