@@ -12,6 +12,7 @@
 //	classify.go   the plain route: photos to classes
 //	infer.go      the protocol's route: tensor.go; grpc.go has it over gRPC, packing.go packed
 //	cam.go        maps of where a class is seen
+//	neighbours.go photos of an index that are alike; thumbnail.go shows them
 //	answer.go     photos and tensors become jobs, and their results answers
 //	scheduler.go  the queue, and a worker for each core; threads_linux.go: its priority
 //	models.go     models, loaded and loaded anew

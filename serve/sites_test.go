@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -16,7 +17,8 @@ import (
 )
 
 // TestOtherSites: pages of other sites, and of names that a stranger gave this machine,
-// may not load and unload models. Programs may, and pages of the server's own.
+// may not load and unload models, and are not told of its photos. Programs may, and
+// pages of the server's own.
 func TestOtherSites(t *testing.T) {
 	loopback, outside := net.IPv4(127, 0, 0, 1), net.IPv4(192, 0, 2, 1)
 	for _, test := range []struct {
@@ -54,6 +56,34 @@ func TestOtherSites(t *testing.T) {
 			s.ServeHTTP(w, r)
 			if w.Code != test.code {
 				t.Errorf("%s: %s: %d %s, want %d", test.name, verb, w.Code, w.Body, test.code)
+			}
+		}
+	}
+	file := filepath.Join(t.TempDir(), "a.mnidx")
+	writeIndex(t, file, boot)
+	for _, test := range []struct {
+		cors, host, origin string
+		code               int
+	}{
+		{"", "127.0.0.1:8000", "http://127.0.0.1:8000", 200},
+		{"", "evil.example:8000", "http://evil.example:8000", 403},
+		{"", "photos.example", "", 200}, // a program, or a proxy for one
+		{"https://photos.example", "photos.example", "https://photos.example", 200},
+		{"*", "evil.example", "http://evil.example", 403},
+	} {
+		s, _ := start(t, serve.Options{CORS: test.cors, Models: withIndex(file), Thumbnails: []string{"../testdata"}})
+		for _, r := range []*http.Request{
+			httptest.NewRequest("POST", "/v1/classify?neighbours=1", bytes.NewReader(photo(t))),
+			httptest.NewRequest("GET", "/v1/thumbnail?model=fashion&file="+boot, nil),
+		} {
+			r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, &net.TCPAddr{IP: loopback, Port: 8000}))
+			r.Host = test.host
+			if test.origin != "" {
+				r.Header.Set("Origin", test.origin)
+			}
+			w := httptest.NewRecorder()
+			if s.ServeHTTP(w, r); w.Code != test.code {
+				t.Errorf("%s to %s: %d %.100s, want %d", test.origin, test.host, w.Code, w.Body, test.code)
 			}
 		}
 	}

@@ -1,9 +1,11 @@
 package serve_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -17,11 +19,13 @@ import (
 	"github.com/mobilenet-go/mobilenet/serve/internal/oip"
 )
 
-// TestSoak loads the model anew every second under load over all protocols: no request
+// TestSoak loads the model and its index anew every second under load over all protocols: no request
 // fails, and nothing is left behind. It runs longer where MOBILENET_TEST_SOAK says how
 // long.
 func TestSoak(t *testing.T) {
-	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+	file := filepath.Join(t.TempDir(), "a.mnidx")
+	writeIndex(t, file, boot, shapes)
+	addr := listen(t, serve.Options{Deadline: time.Minute, Models: withIndex(file), Thumbnails: []string{"../testdata"}}, serve.Listen{})
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)
@@ -43,6 +47,13 @@ func TestSoak(t *testing.T) {
 	}
 	kinds := []func(context.Context) error{
 		post("/v1/classify", data),
+		post("/v1/classify?neighbours=2", data),
+		func(context.Context) error {
+			if code, _, body := ask(t, "GET", "http://"+addr+"/v1/thumbnail?model=fashion&file="+boot, nil); code != 200 {
+				return fmt.Errorf("%d %s", code, body)
+			}
+			return nil
+		},
 		post("/v2/models/fashion/infer", pixels),
 		func(ctx context.Context) error {
 			return conn.Invoke(ctx, "/inference.GRPCInferenceService/ModelInfer", message, &oip.ModelInferResponse{})
@@ -110,6 +121,11 @@ func TestSoak(t *testing.T) {
 	t.Logf("%d requests, goroutines %d and %d, heap %d and %d KB", n.Load(), goroutines, after, heap>>10, heapAfter>>10)
 	if after > goroutines+10 || heapAfter > heap+8<<20 {
 		t.Error("something is left behind")
+	}
+	if maps, err := os.ReadFile("/proc/self/maps"); err == nil {
+		if n := bytes.Count(maps, []byte("a.mnidx")); n > 2 {
+			t.Errorf("the index is mapped %d times", n)
+		}
 	}
 	if h := held(t, addr); h != 0 {
 		t.Errorf("%d bytes are held for nobody", h)

@@ -102,7 +102,13 @@ func TestServePages(t *testing.T) {
 		}
 	}
 	dir := t.TempDir()
-	s := startService(t)
+	index := filepath.Join(dir, "photos.mnidx")
+	embed := exec.Command(build(t), "embed", "--model", "fashion-mnist", "-o", index, "ankle-boot.png", "shapes.png")
+	embed.Dir = "../../testdata"
+	if out, err := embed.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	s := startService(t, "--index", index)
 	ran := 0
 	for _, page := range []string{"../../README.md", "../../docs/serve.md", "serve.go"} {
 		text, err := os.ReadFile(page)
@@ -174,6 +180,76 @@ func curlLines(text string) (list []curlLine) {
 		list = append(list, curlLine{command, strings.Join(want, "\n")})
 	}
 	return list
+}
+
+// TestServeIndex: the index is the model's that is served, and is read again with it.
+func TestServeIndex(t *testing.T) {
+	program, dir := build(t), t.TempDir()
+	run := func(args ...string) string {
+		t.Helper()
+		cmd := exec.Command(program, args...)
+		cmd.Dir, cmd.Env = "../../testdata", append(os.Environ(), "MOBILENET_CACHE="+dir)
+		out, err := cmd.CombinedOutput()
+		var exit *exec.ExitError
+		if err != nil && !errors.As(err, &exit) {
+			t.Fatal(err)
+		}
+		return string(out)
+	}
+	index, other := filepath.Join(dir, "a.mnidx"), filepath.Join(dir, "b.mnidx")
+	run("embed", "-m", "fashion-mnist", "-o", index, "shapes.png")
+	run("embed", "-m", "fashion-mnist", "-o", other, "--interpolation", "bicubic", "shapes.png")
+	refused := run("serve", "-m", "fashion-mnist", "--index", other)
+	if !strings.Contains(refused, other) || !strings.Contains(refused, "prepared otherwise") {
+		t.Errorf("photos prepared otherwise: %s", refused)
+	}
+	weights := filepath.Join(dir, "w.safetensors")
+	run("convert", "fashion-mnist", weights)
+	_, search, _ := strings.Cut(run("search", "-m", weights, "-i", index, "ankle-boot.png"), index)
+	if refused := run("serve", "-m", weights, "--index", index); search == "" || !strings.HasSuffix(refused, search) {
+		t.Errorf("another model: %s, and search says %s", refused, search)
+	}
+	for _, args := range [][]string{{"--index", "x=" + index, "-m", "a=fashion-mnist", "-m", "b=fashion-mnist"}, {"--index", index, "--index", index}, {"--thumbnails", dir}} {
+		if out := run(append([]string{"serve"}, args...)...); !strings.Contains(out, args[0]) || !strings.Contains(out, "want") && !strings.Contains(out, "there is none") {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
+
+	s := startService(t, "-m", "one=fashion-mnist", "-m", "two=fashion-mnist", "--index", "two="+index)
+	count := func() (n int) {
+		t.Helper()
+		resp, err := http.Get(s.url + "v1/models")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		var list struct {
+			Models []struct{ Index struct{ Photos int } }
+		}
+		if err := json.NewDecoder(resp.Body).Decode(&list); err != nil || len(list.Models) != 2 || list.Models[0].Index.Photos != 0 {
+			t.Fatal(list, err)
+		}
+		return list.Models[1].Index.Photos
+	}
+	if n := count(); n != 1 {
+		t.Errorf("%d photos", n)
+	}
+	run("embed", "-m", "fashion-mnist", "-o", index, "--append", "ankle-boot.png")
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.await(t, `"msg":"reloaded","model":"two"`)
+	if n := count(); n != 2 {
+		t.Errorf("%d photos", n)
+	}
+	if err := os.Rename(other, index); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	if why := s.await(t, `"msg":"reload failed","model":"two","error":"(.*)"`); !strings.Contains(why, "prepared otherwise") {
+		t.Error(why)
+	}
+	if n := count(); n != 2 {
+		t.Errorf("%d photos after a reload that failed", n)
+	}
 }
 
 // TestServeLabels: labels come from files, and change with them at SIGHUP.
