@@ -101,7 +101,14 @@ func catch(err *error) {
 }
 
 func (b *batch) fail(r Row, err error) error {
-	return b.use(&Result{Path: r.Path, Member: r.Member, Error: err.Error(), Model: b.w.digest, Version: b.w.version})
+	result := b.w.result(r)
+	result.Error = err.Error()
+	return b.use(&result)
+}
+
+// result is what every result of a row has.
+func (w *Worker) result(r Row) Result {
+	return Result{Path: r.Path, Member: r.Member, Model: w.digest, Version: w.version, line: r.line}
 }
 
 // flush runs the batch. If that fails, each photo runs on its own.
@@ -139,7 +146,7 @@ func (b *batch) run(ctx context.Context, rows []Row, photos []*mobilenet.Prepare
 		return err
 	}
 	for i, row := range rows {
-		r := Result{Path: row.Path, Member: row.Member, Model: b.w.digest, Version: b.w.version}
+		r := b.w.result(row)
 		if b.w.o.Top > 0 {
 			n := len(out.Logits) / len(rows)
 			if r.Predictions, err = b.w.c.Best(out.Logits[i*n:][:n], b.w.o.Top); err != nil {

@@ -20,6 +20,8 @@ type Row struct {
 	Member string `json:"member,omitempty"`
 	Offset int64  `json:"offset,omitempty"`
 	Size   int64  `json:"size,omitempty"`
+
+	line int // that it was
 }
 
 // inShard reports whether the photo is a member of an archive.
@@ -34,6 +36,8 @@ type Result struct {
 	Error       string
 	Model       string // digest of the model's file
 	Version     string // of this program
+
+	line int // of the row
 }
 
 // maxLine bounds a row: S3's keys have 1024 bytes at most, and files' paths 4096, which
@@ -50,13 +54,20 @@ type badRow struct{ error }
 
 func (e badRow) Is(target error) bool { return target == errLine }
 
-// A lines reads rows, one a line.
+// errWait is no row, but says that whoever writes them waits for the results of those
+// before.
+var errWait = errors.New("no row before there are results")
+
+// A lines reads rows, one a line; of a [Guard], if guarded.
 type lines struct {
-	r *bufio.Reader
-	n int
+	r       *bufio.Reader
+	n       int
+	guarded bool
 }
 
-func newLines(r io.Reader) *lines { return &lines{r: bufio.NewReaderSize(r, maxLine)} }
+func newLines(r io.Reader, guarded bool) *lines {
+	return &lines{r: bufio.NewReaderSize(r, maxLine), guarded: guarded}
+}
 
 // next returns the next row. Of a line that is none it returns errLine, wrapped, and goes
 // on behind it.
@@ -65,23 +76,37 @@ func (l *lines) next() (Row, error) {
 		line, err := l.r.ReadSlice('\n')
 		l.n++
 		if err == bufio.ErrBufferFull {
+			start := bytes.Clone(line[:maxFrame])
 			for err == bufio.ErrBufferFull {
 				_, err = l.r.ReadSlice('\n')
 			}
 			if err != nil && err != io.EOF {
 				return Row{}, err
 			}
-			return Row{}, fmt.Errorf("line %d: %w: it is longer than %d bytes", l.n, errLine, maxLine)
+			if l.guarded {
+				l.n, _, _ = unframe(start)
+			}
+			return Row{line: l.n}, fmt.Errorf("line %d: %w: it is longer than %d bytes", l.n, errLine, maxLine)
 		}
 		if err != nil && err != io.EOF || err == io.EOF && len(line) == 0 {
 			return Row{}, err
 		}
+		fate := ""
+		if l.guarded {
+			if len(line) == 1 {
+				return Row{}, errWait
+			}
+			l.n, fate, line = unframe(line)
+		}
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		var row Row
+		row := Row{line: l.n}
 		if err := json.Unmarshal(line, &row); err != nil || row.Path == "" || row.Offset < 0 || row.Size < 0 {
-			return Row{}, fmt.Errorf("line %d: %w", l.n, errLine)
+			return Row{line: l.n}, fmt.Errorf("line %d: %w", l.n, errLine)
+		}
+		if fate != "" {
+			return row, BadRow(errors.New(fate))
 		}
 		return row, nil
 	}

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -69,13 +70,26 @@ func New(c *mobilenet.Classifier, digest, version string, s *store.Store, o Opti
 // Lines reads rows from in, a JSON object a line, to its end, and writes a result for each
 // to out.
 func (w *Worker) Lines(ctx context.Context, in io.Reader, out io.Writer) error {
-	rows := newLines(in)
+	return w.lines(ctx, in, out, false)
+}
+
+// Guarded is Lines for the rows of a [Guard].
+func (w *Worker) Guarded(ctx context.Context, in io.Reader, out io.Writer) error {
+	return w.lines(ctx, in, out, true)
+}
+
+func (w *Worker) lines(ctx context.Context, in io.Reader, out io.Writer, guarded bool) error {
+	rows := newLines(in, guarded)
 	buffered := bufio.NewWriterSize(out, 1<<16)
 	var line []byte
 	err := w.Run(ctx, Job{
 		Next: rows.next,
 		Use: func(r *Result) error {
-			line = r.append(line[:0])
+			line = line[:0]
+			if guarded {
+				line = append(strconv.AppendInt(line, int64(r.line), 10), '\t')
+			}
+			line = r.append(line)
 			_, err := buffered.Write(line)
 			return err
 		},
@@ -146,7 +160,7 @@ func (w *Worker) Run(ctx context.Context, j Job) error {
 // A unit is what one connection fetches: a photo, or members of one shard.
 type unit struct {
 	rows []Row
-	err  error // instead: what is wrong with a line
+	err  error // what is wrong with the line of the only one
 }
 
 // maxGroup bounds the members that are fetched together. Those of a shard without offsets
@@ -170,7 +184,12 @@ func group(next func() (Row, error), use func(unit) error) error {
 		case err == io.EOF:
 			return flush()
 		case errors.Is(err, errLine):
-			if err := cmp.Or(flush(), use(unit{err: err})); err != nil {
+			if err := cmp.Or(flush(), use(unit{rows: []Row{row}, err: err})); err != nil {
+				return err
+			}
+			continue
+		case err == errWait:
+			if err := flush(); err != nil {
 				return err
 			}
 			continue
@@ -202,7 +221,7 @@ type fetched struct {
 // fetch fetches the photos of a unit. It returns an error if nothing can be fetched now.
 func (w *Worker) fetch(ctx context.Context, u unit, b *store.Budget, photos chan<- fetched) (err error) {
 	if u.err != nil {
-		return send(ctx, photos, fetched{err: u.err})
+		return send(ctx, photos, fetched{row: u.rows[0], err: u.err})
 	}
 	settled := make([]bool, len(u.rows))
 	use := func(i int, d store.Data, err error) {

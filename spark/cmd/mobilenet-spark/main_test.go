@@ -1,15 +1,19 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"image"
 	"image/png"
+	"io"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,17 +24,44 @@ import (
 )
 
 // Spark runs the test's own program as the worker, and the tests as the command. A worker
-// that finds a file to remove at $MOBILENET_TEST_CRASH ends at once, as if it were killed.
+// that finds a file to remove at $MOBILENET_TEST_CRASH ends at once, as if it were killed. The
+// process that does its work dies of rows with the word deadly.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == "worker" || os.Args[1] == "predict") {
 		if crash := os.Getenv("MOBILENET_TEST_CRASH"); os.Args[1] == "worker" && crash != "" && os.Remove(crash) == nil {
 			fmt.Println(`{"path":"half`)
 			os.Exit(137)
 		}
+		if slices.Contains(os.Args, "--guarded") {
+			os.Stdin = deadly(os.Stdin)
+		}
 		main()
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// deadly passes rows on until one kills this process.
+func deadly(in io.Reader) *os.File {
+	r, w, err := os.Pipe()
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		defer w.Close()
+		for rows := bufio.NewReader(in); ; {
+			row, err := rows.ReadBytes('\n')
+			if bytes.Contains(row, []byte("deadly")) && bytes.Contains(row, []byte("\t\t")) { // without a fate
+				self, _ := os.FindProcess(os.Getpid())
+				self.Kill()
+				select {}
+			}
+			if _, e := w.Write(row); e != nil || err != nil {
+				return
+			}
+		}
+	}()
+	return r
 }
 
 // command runs the program.
@@ -231,12 +262,36 @@ func TestManifests(t *testing.T) {
 	}
 }
 
+// The worker outlives a photo that its process dies of, and says what is wrong with a model.
+func TestWorker(t *testing.T) {
+	model, dir := fashion(t), t.TempDir()
+	var in bytes.Buffer
+	for i := range 20 {
+		name := filepath.Join(dir, fmt.Sprint(i))
+		if photo(t, name, uint64(i)); i == 7 {
+			name = "deadly"
+		}
+		fmt.Fprintf(&in, "{\"path\":%q}\n", name)
+	}
+	cmd := exec.Command(os.Args[0], "worker", "--model="+model, "--top=1")
+	cmd.Stdin = &in
+	out, err := cmd.Output()
+	if err != nil || bytes.Count(out, []byte("predictions")) != 19 || !bytes.Contains(out, []byte(`{"path":"deadly","error":"the worker's process dies of it: `)) {
+		t.Errorf("%v: %s", err, out)
+	}
+	cmd = exec.Command(os.Args[0], "worker", "--model="+model, "--digest=0")
+	cmd.Stderr = &in
+	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 1 || strings.Count(in.String(), "has the SHA-256") != 1 {
+		t.Errorf("%v: %s", err, in.String())
+	}
+}
+
 func TestWorkerRefuses(t *testing.T) {
 	model := fashion(t)
 	for _, c := range []struct{ flag, want string }{
 		{"--digest=0", "has the SHA-256"}, {"--expect-version=v0", "all nodes need the same"}, {"--model=none.pth", "file does not exist"},
 	} {
-		if _, _, err := command("worker", "--model", model, c.flag); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, _, err := command("worker", "--guarded", "--model", model, c.flag); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.flag, err)
 		}
 	}

@@ -117,14 +117,14 @@ func TestSpark(t *testing.T) {
 	remote, server := driver(t, home, master)
 	model := fashion(t)
 
-	t.Run("hostile names, and a worker that crashes", func(t *testing.T) {
+	t.Run("hostile names, a worker that crashes, and a photo that kills it", func(t *testing.T) {
 		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "it's \"out\"")
 		var paths []string
 		for i, name := range hostile {
 			paths = append(paths, filepath.Join(dir, name))
 			photo(t, paths[i], uint64(i))
 		}
-		missing := []string{"nul\x00", strings.Repeat("x", 2000), "tab\tnew\nline", "😀"}
+		missing := []string{"nul\x00", strings.Repeat("x", 2000), "tab\tnew\nline", "😀", "deadly"}
 		in := write(t, append(append(missing, paths...), paths[:3]...)) // some twice
 		if err := os.WriteFile(crash, nil, 0o666); err != nil {
 			t.Fatal(err)
@@ -141,7 +141,11 @@ func TestSpark(t *testing.T) {
 		if !exists(filepath.Join(out, "_SUCCESS")) {
 			t.Error("not marked as whole")
 		}
-		check(t, model, results(t, out), paths, missing)
+		got := results(t, out)
+		check(t, model, got, paths, missing)
+		if e := got["deadly"].Error; e == nil || !strings.HasPrefix(*e, "the worker's process dies of it: ") {
+			t.Errorf("a photo that kills the process: %v", e)
+		}
 	})
 
 	t.Run("too many errors", func(t *testing.T) {

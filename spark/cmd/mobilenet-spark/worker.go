@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
@@ -49,6 +50,7 @@ func (f *workerFlags) registerStores(fs *pflag.FlagSet) {
 
 func newWorker() *cobra.Command {
 	var f workerFlags
+	var guarded bool
 	cmd := &cobra.Command{
 		Use:   "worker --model FILE [flags]",
 		Short: "Read rows that name photos, and write what a model says of each",
@@ -62,9 +64,10 @@ standard output, in any order: what a task of Spark runs, or of any other engine
 Paths are files, or begin with file:, s3:, gs:, azblob:, https: or http:. Shards are tar
 archives, plain or (without offsets) packed by gzip.
 
-A photo that can't be read or decoded is a row with an error. The exit code is not 0 only
-for what another try may mend: no model, no memory, a server that can't be reached. What
-was written then is to be thrown away.
+A photo that can't be read or decoded is a row with an error, and so is one that the
+process dies of: a second one watches it, and tries what was under way again, in the end
+row by row. The exit code is not 0 only for what another try may mend: no model, a server
+that can't be reached. What was written then is to be thrown away.
 
 One core computes, so that a task takes what Spark counts it as.`,
 		Example: `  echo '{"path": "dog.jpg"}' | mobilenet-spark worker --model model.safetensors
@@ -72,12 +75,15 @@ One core computes, so that a task takes what Spark counts it as.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			runtime.GOMAXPROCS(1)
+			if !guarded {
+				return guard(cmd)
+			}
 			debug.SetGCPercent(50) // of some 50 MB: memory is what clusters have little of
 			w, err := f.open(cmd.Context())
 			if err != nil {
 				return err
 			}
-			return w.Lines(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+			return w.Guarded(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
 	fs := cmd.Flags()
@@ -85,7 +91,24 @@ One core computes, so that a task takes what Spark counts it as.`,
 	fs.IntVarP(&f.Top, "top", "k", 5, "classes of each photo; 0 for none")
 	fs.BoolVar(&f.Embed, "embed", false, "embed photos")
 	fs.StringVar(&f.version, "expect-version", "", "`VERSION` that this program must be of")
+	fs.BoolVar(&guarded, "guarded", false, "work for a worker that watches this one")
+	fs.MarkHidden("guarded")
 	return cmd
+}
+
+// guard runs the worker's command in processes of their own.
+func guard(cmd *cobra.Command) error {
+	program, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	args := []string{"worker", "--guarded"}
+	cmd.Flags().Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	return worker.Guard(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), func(ctx context.Context) *exec.Cmd {
+		child := exec.CommandContext(ctx, program, args...)
+		child.Stderr = cmd.ErrOrStderr()
+		return child
+	})
 }
 
 // open makes a worker that computes on one core.
