@@ -83,6 +83,7 @@ One core computes, so that a task takes what Spark counts it as.`,
 			if err != nil {
 				return err
 			}
+			forget()
 			return w.Guarded(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}
@@ -102,6 +103,7 @@ func guard(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	forget()
 	args := []string{"worker", "--guarded"}
 	cmd.Flags().Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
 	return worker.Guard(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), func(ctx context.Context) *exec.Cmd {
