@@ -2,6 +2,8 @@ package job
 
 import (
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"path"
 	"strings"
 )
@@ -9,7 +11,9 @@ import (
 // schema is that of the results. Those of photos that failed have an error and neither
 // predictions nor an embedding.
 const schema = "path STRING, member STRING, predictions ARRAY<STRUCT<index: INT, label: STRING, probability: FLOAT>>, " +
-	"embedding ARRAY<FLOAT>, error STRING, model STRING, version STRING"
+	"embedding ARRAY<FLOAT>, explanation STRUCT<width: INT, height: INT, seen: ARRAY<DOUBLE>, input: ARRAY<INT>, method: STRING, layer: STRING, " +
+	"map_height: INT, map_width: INT, classes: ARRAY<STRUCT<index: INT, label: STRING, probability: FLOAT, logit: FLOAT, bias: FLOAT, map: ARRAY<FLOAT>>>>, " +
+	"error STRING, model STRING, version STRING"
 
 // literal is a string of Spark's SQL.
 func literal(s string) string {
@@ -22,10 +26,13 @@ func word(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "
 // settings are what the statements below count on.
 //
 // With version 1 of the committer what a task wrote appears when the job ends, and only
-// that of one of its tries. _SUCCESS is written at the very end, not by each chunk.
+// that of one of its tries. The committer takes what it finds in _temporary/ATTEMPT for the
+// job's own. It is 0 everywhere, so that it would take what the tasks of a driver that was
+// killed have left: each run has another number. _SUCCESS is written at the very end, not by each chunk.
 func (s *Spec) settings() []string {
 	return []string{
 		"SET mapreduce.fileoutputcommitter.algorithm.version=1",
+		fmt.Sprintf("SET mapreduce.job.application.attempt.id=%d", 1+rand.Int32N(math.MaxInt32)),
 		"SET mapreduce.fileoutputcommitter.marksuccessfuljobs=false",
 		// A worker has little to do once its output is read.
 		"SET spark.sql.scriptTransformation.exitTimeoutInSeconds=60",

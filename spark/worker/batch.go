@@ -72,8 +72,14 @@ func (b *batch) receive(ctx context.Context, photos <-chan fetched, idle func() 
 // add prepares a photo, and lets its bytes go.
 func (b *batch) add(ctx context.Context, f fetched) error {
 	err := f.err
+	result := b.w.result(f.row)
 	var p *mobilenet.Prepared
-	if err == nil {
+	switch {
+	case err != nil:
+	case b.w.o.Explain != nil:
+		result.Explanation, err = b.w.explained(ctx, f.data.Bytes)
+		f.data.Release()
+	default:
 		p, err = b.w.guarded(ctx, f.data.Bytes)
 		f.data.Release()
 	}
@@ -82,6 +88,9 @@ func (b *batch) add(ctx context.Context, f fetched) error {
 	}
 	if err != nil {
 		return b.fail(f.row, err)
+	}
+	if p == nil && result.Explanation != nil {
+		return b.use(&result)
 	}
 	b.rows, b.photos = append(b.rows, f.row), append(b.photos, p)
 	return nil

@@ -37,7 +37,7 @@ func deadly(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w, err := New(c, "digest", "version", store.New(store.Options{}), Options{Top: 1, Batch: 4})
+	w, err := New(ctx, c, "digest", "version", store.New(store.Options{}), Options{Top: 1, Batch: 4})
 	if err != nil {
 		return err
 	}

@@ -27,12 +27,14 @@ type Row struct {
 // inShard reports whether the photo is a member of an archive.
 func (r Row) inShard() bool { return r.Member != "" || r.Offset > 0 }
 
-// A Result is what became of a row. It has predictions, an embedding or an error.
+// A Result is what became of a row. It has predictions, an embedding, an explanation or an
+// error.
 type Result struct {
 	Path        string
 	Member      string
 	Predictions []mobilenet.Prediction
 	Embedding   []float32
+	Explanation *Explanation
 	Error       string
 	Model       string // digest of the model's file
 	Version     string // of this program
@@ -150,6 +152,13 @@ func (r *Result) append(b []byte) []byte {
 			b = appendFloat(b, v)
 		}
 		b = append(b, ']')
+	}
+	if r.Explanation != nil {
+		text, err := json.Marshal(r.Explanation)
+		if err != nil { // of what is not finite, which Explain refuses
+			panic(err)
+		}
+		b = append(append(b, `,"explanation":`...), text...)
 	}
 	b = append(b, `,"model":`...)
 	b = appendString(b, r.Model)

@@ -25,12 +25,13 @@ import (
 
 // Options are what a worker does.
 type Options struct {
-	Top         int   // classes of each photo; 0 for none
-	Embed       bool  // whether to embed photos
-	Batch       int   // photos that run together; 0 means 16
-	Connections int   // that fetch photos ahead; 0 means 16
-	InFlight    int64 // bytes of photos that were fetched and not decoded; 0 means 32 MiB
-	MaxPixels   int   // of a photo; 0 means vision.DefaultMaxPixels
+	Top         int                       // classes of each photo; 0 for none
+	Embed       bool                      // whether to embed photos
+	Explain     *mobilenet.ExplainOptions // instead of both, where in photos classes are seen
+	Batch       int                       // photos that run together; 0 means 16
+	Connections int                       // that fetch photos ahead; 0 means 16
+	InFlight    int64                     // bytes of photos that were fetched and not decoded; 0 means 32 MiB
+	MaxPixels   int                       // of a photo; 0 means vision.DefaultMaxPixels
 }
 
 // A Worker runs rows through a network.
@@ -47,7 +48,7 @@ type Worker struct {
 
 // New returns a worker with a model, whose digest and this program's version are part of
 // every result.
-func New(c *mobilenet.Classifier, digest, version string, s *store.Store, o Options) (*Worker, error) {
+func New(ctx context.Context, c *mobilenet.Classifier, digest, version string, s *store.Store, o Options) (*Worker, error) {
 	if o.Top > 0 && c.Config().Classes == 0 {
 		return nil, mobilenet.ErrNoClasses
 	}
@@ -63,6 +64,9 @@ func New(c *mobilenet.Classifier, digest, version string, s *store.Store, o Opti
 	w := &Worker{c: c, store: s, o: o, digest: digest, version: version, decoding: vision.DecodeOptions{MaxPixels: o.MaxPixels}}
 	w.prepare = func(ctx context.Context, data []byte) (*mobilenet.Prepared, error) {
 		return c.PrepareData(ctx, data, w.decoding)
+	}
+	if o.Explain != nil {
+		return w, w.explainable(ctx)
 	}
 	return w, nil
 }

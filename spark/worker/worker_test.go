@@ -41,7 +41,7 @@ func open(t *testing.T, model string, o Options) (*Worker, *mobilenet.Classifier
 	}
 	s := store.New(store.Options{Tries: 2, Wait: time.Millisecond})
 	t.Cleanup(func() { s.Close() })
-	w, err := New(c, "digest", "version", s, o)
+	w, err := New(t.Context(), c, "digest", "version", s, o)
 	if err != nil {
 		t.Fatal(err)
 	}

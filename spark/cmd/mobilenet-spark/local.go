@@ -26,13 +26,14 @@ import (
 
 // A parquetRow is a result in the columns that Spark gives it.
 type parquetRow struct {
-	Path        string       `parquet:"path,optional"`
-	Member      *string      `parquet:"member,optional"`
-	Predictions []prediction `parquet:"predictions,list,optional"`
-	Embedding   []float32    `parquet:"embedding,list,optional"`
-	Error       *string      `parquet:"error,optional"`
-	Model       string       `parquet:"model,optional"`
-	Version     string       `parquet:"version,optional"`
+	Path        string              `parquet:"path,optional"`
+	Member      *string             `parquet:"member,optional"`
+	Predictions []prediction        `parquet:"predictions,list,optional"`
+	Embedding   []float32           `parquet:"embedding,list,optional"`
+	Explanation *worker.Explanation `parquet:"explanation,optional"`
+	Error       *string             `parquet:"error,optional"`
+	Model       string              `parquet:"model,optional"`
+	Version     string              `parquet:"version,optional"`
 }
 
 type prediction struct {
@@ -42,7 +43,7 @@ type prediction struct {
 }
 
 func newParquetRow(r *worker.Result) parquetRow {
-	row := parquetRow{Path: r.Path, Embedding: r.Embedding, Model: r.Model, Version: r.Version}
+	row := parquetRow{Path: r.Path, Embedding: r.Embedding, Explanation: r.Explanation, Model: r.Model, Version: r.Version}
 	if r.Member != "" {
 		row.Member = &r.Member
 	}
@@ -135,7 +136,11 @@ func (r *localRun) run(ctx context.Context) error {
 
 // settings are what results depend on, wherever the model lies.
 func (r *localRun) settings() string {
-	return fmt.Sprintf("%s %d %v %s %d", r.digest, r.Top, r.Embed, r.precision, r.MaxPixels)
+	s := fmt.Sprintf("%s %d %v %s %d", r.digest, r.Top, r.Embed, r.precision, r.MaxPixels)
+	if r.explain {
+		s += fmt.Sprintf(" %q", r.explaining.args())
+	}
+	return s
 }
 
 // part computes a part and writes its file.

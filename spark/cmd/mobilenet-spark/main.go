@@ -1,4 +1,4 @@
-// Command mobilenet-spark classifies and embeds photos by the million, on Apache Spark or
+// Command mobilenet-spark classifies, embeds and explains photos by the million, on Apache Spark or
 // on the cores of this machine.
 package main
 
@@ -30,12 +30,12 @@ func main() {
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "mobilenet-spark",
-		Short:         "Classify and embed photos by the million, on Apache Spark or on this machine",
+		Short:         "Classify, embed and explain photos by the million, on Apache Spark or on this machine",
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
-	root.AddCommand(newPredict(), newEmbed(), newWorker(), newList())
+	root.AddCommand(newPredict(), newEmbed(), newExplain(), newWorker(), newList())
 	return root
 }
 

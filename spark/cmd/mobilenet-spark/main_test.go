@@ -21,6 +21,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/spark/worker"
 )
 
 // Spark runs the test's own program as the worker, and the tests as the command. A worker
@@ -259,6 +260,74 @@ func TestManifests(t *testing.T) {
 			t.Fatal(err)
 		}
 		check(t, model, results(t, out), []string{filepath.Join(dir, "a.png")}, []string{"none"})
+	}
+}
+
+// explanations holds results of explain --class top2 against what the library says.
+func explanations(t *testing.T, model string, got map[string]parquetRow, paths []string) {
+	t.Helper()
+	c, err := mobilenet.Open(t.Context(), model, mobilenet.WithThreads(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		img, err := mobilenet.DecodeFile(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x, err := c.Explain(t.Context(), img, mobilenet.ExplainOptions{Top: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seen := c.Seen(28, 28)
+		h, w := c.Config().InputSize()
+		want := &worker.Explanation{
+			Width: 28, Height: 28, Seen: []float64{seen.Left, seen.Top, seen.Right, seen.Bottom}, Input: []int32{int32(h), int32(w)},
+			Method: "cam", Layer: x.Layer, MapHeight: int32(x.Height), MapWidth: int32(x.Width),
+		}
+		for _, m := range x.Maps {
+			want.Classes = append(want.Classes, worker.ClassMap{Index: int32(m.Index), Label: m.Label, Probability: m.Probability, Logit: m.Logit, Bias: m.Bias, Map: m.Values})
+		}
+		r := got[path]
+		if d := cmp.Diff(want, r.Explanation); d != "" || len(r.Predictions)+len(r.Embedding) > 0 {
+			t.Errorf("%q: (-want +got)\n%s", path, d)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	model, dir, out := fashion(t), t.TempDir(), filepath.Join(t.TempDir(), "out")
+	var paths []string
+	for i := range 5 {
+		paths = append(paths, filepath.Join(dir, fmt.Sprint(i)))
+		photo(t, paths[i], uint64(i))
+	}
+	args := []string{"explain", "--local", "--input", write(t, append(paths, "none")), "--output", out, "--model", model, "--max-errors", "20%"}
+	if _, _, err := command(append(args, "--class", "top2")...); err != nil {
+		t.Fatal(err)
+	}
+	got := results(t, out)
+	explanations(t, model, got, paths)
+	if r := got["none"]; r.Error == nil || r.Explanation != nil {
+		t.Errorf("a photo that isn't there: %+v", r)
+	}
+	for _, c := range []struct{ flag, want string }{
+		{"--class=Coat", "other settings"}, {"--class=coats", "no class has that name"}, {"--class=10", "want 0 to 9"}, {"--layer=features.99", "features.99"}, {"--method=magic", "magic"},
+	} {
+		if c.want != "other settings" {
+			os.RemoveAll(out)
+		}
+		if _, _, err := command(append(args, "--resume", c.flag)...); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.flag, err)
+		}
+	}
+	if _, _, err := command(append(args, "--class=Coat", "--class=0", "--method=occlusion")...); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range paths {
+		if e := results(t, out)[path].Explanation; e == nil || len(e.Classes) != 2 || e.Classes[0].Label != "Coat" || e.Classes[1].Index != 0 || e.MapWidth != 14 || e.Layer != "" {
+			t.Errorf("%s: %+v", path, e)
+		}
 	}
 }
 

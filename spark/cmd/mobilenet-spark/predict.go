@@ -16,7 +16,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/spark/job"
 )
 
-// jobFlags are those of predict and embed.
+// jobFlags are those of predict, embed and explain.
 type jobFlags struct {
 	workerFlags
 	remote, sparkHome string
@@ -214,6 +214,9 @@ func (f *workerFlags) args(model string) []string {
 	args := []string{"--model=" + model, "--digest=" + f.digest, "--expect-version=" + version(), "--top=" + strconv.Itoa(f.Top)}
 	if f.Embed {
 		args = append(args, "--embed")
+	}
+	if f.explain {
+		args = append(args, f.explaining.args()...)
 	}
 	for _, v := range []struct{ name, value string }{
 		{"precision", f.precision}, {"s3", f.store.S3}, {"gs", f.store.GS}, {"azblob", f.store.Azure},

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -148,6 +149,19 @@ func TestSpark(t *testing.T) {
 		}
 	})
 
+	t.Run("explain", func(t *testing.T) {
+		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+		var paths []string
+		for i := range 20 {
+			paths = append(paths, filepath.Join(dir, fmt.Sprint(i)))
+			photo(t, paths[i], uint64(i))
+		}
+		if _, stderr, err := command("explain", "--remote", remote, "--input", write(t, paths), "--output", out, "--model", model, "--class", "top2"); err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		explanations(t, model, results(t, out), paths)
+	})
+
 	t.Run("too many errors", func(t *testing.T) {
 		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 		var paths, missing []string
@@ -205,6 +219,17 @@ func TestSpark(t *testing.T) {
 			t.Error("nothing was wrong")
 		}
 		before := len(results(t, out))
+		// What tasks of the dead driver have left is of the chunk that was not whole; some of
+		// it is in the output here, so that it would be there twice.
+		parts, err := filepath.Glob(filepath.Join(out, "*.parquet"))
+		if err != nil || len(parts) == 0 {
+			t.Fatal(err, "no parts")
+		}
+		left := filepath.Join(out, "_temporary/0/task_20261126110000_0001_m_000000")
+		part, err := os.ReadFile(parts[0])
+		if err := errors.Join(err, os.MkdirAll(left, 0o777), os.WriteFile(filepath.Join(left, "part-00000-left.snappy.parquet"), part, 0o666)); err != nil {
+			t.Fatal(err)
+		}
 		remote, _ := driver(t, home, master)
 		_, stderr, err := command(append(args, "--remote", remote, "--resume")...)
 		if err != nil {

@@ -25,6 +25,8 @@ type workerFlags struct {
 	precision     string
 	version       string // that it has to be
 	store         store.Options
+	explain       bool
+	explaining    explainFlags
 	worker.Options
 }
 
@@ -91,6 +93,8 @@ One core computes, so that a task takes what Spark counts it as.`,
 	f.register(fs)
 	fs.IntVarP(&f.Top, "top", "k", 5, "classes of each photo; 0 for none")
 	fs.BoolVar(&f.Embed, "embed", false, "embed photos")
+	fs.BoolVar(&f.explain, "explain", false, "explain photos, and nothing else")
+	f.explaining.register(fs)
 	fs.StringVar(&f.version, "expect-version", "", "`VERSION` that this program must be of")
 	fs.BoolVar(&guarded, "guarded", false, "work for a worker that watches this one")
 	fs.MarkHidden("guarded")
@@ -105,7 +109,15 @@ func guard(cmd *cobra.Command) error {
 	}
 	forget()
 	args := []string{"worker", "--guarded"}
-	cmd.Flags().Visit(func(f *pflag.Flag) { args = append(args, "--"+f.Name+"="+f.Value.String()) })
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if several, ok := f.Value.(pflag.SliceValue); ok {
+			values = several.GetSlice()
+		}
+		for _, value := range values {
+			args = append(args, "--"+f.Name+"="+value)
+		}
+	})
 	return worker.Guard(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), func(ctx context.Context) *exec.Cmd {
 		child := exec.CommandContext(ctx, program, args...)
 		child.Stderr = cmd.ErrOrStderr()
@@ -133,7 +145,14 @@ func (f *workerFlags) open(ctx context.Context) (*worker.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	return worker.New(c, digest, version(), store.New(f.store), f.Options)
+	o := f.Options
+	if f.explain {
+		o.Top = 0
+		if o.Explain, err = f.explaining.options(c); err != nil {
+			return nil, err
+		}
+	}
+	return worker.New(ctx, c, digest, version(), store.New(f.store), o)
 }
 
 // findModel finds a model where Spark may have put it: in the working folder, or beside
