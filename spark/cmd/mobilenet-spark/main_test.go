@@ -295,6 +295,35 @@ func explanations(t *testing.T, model string, got map[string]parquetRow, paths [
 	}
 }
 
+// The statements say every delimiter, carry no bytes of photos (Spark's base64 breaks lines),
+// and look for the program in the folders into which ADD FILE may put it. Nothing is run.
+func TestPrintSQL(t *testing.T) {
+	model, out := fashion(t), filepath.Join(t.TempDir(), "out")
+	stdout, _, err := command("predict", "--print-sql", "--input", "s3a://b/it's.parquet", "--output", out, "--model", model, "--top", "1")
+	if err != nil || exists(out) {
+		t.Fatal(err, exists(out))
+	}
+	digest, err := mobilenet.Digest(t.Context(), model)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const format = `ROW FORMAT DELIMITED FIELDS TERMINATED BY '\u0001' LINES TERMINATED BY '\n' NULL DEFINED AS '\u0002'`
+	if strings.Count(stdout, format) != 2 || strings.Contains(strings.ToLower(stdout), "base64") {
+		t.Error("delimiters are not said both ways, or there is base64")
+	}
+	for _, part := range []string{
+		"ADD FILE '/", `fashion mnist\'s.safetensors';`, "USING parquet OPTIONS (path 's3a://b/it\\'s.parquet'", "LEFT ANTI JOIN", "REPARTITION_BY_RANGE", "from_json(",
+		digest, "--expect-version=", "| head -n 1)", "fileoutputcommitter.algorithm.version=1", "INSERT INTO mobilenet_results", "FULL OUTER JOIN",
+	} {
+		if strings.Contains(stdout, part) == (part == "LEFT ANTI JOIN") { // without --resume
+			t.Errorf("%q: %s", part, stdout)
+		}
+	}
+	if stdout, _, err := command("predict", "--print-sql", "--resume", "-i", "db.photos", "-o", out, "-m", model); err != nil || !strings.Contains(stdout, "LEFT ANTI JOIN") || !strings.Contains(stdout, "AS SELECT * FROM db.photos;") {
+		t.Errorf("%v: %s", err, stdout)
+	}
+}
+
 func TestExplain(t *testing.T) {
 	model, dir, out := fashion(t), t.TempDir(), filepath.Join(t.TempDir(), "out")
 	var paths []string

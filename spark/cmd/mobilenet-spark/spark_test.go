@@ -162,12 +162,21 @@ func TestSpark(t *testing.T) {
 		explanations(t, model, results(t, out), paths)
 	})
 
+	t.Run("another model on the nodes", func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "photo")
+		photo(t, path, 1)
+		_, _, err := command("predict", "--remote", remote, "--input", write(t, []string{path}), "--output", filepath.Join(t.TempDir(), "out"), "--model", model, "--digest", strings.Repeat("0", 64))
+		if err == nil || !strings.Contains(err.Error(), "has the SHA-256") {
+			t.Errorf("a model of another SHA-256: %v", err)
+		}
+	})
+
 	t.Run("too many errors", func(t *testing.T) {
 		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 		var paths, missing []string
-		for i := range 300 {
+		for i := range 272 {
 			path := filepath.Join(dir, fmt.Sprint(i, ".png"))
-			if i%90 == 17 { // 4 of 300
+			if i%90 == 17 { // 3 of 272
 				missing = append(missing, path)
 				continue
 			}
@@ -176,13 +185,13 @@ func TestSpark(t *testing.T) {
 		}
 		args := []string{"predict", "--remote", remote, "--input", write(t, append(missing, paths...)), "--output", out, "--model", model, "--top", "2", "--per-task", "100"}
 		_, _, err := command(args...)
-		if err == nil || !strings.Contains(err.Error(), "4 of 300 photos failed, 1.33 %, and --max-errors is 1 %:\n  4: no such file or directory") {
-			t.Errorf("4 errors in 300: %v", err)
+		if err == nil || !strings.Contains(err.Error(), "3 of 272 photos failed, 1.10 %, and --max-errors is 1 %:\n  3: no such file or directory") {
+			t.Errorf("3 errors in 272: %v", err)
 		}
 		if exists(filepath.Join(out, "_SUCCESS")) {
 			t.Error("marked as whole, with too many errors")
 		}
-		if _, _, err := command(args...); err == nil || !strings.Contains(err.Error(), "300 results: --resume") {
+		if _, _, err := command(args...); err == nil || !strings.Contains(err.Error(), "272 results: --resume") {
 			t.Errorf("an output with results: %v", err)
 		}
 		if _, stderr, err := command(append(args, "--resume", "--max-errors", "2%")...); err != nil || !strings.Contains(stderr, "0 photos remain") {
@@ -194,7 +203,7 @@ func TestSpark(t *testing.T) {
 		}
 	})
 
-	t.Run("the driver dies", func(t *testing.T) {
+	t.Run("driver that is killed", func(t *testing.T) {
 		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
 		var paths []string
 		for i := range 400 {
@@ -237,6 +246,14 @@ func TestSpark(t *testing.T) {
 		}
 		if before == 0 || before == 400 || !strings.Contains(stderr, fmt.Sprintf("%d results are there, %d photos remain", before, 400-before)) {
 			t.Errorf("%d results before, and then %s", before, stderr)
+		}
+		for _, part := range []string{"photos, chunk 1 of ", " a second", " to go\n", "\nphotos               400\nrows                 400\nfailed               0\n", "\nand core "} {
+			if !strings.Contains(stderr, part) {
+				t.Errorf("no %q in %s", part, stderr)
+			}
+		}
+		if !exists(filepath.Join(out, "_SUCCESS")) || exists(filepath.Join(out, "_temporary")) {
+			t.Error("not marked as whole, or something is left")
 		}
 		check(t, model, results(t, out), paths, nil)
 	})

@@ -80,6 +80,7 @@ One core computes, so that a task takes what Spark counts it as.`,
 			if !guarded {
 				return guard(cmd)
 			}
+			forget()
 			debug.SetGCPercent(50) // of some 50 MB: memory is what clusters have little of
 			w, err := f.open(cmd.Context())
 			if err != nil {
