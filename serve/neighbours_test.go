@@ -22,10 +22,10 @@ import (
 // shapes is a photo unlike boot.
 const shapes = "../testdata/shapes.png"
 
-// metaOf says what features the built-in model has.
-func metaOf(t testing.TB) (*mobilenet.Classifier, search.Meta) {
+// metaOf opens a model and says what features it has.
+func metaOf(t testing.TB, open opener) (*mobilenet.Classifier, search.Meta) {
 	t.Helper()
-	c, err := openBuiltin(t.Context(), 1)
+	c, err := open(t.Context(), 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,10 +36,17 @@ func metaOf(t testing.TB) (*mobilenet.Classifier, search.Meta) {
 	}
 }
 
+type opener = func(ctx context.Context, threads int) (*mobilenet.Classifier, error)
+
 // writeIndex writes an index of photos by the built-in model.
 func writeIndex(t testing.TB, path string, photos ...string) {
 	t.Helper()
-	c, m := metaOf(t)
+	writeIndexOf(t, openBuiltin, path, photos...)
+}
+
+func writeIndexOf(t testing.TB, open opener, path string, photos ...string) {
+	t.Helper()
+	c, m := metaOf(t, open)
 	w, err := search.Create(path, m, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -75,9 +82,11 @@ func copyFile(t testing.TB, to, from string) {
 
 // withIndex is the built-in model with an index.
 func withIndex(file string) []serve.Model {
-	return []serve.Model{{Name: "fashion", Open: openBuiltin, Index: func(context.Context, *mobilenet.Classifier) (*search.Index, error) {
-		return search.Open(file)
-	}}}
+	return []serve.Model{{Name: "fashion", Open: openBuiltin, Index: openIndex(file)}}
+}
+
+func openIndex(file string) func(context.Context, *mobilenet.Classifier) (*search.Index, error) {
+	return func(context.Context, *mobilenet.Classifier) (*search.Index, error) { return search.Open(file) }
 }
 
 type neighbours struct {
@@ -110,7 +119,7 @@ func TestNeighbours(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer x.Close()
-	c, _ := metaOf(t)
+	c, _ := metaOf(t, openBuiltin)
 	img, err := mobilenet.DecodeFile(t.Context(), shapes)
 	if err != nil {
 		t.Fatal(err)
@@ -207,7 +216,7 @@ func TestEmptyIndex(t *testing.T) {
 func TestIndexOfAnother(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "a.mnidx")
-	_, right := metaOf(t)
+	_, right := metaOf(t, openBuiltin)
 	for want, change := range map[string]func(m *search.Meta){
 		"ran in int8":        func(m *search.Meta) { m.Precision = "int8" },
 		"prepared otherwise": func(m *search.Meta) { m.Height++ },

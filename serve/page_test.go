@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -205,6 +206,21 @@ func TestPageDrop(t *testing.T) {
 		t.Errorf("the command is %s", curl)
 	}
 
+	shot(t, ctx, "again")
+	act(t, ctx, chromedp.Click("#again")) // the second model about the same photos
+	until(t, ctx, answered+"6")
+	if got := get[string](t, ctx, cards); got != strings.ReplaceAll(want, "fashion", "second")+"; "+want {
+		t.Errorf("cards of both models %s", got)
+	}
+	if focus := get[string](t, ctx, `document.activeElement.id + document.querySelector("#again").hidden`); focus != "modeltrue" {
+		t.Errorf("focus, and whether the button is gone: %s", focus)
+	}
+	act(t, ctx, chromedp.Click("#clear"))
+	get[any](t, ctx, `dropSeveral("a.png", "broken.png", "<b>notes.txt", "c.png", "list.csv", "d.png")`)
+	until(t, ctx, answered+"3")
+	until(t, ctx, `document.querySelector("#results .bad") !== null`)
+	want = strings.ReplaceAll(want, "fashion", "second")
+
 	get[any](t, ctx, `dropSeveral("e.png", "f.png")`)
 	until(t, ctx, answered+"5")
 	if got := get[string](t, ctx, cards); got != "e.png Model: second; f.png Model: second; "+want {
@@ -301,9 +317,21 @@ func TestHeatMap(t *testing.T) {
 func TestGallery(t *testing.T) {
 	weights := testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth")
 	files, _ := testenv.NIPS17(t)
-	_, url := start(t, serve.Options{Deadline: time.Minute, Models: []serve.Model{{Name: "imagenet", Open: func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
+	open := func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
 		return mobilenet.Open(ctx, weights, mobilenet.WithThreads(threads))
-	}}}})
+	}
+	index := filepath.Join(t.TempDir(), "photos.mnidx")
+	writeIndexOf(t, open, index, files...)
+	_, url := start(t, serve.Options{
+		Deadline: time.Minute, Thumbnails: []string{filepath.Dir(files[0])},
+		Models: []serve.Model{{Name: "imagenet", Open: open, Index: openIndex(index)}},
+	})
+	seen := func(ctx context.Context, photos int) {
+		t.Helper()
+		until(t, ctx, fmt.Sprintf(`document.querySelectorAll(".alike li").length === 8 * %d`, photos))
+		get[any](t, ctx, `document.querySelectorAll(".alike img").forEach((i) => { i.loading = "eager"; })`)
+		until(t, ctx, fmt.Sprintf(`[...document.querySelectorAll(".alike img")].filter((i) => i.naturalWidth === 224).length === 8 * %d`, photos))
+	}
 	for _, scheme := range []string{"light", "dark"} {
 		ctx := browse(t, url, false)
 		act(t, ctx, chromedp.EmulateViewport(1200, 900), prefer(scheme))
@@ -311,9 +339,11 @@ func TestGallery(t *testing.T) {
 		act(t, ctx, chromedp.SetUploadFiles("#file", files[:1]))
 		until(t, ctx, answered+"1")
 		until(t, ctx, `document.querySelector(".card canvas").clientWidth > 100`)
+		seen(ctx, 1)
 		shot(t, ctx, "one-"+scheme)
 		act(t, ctx, chromedp.SetUploadFiles("#file", files[1:6]))
 		until(t, ctx, `document.querySelectorAll("#results article tbody tr").length === 30`)
+		seen(ctx, 6)
 		shot(t, ctx, "gallery-"+scheme)
 		act(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
 		shot(t, ctx, "phone-"+scheme)
@@ -321,6 +351,64 @@ func TestGallery(t *testing.T) {
 			t.Error("a phone has to scroll sideways")
 		}
 	}
+}
+
+// TestPageNeighbours: below the classes are the photos of the index that are most like
+// this one, with their pictures where these may be shown, and names of any kind.
+func TestPageNeighbours(t *testing.T) {
+	dir := t.TempDir()
+	names := []string{"a.png", "<img src=x onerror=alert(1)>\n\"quoted\".png", "?#&=%41 \u202egnp.\u00fc.png", "changed.png"}
+	var photos []string
+	for i, name := range names {
+		photos = append(photos, filepath.Join(dir, name))
+		copyFile(t, photos[i], boot)
+	}
+	file := filepath.Join(dir, "a.mnidx")
+	writeIndex(t, file, append(photos, shapes)...)
+	if err := os.Remove(photos[3]); err != nil {
+		t.Fatal(err)
+	}
+	models := append(withIndex(file), serve.Model{Name: "plain", Open: openBuiltin})
+	_, url := start(t, serve.Options{Models: models, Thumbnails: []string{dir}})
+	ctx := browse(t, url, false)
+	path, err := filepath.Abs(boot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const told = `document.querySelector(".alike").innerText`
+	const loaded = `[...document.querySelectorAll(".alike img")].filter((i) => i.naturalWidth === 224).length === `
+	act(t, ctx, chromedp.EmulateViewport(1200, 900))
+	act(t, ctx, chromedp.SetUploadFiles("#file", []string{path}))
+	until(t, ctx, answered+"1")
+	until(t, ctx, loaded+"3")
+	want := "Most alike of 5 photos\n1.0000 a.png\n1.0000 <img src=x onerror=alert(1)>\\n\"quoted\".png\n1.0000 ?#&=%41 \\u{202e}gnp.\u00fc.png\nnot shown\n1.0000 changed.png\nnot shown\n0.5110 shapes.png"
+	if got := get[string](t, ctx, told); strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(want), " ") {
+		t.Errorf("%q, want %q", got, want)
+	}
+	if curl := get[string](t, ctx, `document.querySelector("#curl").textContent`); !strings.Contains(curl, "model=fashion&maps=5&neighbours=8'") {
+		t.Errorf("the command is %s", curl)
+	}
+	act(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))
+	if get[bool](t, ctx, `document.documentElement.scrollWidth > innerWidth`) {
+		t.Error("a phone has to scroll sideways")
+	}
+	shot(t, ctx, "alike-phone")
+
+	get[any](t, ctx, `(() => { const p = document.querySelector("#model"); p.value = "plain"; p.dispatchEvent(new Event("change")); })()`)
+	act(t, ctx, chromedp.Click("#clear"), chromedp.SetUploadFiles("#file", []string{path}))
+	until(t, ctx, answered+"1")
+	if !get[bool](t, ctx, `document.querySelector(".alike").hidden`) {
+		t.Error("neighbours without an index")
+	}
+
+	_, url = start(t, serve.Options{Models: withIndex(file)})
+	ctx = browse(t, url, false)
+	act(t, ctx, chromedp.SetUploadFiles("#file", []string{path}))
+	until(t, ctx, `document.querySelectorAll(".alike li").length === 5`)
+	if n := get[int](t, ctx, `document.querySelectorAll(".alike img, .alike .none").length`); n != 0 {
+		t.Errorf("%d pictures that may not be shown", n)
+	}
+	shot(t, ctx, "alike-list")
 }
 
 // TestNoCamera: where there is no camera the page says so and goes on.
@@ -345,12 +433,17 @@ func TestAxe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, url := start(t, serve.Options{Models: []serve.Model{{Name: "fashion", Open: openBuiltin}, {Name: "second", Open: openBuiltin}}})
+	file := filepath.Join(t.TempDir(), "a.mnidx")
+	writeIndex(t, file, boot, shapes, "page/../../testdata/shapes.png")
+	models := append(withIndex(file), serve.Model{Name: "second", Open: openBuiltin})
+	_, url := start(t, serve.Options{Models: models, Thumbnails: []string{"../testdata"}})
 	ctx := browse(t, url, false)
 	get[any](t, ctx, string(axe)+"; 0")
 	get[any](t, ctx, dropSeveral+`dropSeveral("a.png", "broken.png", "notes.txt")`)
 	until(t, ctx, answered+"1")
+	until(t, ctx, `document.querySelectorAll(".alike img").length > 1`)
 	until(t, ctx, `document.querySelector("#results .bad") !== null`)
+	get[any](t, ctx, `(() => { const p = document.querySelector("#model"); p.value = "second"; p.dispatchEvent(new Event("change")); })()`)
 	for _, scheme := range []string{"light", "dark"} {
 		act(t, ctx, prefer(scheme))
 		get[any](t, ctx, `window.found = null; axe.run().then((r) => { window.found = r.violations.map((v) => v.id + ": " + v.nodes.map((n) => n.html).join(" ")); }); 0`)

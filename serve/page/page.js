@@ -3,14 +3,16 @@
 const byId = (id) => document.getElementById(id);
 const picker = byId("model");
 const withMaps = new Set(); // the models that say where they see a class
+const indexes = new Map(); // of photos, by the models that have one
 let waiting = 0;
+let given = []; // the photos of the last drop, to ask another model about
 
 // say tells what goes on, to people who see and who listen.
 function say(text) { byId("status").textContent = text; }
 
 // question is what this page and the command line ask a model.
 function question(model) {
-  return "v1/classify?top=5" + (model ? "&model=" + encodeURIComponent(model) : "") + (withMaps.has(model) ? "&maps=5" : "");
+  return "v1/classify?top=5" + (model ? "&model=" + encodeURIComponent(model) : "") + (withMaps.has(model) ? "&maps=5" : "") + (indexes.has(model) ? "&neighbours=8" : "");
 }
 
 function showCommand() {
@@ -25,6 +27,7 @@ async function loadModels() {
     o.disabled = !m.ready;
     picker.add(o);
     if (m.maps) withMaps.add(m.name);
+    if (m.index) indexes.set(m.name, m.index);
   }
   byId("picker").hidden = models.length < 2;
   showCommand();
@@ -91,9 +94,56 @@ function fill(node, answer) {
     row.insertCell().append(value);
   }
   if (answer.explained) explain(node, answer);
+  if (answer.neighbours) compare(node, answer);
   const t = answer.timing_ms;
   node.querySelector(".timing").textContent =
-    `waited ${t.queue.toFixed(1)} ms, decoded in ${t.decode.toFixed(1)} ms, classified in ${t.infer.toFixed(1)} ms`;
+    `waited ${time(t.queue)}, decoded in ${time(t.decode)}, classified in ${time(t.infer)}` + (t.search ? `, searched in ${time(t.search)}` : "");
+}
+
+function time(ms) { return ms.toFixed(1) + "\u00a0ms"; }
+
+// compare shows the photos of the index that are most like this one: as tiles where they
+// may be seen, else as a list.
+function compare(node, answer) {
+  const section = node.querySelector(".alike"), list = section.querySelector("ol");
+  const index = indexes.get(answer.model) ?? { photos: 0, thumbnails: false };
+  section.hidden = false;
+  section.classList.toggle("tiles", index.thumbnails);
+  section.querySelector("h3").textContent =
+    answer.neighbours.length ? `Most alike of ${index.photos.toLocaleString("en")} ${index.photos === 1 ? "photo" : "photos"}` : "The index has no photos";
+  for (const n of answer.neighbours) {
+    const item = document.createElement("li");
+    if (index.thumbnails) item.append(tile(n));
+    const score = document.createElement("b"), name = document.createElement("span");
+    score.textContent = n.score.toFixed(4);
+    name.textContent = printable(n.file.split("/").pop());
+    item.title = printable(n.file);
+    item.append(score, " ", name);
+    list.append(item);
+  }
+}
+
+// tile is a neighbour's picture. Its name is said beside it.
+function tile(n) {
+  const none = () => {
+    const place = document.createElement("div");
+    place.className = "none";
+    place.textContent = "not shown";
+    return place;
+  };
+  if (!n.thumbnail) return none();
+  const img = new Image(224, 224);
+  img.alt = "";
+  img.loading = "lazy";
+  img.decoding = "async";
+  img.onerror = () => img.replaceWith(none()); // it is another photo now, or too many were asked for
+  img.src = "v1/" + n.thumbnail;
+  return img;
+}
+
+// printable is a file's name with what can't be seen in it, or turns text around, as escapes.
+function printable(name) {
+  return name.replace(/[\p{C}\p{Zl}\p{Zp}]/gu, (c) => c === "\n" ? "\\n" : "\\u{" + c.codePointAt(0).toString(16) + "}");
 }
 
 // explain lays a heat map over the photo: of the class whose button is pressed, and as
@@ -204,6 +254,8 @@ async function classifyAll(files) {
   byId("left").textContent = others.length ? "Left out, not a photo: " + others.map((f) => f.name).join(", ") : "";
   if (!list.length) { if (!waiting) say(others.length ? "" : "That was no photo."); return; }
   const model = picker.value;
+  given = [...list];
+  byId("again").hidden = true;
   let last = null;
   const next = async () => {
     for (let f; (f = list.shift()); ) {
@@ -252,10 +304,19 @@ byId("capture").addEventListener("change", (e) => { classifyAll(e.target.files);
 byId("camera").addEventListener("click", openCamera);
 byId("stop").addEventListener("click", closeCamera);
 byId("shoot").addEventListener("click", shoot);
-picker.addEventListener("change", showCommand);
+picker.addEventListener("change", () => {
+  showCommand();
+  byId("again").textContent = `Ask ${picker.value} about ${given.length === 1 ? "it" : "them"}, too`;
+  byId("again").hidden = given.length === 0;
+});
+byId("again").addEventListener("click", () => {
+  picker.focus(); // the button goes
+  classifyAll(given);
+});
 byId("clear").addEventListener("click", () => {
   byId("results").replaceChildren();
-  byId("clear").hidden = true;
+  byId("clear").hidden = byId("again").hidden = true;
+  given = [];
   say("");
   byId("left").textContent = "";
   byId("file").focus();
