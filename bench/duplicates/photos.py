@@ -4,6 +4,11 @@
 
 OUT gets PHOTO--original.png and a PHOTO--KIND_STRENGTH.jpg for every kind and strength below, from
 seeds that depend on the photo's name alone. Two files are duplicates if they are of one photo.
+
+    python3 photos.py PHOTOS OUT --count 10000 --size 640x480
+
+is a folder to measure speed on: as many JPEG files, all of one size. Each is a photo, one window of it
+(a scene) and one of the changes, in turn, brought back to that size.
 """
 import argparse
 import hashlib
@@ -78,29 +83,54 @@ KINDS = {
 }
 
 
+def save(im, kind, s, seed, path):
+    """Writes a photo with one change. Each file has a random generator of its own."""
+    if kind == "jpeg":
+        im.save(path, quality=s)
+    else:
+        r = random.Random(hashlib.sha256(seed.encode()).digest())
+        KINDS[kind][0](im, s, r).save(path, quality=92)
+
+
+def many(paths, out, count, size):
+    """Files of one size: the i-th is of photo i mod n, with change (i div n) mod m, of a scene for each m."""
+    changes = [(k, s) for k, (_, strengths) in KINDS.items() for s in strengths]
+    for i in range(count):
+        rest, photo = divmod(i, len(paths))
+        scene, c = divmod(rest, len(changes))
+        kind, s = changes[c]
+        stem = "%s.%d" % (os.path.splitext(os.path.basename(paths[photo]))[0], scene)
+        im = Image.open(paths[photo]).convert("RGB")
+        im = ImageOps.fit(crop(im, 0.8, random.Random(stem)), size, Image.BICUBIC)
+        path = os.path.join(out, "%s--%s_%s.jpg" % (stem, kind, s))
+        save(im, kind, s, "%s %s %s" % (stem, kind, s), path)
+        if (now := Image.open(path)).size != size:
+            ImageOps.fit(now, size, Image.BICUBIC).save(path, quality=92)
+
+
 def main():
     p = argparse.ArgumentParser()
     p.add_argument("photos")
     p.add_argument("out")
     p.add_argument("--limit", type=int, default=1 << 30)
     p.add_argument("--size", help="WxH that every photo is cut and scaled to first")
+    p.add_argument("--count", type=int, help="so many files of one size, to measure speed on")
     a = p.parse_args()
     os.makedirs(a.out, exist_ok=True)
     names = [n for n in sorted(os.listdir(a.photos)) if n.lower().endswith((".png", ".jpg", ".jpeg"))][: a.limit]
+    size = a.size and tuple(map(int, a.size.split("x")))
+    if a.count:
+        many([os.path.join(a.photos, n) for n in names], a.out, a.count, size or (640, 480))
+        return
     for name in names:
         stem = os.path.splitext(name)[0]
         im = Image.open(os.path.join(a.photos, name)).convert("RGB")
-        if a.size:
-            im = ImageOps.fit(im, tuple(map(int, a.size.split("x"))), Image.BICUBIC)
+        if size:
+            im = ImageOps.fit(im, size, Image.BICUBIC)
         im.save(os.path.join(a.out, stem + "--original.png"))
-        for kind, (change, strengths) in KINDS.items():
+        for kind, (_, strengths) in KINDS.items():
             for s in strengths:
-                r = random.Random(hashlib.sha256(("%s %s %s" % (stem, kind, s)).encode()).digest())
-                out = os.path.join(a.out, "%s--%s_%s.jpg" % (stem, kind, s))
-                if kind == "jpeg":
-                    im.save(out, quality=s)
-                else:
-                    change(im, s, r).save(out, quality=92)
+                save(im, kind, s, "%s %s %s" % (stem, kind, s), os.path.join(a.out, "%s--%s_%s.jpg" % (stem, kind, s)))
 
 
 if __name__ == "__main__":

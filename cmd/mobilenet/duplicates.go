@@ -85,7 +85,7 @@ be read are listed on standard error; the exit code is 1 then.`,
 	}
 	f.register(cmd)
 	fs := cmd.Flags()
-	fs.Float64Var(&f.threshold, "threshold", 0.95, "least likeness of photos that are alike, above 0 to 1")
+	fs.Float64Var(&f.threshold, "threshold", duplicates.DefaultThreshold, "least likeness of photos that are alike, above 0 to 1")
 	fs.StringVar(&f.group, "group", "complete", "groups: complete (all are alike) or connected (joined by chains)")
 	fs.StringVar(&f.keep, "keep", "largest", "which photo of a group to keep: largest, oldest, sharpest or first")
 	fs.BoolVar(&f.between, "between", false, "of two PATHs: which photos of the second the first has, too")
@@ -150,6 +150,9 @@ func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 	if err := f.outside(args); err != nil {
 		return err
 	}
+	if info, err := os.Stat(filepath.Dir(f.html)); f.html != "" && (err != nil || !info.IsDir()) { // and not after an hour
+		return fmt.Errorf("--html %s: there is no such folder", shown(f.html))
+	}
 	find := &duplicates.Finder{
 		Settings: duplicates.Settings{Threshold: f.threshold, Linkage: duplicates.Linkage(f.group), Threads: f.threads},
 		Keep:     duplicates.Keep(f.keep), Decoding: f.decoding(),
@@ -183,13 +186,13 @@ func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
+	if err := writeDuplicates(cmd.OutOrStdout(), f.format, r, args); err != nil {
+		return err
+	}
 	if f.html != "" {
 		if err := atomicfile.Write(f.html, func(w io.Writer) error { return r.Page(ctx, w, find) }); err != nil {
 			return err
 		}
-	}
-	if err := writeDuplicates(cmd.OutOrStdout(), f.format, r, args); err != nil {
-		return err
 	}
 	f.tell(stderr, r)
 	failed := len(r.Failed) > 0
@@ -333,7 +336,7 @@ func (f *duplicatesFlags) apply(ctx context.Context, stderr io.Writer, changes [
 	if err := os.MkdirAll(filepath.Dir(log), 0o777); err != nil {
 		return false, err
 	}
-	file, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	file, err := duplicates.OpenLog(log)
 	if err != nil {
 		return false, err
 	}

@@ -19,8 +19,7 @@ import (
 func writeDuplicates(w io.Writer, format string, r *duplicates.Report, args []string) error {
 	b := bufio.NewWriter(w)
 	write := map[string]func(io.Writer, *duplicates.Report) error{
-		"text": duplicatesText, "json": duplicatesJSON,
-		"csv":        func(b io.Writer, r *duplicates.Report) error { return duplicatesCSV(b, r, csvText(w)) },
+		"text": duplicatesText, "json": duplicatesJSON, "csv": duplicatesCSV,
 		"imagededup": func(w io.Writer, r *duplicates.Report) error { return duplicatesDictionary(w, r, args) },
 	}[format]
 	if err := write(b, r); err != nil {
@@ -73,8 +72,8 @@ func duplicatesJSON(w io.Writer, r *duplicates.Report) error {
 	return nil
 }
 
-// duplicatesCSV writes a line a photo.
-func duplicatesCSV(w io.Writer, r *duplicates.Report, text func(string) string) error {
+// duplicatesCSV writes a line a photo, its name as in the CSV of mobilenet predict.
+func duplicatesCSV(w io.Writer, r *duplicates.Report) error {
 	c := csv.NewWriter(w)
 	c.Write([]string{"group", "file", "keep", "how", "likeness", "width", "height", "bytes", "why"})
 	for n, g := range r.Groups {
@@ -84,7 +83,7 @@ func duplicatesCSV(w io.Writer, r *duplicates.Report, text func(string) string) 
 				why = g.Why
 			}
 			c.Write([]string{
-				strconv.Itoa(n + 1), text(m.Path), strconv.FormatBool(i == g.Keep), string(m.How), strconv.FormatFloat(m.Likeness, 'f', 6, 64),
+				strconv.Itoa(n + 1), shown(m.Path), strconv.FormatBool(i == g.Keep), string(m.How), strconv.FormatFloat(m.Likeness, 'f', 6, 64),
 				strconv.Itoa(m.Width), strconv.Itoa(m.Height), strconv.FormatInt(m.Bytes, 10), why,
 			})
 		}

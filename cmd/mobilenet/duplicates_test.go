@@ -1,11 +1,59 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
 )
+
+// TestDefaultThreshold finds the copies of photos that Pillow made, with the weights and
+// the threshold that docs/duplicates.md has figures of: no photo is taken for a copy of
+// another, and of each of these kinds at least the share that it had of all 160 photos,
+// less what 16 of them may differ by.
+func TestDefaultThreshold(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	weights := testenv.Shared(t, "weights/mobilenet_v2_imagenet.pth")
+	photos := testenv.Shared(t, "images/nips17")
+	python := testenv.SystemPython(t, "PIL")
+	dir := t.TempDir()
+	out, err := exec.CommandContext(t.Context(), python, "../../bench/duplicates/photos.py", photos, dir, "--limit", "16").CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	var found map[string][]string
+	if err := json.Unmarshal(ran(t, "duplicates", "--model", weights, "-f", "imagededup", dir), &found); err != nil {
+		t.Fatal(err)
+	}
+	if len(found) != 16*31 {
+		t.Errorf("%d files", len(found))
+	}
+	copies := map[string]int{}
+	for name, others := range found {
+		photo, change, _ := strings.Cut(name, "--")
+		for _, other := range others {
+			if stem, _, _ := strings.Cut(other, "--"); stem != photo {
+				t.Errorf("%s was taken for %s", name, other)
+			} else if strings.HasSuffix(other, "--original.png") {
+				copies[change]++
+			}
+		}
+	}
+	for change, least := range map[string]int{
+		"resize_0.5.jpg": 14, "jpeg_30.jpg": 15, "jpeg_70.jpg": 16, "mirror_1.jpg": 15, "grey_0.5.jpg": 14, "light_0.7.jpg": 15,
+		"turn_2.jpg": 16, "crop_0.9.jpg": 14, "crop_0.8.jpg": 9, "cast_1.1.jpg": 15, "caption_0.1.jpg": 14, "frame_0.05.jpg": 11,
+	} {
+		if copies[change] < least {
+			t.Errorf("%s: %d of 16 found, want %d", change, copies[change], least)
+		}
+	}
+}
 
 // TestBetweenOverlap: parts that have a photo in common are an error before anything is
 // compared: val/ would be emptied.

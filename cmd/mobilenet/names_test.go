@@ -86,12 +86,38 @@ func TestWrittenBadName(t *testing.T) {
 			t.Errorf("%v: got %s, want %s", c.args, out, c.want)
 		}
 	}
-	args := []string{"duplicates", "--model", "fashion-mnist", "-f", "csv", badName, "shapes.png"}
-	lines, err := csv.NewReader(bytes.NewReader(ran(t, args...))).ReadAll()
+}
+
+// TestCSVNames has names in CSV be one line each that can't command a terminal, the same
+// of predict and of duplicates.
+func TestCSVNames(t *testing.T) {
+	drawings(t)
+	data, err := os.ReadFile("shapes.png")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.ContainsFunc(lines, func(line []string) bool { return slices.Contains(line, badName) }) {
-		t.Errorf("no %q in %q", badName, lines)
+	names := []string{"a\nb.png", "\x1b[31mred.png", "a,\"b\".png", badName}
+	for _, name := range names {
+		if err := os.WriteFile(name, data, 0o644); err != nil {
+			t.Skipf("the file system has no such names: %v", err)
+		}
+	}
+	want := []string{`"a\nb.png"`, `"\x1b[31mred.png"`, `a,"b".png`, `"b\xff` + "\ufffd" + `.png"`}
+	for command, column := range map[string]int{"predict": 0, "duplicates": 1} {
+		out := ran(t, append([]string{command, "--model", "fashion-mnist", "-f", "csv"}, names...)...)
+		lines, err := csv.NewReader(bytes.NewReader(out)).ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, line := range lines[1:] {
+			if name := line[column]; !slices.Contains(got, name) {
+				got = append(got, name)
+			}
+		}
+		slices.Sort(got)
+		if slices.Sort(want); !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q", command, got, want)
+		}
 	}
 }

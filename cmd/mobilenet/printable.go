@@ -81,15 +81,6 @@ func bytesOf(name string) []byte {
 	return []byte(name)
 }
 
-// csvText makes a field of CSV for w: for a program, which reads it as it is, or for a
-// terminal.
-func csvText(w io.Writer) func(string) string {
-	if isTerminal(w) {
-		return shown
-	}
-	return func(field string) string { return field }
-}
-
 // reason is an error's text with the name of the flag in place of the library's.
 func reason(err error) string {
 	return strings.Replace(err.Error(), "DecodeOptions.MaxPixels", "--max-pixels", 1)

@@ -13,13 +13,10 @@ import (
 	"github.com/mobilenet-go/mobilenet/search/duplicates"
 )
 
-// nearlyTrained is from which likeness on a photo to validate with is reported: the
-// default of mobilenet duplicates.
-const nearlyTrained = 0.95
-
 // warnNearly names photos to validate with that are nearly the same as some that are
-// trained with. Those of the same bytes were named before. It takes features that mean
-// something, and so weights to start from.
+// trained with, from the default threshold of mobilenet duplicates on. Those of the same
+// bytes were named before. It takes features that mean something, and so weights to
+// start from.
 func (f *trainFlags) warnNearly(ctx context.Context, w io.Writer) error {
 	switch {
 	case f.o.Val == nil:
@@ -58,7 +55,7 @@ func (f *trainFlags) warnNearly(ctx context.Context, w io.Writer) error {
 	if split == 0 || split == len(rows) {
 		return nil
 	}
-	alike, err := duplicates.Compare(ctx, rows, duplicates.Settings{Threshold: nearlyTrained, Linkage: duplicates.Complete, Split: split, Threads: f.o.Threads})
+	alike, err := duplicates.Compare(ctx, rows, duplicates.Settings{Threshold: duplicates.DefaultThreshold, Linkage: duplicates.Complete, Split: split, Threads: f.o.Threads})
 	if err != nil {
 		return err
 	}

@@ -27,9 +27,15 @@ const (
 // Linkages are all of them.
 func Linkages() []Linkage { return []Linkage{Complete, Connected} }
 
+// DefaultThreshold is the likeness from which photos are taken for alike where nobody
+// says otherwise: it takes no more photos that only resemble each other than
+// imagededup's CNN does by default, and finds more changed copies (docs/duplicates.md
+// has figures).
+const DefaultThreshold = 0.94
+
 // Settings say which rows are alike.
 type Settings struct {
-	Threshold float64 // the least likeness of what is alike, more than 0 and at most 1
+	Threshold float64 // the least likeness of what is alike, more than 0 and at most 1: see [DefaultThreshold]
 	Linkage   Linkage
 	Split     int // compare rows before it with rows from it on, and none else; 0 compares all
 	Threads   int // 0 means all cores

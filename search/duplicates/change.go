@@ -329,7 +329,7 @@ func Undo(ctx context.Context, log io.Reader, done func(Change, error)) error {
 			return ctx.Err()
 		}
 		if c.Op == opMove {
-			done(c, moveBack(c))
+			done(c, moveBack(ctx, c))
 		} else {
 			done(c, unlink(c))
 		}
@@ -337,7 +337,7 @@ func Undo(ctx context.Context, log io.Reader, done func(Change, error)) error {
 	return nil
 }
 
-func moveBack(c Change) error {
+func moveBack(ctx context.Context, c Change) error {
 	from, err1 := os.Lstat(c.Path)
 	to, err2 := os.Lstat(c.To)
 	switch {
@@ -345,12 +345,24 @@ func moveBack(c Change) error {
 		return os.Remove(c.To)
 	case err1 == nil && err2 != nil: // never done, or undone
 		return ErrUndone
+	case err1 == nil && c.isCopy(ctx, to): // killed in between, on another file system
+		return os.Remove(c.To)
 	case err1 == nil:
 		return &fs.PathError{Op: "move", Path: c.Path, Err: fs.ErrExist}
 	case err2 != nil:
 		return err2
 	}
 	return move(c.To, c.Path)
+}
+
+// isCopy reports whether c.To is the copy that a move makes where there can be no link:
+// of the photo's time, and its bytes.
+func (c *Change) isCopy(ctx context.Context, to fs.FileInfo) bool {
+	if !to.Mode().IsRegular() || to.Size() != c.Bytes || !to.ModTime().Equal(c.Modified) {
+		return false
+	}
+	equal, err := sameBytes(ctx, c.Path, c.To)
+	return err == nil && equal
 }
 
 // unlink gives a name a file of its own again.

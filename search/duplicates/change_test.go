@@ -269,6 +269,102 @@ func TestCopyNew(t *testing.T) {
 	}
 }
 
+// TestUndoKilled takes back a move that a kill left at each of its steps.
+func TestUndoKilled(t *testing.T) {
+	for name, leave := range map[string]func(from, to string) error{
+		"logged": func(from, to string) error { return nil },
+		"linked": os.Link,
+		"copied": copyNew,
+		"moved":  os.Rename,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			from, to := filepath.Join(dir, "from.jpg"), filepath.Join(dir, "to.jpg")
+			if err := os.WriteFile(from, []byte("photo"), 0o640); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, dir)
+			info, err := os.Stat(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			if err := writeEntry(&log, Change{Op: opMove, Path: from, To: to, Bytes: info.Size(), Modified: info.ModTime()}); err != nil {
+				t.Fatal(err)
+			}
+			if err := leave(from, to); err != nil {
+				t.Skip(err)
+			}
+			for range 2 {
+				undo(t, &log)
+				same(t, tree(t, dir), before)
+			}
+		})
+	}
+}
+
+// TestUndoOther: what has taken the place of a moved photo stays, and so does the photo.
+func TestUndoOther(t *testing.T) {
+	dir := t.TempDir()
+	from, to := filepath.Join(dir, "from.jpg"), filepath.Join(dir, "to.jpg")
+	moved := time.Unix(1e9, 0)
+	for path, text := range map[string]string{from: "other", to: "photo"} { // of one size, and one time
+		if err := os.WriteFile(path, []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, moved, moved); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := tree(t, dir)
+	var log bytes.Buffer
+	if err := writeEntry(&log, Change{Op: opMove, Path: from, To: to, Bytes: 5, Modified: moved}); err != nil {
+		t.Fatal(err)
+	}
+	err := Undo(t.Context(), &log, func(c Change, err error) {
+		if !os.IsExist(err) {
+			t.Errorf("%v", err)
+		}
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	same(t, tree(t, dir), before)
+}
+
+// TestOpenLog goes on with a log whose last line was cut off at each of its bytes: all
+// that was and is done can be taken back.
+func TestOpenLog(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "moved.jsonl")
+	var line bytes.Buffer
+	a, b := filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b")
+	if err := writeEntry(&line, Change{Op: opMove, Path: a, To: b}); err != nil {
+		t.Fatal(err)
+	}
+	for n := range line.Len() + 1 {
+		if err := os.WriteFile(path, append(bytes.Clone(line.Bytes()), line.Bytes()[:n]...), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		f, err := OpenLog(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err1 := f.Write(line.Bytes())
+		_, err2 := f.Seek(0, 0)
+		changes, err3 := readLog(f)
+		if err := errors.Join(err1, err2, err3, f.Close()); err != nil {
+			t.Fatalf("cut at %d: %v", n, err)
+		}
+		want := 2
+		if n >= line.Len()-1 { // all of it was there
+			want = 3
+		}
+		if len(changes) != want {
+			t.Errorf("cut at %d: %d changes, want %d", n, len(changes), want)
+		}
+	}
+}
+
 func TestLog(t *testing.T) {
 	odd := "/a/\xff\xfe\n\"b" // no UTF-8
 	var b bytes.Buffer

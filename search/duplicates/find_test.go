@@ -170,6 +170,32 @@ func TestKeep(t *testing.T) {
 	}
 }
 
+// TestWhy: what is said of the photo to keep is true, and tells it from the next.
+func TestWhy(t *testing.T) {
+	at := func(nanoseconds int64) time.Time { return time.Unix(1e9, nanoseconds).UTC() }
+	for _, c := range []struct {
+		keep   Keep
+		photos []Photo
+		want   int
+		why    string
+	}{
+		{Largest, []Photo{{Width: 4, Height: 3, Bytes: 9}, {Width: 5, Height: 4, Bytes: 1}, {Width: 1, Height: 2}}, 1, "largest: 5x4, the next 4x3"},
+		{Largest, []Photo{{Width: 4, Height: 3, Bytes: 1}, {Width: 3, Height: 4, Bytes: 7}, {Bytes: 99}}, 1, "of the same size in pixels, and most bytes: 7, the next 1"},
+		{Largest, []Photo{{Width: 4, Height: 3, Bytes: 7}, {Width: 4, Height: 3, Bytes: 7}}, 0, "first of equals"},
+		{Oldest, []Photo{{Modified: at(5e9)}, {Modified: at(0)}, {Modified: at(1e9)}}, 1, "oldest: 2001-09-09 01:46:40, the next 2001-09-09 01:46:41"},
+		{Oldest, []Photo{{Modified: at(5)}, {Modified: at(1)}}, 1, "oldest: 2001-09-09 01:46:40.000000001, the next 2001-09-09 01:46:40.000000005"},
+		{Oldest, []Photo{{Modified: at(5)}, {Modified: at(5)}}, 0, "first of equals"},
+		{Sharpest, []Photo{{Sharpness: 1.0051}, {Sharpness: 1.0103}}, 1, "sharpest: 1.01, the next 1.005"},
+		{Sharpest, []Photo{{Sharpness: 1, Width: 1, Height: 1}, {Sharpness: 1.001, Width: 2, Height: 2}}, 1, "largest: 2x2, the next 1x1"},
+		{Sharpest, []Photo{{Sharpness: 1.001, Bytes: 1}, {Sharpness: 1, Bytes: 2}, {Sharpness: 0.5}}, 1, "of the same size in pixels, and most bytes: 2, the next 1"},
+		{First, []Photo{{}, {Width: 9, Height: 9}}, 0, "first"},
+	} {
+		if got, why := choose(c.photos, c.keep); got != c.want || why != c.why {
+			t.Errorf("%s of %+v: %d, %q; want %d, %q", c.keep, c.photos, got, why, c.want, c.why)
+		}
+	}
+}
+
 // TestSharpness: a small copy that was scaled up is less sharp, and so is a blurred
 // one; more contrast is not more detail.
 func TestSharpness(t *testing.T) {

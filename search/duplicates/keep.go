@@ -46,7 +46,11 @@ var (
 	age = reason{
 		func(p, q *Photo) int { return q.Modified.Compare(p.Modified) },
 		func(p, next *Photo) string {
-			return fmt.Sprintf("oldest: %s, the next %s", p.Modified.Format(time.DateTime), next.Modified.Format(time.DateTime))
+			layout := time.DateTime
+			if p.Modified.Format(layout) == next.Modified.Format(layout) { // both of one second
+				layout += ".000000000"
+			}
+			return fmt.Sprintf("oldest: %s, the next %s", p.Modified.Format(layout), next.Modified.Format(layout))
 		},
 	}
 	detail = reason{
@@ -58,7 +62,7 @@ var (
 			return cmp.Compare(p.Sharpness, q.Sharpness)
 		},
 		func(p, next *Photo) string {
-			return fmt.Sprintf("sharpest: %.3g, the next %.3g", p.Sharpness, next.Sharpness)
+			return fmt.Sprintf("sharpest: %.4g, the next %.4g", p.Sharpness, next.Sharpness)
 		},
 	}
 )

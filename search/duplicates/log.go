@@ -2,10 +2,12 @@ package duplicates
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"time"
 	"unicode/utf8"
@@ -77,8 +79,37 @@ func writeEntry(w io.Writer, c Change) error {
 	return err
 }
 
-// readLog reads the changes of a log. A last line that was cut off when the program
-// was killed belongs to a change that was not begun.
+// OpenLog opens a log of changes to add to it, and makes it where there is none. A line
+// that an earlier run left unfinished is ended, so that the next is one of its own.
+func OpenLog(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	info, err := f.Stat()
+	if err == nil && info.Size() > 0 {
+		last := []byte{'\n'}
+		if _, err = f.ReadAt(last, info.Size()-1); err == nil && last[0] != '\n' {
+			_, err = f.Write([]byte{'\n'})
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// unfinished reports whether a line is the beginning of an entry: of a change that was
+// not begun, since the program was killed or the disk full.
+func unfinished(line []byte) bool {
+	const begin = `{"op":"`
+	line = bytes.TrimSuffix(line, []byte{'\n'})
+	n := min(len(line), len(begin))
+	return n > 0 && string(line[:n]) == begin[:n] && !json.Valid(line)
+}
+
+// readLog reads the changes of a log.
 func readLog(r io.Reader) (changes []Change, err error) {
 	lines := bufio.NewReaderSize(r, 1<<16)
 	for number := 1; ; number++ {
@@ -88,6 +119,9 @@ func readLog(r io.Reader) (changes []Change, err error) {
 		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
+		}
+		if unfinished(line) {
+			continue
 		}
 		var e entry
 		err = json.Unmarshal(line, &e)
