@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -103,6 +104,50 @@ func TestMoveOntoItself(t *testing.T) {
 		f := duplicatesFlags{move: to}
 		if err := f.outside([]string{photos}); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// TestFullDisk: where results or the log can't be written, nothing is moved or linked.
+func TestFullDisk(t *testing.T) {
+	full, err := os.OpenFile("/dev/full", os.O_WRONLY, 0)
+	if err != nil {
+		t.Skip("there is no /dev/full")
+	}
+	defer full.Close()
+	dir := t.TempDir()
+	data, err := os.ReadFile("../../testdata/ankle-boot.png")
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := []string{"a.png", "b.png"}
+	for _, name := range names {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file := filepath.Join(dir, names[0])
+	for _, c := range []struct {
+		out  io.Writer
+		args []string
+		want string
+	}{
+		{full, []string{"--move", filepath.Join(t.TempDir(), "out")}, "no space left"},
+		{full, []string{"--link", "--log", filepath.Join(t.TempDir(), "l")}, "no space left"},
+		{io.Discard, []string{"--move", filepath.Join(t.TempDir(), "out"), "--log", "/dev/full"}, "no space left"},
+		{io.Discard, []string{"--link", "--log", "/dev/full"}, "no space left"},
+		{io.Discard, []string{"--link", "--log", filepath.Join(file, "l")}, "not a directory"},
+		{io.Discard, []string{"--move", filepath.Join(file, "out")}, "not a directory"},
+		{io.Discard, []string{"--html", filepath.Join(dir, "none", "page.html")}, "--html"},
+	} {
+		said, err := mobilenetCommand(t.Context(), t, c.out, append([]string{"duplicates", "--model", "fashion-mnist", dir}, c.args...)...)
+		if err == nil || !strings.Contains(said+err.Error(), c.want) {
+			t.Errorf("%v: %v, %s; want %q", c.args, err, said, c.want)
+		}
+		a, err1 := os.Stat(filepath.Join(dir, names[0]))
+		b, err2 := os.Stat(filepath.Join(dir, names[1]))
+		if err1 != nil || err2 != nil || os.SameFile(a, b) {
+			t.Fatalf("%v: %v, %v, or they are one file", c.args, err1, err2)
 		}
 	}
 }
