@@ -79,8 +79,14 @@ func (f *duplicatesFlags) find(args []string) (*comparison, error) {
 // duplicate of itself.
 func (c *comparison) disjoint(args []string) error {
 	first := map[string]bool{}
+	folders := map[string]string{} // where each is: asking for every photo of a million takes minutes
 	for i, path := range c.paths {
-		switch place := duplicates.Place(path); {
+		folder, ok := folders[filepath.Dir(path)]
+		if !ok {
+			folder = filepath.Dir(duplicates.Place(path))
+			folders[filepath.Dir(path)] = folder
+		}
+		switch place := filepath.Join(folder, filepath.Base(path)); {
 		case i < c.split:
 			first[place] = true
 		case first[place]:

@@ -10,6 +10,7 @@
 //	find.go    from paths to a report: what is equal, what is alike, groups
 //	photo.go   files: their names, bytes, pixels
 //	alike.go   which rows of features are alike: [Compare]
+//	spool.go   rows in a temporary file
 //	bytes.go   rows as bytes, and how wrong these may be
 //	scan.go    all rows against all
 //	group.go   groups of rows that are alike

@@ -103,7 +103,9 @@ func (f *Finder) Find(ctx context.Context, paths []string) (*Report, error) {
 			r.Absent++
 		}
 	}
-	m, err := f.features(ctx, r)
+	computed := spool{most: rowsInMemory}
+	defer computed.close()
+	m, err := f.features(ctx, r, &computed)
 	if err != nil {
 		return nil, err
 	}
@@ -116,8 +118,9 @@ func (f *Finder) Find(ctx context.Context, paths []string) (*Report, error) {
 	return r, f.describe(ctx, r)
 }
 
-// features gives each photo a row: one for each content.
-func (f *Finder) features(ctx context.Context, r *Report) (Matrix, error) {
+// features gives each photo a row, one for each content: of what is known, or of m, to
+// which it adds what it computes.
+func (f *Finder) features(ctx context.Context, r *Report, m *spool) (Matrix, error) {
 	rows := map[int]int{} // of contents; -1 for one that can't be decoded
 	if f.Known != nil {
 		for i := range r.Photos {
@@ -137,7 +140,7 @@ func (f *Finder) features(ctx context.Context, r *Report) (Matrix, error) {
 		}
 	}
 	if len(asked) == 0 {
-		return Rows(nil), nil
+		return m, nil
 	}
 	names := func(yield func(string) bool) {
 		for _, i := range asked {
@@ -146,7 +149,6 @@ func (f *Finder) features(ctx context.Context, r *Report) (Matrix, error) {
 			}
 		}
 	}
-	var m Rows
 	k := 0
 	for v, err := range f.Features(ctx, names) {
 		if ctx.Err() != nil {
@@ -165,8 +167,10 @@ func (f *Finder) features(ctx context.Context, r *Report) (Matrix, error) {
 			rows[i] = -1
 			continue
 		}
-		rows[i] = len(m)
-		m = append(m, v)
+		rows[i] = m.Len()
+		if err := m.add(v); err != nil {
+			return nil, err
+		}
 	}
 	if k < len(asked) {
 		return nil, cmp.Or(ctx.Err(), errors.New("features of fewer photos than there are"))
