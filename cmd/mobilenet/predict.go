@@ -171,7 +171,7 @@ func (p *prediction) run(ctx context.Context, photos []input, stderr io.Writer) 
 	open := func() (*mobilenet.Classifier, error) {
 		c, err := p.open(ctx, stderr)
 		if err == nil {
-			p.keeper.folders = classFolders(c.Labels())
+			p.keeper.name(c.Labels())
 		}
 		return c, err
 	}

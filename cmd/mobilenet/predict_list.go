@@ -33,7 +33,7 @@ func (f *predictFlags) runList(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	f.keeper.folders = classFolders(c.Labels())
+	f.keeper.name(c.Labels())
 	settings, err := f.settings(cmd, c)
 	if err != nil {
 		return err
