@@ -29,7 +29,7 @@ const (
 func mobilenetCommand(ctx context.Context, t *testing.T, stdout io.Writer, args ...string) (stderr string, err error) {
 	t.Helper()
 	t.Setenv("MOBILENET_CACHE", t.TempDir())
-	root := newRoot()
+	root := newRoot("")
 	var log bytes.Buffer
 	root.SetArgs(args)
 	root.SetOut(stdout)
@@ -180,7 +180,7 @@ func TestPredictFromStdinCanceled(t *testing.T) {
 	defer w.Close()
 	ctx, cancel := context.WithCancel(context.Background())
 	t.Setenv("MOBILENET_CACHE", t.TempDir())
-	root := newRoot()
+	root := newRoot("")
 	root.SetIn(reader(func(p []byte) (int, error) { cancel(); return r.Read(p) }))
 	root.SetArgs([]string{"predict", "-m", smallModel, "-"})
 	if err := root.ExecuteContext(ctx); !errors.Is(err, context.Canceled) {

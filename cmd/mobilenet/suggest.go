@@ -108,7 +108,7 @@ func meantFlag(cmd *cobra.Command, name string) string {
 	if slices.Contains([]string{"gpu", "gpus", "cuda", "device"}, name) {
 		return "everything runs on the CPU; see " + cmd.CommandPath() + " --help"
 	}
-	for _, other := range cmd.Root().Commands() {
+	for _, other := range newRoot("").Commands() {
 		if f := other.Flags().Lookup(name); f != nil {
 			return "--" + name + " is a flag of " + other.CommandPath() + "; see " + cmd.CommandPath() + " --help"
 		}

@@ -36,7 +36,7 @@ func TestNearest(t *testing.T) {
 func TestOtherNames(t *testing.T) {
 	flags := map[string]bool{}
 	verbs := map[string]bool{}
-	for _, cmd := range newRoot().Commands() {
+	for _, cmd := range newRoot("").Commands() {
 		verbs[cmd.Name()] = true
 		for flag, names := range otherNames {
 			if cmd.Flags().Lookup(flag) == nil {

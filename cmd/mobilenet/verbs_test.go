@@ -15,7 +15,7 @@ func TestVerbs(t *testing.T) {
 	scripts := readAll(t, filepath.Join("testdata", "script", "*.txt"))
 	readme := readAll(t, filepath.Join("..", "..", "README.md"))
 	verbs := 0
-	for _, verb := range newRoot().Commands() {
+	for _, verb := range newRoot("").Commands() {
 		if verb.Hidden || verb.Name() == "help" || verb.Name() == "completion" { // cobra's own
 			continue
 		}
@@ -63,4 +63,21 @@ func readAll(t *testing.T, pattern string) string {
 		all.Write(text)
 	}
 	return all.String()
+}
+
+// TestOneVerb: a command line that begins with a verb gets that one alone, any other all.
+func TestOneVerb(t *testing.T) {
+	for _, v := range verbs {
+		if got := asked([]string{v.name, "train"}); got != v.name {
+			t.Errorf("%s train: asked for %q", v.name, got)
+		}
+		if all := newRoot(v.name).Commands(); len(all) != 1 || all[0].Name() != v.name {
+			t.Errorf("%s: %d commands, the first is %s", v.name, len(all), all[0].Name())
+		}
+	}
+	for _, args := range [][]string{nil, {"--version"}, {"help", "predict"}, {"__complete", "predict", ""}, {"predic"}, {"-h", "predict"}} {
+		if got := asked(args); got != "" {
+			t.Errorf("%q: asked for %q", args, got)
+		}
+	}
 }
