@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"runtime/metrics"
 	"slices"
 	"time"
 
@@ -66,13 +67,10 @@ type Estimate struct {
 	More int64 // bytes that the training takes and its rehearsal did not
 }
 
-// The rehearsal looks at so many photos in each way, and makes so many steps of which
-// it measures the last ones: before them batches are there that were prepared while
-// nothing was computed.
+// The rehearsal looks at so many photos in each way, and makes so many steps.
 const (
 	rehearsedPhotos = 64
 	rehearsedSteps  = 8
-	unmeasuredSteps = 4
 	rehearsedFor    = 10 * time.Second // no more steps after that
 )
 
@@ -116,6 +114,7 @@ func Rehearse(ctx context.Context, o Options) (*Estimate, error) {
 	if err := r.ends(ctx); err != nil {
 		return nil, err
 	}
+	r.More += max(0, r.goal-max(r.heap, heap()))
 	return &r.Estimate, nil
 }
 
@@ -123,7 +122,8 @@ func Rehearse(ctx context.Context, o Options) (*Estimate, error) {
 type rehearsal struct {
 	*trainer
 	Estimate
-	epochs time.Duration
+	epochs     time.Duration
+	heap, goal int64 // after some steps, and what it grows to in many: they leave more garbage
 }
 
 func images(set *dataset.Set) int {
@@ -196,11 +196,14 @@ func (r *rehearsal) steps(ctx context.Context) error {
 	if known > 0 {
 		return r.fromKnown(ctx, order)
 	}
+	// The first step makes the buffers. What is measured begins as an epoch does, with no
+	// batch prepared.
 	var began time.Time
-	end := time.Now().Add(rehearsedFor)
-	made, measured := 0, 0 // steps, images
-	for measured == 0 {    // again, where an epoch is short
-		for b, err := range r.loader(ctx, 1, order[:min(len(order), rehearsedSteps)]) {
+	measured := 0 // images
+	for _, batches := range [][][]int{order[:1], order[:min(len(order), rehearsedSteps)]} {
+		began, measured = time.Now(), 0
+		end := began.Add(rehearsedFor)
+		for b, err := range r.loader(ctx, 1, batches) {
 			if err != nil {
 				return err
 			}
@@ -210,17 +213,18 @@ func (r *rehearsal) steps(ctx context.Context) error {
 			if _, _, err := r.step(1, b, 1e-9); err != nil {
 				return err
 			}
-			if made++; made == unmeasuredSteps {
-				began = time.Now()
-			} else if made > unmeasuredSteps {
-				measured += len(b.items)
+			if measured == 0 { // batches are waiting by now, which are memory, too
+				pause := time.Now()
+				r.goal = heapGoal()
+				began = began.Add(time.Since(pause))
 			}
-			if measured > 0 && time.Now().After(end) {
+			if measured += len(b.items); time.Now().After(end) {
 				break
 			}
 		}
 	}
 	r.Time += r.epochs * scaled(time.Since(began), images(r.Train), measured)
+	r.heap = heap()
 	return nil
 }
 
@@ -298,7 +302,34 @@ func compile(o *Options) (time.Duration, error) {
 		return 0, err
 	}
 	e.Close()
-	return time.Since(began), nil
+	took := time.Since(began)
+	runtime.GC() // a training doesn't have this one, too
+	return took, nil
+}
+
+// heapGoal is what the heap will have grown to when it is next collected, with what is
+// there now and lives on.
+func heapGoal() int64 {
+	runtime.GC()
+	return memory("/gc/heap/goal:bytes")
+}
+
+// heap is the memory that the heap has of the system, used or not.
+func heap() int64 {
+	return memory("/memory/classes/heap/objects:bytes", "/memory/classes/heap/unused:bytes", "/memory/classes/heap/free:bytes")
+}
+
+// memory is the sum of some of the runtime's metrics.
+func memory(names ...string) (sum int64) {
+	samples := make([]metrics.Sample, len(names))
+	for i, name := range names {
+		samples[i].Name = name
+	}
+	metrics.Read(samples)
+	for _, s := range samples {
+		sum += int64(s.Value.Uint64())
+	}
+	return sum
 }
 
 // scaled is what n take if some of them took d.

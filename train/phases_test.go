@@ -247,9 +247,14 @@ func TestSpoilt(t *testing.T) {
 		"worse than chance": {[]float64{0.3, 0.3, 0.3, 0.3}, 1.5, true},
 		"not validated":     {[]float64{0.3, 0.3, 0.3, 0.3}, math.NaN(), false},
 	} {
-		tr.losses = test.losses
+		tr.Batch, tr.losses = spoilImages, test.losses
 		if got := tr.spoilt(report.Epoch{ValLoss: test.val}); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
+	}
+	// A quarter of these epochs is 4 images: too few to say that 0.9 is more than before.
+	tr.Batch, tr.losses = 2, []float64{0.1, 0.2, 0.6, 0.4, 0.5, 0.2, 0.9, 0.9}
+	if tr.spoilt(report.Epoch{ValLoss: 0.2}) {
+		t.Error("the loss of 4 images spoils an epoch")
 	}
 }

@@ -54,10 +54,15 @@ func (t *trainer) undone() (n int) {
 	return n
 }
 
+// spoilImages is from how many images on a mean of losses is compared: that of two
+// batches of 2 is noise, for which 22 photos were once trained at a thousandth of the rate.
+const spoilImages = 16
+
 // spoilt reports whether the loss is far above what it was: that of training over the
 // last quarter of the epoch, or that of validation.
 func (t *trainer) spoilt(e report.Epoch) bool {
-	quarter := max(1, len(t.losses)/4)
+	quarter := max(len(t.losses)/4, (spoilImages+t.Batch-1)/max(1, t.Batch), 1)
+	quarter = min(quarter, len(t.losses))
 	was, wasVal := mean(t.losses[:quarter]), math.Inf(1)
 	for _, h := range t.history {
 		if h.Epoch > 0 { // epoch 0 sees the photos as they are

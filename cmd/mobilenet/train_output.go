@@ -129,7 +129,11 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "memory: about %d MB; time: about %v\n", (peakRSS()+cost.More)>>20, cost.Time.Round(time.Second))
+	unit := time.Second
+	if cost.Time < 10*unit {
+		unit /= 10
+	}
+	fmt.Fprintf(w, "memory: about %d MB; time: about %v\n", (peakRSS()+cost.More)>>20, cost.Time.Round(unit))
 	if err := f.warnNearly(ctx, w); err != nil { // behind the estimate: it takes memory of its own
 		return err
 	}
