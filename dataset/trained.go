@@ -96,6 +96,25 @@ func (d *Division) Shared() []string {
 	return paths
 }
 
+// Contradictions returns the paths of images that have another label somewhere else in
+// the division, by their content: one of the two is wrong.
+func (d *Division) Contradictions() []string {
+	labels, several := map[digest]string{}, map[digest]bool{}
+	for _, r := range d.rows {
+		if label, there := labels[r.content]; there && label != r.label {
+			several[r.content] = true
+		}
+		labels[r.content] = r.label
+	}
+	var paths []string
+	for _, r := range d.rows {
+		if several[r.content] {
+			paths = append(paths, r.path)
+		}
+	}
+	return paths
+}
+
 // Known returns the names of those images of s whose content was trained with or held
 // out: as a test they flatter a model. Images that can't be read are none of them.
 func (d *Division) Known(ctx context.Context, s *Set) ([]string, error) {

@@ -119,6 +119,33 @@ func TestDivision(t *testing.T) {
 
 // TestDivisionChanged: photos that were moved are the same, those of other content are
 // named, and what is new or gone is not.
+// TestContradictions: of images of the same content, in either part, those are named
+// that have several labels.
+func TestContradictions(t *testing.T) {
+	dir, _ := photosOf(t, "ant/1.pgm", "ant/2.pgm", "bee/3.pgm", "bee/4.pgm")
+	for from, to := range map[string]string{"ant/1.pgm": "bee/1.pgm", "ant/2.pgm": "ant/copy.pgm"} {
+		data, err := os.ReadFile(filepath.Join(dir, from))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, to), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, _, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Divide(t.Context(), all, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{filepath.Join(dir, "ant", "1.pgm"), filepath.Join(dir, "bee", "1.pgm")}
+	if diff := cmp.Diff(want, d.Contradictions()); diff != "" {
+		t.Errorf("-want +found:\n%s", diff)
+	}
+}
+
 func TestDivisionChanged(t *testing.T) {
 	dir, all := photosOf(t, "ant/1.pgm", "ant/2.pgm", "ant/3.pgm", "bee/1.pgm")
 	was, err := Divide(t.Context(), all, nil)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
 )
@@ -47,13 +48,13 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 // writeCard describes what came of the run to somebody who finds it.
 func (t *trainer) writeCard(ctx context.Context, r *Result) error {
 	c := report.Card{
-		Classes: t.Train.Classes, Train: t.Train.Counts(), Weights: weightsOf(t.Model.Config), File: BestFile,
+		Classes: t.Train.Classes, Train: t.counts(t.Train), Weights: weightsOf(t.Model.Config), File: BestFile,
 		Epochs: r.Epochs, Best: r.Best, Evaluation: r.Evaluation, Test: r.Test, Unreadable: r.Unreadable,
 	}
 	h, w := t.Model.Config.InputSize()
 	c.Input = fmt.Sprintf("%dx%d", h, w)
 	if t.validator != nil {
-		c.Val, c.ValShared = t.Val.Counts(), len(t.Division.Shared())
+		c.Val, c.ValShared = t.counts(t.Val), len(t.Division.Shared())
 	}
 	if r.Test != nil {
 		known, err := t.Division.Known(ctx, t.Test)
@@ -77,6 +78,17 @@ func (t *trainer) writeCard(ctx context.Context, r *Result) error {
 	}
 	c.Settings = string(settings)
 	return report.WriteCard(t.RunDir, c)
+}
+
+// counts are the images of each class that could be read.
+func (t *trainer) counts(set *dataset.Set) []int {
+	counts := set.Counts()
+	for _, item := range set.Items {
+		if t.unreadable.seen[item.Name] {
+			counts[item.Label]--
+		}
+	}
+	return counts
 }
 
 // test measures the best weights with images that no choice was made with.

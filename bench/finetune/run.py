@@ -6,7 +6,7 @@
 
 DIR of folders is what folders.py made. DIR of weights has folded.pth (BatchNorm folded, as
 models have that came through ONNX), unfolded.h5 or .safetensors (it was never folded), and
-narrow.safetensors (width 0.35). What runs.jsonl has is not measured again: a run that was
+narrow.safetensors (width 0.35); for PyTorch unfolded.pth, too (mobilenet convert). What runs.jsonl has is not measured again: a run that was
 interrupted goes on. A line is a run: frozen and default come of the same one, epoch 0 being
 what --freeze backbone gives (train's TestClassifierAlone). PyTorch runs where /usr/bin/python3,
 or MOBILENET_BENCH_TORCH, has torch and torchvision.
@@ -57,6 +57,9 @@ def jobs():
         for seed in range(LARGE_SEEDS if folder in LARGE else 1):
             for lr in RATES:
                 theirs.append((folder not in LARGE, seed, seconds, {"arm": "pytorch", "folder": folder, "weights": "folded", "seed": seed, "resolution": resolution, "lr": lr}))
+        if folder in LARGE:  # once with norms that were never folded, last of all
+            for lr in RATES:
+                theirs.append((True, LARGE_SEEDS, seconds, {"arm": "pytorch", "folder": folder, "weights": "unfolded", "seed": 0, "resolution": resolution, "lr": lr}))
     return [job for *_, job in sorted(ours, key=lambda j: j[:-1]) + sorted(theirs, key=lambda j: j[:-1])]
 
 
@@ -72,7 +75,7 @@ def run(command):
 
 def mobilenet(a, job):
     data = os.path.join(a.folders, job["folder"])
-    weights = glob.glob(os.path.join(a.weights, job["weights"] + ".*"))[0]
+    weights = next(f for f in sorted(glob.glob(os.path.join(a.weights, job["weights"] + ".*"))) if not f.endswith("unfolded.pth"))
     run_dir = os.path.join(tempfile.mkdtemp(), "run")
     command = [a.mobilenet, "train", "--data", data, "--model", weights, "-r", str(job["resolution"]), "--seed", str(job["seed"]), "--threads", "1", "--run-dir", run_dir]
     if os.path.isdir(os.path.join(data, "test")):
@@ -94,7 +97,7 @@ def pytorch(a, job):
     here = os.path.dirname(os.path.abspath(__file__))
     weights = os.path.join(a.weights, job["weights"] + ".pth")
     out, cpu = run([TORCH, os.path.join(here, "torchtune.py"), "--data", os.path.join(a.folders, job["folder"]), "--weights", weights, "--width", "1",
-                    "--resolution", str(job["resolution"]), "--lr", str(job["lr"]), "--epochs", str(EPOCHS), "--seed", str(job["seed"])])
+                    "--resolution", str(job["resolution"]), "--lr", str(job["lr"]), "--epochs", str(EPOCHS), "--seed", str(job["seed"])] + ["--keras"] * (job["weights"] == "unfolded"))
     return dict(json.loads(out), cpu=cpu)
 
 
@@ -113,10 +116,11 @@ def table(lines):
                 continue
             rates = {lr: mean([r["val"] for r in theirs if r["lr"] == lr]) for lr in sorted({r["lr"] for r in theirs})}
             best = max(rates, key=rates.get) if rates else None
+            others = ", ".join("%s at %g" % (percent(v), k) for k, v in rates.items() if k != best) or "others not measured"
             print("| %s | %s | %d | %s | **%s** | %+.1f | %s | %.0f | %s |" % (
                 folder, weights, len(ours), percent(mean([r["frozen"] for r in ours])), percent(mean([r["val"] for r in ours])),
                 100 * min(r["val"] - r["frozen"] for r in ours),
-                "%s at %g, %s at the others" % (percent(rates[best]), best, " and ".join(percent(v) for k, v in rates.items() if k != best)) if rates else "-",
+                "%s at %g; %s" % (percent(rates[best]), best, others) if rates else "-",
                 mean([r["cpu"] for r in ours]), "%.0f" % mean([r["cpu"] for r in theirs]) if theirs else "-"))
 
 

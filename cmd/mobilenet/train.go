@@ -237,7 +237,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if r.Unreadable > 0 {
-		fmt.Fprintf(stderr, "mobilenet: %d photos can't be read and were left out\n", r.Unreadable)
+		fmt.Fprintf(stderr, "mobilenet: can't be read, and left out: %s\n", plural(r.Unreadable, "photo"))
 	}
 	if err := f.leftOut(stderr); err != nil || r.Unreadable > 0 {
 		return cmp.Or(err, errReported)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -21,17 +22,20 @@ import (
 // there is nothing to validate with, and photos that are trained with, too.
 func (f *trainFlags) warn(ctx context.Context, w io.Writer) (err error) {
 	f.warnUnbalanced(w)
-	if f.o.Val == nil {
-		if f.val > 0 {
-			fmt.Fprintln(w, "warning: no photos to validate with: that takes a class of at least 2, or --data with a val folder")
-		}
-		return nil
+	if f.o.Val == nil && f.val > 0 {
+		fmt.Fprintln(w, "warning: no photos to validate with: that takes a class of at least 2, or --data with a val folder")
 	}
 	if f.o.Resume {
 		return nil // it was said at the beginning
 	}
 	if f.o.Division, err = dataset.Divide(ctx, f.o.Train, f.o.Val); err != nil {
 		return err
+	}
+	if several := f.o.Division.Contradictions(); len(several) > 0 {
+		fmt.Fprintf(w, "warning: %d photos are there in more than one class, by their content: %s\n", len(several), few(several))
+	}
+	if f.o.Val == nil {
+		return nil
 	}
 	if shared := f.o.Division.Shared(); len(shared) > 0 {
 		fmt.Fprintf(w, "warning: %d of the %d photos to validate with are trained with, too, by their content: %s\n", len(shared), len(f.o.Val.Items), few(shared))
@@ -123,7 +127,7 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintf(w, "training: %d epochs in batches of %d, %s %v, %s\n", f.o.Epochs, f.o.Batch, f.o.Optimizer, f.o.LR, f.o.Schedule)
 	if broken > f.o.MaxErrors {
-		return fmt.Errorf("%d images are broken", broken)
+		return errBroken(broken)
 	}
 	cost, err := train.Rehearse(ctx, f.o)
 	if err != nil {
@@ -138,9 +142,16 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	if broken > 0 {
-		return fmt.Errorf("%d images are broken", broken)
+		return errBroken(broken)
 	}
 	return nil
+}
+
+func errBroken(n int) error {
+	if n == 1 {
+		return errors.New("1 image is broken")
+	}
+	return fmt.Errorf("%d images are broken", n)
 }
 
 func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) error {
@@ -162,10 +173,10 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 		fmt.Fprintf(w, "stopped after %d of %d epochs: none of the last %d was better\n", n, f.o.Epochs, f.o.Patience)
 	}
 	if r.Evaluation != nil {
-		fmt.Fprintf(w, "best: epoch %d, top-1 %s of %d images\n", r.Best, share(r.Evaluation.Top1Accuracy), r.Evaluation.Images)
+		fmt.Fprintf(w, "best: epoch %d, top-1 %s of %s\n", r.Best, share(r.Evaluation.Top1Accuracy), plural(r.Evaluation.Images, "image"))
 	}
 	if r.Test != nil {
-		fmt.Fprintf(w, "test: top-1 %s of %d images, see %s\n", share(r.Test.Top1Accuracy), r.Test.Images, filepath.Join(f.o.RunDir, train.TestDir))
+		fmt.Fprintf(w, "test: top-1 %s of %s, see %s\n", share(r.Test.Top1Accuracy), plural(r.Test.Images, "image"), filepath.Join(f.o.RunDir, train.TestDir))
 	}
 	if q := r.Int8; q != nil {
 		fmt.Fprintf(w, "int8: %s, calibrated with %d photos", filepath.Join(f.o.RunDir, train.Int8File), q.Photos)
@@ -302,6 +313,6 @@ func (f *trainFlags) begins(w io.Writer) {
 	if f.o.Val != nil {
 		val = len(f.o.Val.Items)
 	}
-	fmt.Fprintf(w, "%s with %d photos of %d classes, %d to validate with; results go to %s\n",
-		what, len(f.o.Train.Items), len(f.o.Train.Classes), val, shown(f.o.RunDir))
+	fmt.Fprintf(w, "%s with %s of %d classes, %d to validate with; results go to %s\n",
+		what, plural(len(f.o.Train.Items), "photo"), len(f.o.Train.Classes), val, shown(f.o.RunDir))
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -71,7 +72,7 @@ files of kinds that are not read; the exit code is 1 then.`,
 
 func (f *valFlags) check(cmd *cobra.Command) error {
 	if f.data == "" && !isThere(f.runSplit()) {
-		return usagef(cmd, "--data says which images to use, and is missing")
+		return usagef(cmd, "--data says which images to use, and is missing, as is the %s of a training beside the model, which has those it held out", train.SplitFile)
 	}
 	if err := oneOf(cmd, "split", f.split, "val", "train", "test", "all"); err != nil {
 		return err
@@ -150,6 +151,9 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 			return nil, usagef(cmd, "--split train: no %s beside the model says what it was trained with", train.SplitFile)
 		}
 		o.Part = "train"
+	}
+	if moved := filepath.Base(f.model); division == nil && f.data != "" && f.split != "all" && slices.Contains([]string{train.BestFile, train.LastFile, train.Int8File}, moved) {
+		fmt.Fprintf(cmd.ErrOrStderr(), "note: no %s beside %s says what it was trained with: these photos may be some of that (--split all, if it is known)\n", train.SplitFile, moved)
 	}
 	data := cmp.Or(f.data, f.runSplit())
 	set, err := dataset.OpenEval(data, o)

@@ -16,7 +16,7 @@ import (
 // good it is, and what not to expect of it.
 type Card struct {
 	Classes    []string
-	Train, Val []int  // images of each class; Val is nil without validation
+	Train, Val []int  // images of each class that could be read; Val is nil without validation
 	Input      string // such as "224x224"
 	Weights    int    // numbers that were learned or came with the model
 	Epochs     []Epoch
@@ -194,9 +194,9 @@ func (c Card) data(p func(string, ...any)) {
 			val += c.Val[i]
 		}
 	}
-	p("%d images, and %d to validate with.", train, val)
+	p("%s, and %d to validate with.", images(train), val)
 	if c.Unreadable > 0 {
-		p("%d of them could not be read, and were left out.", c.Unreadable)
+		p("Besides, %s could not be read, and %s left out.", images(c.Unreadable), map[bool]string{true: "was", false: "were"}[c.Unreadable == 1])
 	}
 	list := make([]int, 0, len(c.Classes))
 	if e := c.Evaluation; e != nil && len(c.Classes) > cardClasses {
@@ -254,6 +254,13 @@ func (c Card) limits(p func(string, ...any)) {
 		p("- The classes are uneven, from %d to %d images: rare ones are named too seldom, unless that was balanced.", least, greatest)
 	}
 	p("")
+}
+
+func images(n int) string {
+	if n == 1 {
+		return "1 image"
+	}
+	return fmt.Sprintf("%d images", n)
 }
 
 func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }

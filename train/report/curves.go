@@ -34,6 +34,7 @@ type panel struct {
 	curves []curve
 	format func(v float64) string // of the labels of the vertical axis
 	best   *curve                 // its value at the best epoch is pointed out
+	most   float64                // that a value can be; 0 for any
 }
 
 func panels(epochs []Epoch) []panel {
@@ -55,7 +56,7 @@ func panels(epochs []Epoch) []panel {
 			{name: "training", color: blue, of: func(e Epoch) float64 { return e.TrainLoss }},
 			{name: "validation", color: orange, of: func(e Epoch) float64 { return e.ValLoss }},
 		}},
-		{title: "Accuracy", format: func(v float64) string { return plain(100*v) + " %" }, best: &top1, curves: []curve{
+		{title: "Accuracy", format: func(v float64) string { return plain(100*v) + " %" }, best: &top1, most: 1, curves: []curve{
 			{name: "training", color: blue, of: func(e Epoch) float64 { return e.TrainAcc }},
 			top1,
 			// Of five classes and fewer it is always 1.
@@ -97,7 +98,7 @@ func (p panel) draw(c *canvas, x float64, epochs []Epoch) {
 		x: x + plotLeft, y: plotTop, w: panelW - plotLeft - plotRight, h: panelH - plotTop - plotBottom,
 		first: epochs[0].Epoch, last: max(epochs[len(epochs)-1].Epoch, epochs[0].Epoch+1),
 	}
-	a.low, a.high, a.step = scale(slices.Min(values), slices.Max(values))
+	a.low, a.high, a.step = p.scale(slices.Min(values), slices.Max(values))
 	a.draw(c, p.format)
 	for _, k := range curves {
 		a.curve(c, k, k.points(epochs))
@@ -105,6 +106,15 @@ func (p panel) draw(c *canvas, x float64, epochs []Epoch) {
 	if p.best != nil {
 		a.best(c, *p.best, epochs)
 	}
+}
+
+// scale is scale, but the axis ends where values do: around a constant it goes beyond.
+func (p panel) scale(low, high float64) (from, to, step float64) {
+	from, to, step = scale(low, high)
+	if p.most > 0 {
+		to = min(to, p.most)
+	}
+	return from, to, step
 }
 
 func (p panel) legend(c *canvas, x float64, curves []curve) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet/internal/drawing"
@@ -13,7 +14,7 @@ import (
 const (
 	matrixSide  = 1000 // about, of the matrix itself
 	namedSide   = 2000 // at most, so that rows have names
-	smallestRow = 13   // with a name beside it
+	smallestRow = 10   // with a name beside it: so 200 classes have theirs
 	namedRow    = 16   // with a name beside it and counts in it, where that is not too large
 	smallestNum = 9    // em of a count
 	largestName = 220
@@ -55,7 +56,7 @@ func (m matrix) side() float64 { return m.cell * float64(m.rows()) }
 // out; names and counts are written where there is room.
 func WriteConfusionPNG(path string, e *Evaluation) error {
 	m := newMatrix(e)
-	label := style(min(22, max(11, 0.55*m.cell)), ink, false)
+	label := style(min(22, max(min(11, m.cell), 0.55*m.cell)), ink, false)
 	ruler := newCanvas(1, 1)
 	names := m.names(ruler, label)
 	widest := 0.0
@@ -78,12 +79,21 @@ func (m matrix) caption(e *Evaluation) string {
 	if len(m.classes) < len(e.PerClass) {
 		s += fmt.Sprintf("; %d of %d classes occur", len(m.classes), len(e.PerClass))
 	}
+	switch {
+	case !m.named():
+		s += "; the card names the worst"
+	case slices.ContainsFunc(m.classes, func(c Class) bool { return illegible(c.Name) }):
+		s += "; " + byNumber
+	}
 	return s
 }
 
+// named reports whether rows have room for names.
+func (m matrix) named() bool { return m.cell >= smallestRow && m.block == 1 }
+
 // names are what stands beside the rows: nothing where they are too narrow.
 func (m matrix) names(c *canvas, st drawing.Style) []string {
-	if m.cell < smallestRow || m.block > 1 {
+	if !m.named() {
 		return nil
 	}
 	var names []string

@@ -96,6 +96,48 @@ func TestScale(t *testing.T) {
 	}
 }
 
+// TestAccuracyPanel: no axis of accuracies goes beyond all of them, where every epoch
+// has the same, either.
+func TestAccuracyPanel(t *testing.T) {
+	accuracy := panels(nil)[1]
+	for _, test := range [][2]float64{{1, 1}, {0.97, 0.97}, {0, 1}, {0.9, 1}, {0, 0}} {
+		if from, to, _ := accuracy.scale(test[0], test[1]); from > test[0] || to < test[1] || to > 1 || from == to {
+			t.Errorf("%v: from %v to %v", test, from, to)
+		}
+	}
+}
+
+// TestIllegible: pictures in which a class has no name say what stands for it.
+func TestIllegible(t *testing.T) {
+	for _, test := range []struct {
+		classes []string
+		want    bool
+	}{{[]string{"cat", "猫"}, false}, {[]string{"cat", "แมว"}, true}, {[]string{"🐈", "dog"}, true}} {
+		e := evaluated(t, 2)
+		for i := range e.PerClass {
+			e.PerClass[i].Name = test.classes[i]
+		}
+		p := Predictions{Classes: test.classes}
+		for what, text := range map[string]string{"matrix": newMatrix(e).caption(e), "sheet": p.title()} {
+			if strings.Contains(text, byNumber) != test.want {
+				t.Errorf("%v: %s: %q", test.classes, what, text)
+			}
+		}
+	}
+}
+
+// TestNamedRows: so many classes have their names beside the rows, and a matrix of more
+// says where names are.
+func TestNamedRows(t *testing.T) {
+	for classes, want := range map[int]bool{10: true, 200: true, 201: false, 1000: false} {
+		e := evaluated(t, classes)
+		m := newMatrix(e)
+		if m.named() != want || want == strings.Contains(m.caption(e), "card") || m.side() > namedSide {
+			t.Errorf("%d classes: named %v, side %v, %q", classes, m.named(), m.side(), m.caption(e))
+		}
+	}
+}
+
 // evaluated is of a model that takes one image of class 0 for class 1 and has
 // another right of each class.
 func evaluated(t *testing.T, classes int) *Evaluation {

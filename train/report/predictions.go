@@ -111,10 +111,14 @@ func (p *Predictions) title() string {
 	for _, i := range p.Images {
 		wrong += min(i.Rank, 1)
 	}
-	if wrong == 0 {
-		return fmt.Sprintf("all %d right, the least sure first", len(p.Images))
+	numbered := ""
+	if slices.ContainsFunc(p.Classes, illegible) {
+		numbered = "; " + byNumber
 	}
-	return fmt.Sprintf("%d of %d wrong, the worst first", wrong, len(p.Images))
+	if wrong == 0 {
+		return fmt.Sprintf("all %d right, the least sure first", len(p.Images)) + numbered
+	}
+	return fmt.Sprintf("%d of %d wrong, the worst first", wrong, len(p.Images)) + numbered
 }
 
 // WriteFolder writes everything to a folder that exists: what
@@ -135,8 +139,13 @@ func (p *Predictions) WriteFolder(dir string, e *Evaluation, picture func(i int)
 func ClassName(classes []string, class int) string { return shown(classes[class], class) }
 
 func shown(name string, class int) string {
-	if name != "" && fonts.Legible(name) {
-		return name
+	if illegible(name) {
+		return fmt.Sprintf("class %d", class)
 	}
-	return fmt.Sprintf("class %d", class)
+	return name
 }
+
+func illegible(name string) bool { return name == "" || !fonts.Legible(name) }
+
+// byNumber is what pictures say in which names are missing.
+const byNumber = "names without letters here have numbers, from 0"

@@ -40,7 +40,7 @@ func TestPredictions(t *testing.T) {
 	if e := p.Evaluation(); e.Images != 4 || e.Top1Accuracy != 0.5 {
 		t.Errorf("%d images, %v right", e.Images, e.Top1Accuracy)
 	}
-	if got := p.title(); got != "2 of 4 wrong, the worst first" {
+	if got := p.title(); got != "2 of 4 wrong, the worst first; "+byNumber { // of the third there are no letters
 		t.Errorf("title %q", got)
 	}
 	var text bytes.Buffer
