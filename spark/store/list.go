@@ -3,10 +3,11 @@ package store
 import (
 	"context"
 	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
 
+	"cloud.google.com/go/storage"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/blob"
 )
 
@@ -36,17 +37,39 @@ func (s *Store) List(ctx context.Context, name string, yield func(name string) e
 	if err != nil {
 		return err
 	}
-	objects := bucket.List(&blob.ListOptions{Prefix: at.key})
-	for {
-		o, err := objects.Next(ctx)
-		if err == io.EOF {
-			return nil
-		}
+	token := blob.FirstPageToken
+	for len(token) > 0 {
+		var page []*blob.ListObject
+		var next []byte
+		err := s.attempt(ctx, location{scheme: at.scheme, place: at.place}, func(ctx context.Context, _ *watch) (err error) {
+			page, next, err = bucket.ListPage(onceOnly(ctx), token, pageSize, &blob.ListOptions{Prefix: at.key, BeforeList: literal(bucket, at)})
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("%s: %w", at.place, err)
 		}
-		if err := yield(at.place + "/" + o.Key); err != nil {
-			return err
+		token = next
+		for _, o := range page {
+			if err := yield(at.place + "/" + keyOf(o)); err != nil {
+				return err
+			}
 		}
 	}
+	return nil
+}
+
+// pageSize is the most that S3 and Google give at a time.
+const pageSize = 1000
+
+// keyOf is an object's key as it is, and not as gocloud.dev would have written it.
+func keyOf(o *blob.ListObject) string {
+	var s3 types.Object
+	var google storage.ObjectAttrs
+	switch {
+	case o.As(&s3):
+		return *s3.Key
+	case o.As(&google):
+		return google.Name
+	}
+	return o.Key
 }

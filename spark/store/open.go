@@ -13,7 +13,11 @@ import (
 
 	"cloud.google.com/go/storage"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/s3/types"
+	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob:
@@ -111,7 +115,9 @@ func (s *Store) bucketOf(ctx context.Context, at location) (*blob.Bucket, error)
 	s.mu.Unlock()
 	b.once.Do(func() {
 		query := map[string]string{"s3": s.o.S3, "gs": s.o.GS, "azblob": s.o.Azure}[at.scheme]
-		b.bucket, b.err = blob.OpenBucket(context.WithoutCancel(ctx), at.place+"?"+query)
+		if b.bucket, b.err = blob.OpenBucket(context.WithoutCancel(ctx), at.place+"?"+query); b.err != nil {
+			b.err = &Unreachable{Place: at.place, Err: b.err} // no credentials, a query that says nothing
+		}
 	})
 	return b.bucket, b.err
 }
@@ -124,7 +130,7 @@ func (s *Store) openObject(ctx context.Context, at location, offset, length int6
 	if err != nil {
 		return nil, 0, err
 	}
-	r, err := bucket.NewRangeReader(ctx, at.key, offset, length, &blob.ReaderOptions{BeforeRead: literal(bucket, at)})
+	r, err := bucket.NewRangeReader(onceOnly(ctx), at.key, offset, length, &blob.ReaderOptions{BeforeRead: literal(bucket, at)})
 	if err != nil {
 		return nil, 0, err
 	}
@@ -136,26 +142,67 @@ func (s *Store) openObject(ctx context.Context, at location, offset, length int6
 	return r, size, nil
 }
 
-// literal asks for the key as it is. gocloud.dev writes some characters in another way,
-// such as a newline as __0xa__, which only what it wrote itself is called. Azure's blobs
-// can't be asked for otherwise.
+// literal asks for the key as it is, and once. gocloud.dev writes some characters in
+// another way, such as a newline as __0xa__, which only what it wrote itself is called.
+// Azure's blobs can't be asked for otherwise.
 func literal(b *blob.Bucket, at location) func(as func(any) bool) error {
 	return func(as func(any) bool) error {
 		var in *s3.GetObjectInput
 		if as(&in) {
 			in.Key = &at.key
 		}
+		var list *s3.ListObjectsV2Input
+		if as(&list) {
+			list.Prefix = &at.key
+			list.EncodingType = types.EncodingTypeUrl // XML has no control characters
+		}
 		var options *[]func(*s3.Options)
-		if as(&options) { // not a line in the log for every object without a checksum
-			*options = append(*options, func(o *s3.Options) { o.DisableLogOutputChecksumValidationSkipped = true })
+		if as(&options) {
+			*options = append(*options, func(o *s3.Options) {
+				o.Retryer = aws.NopRetryer{}
+				o.DisableLogOutputChecksumValidationSkipped = true // not a line in the log for every object without a checksum
+				o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
+					return stack.Initialize.Add(middleware.InitializeMiddlewareFunc("mobilenet:decodeKeys", decodeKeys), middleware.After)
+				})
+			})
 		}
 		var object **storage.ObjectHandle
 		var client *storage.Client
 		if as(&object) && b.As(&client) {
-			*object = client.Bucket(at.bucket).Object(at.key)
+			*object = client.Bucket(at.bucket).Object(at.key).Retryer(storage.WithPolicy(storage.RetryNever))
+		}
+		var query *storage.Query
+		if as(&query) {
+			query.Prefix = at.key
 		}
 		return nil
 	}
+}
+
+// decodeKeys decodes the keys of a list that a server encoded as it was asked to. Not all
+// servers do.
+func decodeKeys(ctx context.Context, in middleware.InitializeInput, next middleware.InitializeHandler) (out middleware.InitializeOutput, meta middleware.Metadata, err error) {
+	if out, meta, err = next.HandleInitialize(ctx, in); err != nil {
+		return out, meta, err
+	}
+	list, ok := out.Result.(*s3.ListObjectsV2Output)
+	if !ok || list.EncodingType != types.EncodingTypeUrl {
+		return out, meta, nil
+	}
+	for i := range list.Contents {
+		key, err := url.QueryUnescape(aws.ToString(list.Contents[i].Key))
+		if err != nil {
+			return out, meta, err
+		}
+		list.Contents[i].Key = &key
+	}
+	return out, meta, nil
+}
+
+// onceOnly keeps Azure's client from trying again, as literal does the others: attempt
+// does, and knows how often.
+func onceOnly(ctx context.Context) context.Context {
+	return policy.WithRetryOptions(ctx, policy.RetryOptions{MaxRetries: -1})
 }
 
 // status is the HTTP status that an error stands for, 0 for none.
@@ -177,13 +224,19 @@ func status(err error) int {
 	return 0
 }
 
+// notThere reports whether a store has no such object, or no such bucket. gocloud.dev counts
+// what Google forbids as that.
+func notThere(err error) bool {
+	return gcerrors.Code(err) == gcerrors.NotFound && status(err) != http.StatusForbidden
+}
+
 // lasting reports whether an error stays however often it is tried: it is the object's.
 func lasting(err error) bool {
 	switch status(err) {
 	case http.StatusNotFound, http.StatusGone, http.StatusRequestedRangeNotSatisfiable:
 		return true
 	}
-	if gcerrors.Code(err) == gcerrors.NotFound {
+	if notThere(err) {
 		return true
 	}
 	for _, e := range []error{

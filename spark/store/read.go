@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 
@@ -128,6 +127,5 @@ func (r reader) Read(b []byte) (int, error) {
 // Fatal reports whether an error of [Store.Read] is about everything, and not about one
 // object.
 func Fatal(ctx context.Context, err error) bool {
-	_, unreachable := errors.AsType[*Unreachable](err)
-	return unreachable || ctx.Err() != nil
+	return isUnreachable(err) || ctx.Err() != nil
 }

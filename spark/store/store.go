@@ -156,6 +156,8 @@ type place struct {
 	mu   sync.Mutex
 	good location // was read last
 	when time.Time
+
+	asked, absent bool // whether the bucket exists, which is asked once
 }
 
 func (p *place) succeeded(at location) {
@@ -186,10 +188,10 @@ func (s *Store) well(ctx context.Context, at location) bool {
 	good, when := p.good, p.when
 	p.mu.Unlock()
 	switch {
-	case good == at || good == (location{}):
-		return false
-	case time.Since(when) < fresh:
+	case time.Since(when) < fresh && good != at:
 		return true
+	case good == at || good.key == "": // nothing was read, or only listed
+		return false
 	}
 	return s.once(ctx, func(ctx context.Context, w *watch) error {
 		r, _, err := s.open(ctx, good, 0, 1)
@@ -204,19 +206,52 @@ func (s *Store) well(ctx context.Context, at location) bool {
 	}) == nil
 }
 
+// whichIsNotThere tells a bucket that doesn't exist, of which nothing can be read, from an
+// object. Only a list of the bucket does, which may be forbidden: then it is the object.
+func (s *Store) whichIsNotThere(ctx context.Context, at location, err error) error {
+	p := s.placeOf(at)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.asked && p.good == (location{}) {
+		bucket, e := s.bucketOf(ctx, at)
+		if e != nil {
+			return e
+		}
+		_, _, e = bucket.ListPage(onceOnly(ctx), blob.FirstPageToken, 1, nil)
+		p.absent, p.asked = notThere(e), ctx.Err() == nil
+	}
+	if p.absent {
+		return &Unreachable{Place: at.place, Err: errNoBucket}
+	}
+	return err
+}
+
+var errNoBucket = errors.New("there is no such bucket")
+
+func isUnreachable(err error) bool {
+	_, ok := errors.AsType[*Unreachable](err)
+	return ok
+}
+
+// maxWait bounds the time between two tries.
+const maxWait = 20 * time.Second
+
 // attempt calls f until it succeeds, fails for good, or has failed too often.
 func (s *Store) attempt(ctx context.Context, at location, f func(context.Context, *watch) error) error {
 	wait := s.o.Wait
 	for try := 1; ; try++ {
 		err := s.once(ctx, f)
 		last := try == s.o.Tries
+		if notThere(err) {
+			err = s.whichIsNotThere(ctx, at, err)
+		}
 		switch {
 		case err == nil:
 			s.placeOf(at).succeeded(at)
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case lasting(err), (denied(err) || last) && s.well(ctx, at):
+		case isUnreachable(err), lasting(err), (denied(err) || last) && s.well(ctx, at):
 			return err
 		case last:
 			return cmp.Or(ctx.Err(), error(&Unreachable{Place: at.place, Err: err}))
@@ -227,7 +262,7 @@ func (s *Store) attempt(ctx context.Context, at location, f func(context.Context
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		wait *= 2
+		wait = min(2*wait, maxWait)
 	}
 }
 

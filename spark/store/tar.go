@@ -118,7 +118,7 @@ func (p *picking) run(ctx context.Context, which []int, read func(context.Contex
 			}
 			return err
 		})
-		if _, ok := errors.AsType[*Unreachable](err); ok || ctx.Err() != nil {
+		if isUnreachable(err) || ctx.Err() != nil {
 			return cmp.Or(err, ctx.Err())
 		}
 		if err != nil { // about the shard, and so about each member
