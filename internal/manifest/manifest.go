@@ -95,7 +95,7 @@ func (m *Reader) readHead() error {
 	} else {
 		m.pending = &first
 		var row Row
-		row, err = readObject(first.text)
+		row, err = ParseObject(first.text)
 		for _, c := range row.columns {
 			m.columns = append(m.columns, c.name)
 		}
@@ -184,7 +184,7 @@ func (r record) broken(err error) error {
 // parse makes a row of a record.
 func (m *Reader) parse(r record) (Row, error) {
 	if !m.csv {
-		row, err := readObject(r.text)
+		row, err := ParseObject(r.text)
 		if err != nil {
 			return row, r.broken(err)
 		}

@@ -28,9 +28,9 @@ type column struct {
 	text string
 }
 
-// readObject reads a row of JSON lines. Values other than the path stay as they are
+// ParseObject reads a row of JSON lines. Values other than the path stay as they are
 // written.
-func readObject(line []byte) (Row, error) {
+func ParseObject(line []byte) (Row, error) {
 	var row Row
 	if !utf8.Valid(line) {
 		return row, errors.New("not UTF-8")
@@ -138,6 +138,35 @@ func (r Row) JSON(result any) ([]byte, error) {
 		return append(line, members[1:]...), nil
 	}
 	return append(bytes.TrimSuffix(line, []byte{','}), '}'), nil
+}
+
+// Take removes a column other than the path from a JSON row and decodes it into v, which
+// stays as it is where the row doesn't have the column.
+func (r *Row) Take(name string, v any) error {
+	for i, c := range r.columns {
+		if c.name == name {
+			r.columns = slices.Delete(r.columns, i, i+1)
+			if err := json.Unmarshal(c.json, v); err != nil {
+				return fmt.Errorf("%s is not what it should be: %w", name, err)
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+// Others is the row's columns but for the path, as members of a JSON object without its
+// braces.
+func (r Row) Others() ([]byte, error) {
+	path := pathColumn(r.names())
+	if path >= 0 {
+		r.columns = slices.Delete(slices.Clone(r.columns), path, path+1)
+	}
+	members, err := r.JSON(struct{}{})
+	if err != nil {
+		return nil, err
+	}
+	return members[1 : len(members)-1], nil
 }
 
 // marshal is json.Marshal that leaves <, > and & as they are.

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -12,7 +13,7 @@ import (
 )
 
 // A Budget bounds the bytes that were read and not yet let go. What is larger than all of
-// it is read alone.
+// it is not read.
 type Budget struct {
 	limit int64
 	free  *semaphore.Weighted
@@ -21,8 +22,12 @@ type Budget struct {
 // NewBudget returns a budget of so many bytes.
 func NewBudget(bytes int64) *Budget { return &Budget{bytes, semaphore.NewWeighted(bytes)} }
 
-// errTooLarge is about an object that is no photo.
-var errTooLarge error = fault.TooLargef("more than the limit of %d MiB", vision.MaxFile>>20)
+// most is how large an object may be.
+func (b *Budget) most() int64 { return min(b.limit, vision.MaxFile) }
+
+func (b *Budget) tooLarge() error {
+	return fault.TooLargef("more than %d MiB, which is the limit (--in-flight)", b.most()>>20)
+}
 
 // Data is an object in memory. Release gives its room back.
 type Data struct {
@@ -55,8 +60,8 @@ const unknown = 1 << 20
 
 // readAll reads size bytes, or to the end if that is negative.
 func readAll(ctx context.Context, r reader, size int64, b *Budget) (Data, error) {
-	if size > vision.MaxFile {
-		return Data{}, errTooLarge
+	if size > b.most() {
+		return Data{}, b.tooLarge()
 	}
 	if size >= 0 {
 		release, err := b.wait(ctx, r.watch, size)
@@ -73,22 +78,23 @@ func readAll(ctx context.Context, r reader, size int64, b *Budget) (Data, error)
 		}
 		return Data{data, release}, nil
 	}
-	release, err := b.wait(ctx, r.watch, unknown)
+	first := min(unknown, b.most())
+	release, err := b.wait(ctx, r.watch, first)
 	if err != nil {
 		return Data{}, err
 	}
-	data, err := io.ReadAll(io.LimitReader(r, unknown))
-	if err == nil && len(data) == unknown {
+	data, err := io.ReadAll(io.LimitReader(r, first+1))
+	if err == nil && int64(len(data)) > first {
 		release()
 		if release, err = b.wait(ctx, r.watch, b.limit); err != nil {
 			return Data{}, err
 		}
-		var rest []byte
-		rest, err = io.ReadAll(io.LimitReader(r, vision.MaxFile-unknown+1))
-		data = append(data, rest...)
+		rest := bytes.NewBuffer(data)
+		_, err = rest.ReadFrom(io.LimitReader(r, b.most()-first))
+		data = rest.Bytes()
 	}
-	if err == nil && len(data) > vision.MaxFile {
-		err = errTooLarge
+	if err == nil && int64(len(data)) > b.most() {
+		err = b.tooLarge()
 	}
 	if err != nil {
 		release()

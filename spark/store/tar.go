@@ -5,6 +5,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"compress/flate"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -14,7 +15,6 @@ import (
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet/fault"
-	"github.com/mobilenet-go/mobilenet/vision"
 )
 
 // A Member is a file in a tar archive: a shard of WebDataset's. Offset says where its
@@ -46,8 +46,8 @@ func (s *Store) Members(ctx context.Context, name string, members []Member, b *B
 	var placed []int
 	for i, m := range members {
 		switch {
-		case m.Size > vision.MaxFile:
-			p.settle(i, Data{}, errTooLarge)
+		case m.Size > b.most():
+			p.settle(i, Data{}, b.tooLarge())
 		case m.Offset > 0:
 			placed = append(placed, i)
 		}
@@ -206,8 +206,8 @@ func (m Member) check(head []byte) error {
 
 // take reads the bytes of a member.
 func (p *picking) take(ctx context.Context, i int, r io.Reader, size int64, w *watch) error {
-	if size > vision.MaxFile {
-		p.settle(i, Data{}, errTooLarge)
+	if size > p.budget.most() {
+		p.settle(i, Data{}, p.budget.tooLarge())
 		_, err := io.CopyN(io.Discard, r, size)
 		return err
 	}
@@ -272,8 +272,8 @@ func (p *picking) scan(ctx context.Context, which []int, w *watch) error {
 var errNoMember error = fault.Brokenf("the archive has no such file")
 
 // decompressed unpacks what gzip packed.
-func decompressed(r io.Reader) (io.Reader, error) {
-	b := bufio.NewReaderSize(r, 64<<10)
+func decompressed(packed *counting) (io.Reader, error) {
+	b := bufio.NewReaderSize(packed, 64<<10)
 	if head, err := b.Peek(2); err != nil {
 		return nil, err
 	} else if !bytes.Equal(head, []byte{0x1f, 0x8b}) {
@@ -283,7 +283,29 @@ func decompressed(r io.Reader) (io.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return z, nil
+	return &unpacked{z: z, packed: packed}, nil
+}
+
+// Photos are packed already: a shard gains a percent or two. One that unpacks to maxRatio
+// times its size, beyond what a shard of blank bitmaps is, was made to keep its reader busy.
+const (
+	maxRatio = 100
+	freely   = 64 << 20
+)
+
+// unpacked is what gzip unpacks, within bounds.
+type unpacked struct {
+	z      *gzip.Reader
+	packed *counting
+	n      int64
+}
+
+func (u *unpacked) Read(b []byte) (int, error) {
+	n, err := u.z.Read(b)
+	if u.n += int64(n); u.n > freely && u.n > maxRatio*u.packed.n {
+		return 0, fault.TooLargef("an archive that unpacks to more than %d times its size", maxRatio)
+	}
+	return n, err
 }
 
 // ListMembers yields the files in a shard, with their offsets where these can be used.
@@ -297,11 +319,11 @@ func (s *Store) ListMembers(ctx context.Context, name string, yield func(Member)
 		return err
 	}
 	defer body.Close()
-	plain, err := decompressed(body)
+	plain, err := decompressed(&counting{r: body, size: -1})
 	if err != nil {
 		return err
 	}
-	_, compressed := plain.(*gzip.Reader)
+	_, compressed := plain.(*unpacked)
 	c := &counting{r: plain, size: -1}
 	archive := tar.NewReader(c)
 	for {
@@ -341,11 +363,12 @@ func (c *counting) Read(b []byte) (int, error) {
 // judge tells the errors of a damaged archive, which stay, from those of its transport. An
 // end that comes too early is the archive's if all of it has been read.
 func (c *counting) judge(err error) error {
+	_, corrupt := errors.AsType[flate.CorruptInputError](err)
 	early := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	switch {
 	case early && c.n < c.size:
 		return fmt.Errorf("the answer ended after %d of %d bytes", c.n, c.size)
-	case early, errors.Is(err, tar.ErrHeader), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
+	case early, errors.Is(err, tar.ErrHeader), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum), corrupt:
 		return fault.Brokenf("a damaged archive: %v", err)
 	}
 	return err

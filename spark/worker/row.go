@@ -3,6 +3,7 @@ package worker
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/manifest"
 )
 
 // A Row names a photo: a file, an object, a URL; or a member of a tar shard that is one,
@@ -20,6 +22,10 @@ type Row struct {
 	Member string `json:"member,omitempty"`
 	Offset int64  `json:"offset,omitempty"`
 	Size   int64  `json:"size,omitempty"`
+
+	// Columns are what else the row has: members of a JSON object without its braces. Its
+	// result has them, too.
+	Columns []byte `json:"-"`
 
 	line int // that it was
 }
@@ -32,6 +38,7 @@ func (r Row) inShard() bool { return r.Member != "" || r.Offset > 0 }
 type Result struct {
 	Path        string
 	Member      string
+	Columns     []byte // of the row
 	Predictions []mobilenet.Prediction
 	Embedding   []float32
 	Explanation *Explanation
@@ -48,6 +55,26 @@ const maxLine = 1 << 18
 
 // errLine is about a line that is no row.
 var errLine = errors.New("not a row: want a JSON object with a path")
+
+// resultNames are the members of a result that no row may have: there would be two.
+var resultNames = []string{"predictions", "embedding", "explanation", "error", "model", "version"}
+
+// parse reads a row.
+func parse(line []byte) (Row, error) {
+	columns, err := manifest.ParseObject(line)
+	if err := cmp.Or(err, columns.Err, columns.Unlike(resultNames...)); err != nil {
+		return Row{}, err
+	}
+	row := Row{Path: columns.Path}
+	if err := cmp.Or(columns.Take("member", &row.Member), columns.Take("offset", &row.Offset), columns.Take("size", &row.Size)); err != nil {
+		return Row{}, err
+	}
+	if row.Offset < 0 || row.Size < 0 {
+		return Row{}, errors.New("offset or size is negative")
+	}
+	row.Columns, err = columns.Others()
+	return row, err
+}
 
 // BadRow is an error of [Job.Next] about one row, which has a result all the same.
 func BadRow(err error) error { return badRow{err} }
@@ -103,9 +130,10 @@ func (l *lines) next() (Row, error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		row := Row{line: l.n}
-		if err := json.Unmarshal(line, &row); err != nil || row.Path == "" || row.Offset < 0 || row.Size < 0 {
-			return Row{line: l.n}, fmt.Errorf("line %d: %w", l.n, errLine)
+		row, err := parse(line)
+		row.line = l.n
+		if err != nil {
+			return Row{line: l.n}, fmt.Errorf("line %d: %w: %v", l.n, errLine, err)
 		}
 		if fate != "" {
 			return row, BadRow(errors.New(fate))
@@ -122,6 +150,9 @@ func (r *Result) append(b []byte) []byte {
 	if r.Member != "" {
 		b = append(b, `,"member":`...)
 		b = appendString(b, r.Member)
+	}
+	if len(r.Columns) > 0 {
+		b = append(append(b, ','), r.Columns...)
 	}
 	if r.Error != "" {
 		b = append(b, `,"error":`...)

@@ -146,7 +146,7 @@ func TestBadLines(t *testing.T) {
 	w, _ := open(t, "fashion-mnist", Options{Top: 1})
 	for _, in := range []string{"x\n", "{}\n", `{"path":""}`, `["a"]`, `{"path":3}`, `{"path":"a","offset":-1}`, strings.Repeat("x", 3*maxLine)} {
 		got := run(t, w, "\n"+in)
-		if len(got) != 1 || !strings.Contains(got[""].Error, "line 2: not a row") {
+		if len(got) != 1 || !strings.Contains(got[""].Error, "line 2: not a row: want a JSON object with a path") {
 			t.Errorf("%.20q: %+v", in, got)
 		}
 	}
@@ -276,4 +276,66 @@ func TestShared(t *testing.T) {
 			t.Errorf("%s: (-want +got)\n%s", f, d)
 		}
 	}
+}
+
+// What else a row has its result has, as it was written, and an error has, too. Names of
+// results are refused: there would be two of them.
+func TestColumns(t *testing.T) {
+	dir := t.TempDir()
+	w, _ := open(t, "fashion-mnist", Options{Top: 1})
+	path := filepath.Join(dir, "a.png")
+	write(t, path, 1)
+	const columns = `"n":12345678901234567890.10,"shop":{"id":[1e400,null]},"\u0000":"tab\t\"\u2028😀<\ud800","Path":"b","label":true,"file":"x"`
+	for in, failed := range map[string]bool{path: false, filepath.Join(dir, "none"): true} {
+		var out bytes.Buffer
+		quoted, _ := json.Marshal(in)
+		row := fmt.Sprintf(`{"n":12345678901234567890.10,"path":%s,%s}`, quoted, strings.TrimPrefix(columns, `"n":12345678901234567890.10,`))
+		if err := w.Lines(t.Context(), strings.NewReader(row+"\n"), &out); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf(`{"path":%s,%s,"`, quoted, strings.Replace(columns, `"\u0000"`, `"\u0000"`, 1))
+		if !strings.HasPrefix(out.String(), want) || !json.Valid(out.Bytes()) || strings.Contains(out.String(), `"error"`) != failed {
+			t.Errorf("%s\nbecame %s\nwant %s...", row, out.String(), want)
+		}
+	}
+	for _, name := range resultNames {
+		got := run(t, w, fmt.Sprintf(`{"path":%q,%q:1}`, path, name))
+		if len(got) != 1 || !strings.Contains(got[""].Error, "column "+name+" has the name of one of the results") {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+}
+
+// FuzzLine: a row that is read gives a result that is JSON, with the row's columns.
+func FuzzLine(f *testing.F) {
+	for _, seed := range []string{`{"path":"a"}`, `{"member":"b","path":"a","x":[1e9],"offset":7,"size":1}`, `{"file":"\ud83d\ude00","":null}`, `{"path":"a","path":"b"}`, "[", `{"path":"a","error":1}`, "{\"path\":\"\xff\"}"} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, line []byte) {
+		row, err := parse(line)
+		if err != nil {
+			return
+		}
+		r := Result{Path: row.Path, Member: row.Member, Columns: row.Columns, Error: "x"}
+		text := r.append(nil)
+		again := map[string]json.RawMessage{}
+		if err := json.Unmarshal(text, &again); err != nil || bytes.IndexByte(text, '\n') != len(text)-1 && !bytes.ContainsAny(line, "\n") {
+			t.Fatalf("%q became %q: %v", line, text, err)
+		}
+		var path string
+		if json.Unmarshal(again["path"], &path); path != row.Path {
+			t.Errorf("%q became %q", row.Path, path)
+		}
+		var before map[string]json.RawMessage
+		json.Unmarshal(line, &before)
+		for name, value := range before {
+			switch name {
+			case "path", "file", "member", "offset", "size":
+				continue
+			}
+			if !bytes.Equal(again[name], value) {
+				t.Errorf("%q: %q became %q", name, value, again[name])
+			}
+		}
+	})
 }

@@ -1,0 +1,171 @@
+package store_test
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/mobilenet-go/mobilenet/spark/store"
+)
+
+// members reads members of a shard in a file, each once, and says of each what became of
+// it: its bytes, or "error: " and why.
+func members(t *testing.T, archive []byte, wanted []store.Member, limit int64) []string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "shard.tar")
+	if err := os.WriteFile(path, archive, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s := store.New(store.Options{Tries: 2, Wait: time.Microsecond})
+	defer s.Close()
+	got, calls := make([]string, len(wanted)), make([]int, len(wanted))
+	err := s.Members(t.Context(), path, wanted, store.NewBudget(limit), func(i int, d store.Data, err error) {
+		calls[i]++
+		if err != nil {
+			got[i] = "error: " + err.Error()
+			return
+		}
+		if int64(len(d.Bytes)) > limit {
+			t.Errorf("%q: %d bytes, more than %d", wanted[i].Name, len(d.Bytes), limit)
+		}
+		got[i] = string(d.Bytes)
+		d.Release()
+	})
+	if err != nil { // what is in a file is wrong for good: no other try mends it
+		t.Errorf("the task ends: %v", err)
+	}
+	for i, n := range calls {
+		if n != 1 {
+			t.Errorf("%q is settled %d times", wanted[i].Name, n)
+		}
+	}
+	return got
+}
+
+func pack(data []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(data)
+	z.Close()
+	return b.Bytes()
+}
+
+// Shards that are broken, lie about sizes or were made to fill memory: members before the
+// trouble are read, the others have errors, and no memory is taken for what is only claimed.
+func TestHostileShards(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	var named, placed []store.Member
+	for i := range 6 {
+		name := fmt.Sprint(i, ".jpg")
+		w.WriteHeader(&tar.Header{Name: name, Size: 1000, Mode: 0o644, Typeflag: tar.TypeReg, Format: tar.FormatUSTAR})
+		named = append(named, store.Member{Name: name})
+		placed = append(placed, store.Member{Name: name, Offset: int64(b.Len()), Size: 1000})
+		fmt.Fprintf(w, "%1000d", i)
+		w.Flush()
+	}
+	w.Close()
+	whole := b.Bytes()
+	photo := func(i int) string { return fmt.Sprintf("%1000d", i) }
+
+	damaged := bytes.Clone(whole)
+	copy(damaged[placed[3].Offset-512:], bytes.Repeat([]byte("x"), 512)) // the header of 3
+	lying := bytes.Clone(whole)
+	copy(lying[placed[5].Offset-512:], header("5.jpg", 40<<20))
+	huge := bytes.Clone(whole)
+	copy(huge[placed[5].Offset-512:], header("5.jpg", 7<<30))
+	packed := pack(whole)
+	torn := bytes.Clone(packed)
+	for i := len(torn) / 2; i < len(torn); i++ {
+		torn[i] ^= 0x55
+	}
+	var bomb bytes.Buffer
+	z := gzip.NewWriter(&bomb)
+	z.Write(header("bomb", 200<<20))
+	io.CopyN(z, zeros{}, 200<<20)
+	z.Close()
+
+	for _, c := range []struct {
+		name    string
+		archive []byte
+		members []store.Member
+		first   int    // member that fails, and all after it
+		cause   string // of it
+	}{
+		{"a broken header, by name", damaged, named, 3, "a damaged archive: archive/tar: invalid tar header"},
+		{"cut, by name", whole[:placed[3].Offset+10], named, 3, "a damaged archive: unexpected EOF"},
+		{"cut, by place", whole[:placed[3].Offset+10], placed, 3, "a damaged archive: unexpected EOF"},
+		{"cut and packed", packed[:len(packed)-40], named, 4, "a damaged archive: unexpected EOF"},
+		{"a member of 40 MiB in 8 KiB", lying, named, 5, "more than 1 MiB"},
+		{"a member of 7 GiB", huge, named, 5, "more than 1 MiB"},
+		{"a row of 7 GiB", whole, append(placed[:5:5], store.Member{Name: "5.jpg", Offset: placed[5].Offset, Size: 7 << 30}), 5, "more than 1 MiB"},
+		{"a bomb", bomb.Bytes(), []store.Member{{Name: "none"}}, 0, "unpacks to more than 100 times its size"},
+		{"no archive", []byte("hello"), named[:1], 0, "a damaged archive"},
+		{"nothing", nil, named[:1], 0, "a damaged archive"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := members(t, c.archive, c.members, 1<<20)
+			for i, text := range got {
+				if i < c.first && text != photo(i) || i >= c.first && !strings.HasPrefix(text, "error: ") {
+					t.Errorf("member %d: %.100q", i, strings.TrimSpace(text))
+				}
+			}
+			if text := got[c.first]; !strings.Contains(text, c.cause) {
+				t.Errorf("member %d: %.100q, want %q", c.first, text, c.cause)
+			}
+		})
+	}
+	// A broken header between them is no matter to members whose places are known.
+	for i, text := range members(t, damaged, placed, 1<<20) {
+		if i != 3 && text != photo(i) {
+			t.Errorf("member %d by place: %.100q", i, text)
+		}
+	}
+	members(t, torn, named, 1<<20) // gzip's checksum comes last: until then damage looks like a photo, or doesn't
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// header is the block before a member that claims a size.
+func header(name string, size int64) []byte {
+	var b bytes.Buffer
+	if err := tar.NewWriter(&b).WriteHeader(&tar.Header{Name: name, Size: size, Mode: 0o644, Typeflag: tar.TypeReg}); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// FuzzMembers: whatever a shard is, each member is settled once, the task doesn't end, and
+// bytes that are found by their place are those of the file there.
+func FuzzMembers(f *testing.F) {
+	whole := append(header("a", 3), make([]byte, 512)...)
+	copy(whole[512:], "abc")
+	f.Add(whole, int64(512), int64(3))
+	f.Add(pack(whole), int64(512), int64(3))
+	f.Add(whole[:600], int64(1<<40), int64(1<<40))
+	f.Add(header("a", 7<<30), int64(-1), int64(-1))
+	f.Fuzz(func(t *testing.T, archive []byte, offset, size int64) {
+		if offset < 0 || size < 0 { // no row has these
+			return
+		}
+		wanted := []store.Member{{Name: "a"}, {Name: "b"}, {Name: "a", Offset: offset, Size: size}, {Name: "b", Offset: offset / 2, Size: size}}
+		for i, text := range members(t, archive, wanted, 1<<16) {
+			m := wanted[i]
+			if m.Offset == 0 || strings.HasPrefix(text, "error: ") {
+				continue
+			}
+			if text != string(archive[m.Offset:m.Offset+m.Size]) {
+				t.Errorf("%+v: got %q", m, text)
+			}
+		}
+	})
+}
