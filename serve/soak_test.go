@@ -3,10 +3,11 @@ package serve_test
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
-	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -19,9 +20,12 @@ import (
 	"github.com/mobilenet-go/mobilenet/serve/internal/oip"
 )
 
+var soak = flag.Duration("soak", 2*time.Second, "how long TestSoak takes")
+
 // TestSoak loads the model and its index anew every second under load over all protocols: no request
-// fails, and nothing is left behind. It runs longer where MOBILENET_TEST_SOAK says how
-// long.
+// fails, and nothing is left behind. Five minutes of it:
+//
+//	go test -race -run TestSoak ./serve -soak 5m
 func TestSoak(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "a.mnidx")
 	writeIndex(t, file, boot, shapes)
@@ -33,6 +37,7 @@ func TestSoak(t *testing.T) {
 	defer conn.Close()
 	data := photo(t)
 	pixels := []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [2, 2, 1, 3], "data": [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]}]}`)
+	cam := []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 28, 28, 3], "data": [` + strings.Repeat("0, ", 28*28*3-1) + `0]}], "outputs": [{"name": "cam"}], "parameters": {"cam_top": 2}}`)
 	message := &oip.ModelInferRequest{
 		ModelName: "fashion", RawInputContents: [][]byte{make([]byte, 12)},
 		Inputs: []*oip.ModelInferRequest_InferInputTensor{{Name: "pixels", Datatype: "UINT8", Shape: []int64{1, 2, 2, 3}}},
@@ -54,7 +59,9 @@ func TestSoak(t *testing.T) {
 			}
 			return nil
 		},
+		post("/v1/classify?maps=2", data), // as the page asks
 		post("/v2/models/fashion/infer", pixels),
+		post("/v2/models/fashion/infer", cam),
 		func(ctx context.Context) error {
 			return conn.Invoke(ctx, "/inference.GRPCInferenceService/ModelInfer", message, &oip.ModelInferResponse{})
 		},
@@ -111,13 +118,7 @@ func TestSoak(t *testing.T) {
 		return runtime.NumGoroutine(), mem.HeapAlloc
 	}
 	goroutines, heap := load(2 * time.Second)
-	d := 2 * time.Second
-	if text := os.Getenv("MOBILENET_TEST_SOAK"); text != "" {
-		if d, err = time.ParseDuration(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	after, heapAfter := load(d)
+	after, heapAfter := load(*soak)
 	t.Logf("%d requests, goroutines %d and %d, heap %d and %d KB", n.Load(), goroutines, after, heap>>10, heapAfter>>10)
 	if after > goroutines+10 || heapAfter > heap+8<<20 {
 		t.Error("something is left behind")

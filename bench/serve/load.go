@@ -147,6 +147,20 @@ func (l load) ideal(n int) []time.Duration {
 	return out
 }
 
+// tenths are the p99 of answers in each tenth of the time, in milliseconds: a machine
+// that was away for a moment shows.
+func (l load) tenths() (text string) {
+	var by [10][]time.Duration
+	for i, d := range l.good {
+		k := min(9, int(10*l.came[i]/l.lasted))
+		by[k] = append(by[k], d)
+	}
+	for _, v := range by {
+		text += fmt.Sprintf(" %.0f", ms(quantile(v, .99)))
+	}
+	return text
+}
+
 // within returns the highest rate at which the slowest of a hundred is fast enough, and
 // nothing is refused.
 func (s *server) within(limit time.Duration, capacity float64) float64 {

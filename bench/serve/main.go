@@ -16,6 +16,7 @@ import (
 	"log"
 	"os"
 	"path/filepath"
+	"runtime"
 	"time"
 )
 
@@ -61,7 +62,10 @@ func main() {
 			if _, err := o.start(); err != nil {
 				log.Fatal(err)
 			}
-			fmt.Printf("%s at %.0f a second: %v\n", o.name, *rate, o.open(*rate))
+			l := o.open(*rate)
+			fmt.Printf("%s at %.0f a second: %v\n", o.name, *rate, l)
+			fmt.Printf("  p99 of an ideal queue with the times of work %.1f ms; these p50 %.2f, p99 %.2f ms; p99 by tenth of the time%v\n",
+				ms(quantile(l.ideal(runtime.NumCPU()), .99)), ms(quantile(l.worked, .5)), ms(quantile(l.worked, .99)), l.tenths())
 			o.stop()
 		}
 		return
