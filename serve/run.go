@@ -40,13 +40,14 @@ func (s *Server) Run(ctx context.Context, l Listen) error {
 	if n := s.o.Workers + 1; runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
-	main, err := net.Listen("tcp", l.Addr)
+	var plain net.ListenConfig
+	plain.SetMultipathTCP(false) // whose sockets take no filter: see noMore
+	main, err := plain.Listen(context.Background(), "tcp", l.Addr)
 	if err != nil {
 		return err
 	}
-	main = netutil.LimitListener(main, cmp.Or(l.MaxConns, 16384))
 	servers := []*http.Server{s.httpServer(s, l.TLS)}
-	listeners := []net.Listener{main}
+	listeners := []net.Listener{netutil.LimitListener(main, cmp.Or(l.MaxConns, 16384))}
 	if l.Metrics != "" {
 		second, err := net.Listen("tcp", l.Metrics)
 		if err != nil {
@@ -80,14 +81,15 @@ func (s *Server) Run(ctx context.Context, l Listen) error {
 		return err
 	case <-ctx.Done():
 	}
+	s.draining.Store(true)
+	s.o.Log.Info("draining", "delay", l.DrainDelay.String())
+	time.Sleep(l.DrainDelay)
+	noMore(main)
 	return s.shutDown(servers, l)
 }
 
 // shutDown ends the service without losing a request.
 func (s *Server) shutDown(servers []*http.Server, l Listen) error {
-	s.draining.Store(true)
-	s.o.Log.Info("draining", "delay", l.DrainDelay.String())
-	time.Sleep(l.DrainDelay)
 	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(l.DrainTimeout, 30*time.Second))
 	defer cancel()
 	var errs []error

@@ -16,9 +16,11 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -463,6 +465,54 @@ func TestDrain(t *testing.T) {
 	}
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// TestDrainLosesNothing: while a server goes down, each of many clients that come over new
+// connections all the time is either answered or finds the port closed.
+func TestDrainLosesNothing(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("connections that wait to be accepted are reset where the system can't keep others from coming")
+	}
+	s, err := serve.New(t.Context(), serve.Options{Models: []serve.Model{{Name: "m", Open: openBuiltin}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		ctx, cancel := context.WithCancel(t.Context())
+		addr, ended := make(chan string, 1), make(chan error, 1)
+		go func() {
+			ended <- s.Run(ctx, serve.Listen{Addr: "127.0.0.1:0", DrainDelay: 50 * time.Millisecond, Started: func(a net.Addr) { addr <- a.String() }})
+		}()
+		url := "http://" + <-addr + "/v2/health/live"
+		var answered atomic.Int32
+		var clients sync.WaitGroup
+		for range 64 {
+			clients.Go(func() {
+				client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+				for {
+					resp, err := client.Post(url, "", nil) // which, unlike GET, is not sent again
+					switch {
+					case errors.Is(err, syscall.ECONNREFUSED):
+						return
+					case err != nil:
+						t.Error(err)
+						return
+					}
+					resp.Body.Close()
+					answered.Add(1)
+				}
+			})
+		}
+		time.Sleep(50 * time.Millisecond)
+		cancel()
+		clients.Wait()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+		if answered.Load() == 0 {
+			t.Error("nobody was answered: the test is none")
+		}
 	}
 }
 
