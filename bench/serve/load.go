@@ -147,6 +147,19 @@ func (l load) ideal(n int) []time.Duration {
 	return out
 }
 
+// equal returns the p99 of an ideal queue before n servers that do capacity together,
+// each request the same work, coming at random at the given rate.
+func equal(rate, capacity float64, n int) time.Duration {
+	const requests = 1_000_000
+	p := &poisson{rate: rate, rng: rand.New(rand.NewPCG(1, 1))}
+	l := load{came: make([]time.Duration, requests), worked: make([]time.Duration, requests)}
+	for i := range l.came {
+		l.came[i], _ = p.Pace(0, uint64(i))
+		l.worked[i] = time.Duration(float64(n) / capacity * float64(time.Second))
+	}
+	return quantile(l.ideal(n), .99)
+}
+
 // tenths are the p99 of answers in each tenth of the time, in milliseconds: a machine
 // that was away for a moment shows.
 func (l load) tenths() (text string) {

@@ -16,7 +16,6 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"runtime"
 	"time"
 )
 
@@ -30,7 +29,7 @@ var (
 	photoDir = flag.String("photos", "", "a folder of JPEG files")
 	each     = flag.Duration("each", 3*time.Second, "how long one measurement takes")
 	rounds   = flag.Int("rounds", 3, "of what is measured in turns")
-	rate     = flag.Float64("rate", 0, "so many requests a second, of our servers, and nothing else")
+	rate     = flag.Float64("rate", 0, "so many requests a second, of our servers, and nothing else; 0.7 and other numbers below 10 are of the capacity")
 	verbose  = flag.Bool("v", false, "show what servers log")
 	skip     = flag.String("skip", "", "leave out: targets, peers")
 )
@@ -59,14 +58,9 @@ func main() {
 	}
 	if *rate > 0 {
 		for _, o := range own {
-			if _, err := o.start(); err != nil {
+			if err := o.at(*rate); err != nil {
 				log.Fatal(err)
 			}
-			l := o.open(*rate)
-			fmt.Printf("%s at %.0f a second: %v\n", o.name, *rate, l)
-			fmt.Printf("  p99 of an ideal queue with the times of work %.1f ms; these p50 %.2f, p99 %.2f ms; p99 by tenth of the time%v\n",
-				ms(quantile(l.ideal(runtime.NumCPU()), .99)), ms(quantile(l.worked, .5)), ms(quantile(l.worked, .99)), l.tenths())
-			o.stop()
 		}
 		return
 	}
