@@ -112,43 +112,51 @@ func (s *Server) body(q *request) (*body, error) {
 	return b, nil
 }
 
-// readAll reads up to limit bytes. Room is taken as they come, so that a length that is
-// only claimed costs little.
+// readAll reads up to limit bytes. A length that is only claimed costs little.
 func (b *body) readAll(q *request, limit int64) error {
 	r, err := unpack(http.MaxBytesReader(q.w, io.NopCloser(b), limit), q.Header.Get("Content-Encoding"))
 	if err != nil {
 		return err
 	}
-	const first, second = 64 << 10, 1 << 20
-	size := int64(first)
-	if claimed := q.ContentLength + 1; claimed > 0 {
-		size = min(size, claimed)
-	}
-	if err := b.take(size); err != nil {
+	if b.data, err = readUpTo(r, limit, q.ContentLength, b.take); err != nil {
 		return err
 	}
-	b.data = make([]byte, 0, size)
+	return b.settle()
+}
+
+// readUpTo reads all of r, at most limit bytes, with room taken for them as they come. The
+// claimed length, -1 for none, says how large the buffer is best.
+func readUpTo(r io.Reader, limit, claimed int64, take func(int64) error) ([]byte, error) {
+	const first, second = 64 << 10, 1 << 20
+	size := int64(first)
+	if claimed >= 0 {
+		size = min(size, claimed+1) // and one for the end
+	}
+	if err := take(size); err != nil {
+		return nil, err
+	}
+	data := make([]byte, 0, size)
 	for {
-		if len(b.data) == cap(b.data) {
-			old := int64(cap(b.data))
-			more := old
-			if claimed := q.ContentLength + 1; old == first && claimed > first {
-				more = min(claimed, second) - old
+		if len(data) == cap(data) {
+			old := int64(cap(data))
+			more := min(old, limit+1-old) // a bomb takes no more than the limit
+			if old == first && claimed >= first {
+				more = min(claimed+1, second) - old
 			}
-			if err := b.take(more); err != nil {
-				return err
+			if err := take(more); err != nil {
+				return nil, err
 			}
-			b.data = append(make([]byte, 0, old+more), b.data...)
+			data = append(make([]byte, 0, old+more), data...)
 		}
-		n, err := r.Read(b.data[len(b.data):cap(b.data)])
-		b.data = b.data[:len(b.data)+n]
+		n, err := r.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
 		switch {
-		case int64(len(b.data)) > limit:
-			return &http.MaxBytesError{Limit: limit}
+		case int64(len(data)) > limit:
+			return nil, &http.MaxBytesError{Limit: limit}
 		case err == io.EOF:
-			return b.settle()
+			return data, nil
 		case err != nil:
-			return err
+			return nil, err
 		}
 	}
 }

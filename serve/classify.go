@@ -68,7 +68,7 @@ func (s *Server) classify(q *request) error {
 		photos, err = formPhotos(b.data, params["boundary"], query)
 		several = len(photos) > 1
 	case kind == "application/json":
-		photos, several, err = s.jsonPhotos(q, b.data)
+		photos, several, err = s.jsonPhotos(q, b)
 	default: // the bytes say themselves what they are
 		photos = []photo{{data: b.data}}
 	}
@@ -256,14 +256,14 @@ func addField(query url.Values, name string, value []byte) error {
 
 // jsonPhotos reads {"photo": base64}, {"photos": [base64, ...]}, or URLs in their
 // place: {"url": ...}, {"urls": [...]}.
-func (s *Server) jsonPhotos(q *request, data []byte) (list []photo, several bool, err error) {
+func (s *Server) jsonPhotos(q *request, b *body) (list []photo, several bool, err error) {
 	var in struct {
 		Photo  *string  `json:"photo"`
 		Photos []string `json:"photos"`
 		URL    *string  `json:"url"`
 		URLs   []string `json:"urls"`
 	}
-	d := json.NewDecoder(bytes.NewReader(data))
+	d := json.NewDecoder(bytes.NewReader(b.data))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&in); err != nil {
 		return nil, false, badRequest(`JSON: ` + err.Error() + ` (want {"photo": "base64"}, {"photos": [...]}, {"url": ...} or {"urls": [...]})`)
@@ -285,9 +285,10 @@ func (s *Server) jsonPhotos(q *request, data []byte) (list []photo, several bool
 	// All of them in the time of the request, also where each is slow to fail.
 	ctx, cancel := context.WithDeadline(q.Context(), q.deadline)
 	defer cancel()
+	left := s.o.MaxBody // for all of them, as if they had come with the request
 	for _, address := range in.URLs {
-		data, err := s.fetch(ctx, address)
-		list = append(list, photo{address, data, err})
+		data, err := s.fetch(ctx, address, b.share, left)
+		list, left = append(list, photo{address, data, err}), left-int64(len(data))
 	}
 	return list, several, nil
 }
@@ -309,8 +310,9 @@ func decodeText(text string) ([]byte, error) {
 	return data, nil
 }
 
-// fetch gets a photo from a host that is allowed.
-func (s *Server) fetch(ctx context.Context, address string) ([]byte, error) {
+// fetch gets a photo of at most limit bytes from a host that is allowed, with room taken as
+// they come.
+func (s *Server) fetch(ctx context.Context, address string, room *share, limit int64) ([]byte, error) {
 	allowed := func(u *url.URL) error {
 		if !slices.ContainsFunc(s.o.AllowURLs, naming(u)) {
 			return &failure{http.StatusForbidden, fmt.Sprintf("%s: photos are not fetched from there (--allow-urls)", u.Redacted())}
@@ -346,14 +348,16 @@ func (s *Server) fetch(ctx context.Context, address string) ([]byte, error) {
 	if resp.StatusCode != http.StatusOK {
 		return nil, &failure{http.StatusBadGateway, fmt.Sprintf("%s: %s", u.Redacted(), resp.Status)}
 	}
-	data, err := io.ReadAll(io.LimitReader(resp.Body, s.o.MaxBody+1))
+	data, err := readUpTo(resp.Body, limit, resp.ContentLength, room.take)
+	var full *refusal
+	var large *http.MaxBytesError
 	switch {
-	case err != nil:
+	case errors.As(err, &large):
+		return nil, &http.MaxBytesError{Limit: s.o.MaxBody} // of all together
+	case err != nil && !errors.As(err, &full):
 		return nil, &failure{http.StatusBadGateway, fmt.Sprintf("%s can't be fetched", u.Redacted())}
-	case int64(len(data)) > s.o.MaxBody:
-		return nil, &http.MaxBytesError{Limit: s.o.MaxBody}
 	}
-	return data, nil
+	return data, err
 }
 
 // listModels is for the page, and for who looks for a name.

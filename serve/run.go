@@ -6,9 +6,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"golang.org/x/net/netutil"
@@ -35,10 +37,15 @@ type Listen struct {
 //
 // Run sees to it that Go has a processor more than workers (GOMAXPROCS): workers compute
 // for milliseconds on end, and with all processors theirs, Go would look at the network
-// every ten milliseconds only. A server of your own does well to do the same.
+// every ten milliseconds only. And unless GOMEMLIMIT is set, it sets a limit of memory that
+// is above what requests and photos may take together, so that garbage doesn't come on
+// top. A server of your own does well to do the same.
 func (s *Server) Run(ctx context.Context, l Listen) error {
 	if n := s.o.Workers + 1; runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
+	}
+	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
+		debug.SetMemoryLimit(s.memory)
 	}
 	var plain net.ListenConfig
 	plain.SetMultipathTCP(false) // whose sockets take no filter: see noMore

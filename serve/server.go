@@ -72,6 +72,7 @@ type Server struct {
 	scheduler *scheduler
 	bodies    gate
 	decoding  vision.DecodeOptions
+	memory    int64 // bytes that all of Go's is to fit into
 	metrics   *metrics
 	mux       *http.ServeMux
 	origins   *http.CrossOriginProtection // of who may change what is served
@@ -111,7 +112,9 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	s := &Server{o: o, models: m, photos: photos, origins: origins, scheduler: newScheduler(o.Workers, o.Queue, o.Deadline)}
 	s.bodies.limit = max(64<<20, 2*o.MaxBody)
 	// A photo of the most pixels for each worker would be gigabytes.
-	s.decoding = vision.DecodeOptions{MaxPixels: o.MaxPixels, Budget: vision.NewBudget(max(256<<20, 5*int64(o.MaxPixels)))}
+	pixels := max(256<<20, 5*int64(o.MaxPixels))
+	s.decoding = vision.DecodeOptions{MaxPixels: o.MaxPixels, Budget: vision.NewBudget(pixels)}
+	s.memory = s.bodies.limit + pixels + 64<<20
 	s.metrics = newMetrics(s)
 	s.mux = http.NewServeMux()
 	s.routes()

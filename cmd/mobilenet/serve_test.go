@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,6 +19,7 @@ import (
 	"regexp"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -415,11 +417,75 @@ func TestServeIdle(t *testing.T) {
 	}
 }
 
+// TestServeMemory: bombs and large photos of many clients at once take no more memory than
+// docs/serve.md says, and others are answered.
+func TestServeMemory(t *testing.T) {
+	s := startService(t, "--deadline", "1m")
+	var bomb bytes.Buffer
+	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestCompression)
+	z.Write(make([]byte, 200<<20))
+	z.Close()
+	large := append(fmt.Appendf(nil, "P6 3200 3200 255\n"), make([]byte, 3200*3200*3)...) // just within --max-body
+	var packed bytes.Buffer
+	z, _ = gzip.NewWriterLevel(&packed, gzip.BestSpeed)
+	z.Write(large)
+	z.Close()
+	form := "--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\"\r\n\r\n" + string(large[:16<<20]) + "\r\n--x--\r\n"
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second)
+	defer cancel()
+	var clients sync.WaitGroup
+	var mu sync.Mutex
+	codes := map[string]int{}
+	attack := func(name, kind, packing string, body []byte) {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				r, err := http.NewRequest("POST", s.url+"v1/classify", bytes.NewReader(body))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				r.Header.Set("Content-Type", kind)
+				r.Header.Set("Content-Encoding", packing)
+				resp, err := http.DefaultClient.Do(r)
+				if err != nil {
+					continue // a body that is refused unread
+				}
+				resp.Body.Close()
+				mu.Lock()
+				codes[fmt.Sprint(name, " ", resp.StatusCode)]++
+				mu.Unlock()
+			}
+		})
+	}
+	for range 8 {
+		attack("bomb", "image/png", "gzip", bomb.Bytes())
+		attack("large", "image/x-portable-pixmap", "gzip", packed.Bytes())
+		attack("form", "multipart/form-data; boundary=x", "", []byte(form))
+	}
+	clients.Wait()
+	for range 3 {
+		if best := s.best(t, http.DefaultClient, "fashion-mnist"); best != "Ankle boot" {
+			t.Error(best)
+		}
+	}
+	most := memory(t, s.cmd.Process.Pid, "VmHWM:")
+	t.Logf("%d MB at most; %v", most>>20, codes)
+	if codes["bomb 413"] == 0 || codes["large 200"] == 0 {
+		t.Error("nobody came in: the test is none")
+	}
+	if most > 450<<20 {
+		t.Errorf("%d MB", most>>20)
+	}
+}
+
 // resident is a process's memory in bytes, 0 where the system doesn't say.
-func resident(t *testing.T, pid int) (n int) {
+func resident(t *testing.T, pid int) int { return memory(t, pid, "VmRSS:") }
+
+// memory is a line of a process's status, in bytes.
+func memory(t *testing.T, pid int, line string) (n int) {
 	t.Helper()
 	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	_, rest, _ := strings.Cut(string(text), "VmRSS:")
+	_, rest, _ := strings.Cut(string(text), line)
 	fmt.Sscan(rest, &n)
 	return n << 10
 }
