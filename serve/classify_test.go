@@ -156,6 +156,29 @@ func TestOneOfSeveral(t *testing.T) {
 	}
 }
 
+// TestFetchedBytes: what is fetched for a request is together within the bound of its body,
+// and counted while it is in memory.
+func TestFetchedBytes(t *testing.T) {
+	far := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(append(photo(t), make([]byte, 600<<10)...))
+		if r.URL.Path == "/endless" {
+			for r.Context().Err() == nil {
+				w.Write(make([]byte, 64<<10))
+			}
+		}
+	}))
+	defer far.Close()
+	_, url := start(t, serve.Options{MaxBody: 1 << 20, AllowURLs: []string{far.Listener.Addr().String()}})
+	code, _, body := ask(t, "POST", url+"/v1/classify", fmt.Appendf(nil, `{"urls": ["%s/1", "%[1]s/2", "%[1]s/endless"]}`, far.URL), "Content-Type", "application/json")
+	a := decode[answer](t, body)
+	if code != 200 || len(a.Photos) != 3 || a.Photos[0].Error != "" || !strings.Contains(a.Photos[1].Error, "1048576 bytes") || !strings.Contains(a.Photos[2].Error, "1048576 bytes") {
+		t.Errorf("%d %s", code, body)
+	}
+	if n := held(t, strings.TrimPrefix(url, "http://")); n != 0 {
+		t.Errorf("%d bytes are held for nobody", n)
+	}
+}
+
 // TestDataURL: what a browser's FileReader gives is a photo.
 func TestDataURL(t *testing.T) {
 	url := twoModels(t, serve.Options{})

@@ -319,6 +319,7 @@ func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.
 		if err := stream.Send(out); err != nil {
 			return err
 		}
+		_ = http.NewResponseController(q.w).SetWriteDeadline(time.Time{}) // which answering set
 		q.slow.give()
 	}
 }

@@ -21,8 +21,11 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials/insecure"
 
 	"github.com/mobilenet-go/mobilenet/serve"
+	"github.com/mobilenet-go/mobilenet/serve/internal/oip"
 )
 
 // head is the header of a request to classify a photo of so many bytes.
@@ -225,6 +228,41 @@ func TestSlowClients(t *testing.T) {
 			}
 		})
 	}
+	// A client that never reads is cut off once its answers fill all buffers.
+	t.Run("never reads", func(t *testing.T) {
+		t.Parallel()
+		c := dial(t, addr)
+		c.SetWriteDeadline(time.Now().Add(40 * time.Second))
+		var err error
+		for start := time.Now(); err == nil && time.Since(start) < 35*time.Second; {
+			_, err = fmt.Fprint(c, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 100))
+		}
+		var timeout net.Error
+		if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
+			t.Errorf("still connected: %v", err)
+		}
+	})
+	// As many connections as are allowed are served, and the next when one of them ends.
+	t.Run("connections", func(t *testing.T) {
+		t.Parallel()
+		addr := listen(t, serve.Options{}, serve.Listen{MaxConns: 3})
+		first := dial(t, addr)
+		for range 2 {
+			fmt.Fprint(dial(t, addr), "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+		}
+		time.Sleep(200 * time.Millisecond)
+		c := dial(t, addr)
+		fmt.Fprint(c, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+		c.SetReadDeadline(time.Now().Add(time.Second))
+		if _, err := c.Read(make([]byte, 1)); err == nil {
+			t.Error("a fourth connection is served")
+		}
+		first.Close()
+		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		if _, err := c.Read(make([]byte, 1)); err != nil {
+			t.Error(err)
+		}
+	})
 	// Who sends fast enough is not cut off, however long it takes.
 	t.Run("a steady upload", func(t *testing.T) {
 		t.Parallel()
@@ -246,6 +284,39 @@ func TestSlowClients(t *testing.T) {
 			t.Error(resp.Status)
 		}
 	})
+}
+
+// TestIdleStream: a stream over gRPC may wait between two requests.
+func TestIdleStream(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes longer than the server's timeouts")
+	}
+	t.Parallel()
+	addr := listen(t, serve.Options{}, serve.Listen{})
+	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, "/inference.GRPCInferenceService/ModelStreamInfer")
+	if err != nil {
+		t.Fatal(err)
+	}
+	message := &oip.ModelInferRequest{
+		ModelName: "fashion", RawInputContents: [][]byte{make([]byte, 12)},
+		Inputs: []*oip.ModelInferRequest_InferInputTensor{{Name: "pixels", Datatype: "UINT8", Shape: []int64{1, 2, 2, 3}}},
+	}
+	for i := range 2 {
+		if i > 0 {
+			time.Sleep(35 * time.Second) // longer than an answer, a body or a request may take
+		}
+		if err := stream.SendMsg(message); err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.RecvMsg(&oip.ModelStreamInferResponse{}); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // TestHalfClosed: a client that ends its side in the middle of a body is told at once.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"math"
 	"mime/multipart"
@@ -293,7 +294,7 @@ func TestBad(t *testing.T) {
 	type header = []string
 	asJSON := header{"Content-Type", "application/json"}
 	infer := "/v2/models/fashion/infer"
-	wide := append([]byte("\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\xff\xff\x00\x00\xff\xff\x08\x02\x00\x00\x00"), make([]byte, 20)...)
+	wide := "\x89PNG\r\n\x1a\n" + chunk("IHDR", "\x00\x00\xff\xff\x00\x00\xff\xff\x08\x02\x00\x00\x00") + chunk("IDAT", "\x78\x9c\x03\x00\x00\x00\x00\x01") + chunk("IEND", "")
 	for _, test := range []struct {
 		name, method, path string
 		body               string
@@ -303,7 +304,7 @@ func TestBad(t *testing.T) {
 		{"no photo", "POST", "/v1/classify", "", nil, 400},
 		{"text", "POST", "/v1/classify", "hello", nil, 415},
 		{"half a photo", "POST", "/v1/classify", string(photo(t)[:200]), nil, 400},
-		{"65535 by 65535 pixels", "POST", "/v1/classify", string(wide), nil, 400},
+		{"65535 by 65535 pixels", "POST", "/v1/classify", wide, nil, 413},
 		{"too many pixels", "POST", "/v1/classify", "P6 100 100 255\n" + strings.Repeat("a", 30000), nil, 413},
 		{"too large", "POST", "/v1/classify", strings.Repeat("a", 1<<20+1), nil, 413},
 		{"gzip bomb", "POST", "/v1/classify", bomb.String(), header{"Content-Encoding", "gzip"}, 413},
@@ -349,6 +350,13 @@ func TestBad(t *testing.T) {
 			}
 		})
 	}
+}
+
+// chunk is one of a PNG file.
+func chunk(kind, data string) string {
+	b := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
+	b = append(b, kind+data...)
+	return string(binary.BigEndian.AppendUint32(b, crc32.ChecksumIEEE(b[4:])))
 }
 
 // TestOverload: what can't be done in time is refused at once, with when to come
