@@ -51,7 +51,9 @@ bytes; /v2 is the Open Inference Protocol (KServe, Triton), /openapi.json descri
 all routes, / is a page to try it, /metrics is for Prometheus.
 
 Photos wait in a queue that is bounded; what can't be done before its deadline is
-refused at once, with status 429. SIGTERM drains: /v2/health/ready turns 503, and
+refused at once, with status 429. Memory is bounded: requests take 64 MiB together, or
+twice --max-body (in JSON and forms up to three times that), and pixels 256 MiB, or 5
+bytes for each of --max-pixels. SIGTERM drains: /v2/health/ready turns 503, and
 everything that comes is answered for --drain-delay. SIGHUP reads the models, their
 --labels, --index and the certificate again. The log has a line of JSON a request, on
 standard error. SIGINT drains, too, and the exit status is 0.
