@@ -84,6 +84,15 @@ func TestSoak(t *testing.T) {
 			return err
 		},
 	}
+	// Where this process is stopped for long, as in a debugger, clients and server run out of
+	// their times: a failure says so.
+	var pause atomic.Int64
+	go func() {
+		for last := time.Now(); t.Context().Err() == nil; last = time.Now() {
+			time.Sleep(10 * time.Millisecond)
+			pause.Store(max(pause.Load(), int64(time.Since(last))))
+		}
+	}()
 	var n atomic.Int64
 	load := func(d time.Duration) (goroutines int, heap uint64) {
 		ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -119,7 +128,8 @@ func TestSoak(t *testing.T) {
 	}
 	goroutines, heap := load(2 * time.Second)
 	after, heapAfter := load(*soak)
-	t.Logf("%d requests, goroutines %d and %d, heap %d and %d KB", n.Load(), goroutines, after, heap>>10, heapAfter>>10)
+	t.Logf("%d requests, goroutines %d and %d, heap %d and %d KB; the process stood still for %v at most",
+		n.Load(), goroutines, after, heap>>10, heapAfter>>10, time.Duration(pause.Load()).Round(time.Millisecond))
 	if after > goroutines+10 || heapAfter > heap+8<<20 {
 		t.Error("something is left behind")
 	}
