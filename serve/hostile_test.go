@@ -141,6 +141,22 @@ func TestRoom(t *testing.T) {
 	}
 }
 
+// TestLyingLengths: a length that is only claimed takes no room.
+func TestLyingLengths(t *testing.T) {
+	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+	const n = 100
+	for range n {
+		c := dial(t, addr)
+		go fmt.Fprint(c, head(31<<20)+strings.Repeat("x", 60<<10))
+	}
+	for deadline := time.Now().Add(10 * time.Second); held(t, addr) < n*64<<10 && time.Now().Before(deadline); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	if h := held(t, addr); h < n*64<<10 || h > n*96<<10 {
+		t.Errorf("%d KB are held for %d clients that sent 60 each", h>>10, n)
+	}
+}
+
 // TestUnread: an answer that a client doesn't take is counted until it goes.
 func TestUnread(t *testing.T) {
 	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
