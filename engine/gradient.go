@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -94,10 +95,6 @@ type planeSet struct {
 	v        []float32
 }
 
-func newPlanes(s size, channels int) planeSet {
-	return planeSet{s, channels, kernel.Aligned(kernel.Blocks(channels) * s.h * s.w * kernel.Block)}
-}
-
 // block is block b of channels.
 func (p planeSet) block(b int) []float32 {
 	n := p.h * p.w * kernel.Block
@@ -106,8 +103,15 @@ func (p planeSet) block(b int) []float32 {
 
 // gradient goes back from the logit of a class to the tape's module.
 func (net *network) gradient(t *Tape, class int) []float32 {
-	b := backward{net, t}
-	return b.run(class).planar()
+	spare, _ := net.spare.Get().(*[][]float32)
+	if spare == nil {
+		spare = new([][]float32)
+	}
+	defer net.spare.Put(spare)
+	b := backward{net, t, spare}
+	g := b.run(class)
+	defer b.give(g)
+	return g.planar()
 }
 
 // planar returns p as [C][H][W].
@@ -125,9 +129,25 @@ func (p planeSet) planar() []float32 {
 
 // backward is the way back of a tape.
 type backward struct {
-	net  *network
-	tape *Tape
+	net   *network
+	tape  *Tape
+	spare *[][]float32 // memory of planes that nobody needs any more
 }
+
+// take returns planes for somebody to write to: what is in them is no matter.
+func (b backward) take(s size, channels int) planeSet {
+	n := kernel.Blocks(channels) * s.h * s.w * kernel.Block
+	for i, v := range *b.spare {
+		if cap(v) >= n {
+			*b.spare = slices.Delete(*b.spare, i, i+1)
+			return planeSet{s, channels, v[:n]}
+		}
+	}
+	return planeSet{s, channels, kernel.Aligned(n)}
+}
+
+// give says that planes are needed no more. They may be larger than what is taken next.
+func (b backward) give(p planeSet) { *b.spare = append(*b.spare, p.v) }
 
 // run stops at the module, of which it returns the gradient.
 func (b backward) run(class int) planeSet {
@@ -138,16 +158,18 @@ func (b backward) run(class int) planeSet {
 		return g
 	}
 	b.relu6(g, last)
-	g = b.pointwise(&b.net.last, g)
+	g = b.through(&b.net.last, g)
 	for i := len(b.net.bottlenecks) - 1; i >= 0; i-- {
 		k := &b.net.bottlenecks[i]
 		if k.Name == b.tape.module {
 			return g
 		}
-		var done bool
-		if g, done = b.bottleneck(k, g); done {
-			return g
+		in, done := b.bottleneck(k, g)
+		if done {
+			return in
 		}
+		b.give(g)
+		g = in
 	}
 	return g // at the first convolution
 }
@@ -164,14 +186,16 @@ func (b backward) bottleneck(k *bottleneck, out planeSet) (g planeSet, done bool
 		return g, true
 	}
 	b.relu6(g, depthwise)
-	g = b.depthwise(k, g)
+	in := b.depthwise(k, g)
+	b.give(g)
+	g = in
 	if k.Expand != nil {
 		expand := moduleOf(*k.Expand)
 		if b.tape.module == expand {
 			return g, true
 		}
 		b.relu6(g, expand)
-		g = b.pointwise(&k.expand, g)
+		g = b.through(&k.expand, g)
 	}
 	if k.Residual() {
 		for i, v := range out.v {
@@ -187,11 +211,12 @@ func (b backward) pool(class int) planeSet {
 	features := b.head(class)
 	m := b.tape.engine.modules
 	_, h, w := m[len(m)-1].Shape(b.tape.in.h, b.tape.in.w)
-	g := newPlanes(size{h, w}, len(features))
+	g := b.take(size{h, w}, len(features))
 	for c, v := range features {
 		to := g.block(c / kernel.Block)[c%kernel.Block:]
+		v /= float32(h * w)
 		for p := range h * w {
-			to[p*kernel.Block] = v / float32(h*w)
+			to[p*kernel.Block] = v
 		}
 	}
 	return g
@@ -242,19 +267,34 @@ func (b backward) relu6(g planeSet, module string) {
 		to := g.block(block)
 		for c := range min(kernel.Block, g.channels-block*kernel.Block) {
 			for p, v := range act[(block*kernel.Block+c)*pixels:][:pixels] {
-				if !(v > 0 && v < 6) {
-					to[p*kernel.Block+c] = 0
+				at := &to[p*kernel.Block+c]
+				kept := math.Float32bits(*at)
+				// The bits of numbers above 0 are in their order. Without a branch, which would be
+				// foreseen wrongly half of the time.
+				if math.Float32bits(v)-1 >= sixBits-1 {
+					kept = 0
 				}
+				*at = math.Float32frombits(kept)
 			}
 		}
 	})
+}
+
+// sixBits are those of float32(6).
+const sixBits = 0x40c00000
+
+// through is pointwise where g isn't needed any more.
+func (b backward) through(w *weights, g planeSet) planeSet {
+	in := b.pointwise(w, g)
+	b.give(g)
+	return in
 }
 
 // pointwise is the gradient at the input of a 1x1 convolution: one with the weights
 // transposed.
 func (b backward) pointwise(w *weights, g planeSet) planeSet {
 	t := b.net.transposed(w)
-	in := newPlanes(g.size, t.n)
+	in := b.take(g.size, t.n)
 	b.each(t.blocks(), func(block int) {
 		b.net.set.Pointwise(kernel.Pointwise{
 			Dst: in.block(block), Src: g.v, SrcStride: g.h * g.w * kernel.Block,
@@ -267,28 +307,54 @@ func (b backward) pointwise(w *weights, g planeSet) planeSet {
 // depthwise is the gradient at the input of the depthwise convolution of k.
 func (b backward) depthwise(k *bottleneck, g planeSet) planeSet {
 	_, h, w := b.shapeBefore(k)
-	in := newPlanes(size{h, w}, g.channels)
+	in := b.take(size{h, w}, g.channels)
+	back := b.scattered
+	if k.Depthwise.Stride == 1 {
+		back = b.turned
+	}
+	b.each(kernel.Blocks(g.channels), func(block int) { back(k, g, in, block) })
+	return in
+}
+
+// turned is a block of depthwise at stride 1: the convolution with the kernel turned by 180 degrees.
+func (b backward) turned(k *bottleneck, g, in planeSet, block int) {
+	weights, nr := k.depthwise.w[block], k.depthwise.nr(block)
+	src, row := g.block(block), g.w*kernel.Block
+	rows := [][]float32{make([]float32, row)}
+	for y := range g.h {
+		rows = append(rows, src[y*row:][:row])
+	}
+	rows = append(rows, rows[0])
+	taps := make([]float32, window*window*nr)
+	for tap := range window * window {
+		copy(taps[tap*nr:][:nr], weights[(window*window-1-tap)*nr:])
+	}
+	b.net.set.Depthwise(kernel.Depthwise{
+		Dst: in.block(block), Rows: rows, W: taps, Bias: make([]float32, nr), Width: g.w, Stride: 1, Left: 1, NR: nr,
+	})
+}
+
+// scattered is a block of depthwise at any stride: each pixel adds to those that it came of.
+func (b backward) scattered(k *bottleneck, g, in planeSet, block int) {
+	weights, nr := k.depthwise.w[block], k.depthwise.nr(block)
 	padding, stride := b.net.config.Padding, k.Depthwise.Stride
-	top, left := padding.Before(h, stride), padding.Before(w, stride)
-	b.each(kernel.Blocks(g.channels), func(block int) {
-		weights, nr := k.depthwise.w[block], k.depthwise.nr(block)
-		src, dst := g.block(block), in.block(block)
-		for p := range g.h * g.w {
-			from := src[p*kernel.Block:][:nr]
-			y, x := p/g.w*stride-top, p%g.w*stride-left
-			for tap := range window * window {
-				y, x := y+tap/window, x+tap%window
-				if y < 0 || y >= h || x < 0 || x >= w {
-					continue
-				}
-				to, by := dst[(y*w+x)*kernel.Block:][:nr], weights[tap*nr:][:nr]
-				for c, v := range from {
-					to[c] += v * by[c]
-				}
+	top, left := padding.Before(in.h, stride), padding.Before(in.w, stride)
+	src, dst := g.block(block), in.block(block)
+	clear(dst)
+	for p := range g.h * g.w {
+		from := src[p*kernel.Block:][:nr]
+		y, x := p/g.w*stride-top, p%g.w*stride-left
+		for tap := range window * window {
+			y, x := y+tap/window, x+tap%window
+			if y < 0 || y >= in.h || x < 0 || x >= in.w {
+				continue
+			}
+			to, by := dst[(y*in.w+x)*kernel.Block:][:nr], weights[tap*nr:][:nr]
+			for c, v := range from {
+				to[c] += v * by[c]
 			}
 		}
-	})
-	return in
+	}
 }
 
 // shapeBefore is the shape of what comes to the depthwise convolution of k.
@@ -328,8 +394,10 @@ func (net *network) transposed(w *weights) *weights {
 			turned[k*w.n+o] = v
 		}
 	}
+	all := kernel.Huge(t.blocks() * t.k * kernel.Block)
 	for b := range t.blocks() {
-		t.w, t.bias = append(t.w, kernel.Aligned(t.k*t.nr(b))), append(t.bias, kernel.Aligned(t.nr(b)))
+		t.w, t.bias = append(t.w, all[:t.k*t.nr(b)]), append(t.bias, kernel.Aligned(t.nr(b)))
+		all = all[t.k*kernel.Block:]
 	}
 	t.pack(turned, bias)
 	if net.back == nil {

@@ -24,6 +24,7 @@ type network struct {
 
 	backMu sync.Mutex
 	back   map[*weights]*weights // what gradients have needed of them, see transposed
+	spare  sync.Pool             // of *[][]float32: memory of gradients
 }
 
 // stripWidth: below it a bottleneck's tensors fit the caches whole, and longer
