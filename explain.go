@@ -243,7 +243,7 @@ func (c *Classifier) gradCAM(ctx context.Context, photo *Prepared, o ExplainOpti
 	}
 	modules := c.engine.Modules()
 	layer := modules[slices.IndexFunc(modules, func(m engine.Module) bool { return m.Name == o.Layer })]
-	channels, height, width := layer.Shape(h, w)
+	_, height, width := layer.Shape(h, w)
 	e := &Explanation{Method: GradCAM, Layer: o.Layer, Height: height, Width: width, Logits: c.outcomes(tape.Logits)}
 	if e.Maps, err = c.maps(e.Logits, o); err != nil {
 		return nil, err
@@ -251,18 +251,12 @@ func (c *Classifier) gradCAM(ctx context.Context, photo *Prepared, o ExplainOpti
 	for i := range e.Maps {
 		m := &e.Maps[i]
 		output, sign := c.output(m.Index)
-		gradient, err := tape.Gradient(output)
+		weights, err := tape.MeanGradient(output)
 		if err != nil {
 			return nil, err
 		}
-		weights := make([]float32, channels)
 		for k := range weights {
-			plane := gradient[k*height*width:][:height*width]
-			sum := 0.0
-			for _, v := range plane {
-				sum += float64(v)
-			}
-			weights[k] = sign * float32(sum/float64(len(plane)))
+			weights[k] *= sign
 		}
 		m.Values = weighted(tape.Output, weights)
 	}

@@ -57,6 +57,20 @@ func checkGradients(t *testing.T, c model.Config, s size, threads int) {
 		for _, v := range g {
 			top = max(top, math.Abs(float64(v)))
 		}
+		mean, err := tape.MeanGradient(class)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for c, got := range mean {
+			sum := 0.0
+			plane := g[c*len(g)/len(mean):][:len(g)/len(mean)]
+			for _, v := range plane {
+				sum += float64(v)
+			}
+			if !(math.Abs(float64(got)-sum/float64(len(plane))) <= 1e-5*top) {
+				t.Errorf("%s: the mean in channel %d is %v, want %v", module.Name, c, got, sum/float64(len(plane)))
+			}
+		}
 		zeros := 0
 		positions := 4
 		if testing.Short() {

@@ -24,7 +24,7 @@ type program struct {
 	// inputs, as numbers, and returns the bias.
 	row func(o int, dst []float32) (bias float32)
 	// gradient is [Tape.Gradient]; nil where there is none.
-	gradient func(t *Tape, class int) []float32
+	gradient func(t *Tape, class int, mean bool) []float32
 	// plan lays out the steps for some size, images and outputs.
 	plan func(k planKey, threads int) *plan
 	// peak multiplies and adds as fast as a core can.
