@@ -22,6 +22,8 @@ func (x *Index) Components(ctx context.Context, n int) ([]float32, error) {
 		return nil, fmt.Errorf("%d principal components of %d features: want 1 to %d", n, dim, dim)
 	case x.rows < 2:
 		return nil, fmt.Errorf("principal components of %d rows: want at least 2, and better thousands", x.rows)
+	case n > x.rows: // which have no more directions
+		return nil, fmt.Errorf("%d principal components of %d rows: want at most %d, and better thousands of rows", n, x.rows, x.rows)
 	}
 	mean := make([]float64, dim)
 	rows := 0

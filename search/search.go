@@ -305,6 +305,7 @@ func (s *scan) rescore(q *query, c *candidates) ([]Hit, error) {
 	hits = hits[:min(len(hits), c.top)]
 	for i := range hits {
 		hits[i].Path = s.x.Path(hits[i].Row)
+		hits[i].Score = max(-1, min(1, hits[i].Score)) // rounding may be beyond, of bytes by a hundredth
 	}
 	return hits, nil
 }

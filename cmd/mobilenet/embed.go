@@ -139,6 +139,9 @@ func (f *embedFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err != nil {
 		return err
 	}
+	if f.pca > meta.Dim { // before the first photo
+		return usagef(cmd, "--pca %d: %s has %d features", f.pca, f.model, meta.Dim)
+	}
 	t := embedTarget{embedFlags: f, meta: meta, stderr: stderr}
 	w, err := t.open(there)
 	if err != nil {

@@ -200,7 +200,8 @@ type searcher struct {
 	out     searchResults
 	stdin   io.Reader
 	stderr  io.Writer
-	failed  bool // some photo did
+	failed  bool                  // some photo did
+	opened  *mobilenet.Classifier // the model, once it was needed
 
 	waiting []found     // to be looked up together
 	vectors [][]float32 // theirs
@@ -215,6 +216,11 @@ func (s *searcher) run(ctx context.Context, args []string) error {
 		err := s.photos(ctx, photos)
 		photos = nil
 		return err
+	}
+	if s.model != "" { // it is compared with the index's even if no photo needs it
+		if _, err := s.open(ctx); err != nil {
+			return err
+		}
 	}
 	for _, arg := range args {
 		row, ok := s.x.Find(arg)
@@ -239,8 +245,22 @@ func (s *searcher) run(ctx context.Context, args []string) error {
 	return cmp.Or(flush(), s.flush(ctx))
 }
 
-// add looks up a vector, with others.
+// norm is the length of v.
+func norm(v []float32) float64 {
+	sum := 0.0
+	for _, x := range v {
+		sum += float64(x) * float64(x)
+	}
+	return math.Sqrt(sum)
+}
+
+// add looks up a vector, with others. One that nothing can be like is reported.
 func (s *searcher) add(ctx context.Context, f found, v []float32) error {
+	if length := norm(v); !(length > 0) || math.IsInf(length, 0) { // NaN neither
+		s.failed = true
+		_, err := fmt.Fprintf(s.stderr, "mobilenet: %s: a vector of length %v has no direction, and nothing is like it\n", shown(f.Query), length)
+		return err
+	}
 	s.waiting, s.vectors = append(s.waiting, f), append(s.vectors, v)
 	if len(s.waiting) < together {
 		return nil
@@ -273,16 +293,19 @@ func (s *searcher) npy(ctx context.Context, path string) error {
 		return err
 	}
 	defer a.Close()
+	if a.Rows == 0 {
+		return fault.In(path, errors.New("an array of 0 rows: there is nothing to search for"))
+	}
 	for row := range a.Rows {
 		v, err := a.Row(row)
 		if err == nil && len(v) != s.x.Meta().Dim {
 			v, err = s.x.Project(v)
 		}
-		if err == nil {
-			err = s.add(ctx, found{Query: fmt.Sprintf("%s[%d]", path, row)}, v)
-		}
 		if err != nil {
 			return fault.In(path, err)
+		}
+		if err := s.add(ctx, found{Query: fmt.Sprintf("%s[%d]", path, row)}, v); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -345,8 +368,11 @@ func (s *searcher) photos(ctx context.Context, args []string) error {
 	return ctx.Err()
 }
 
-// open opens the model of the index, to be run as it was for that.
+// open opens the model of the index, to be run as it was for that, unless it is open.
 func (s *searcher) open(ctx context.Context) (*mobilenet.Classifier, error) {
+	if s.opened != nil {
+		return s.opened, nil
+	}
 	m := s.x.Meta()
 	f := classifierFlags{model: cmp.Or(s.model, m.Model), threads: s.threads, offline: s.offline, precision: "int8"}
 	if m.Precision == string(mobilenet.Float32) {
@@ -368,6 +394,7 @@ func (s *searcher) open(ctx context.Context) (*mobilenet.Classifier, error) {
 	if err := m.Same(&now); err != nil {
 		return nil, fault.In(s.index, err)
 	}
+	s.opened = c
 	return c, nil
 }
 

@@ -2,12 +2,17 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
+	"errors"
+	"math"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
+	"github.com/mobilenet-go/mobilenet/search"
 )
 
 // embedded runs embed over the drawings, in a folder of its own, with the model in the
@@ -136,6 +141,55 @@ func TestAppendToExport(t *testing.T) {
 		_, err := mobilenetCommand(t.Context(), t, &bytes.Buffer{}, "embed", "--append", "--model", "fashion-mnist", "-o", out, "shapes.png")
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v, want %q", out, err, want)
+		}
+	}
+}
+
+// TestQueriesWithoutDirection: vectors that nothing can be searched for with are named, and
+// don't stop the others.
+func TestQueriesWithoutDirection(t *testing.T) {
+	drawings(t)
+	embedded(t, "a.mnidx")
+	x, err := search.Open("a.mnidx")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dim := x.Meta().Dim
+	x.Close()
+	array := func(name string, dim int, firsts ...float32) {
+		var b bytes.Buffer
+		if err := search.WriteNPYHead(&b, "<f4", len(firsts), dim); err != nil {
+			t.Fatal(err)
+		}
+		for _, first := range firsts {
+			row := make([]float32, dim)
+			row[0] = first
+			binary.Write(&b, binary.LittleEndian, row)
+		}
+		if err := os.WriteFile(name, b.Bytes(), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	array("q.npy", dim, 0, float32(math.NaN()), 1, float32(math.Inf(-1)))
+	array("empty.npy", dim)
+	array("narrow.npy", 2, 1)
+	for _, test := range []struct{ file, stdout, stderr string }{
+		{"q.npy", `^\{"query":"q.npy\[2\]","hits":\[\{.*\}\]\}\n$`,
+			`^mobilenet: q.npy\[0\]: a vector of length 0 has no direction.*\nmobilenet: q.npy\[1\]: a vector of length NaN .*\nmobilenet: q.npy\[3\]: a vector of length \+Inf .*\n$`},
+		{"empty.npy", `^$`, `empty.npy: an array of 0 rows`},
+		{"narrow.npy", `^$`, `narrow.npy: 2 features, and the index is of \d+`},
+	} {
+		var out bytes.Buffer
+		said, err := mobilenetCommand(t.Context(), t, &out, "search", "-i", "a.mnidx", "-f", "json", test.file)
+		if err == nil {
+			t.Errorf("%s: no error", test.file)
+			continue
+		}
+		if !errors.Is(err, errReported) {
+			said += err.Error()
+		}
+		if !regexp.MustCompile(test.stdout).MatchString(out.String()) || !regexp.MustCompile(test.stderr).MatchString(said) {
+			t.Errorf("%s: %q and %q", test.file, &out, said)
 		}
 	}
 }
