@@ -1,9 +1,10 @@
 """A standalone cluster of Apache Spark on this machine: a master, two workers of a core, and
 a Spark Connect server. Needs Java 17, and pyspark beside this interpreter."""
-import os, signal, socket, subprocess, time
+import os, signal, socket, subprocess, sys, time
 import pyspark
 
 home = os.path.dirname(pyspark.__file__)
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # and not without stopping the cluster
 os.environ.update(SPARK_HOME=home, SPARK_LOCAL_IP="127.0.0.1")
 
 
