@@ -46,10 +46,10 @@ func Guard(ctx context.Context, in io.Reader, out io.Writer, start func(context.
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case err == nil && len(g.open) == 0:
+		case err == nil && len(g.open) == 0 && g.done:
 			return broken // fresh is closed
 		case err == nil:
-			return fmt.Errorf("the worker's process ended without results of %d rows", len(g.open))
+			return errors.New("the worker's process ended before its rows")
 		case !died || exit.ExitCode() == 1 || len(g.open) == 0:
 			return err
 		}
@@ -67,6 +67,7 @@ func Guard(ctx context.Context, in io.Reader, out io.Writer, start func(context.
 type guard struct {
 	out   *bufio.Writer
 	fresh chan *guarded // that no child has seen
+	done  bool          // whether there are no more of these
 	again []*guarded    // that children died of, perhaps, by their numbers
 
 	mu       sync.Mutex
@@ -176,7 +177,7 @@ func (g *guard) feed(in io.Writer, dead <-chan struct{}) {
 	for {
 		select {
 		case row, ok := <-g.fresh:
-			if !ok || !g.give(in, row) {
+			if g.done = !ok; g.done || !g.give(in, row) {
 				return
 			}
 		case <-dead:
