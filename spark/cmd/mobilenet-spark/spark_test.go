@@ -94,7 +94,7 @@ func driver(t *testing.T, home, master string) (remote string, cmd *exec.Cmd) {
 	cmd = start(t, log, filepath.Join(home, "bin", "spark-submit"), "--class", "org.apache.spark.sql.connect.service.SparkConnectServer",
 		"--master", master, "--conf", "spark.executor.memory=512m", "--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=false",
 		"--conf", "spark.connect.grpc.binding.address=127.0.0.1", "--conf", "spark.connect.grpc.binding.port="+port, "spark-internal")
-	for range 1200 {
+	for range 3000 {
 		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 			conn.Close()
 			return "sc://127.0.0.1:" + port, cmd
