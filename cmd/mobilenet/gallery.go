@@ -58,7 +58,7 @@ func (g *gallery) begin() error {
 	title := "Photos alike in " + html.EscapeString(shown(filepath.Base(g.flags.index)))
 	return g.print("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n"+
 		"<meta http-equiv=\"Content-Security-Policy\" content=\"", policy, "\">\n<meta name=\"viewport\" content=\"width=device-width\">\n"+
-		"<title>", title, "</title>\n<style>", galleryStyle, "</style>\n<h1>", title, "</h1>\n")
+		"<title>", title, "</title>\n<style>", galleryStyle, "</style>\n<main>\n<h1>", title, "</h1>\n")
 }
 
 func (g *gallery) print(parts ...string) error {
@@ -166,5 +166,5 @@ func (g *gallery) close() error {
 	if g.without > 0 {
 		fmt.Fprintf(g.stderr, "mobilenet: %d photos are on the page without a picture: they can't be read any more, or there are too many\n", g.without)
 	}
-	return g.print("</html>\n")
+	return g.print("</main>\n</html>\n")
 }

@@ -14,6 +14,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"unicode"
 	"unicode/utf8"
 
@@ -35,6 +36,10 @@ const (
 	thumbSide  = 160 // pixels of the longer side
 	shownMost  = 60  // photos of a group that are seen; the names of all are there
 	aroundMost = 12  // pairs on either side of the threshold
+
+	// thumbsMost bounds the bytes of all pictures of groups, some ten thousand: a browser
+	// takes seconds for a page of this size, and none of gigabytes.
+	thumbsMost = 64 << 20
 )
 
 // A shown photo is one on the page.
@@ -78,15 +83,24 @@ func (r *Report) Page(ctx context.Context, w io.Writer, f *Finder) error {
 	if err := page().ExecuteTemplate(w, "sheet", sheet); err != nil {
 		return err
 	}
-	number := 0
+	number, size := 0, 0
+	var full atomic.Bool
 	for g, err := range prefetch.Map(ctx, prefetch.Options{Workers: f.Threads}, groupsOf(r), func(ctx context.Context, g *Group) (*shownGroup, error) {
-		return g.shown(ctx, f.Decoding), nil
+		return g.shown(ctx, f.Decoding, &full), nil
 	}) {
 		if err != nil {
 			return err
 		}
 		number++
 		g.Number = number
+		if size += g.size(); size > thumbsMost {
+			g.hide()
+			if !full.Swap(true) {
+				if err := page().ExecuteTemplate(w, "full", nil); err != nil {
+					return err
+				}
+			}
+		}
 		if err := page().ExecuteTemplate(w, "group", g); err != nil {
 			return err
 		}
@@ -146,8 +160,24 @@ func (r *Report) pairs(ctx context.Context, pairs []Pair, f *Finder) []shownPair
 	return all
 }
 
-// shown is the group on the page, the photo to keep first.
-func (g *Group) shown(ctx context.Context, o vision.DecodeOptions) *shownGroup {
+// size is the bytes of the group's pictures.
+func (g *shownGroup) size() (n int) {
+	for _, m := range g.Members {
+		n += len(m.Thumb)
+	}
+	return n
+}
+
+// hide takes the pictures away.
+func (g *shownGroup) hide() {
+	for _, m := range g.Members {
+		m.Thumb = ""
+	}
+}
+
+// shown is the group on the page, the photo to keep first. Once the page is full no
+// picture is made any more.
+func (g *Group) shown(ctx context.Context, o vision.DecodeOptions, full *atomic.Bool) *shownGroup {
 	s := &shownGroup{Count: len(g.Members)}
 	add := func(i int) {
 		m := &g.Members[i]
@@ -156,7 +186,9 @@ func (g *Group) shown(ctx context.Context, o vision.DecodeOptions) *shownGroup {
 			return
 		}
 		v := &shown{Name: printable(m.Path), Kept: i == g.Keep, Why: g.Why, How: m.Phrase(), path: m.Path, About: m.about()}
-		v.thumb(ctx, o)
+		if !full.Load() {
+			v.thumb(ctx, o)
+		}
 		s.Members = append(s.Members, v)
 	}
 	add(g.Keep)
