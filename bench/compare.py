@@ -283,8 +283,9 @@ def main():
     a = p.parse_args()
     rounds, runs = (2, 20) if a.quick else (8, 40)
     cores = min(2, os.cpu_count())
+    one, two = Case("batch 1, 1 thread"), Case("batch 1, 2 threads", threads=cores)
     cases = [
-        Case("batch 1, 1 thread"), Case("batch 1, 2 threads", threads=cores),
+        one, two,
         Case("batch 32, 2 threads", threads=cores, batch=32),
         Case("width 0.35, 1 thread", width=0.35), Case("width 1.4, 1 thread", width=1.4),
         Case("resolution 96, 1 thread", resolution=96), Case("resolution 320, 1 thread", resolution=320),
@@ -301,7 +302,7 @@ def main():
         return
     kinds = peers(a.torch)
     rows = [["what", "kernels", "peer", "ours min", "median", "theirs min", "median", "unit", "ratio of min", "of medians"]]
-    page = 0
+    page, ours = 0, {}
     with tempfile.TemporaryDirectory() as folder:
         for c in cases:
             if not wanted(c.what):
@@ -309,11 +310,15 @@ def main():
             print(c.what, file=sys.stderr)
             said, results = measure(a, kinds, c, folder, rounds, runs)
             page = said.get("page_bytes", 0)
+            ours[c] = results[0][1]
             best = min(t0 for _, _, (t0, _) in results)
             for peer, (m0, m1), (t0, t1) in results:
                 if t0 == best and len(results) > 1:
                     peer += ", the best"
                 rows.append([c.what, said["cpu"], peer] + ["%.2f" % v for v in (m0, m1, t0, t1)] + ["ms", "%.2f" % (m0 / t0), "%.2f" % (m1 / t1)])
+        if one in ours and two in ours:
+            gain = ["%.2f" % (t1 / t2) for t1, t2 in zip(ours[one], ours[two])]
+            rows.append(["batch 1, 2 threads to 1 thread, ours", "", ""] + gain + ["", "", "times", "", ""])
         if wanted(PHOTOS) or wanted(START):
             print(PHOTOS, file=sys.stderr)
             mine, other, single = pipeline(a, folder, min(rounds, 5), 60 if a.quick else 200)
