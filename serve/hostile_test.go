@@ -175,7 +175,9 @@ func TestUnread(t *testing.T) {
 		}
 	}
 	until("unread", func(n int) bool { return n > 8*40<<10 })
-	answers(t, addr)
+	answers(t, addr) // by when the requests themselves have been worked on
+	time.Sleep(time.Second)
+	until("unread, and worked on", func(n int) bool { return n > 8*40<<10 })
 	c.Close()
 	until("gone", func(n int) bool { return n == 0 })
 }
