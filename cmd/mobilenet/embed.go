@@ -65,15 +65,7 @@ embedding or error, as JSON lines, in parts in the folder of -o: see predict --h
   mobilenet embed --pca 256 --int8 photos/ -o small.mnidx
   mobilenet embed --from list.jsonl --shard 0/16 -o features/ --resume`,
 		Args: args(f.list.photoArgs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(cmd, args); err != nil {
-				return err
-			}
-			if f.list.from != "" {
-				return f.runList(cmd)
-			}
-			return f.run(cmd, args)
-		},
+		RunE: f.list.either(f.check, f.run, f.runList),
 	}
 	f.register(cmd)
 	f.list.register(cmd)

@@ -70,15 +70,7 @@ numbers, [classes][height][width], and json these with all that is known of them
   mobilenet explain --format npy --class 207 dog.jpg
   mobilenet explain --from list.jsonl --shard 0/16 -o maps/ --resume`,
 		Args: args(f.list.photoArgs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(cmd, args); err != nil {
-				return err
-			}
-			if f.list.from != "" {
-				return f.runList(cmd)
-			}
-			return f.run(cmd, args)
-		},
+		RunE: f.list.either(f.check, f.run, f.runList),
 	}
 	f.registerModel(cmd)
 	f.list.register(cmd)

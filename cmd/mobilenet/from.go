@@ -46,6 +46,20 @@ func (f *fromFlags) photoArgs(cmd *cobra.Command, photos []string) error {
 	return cobra.MinimumNArgs(1)(cmd, photos)
 }
 
+// either runs a command, once its flags are checked, on photos of the command line or on
+// the list.
+func (f *fromFlags) either(check, photos func(cmd *cobra.Command, args []string) error, list func(*cobra.Command) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		if err := check(cmd, args); err != nil {
+			return err
+		}
+		if f.from != "" {
+			return list(cmd)
+		}
+		return photos(cmd, args)
+	}
+}
+
 // listOnly are the flags that mean nothing without --from.
 var listOnly = []string{"shard", "resume", "part-rows", "max-errors"}
 

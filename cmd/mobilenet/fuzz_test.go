@@ -1,12 +1,18 @@
 package main
 
 import (
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/search"
 	"github.com/mobilenet-go/mobilenet/train"
 )
 
@@ -62,4 +68,66 @@ func FuzzConfig(f *testing.F) {
 			t.Error("an error without words")
 		}
 	})
+}
+
+// FuzzVectors reads any file of features for --append, lines and an array with its lines:
+// rows, which written and read again are the same, or an error about the file.
+func FuzzVectors(f *testing.F) {
+	dir := f.TempDir()
+	lines, array, again := filepath.Join(dir, "x.jsonl"), filepath.Join(dir, "x.npy"), filepath.Join(dir, "again.jsonl")
+	f.Fuzz(func(t *testing.T, text, data []byte) {
+		for name, b := range map[string][]byte{lines: text, array: data, npyPaths(array): text} {
+			if err := os.WriteFile(name, b, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := readVectors(readNPY, array); err != nil {
+			isFault(t, err)
+		}
+		meta, rows, err := readVectors(readJSONL, lines)
+		if err != nil {
+			isFault(t, err)
+			return
+		}
+		if err := writeJSONL(again, &vectors{meta: meta, rows: func(yield func(search.Row, error) bool) {
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		}}); err != nil {
+			t.Fatal(err)
+		}
+		sameMeta, same, err := readVectors(readJSONL, again)
+		if err != nil || !reflect.DeepEqual(meta, sameMeta) || !reflect.DeepEqual(rows, same) {
+			t.Errorf("%v %v, %v\nwritten and read again\n%v %v", meta, rows, err, sameMeta, same)
+		}
+	})
+}
+
+// readVectors reads all rows of a file, each of as many values as the file says.
+func readVectors(read func(string) (*vectors, error), path string) (m search.Meta, rows []search.Row, err error) {
+	v, err := read(path)
+	if err != nil {
+		return m, nil, err
+	}
+	defer v.close()
+	for r, err := range v.rows {
+		if err == nil && (len(r.Vector) != v.meta.Dim || r.Path == "") {
+			err = errors.New("a row without a path, or of another length")
+		}
+		if err != nil {
+			return m, nil, err
+		}
+		rows = append(rows, r)
+	}
+	return v.meta, rows, nil
+}
+
+func isFault(t *testing.T, err error) {
+	t.Helper()
+	if _, ok := errors.AsType[*fault.Error](err); !ok {
+		t.Errorf("%v is no fault", err)
+	}
+	oneLine(t, err)
 }

@@ -51,15 +51,7 @@ goes on after a failure. Photos that can't be read are rows of the results there
   mobilenet predict --from list.jsonl --shard 0/16 -o results/ --resume
   curl -s https://example.com/cat.jpg | mobilenet predict -`,
 		Args: args(f.list.photoArgs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if err := f.check(cmd, args); err != nil {
-				return err
-			}
-			if f.list.from != "" {
-				return f.runList(cmd)
-			}
-			return f.run(cmd, args)
-		},
+		RunE: f.list.either(f.check, f.run, f.runList),
 	}
 	f.register(cmd)
 	f.list.register(cmd)

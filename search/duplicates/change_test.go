@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/mobilenet-go/mobilenet/fault"
 )
 
 // tree is the files below dir: their contents by name.
@@ -380,4 +382,37 @@ func TestLog(t *testing.T) {
 			t.Errorf("%.40q is taken", text)
 		}
 	}
+}
+
+// FuzzLog reads any log: changes with absolute paths, which written and read again are
+// the same, or an error about a line.
+func FuzzLog(f *testing.F) {
+	f.Fuzz(func(t *testing.T, text []byte) {
+		changes, err := readLog(bytes.NewReader(text))
+		if err != nil {
+			if _, ok := errors.AsType[*fault.Error](err); !ok {
+				t.Errorf("%v is no fault", err)
+			}
+			return
+		}
+		var b bytes.Buffer
+		for _, c := range changes {
+			if !filepath.IsAbs(c.Path) || !filepath.IsAbs(c.To) {
+				t.Fatalf("%+v: a path that depends on where the program runs", c)
+			}
+			c.Path, c.To = filepath.Clean(c.Path), filepath.Clean(c.To)
+			if err := writeEntry(&b, c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		again, err := readLog(&b)
+		if err != nil || len(again) != len(changes) {
+			t.Fatalf("%d changes written, and read: %d, %v", len(changes), len(again), err)
+		}
+		for i, c := range changes {
+			if g := again[i]; g.Op != c.Op || g.Path != filepath.Clean(c.Path) || g.To != filepath.Clean(c.To) || g.Bytes != c.Bytes || !g.Modified.Equal(c.Modified) || g.Mode != c.Mode {
+				t.Errorf("%+v became %+v", c, g)
+			}
+		}
+	})
 }

@@ -117,6 +117,9 @@ func readLog(r io.Reader) (changes []Change, err error) {
 		if err == io.EOF {
 			return changes, nil
 		}
+		if err == bufio.ErrBufferFull {
+			return nil, &fault.Error{Place: fmt.Sprintf("line %d", number), Reason: "longer than a line of a log of moves and links"}
+		}
 		if err != nil {
 			return nil, fmt.Errorf("line %d: %w", number, err)
 		}
