@@ -252,7 +252,7 @@ func read(out io.Reader, n int) (map[string]string, error) {
 		if r.Member != "" {
 			photo = r.Member
 		}
-		if _, bare, ok := strings.Cut(photo, "-"); ok && !strings.HasPrefix(r.Path, "/") {
+		if _, bare, ok := strings.Cut(photo, "-"); ok && strings.HasPrefix(r.Path, "s3:") { // see nameOf
 			photo = bare
 		}
 		if was, ok := answers[photo]; ok && was != string(r.Predictions) {
@@ -341,7 +341,7 @@ func measure(photos []string) error {
 			ratios[from.name] = [2][]float64{append(r[0], rate), append(r[1], cpu)}
 		}
 	}
-	for _, from := range sources[min(1, len(sources)):] {
+	for _, from := range sources[1:] {
 		r := ratios[from.name]
 		fmt.Printf("%-22s median of %d rounds %25s %7.3f %7.3f\n", from.name, *rounds, "", median(r[0]), median(r[1]))
 	}
@@ -353,7 +353,7 @@ func median(all []float64) float64 {
 	return (all[(len(all)-1)/2] + all[len(all)/2]) / 2
 }
 
-// listMany lists the bucket of many objects, and one photo's bucket for comparison.
+// listMany lists one object of a bucket of many, for comparison, and then all of them.
 func (s *server) listMany() error {
 	for _, prefix := range []string{"s3://many/photos/of/a/year/and/a/day/000000000", "s3://many/"} {
 		c := s.command("list", prefix)
