@@ -48,6 +48,7 @@ type Meta struct {
 	Width      int              `json:"width"`
 	Preprocess model.Preprocess `json:"preprocess"`
 	Dim        int              `json:"dim"`                  // values of a row
+	AsStored   bool             `json:"as_stored,omitempty"`  // photos were not turned as their EXIF orientation says
 	Normalized bool             `json:"normalized,omitempty"` // every row has length 1
 	BytesOnly  bool             `json:"bytes_only,omitempty"` // no float32 rows
 	Features   int              `json:"features,omitempty"`   // values that the model gives, where a projection makes Dim of them

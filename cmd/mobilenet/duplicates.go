@@ -150,8 +150,10 @@ func (f *duplicatesFlags) run(cmd *cobra.Command, args []string) error {
 	if err := f.outside(args); err != nil {
 		return err
 	}
-	if info, err := os.Stat(filepath.Dir(f.html)); f.html != "" && (err != nil || !info.IsDir()) { // and not after an hour
-		return fmt.Errorf("--html %s: there is no such folder", shown(f.html))
+	if f.html != "" { // and not after an hour
+		if err := folderOf("--html", f.html); err != nil {
+			return err
+		}
 	}
 	find := &duplicates.Finder{
 		Settings: duplicates.Settings{Threshold: f.threshold, Linkage: duplicates.Linkage(f.group), Threads: f.threads},
@@ -355,6 +357,9 @@ func (f *duplicatesFlags) apply(ctx context.Context, stderr io.Writer, changes [
 		what = "linked"
 	}
 	fmt.Fprintf(stderr, "mobilenet: %d of %d photos %s; to take that back: mobilenet duplicates --undo %s\n", done, len(changes), what, shown(log))
+	if f.move != "" && duplicates.Linkage(f.group) == duplicates.Complete {
+		fmt.Fprintln(stderr, "mobilenet: photos of different groups may be alike, too: the same command again finds those that are left")
+	}
 	return failed == 0, err
 }
 

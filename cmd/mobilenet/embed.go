@@ -51,8 +51,8 @@ standard input. The ending of FILE says what is written:
 
 All of them keep the SHA-256 of the model's file, how photos were prepared, and the
 paths, in the order of the photos. While photos are read the features are kept in
-FILE.partial: the same command goes on where a run ended that was killed. --append
-adds photos to a file, those that are not in it yet.
+FILE.partial: the same command goes on where a run ended that was killed, and one of
+other photos refuses it. --append adds photos to a file, those that are not in it yet.
 
 A photo that can't be read is reported on standard error, and with --failed in a
 file, and does not stop the others; the exit code is 1 then.
@@ -93,7 +93,7 @@ func (f *embedFlags) check(cmd *cobra.Command, args []string) error {
 		return usagef(cmd, "--output says which file to write, and is missing")
 	case endingOf(f.output) == "":
 		return usagef(cmd, "--output %s: want a name that ends in %s", f.output, strings.Join(vectorEndings, ", "))
-	case f.pca < 0 || f.pca > search.MaxDim:
+	case f.pca < 0 || f.pca > search.MaxDim || f.pca == 0 && cmd.Flags().Changed("pca"):
 		return usagef(cmd, "--pca %d: want 1 to the number of features", f.pca)
 	case f.more && f.ending() == ".parquet":
 		return usagef(cmd, "--append: a Parquet file does not grow; append to an index (.mnidx), and write that with mobilenet search export --format parquet")
@@ -118,6 +118,14 @@ func (f *embedFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if there && !f.more {
 		return fmt.Errorf("%s is there already: --append adds to it", printable(f.output))
 	}
+	if err := folderOf("--output", f.output); err != nil { // and not of the partial file
+		return err
+	}
+	if !there {
+		if err := f.enough(cmd, args); err != nil {
+			return err
+		}
+	}
 	r := embedReporter{stderr: stderr}
 	if f.failed != "" {
 		list, err := os.Create(f.failed)
@@ -134,10 +142,14 @@ func (f *embedFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if f.pca > meta.Dim { // before the first photo
 		return usagef(cmd, "--pca %d: %s has %d features", f.pca, f.model, meta.Dim)
 	}
+	meta.AsStored = f.asStored
 	t := embedTarget{embedFlags: f, meta: meta, stderr: stderr}
-	w, err := t.open(there)
+	w, err := t.open(there, args)
 	if err != nil {
 		return err
+	}
+	if f.more && !there {
+		fmt.Fprintf(stderr, "mobilenet: there is no %s to append to: it is made\n", shown(f.output))
 	}
 	e := embedding{embedFlags: f, c: c, w: w, stdin: cmd.InOrStdin(), reporter: &r}
 	skipped, err := e.run(cmd.Context(), t.work, args)
@@ -158,6 +170,34 @@ func (f *embedFlags) run(cmd *cobra.Command, args []string) (err error) {
 			fmt.Fprintf(stderr, "mobilenet: %d photos could not be read and are not in %s\n", r.failed, shown(f.output))
 		}
 		return errReported
+	}
+	return nil
+}
+
+// enough is an error if there are fewer photos than --pca has components: told before
+// they are read, and not after.
+func (f *embedFlags) enough(cmd *cobra.Command, args []string) error {
+	if f.pca == 0 {
+		return nil
+	}
+	var find finder
+	photos := map[string]bool{}
+	for in := range find.photos(args) {
+		if in.err == nil {
+			photos[in.name] = true
+		}
+		if len(photos) == f.pca {
+			return nil
+		}
+	}
+	return usagef(cmd, "--pca %d: want at most as many components as photos, and there are %d", f.pca, len(photos))
+}
+
+// folderOf is an error if the folder that a flag's file is to be in is not there.
+func folderOf(flag, path string) error {
+	dir := filepath.Dir(path)
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		return fmt.Errorf("%s %s: there is no folder %s", flag, shown(path), shown(dir))
 	}
 	return nil
 }
@@ -214,7 +254,7 @@ type embedTarget struct {
 
 // open opens the index that rows are added to: the file itself where that is an index
 // with rows, and otherwise a partial one beside it.
-func (t *embedTarget) open(there bool) (*search.Writer, error) {
+func (t *embedTarget) open(there bool, args []string) (*search.Writer, error) {
 	t.work = t.output
 	if there && t.ending() == indexEnding {
 		w, err := search.Append(t.output)
@@ -229,21 +269,113 @@ func (t *embedTarget) open(there bool) (*search.Writer, error) {
 	}
 	t.work = t.output + ".partial"
 	if isThere(t.work) {
-		w, err := search.Append(t.work)
-		if err != nil {
-			return nil, err
-		}
-		old := w.Meta()
-		if err := old.Same(&t.meta); err != nil {
-			w.Close()
-			return nil, fmt.Errorf("%w; remove it to begin anew", fault.In(t.work, err))
-		}
-		if w.Len() > 0 {
-			fmt.Fprintf(t.stderr, "mobilenet: going on with the %d photos in %s\n", w.Len(), shown(t.work))
-		}
-		return w, nil
+		return t.goOn(there, args)
 	}
 	return t.begin(there)
+}
+
+// goOn opens the partial index that a run left behind which was killed.
+func (t *embedTarget) goOn(there bool, args []string) (*search.Writer, error) {
+	w, err := search.Append(t.work)
+	if err != nil {
+		return nil, err
+	}
+	old := w.Meta()
+	if there && w.Len() == 0 { // killed before it had the rows of the file
+		w.Close()
+		if err := os.Remove(t.work); err != nil {
+			return nil, err
+		}
+		return t.begin(there)
+	}
+	if err = t.same(&old); err == nil {
+		err = t.begun(there, args)
+	}
+	if err != nil {
+		w.Close()
+		return nil, fmt.Errorf("%w; remove it to begin anew, or write to another --output", fault.In(t.work, err))
+	}
+	if w.Len() > 0 {
+		fmt.Fprintf(t.stderr, "mobilenet: going on with the %d photos in %s\n", w.Len(), shown(t.work))
+	}
+	return w, nil
+}
+
+// begun is an error if the partial index is not this command's: if its rows are not those
+// of the file that is there, and then of photos in the order of this command line. Photos
+// without a row could not be read. --pca, --int8 and --normalize do not matter: its rows
+// are plain features, of which these are made in the end.
+func (t *embedTarget) begun(there bool, args []string) error {
+	x, err := search.Open(t.work)
+	if err != nil {
+		return err
+	}
+	defer x.Close()
+	next := 0
+	take := func(name string) (ahead bool) { // of its place
+		row, ok := x.Find(name)
+		if ok && row == next {
+			next++
+		}
+		return ok && row > next
+	}
+	if there {
+		old, err := t.appended()
+		if err != nil {
+			return err
+		}
+		defer old.close()
+		for r, err := range old.rows {
+			if err != nil {
+				return fault.In(t.output, err)
+			}
+			if before := next; take(r.Path) || next == before {
+				return fmt.Errorf("it was begun without the rows of %s, as that is now", shown(t.output))
+			}
+		}
+	}
+	var find finder
+	for in := range find.photos(args) {
+		if next == x.Len() || take(in.name) {
+			break
+		}
+	}
+	if next < x.Len() {
+		return fmt.Errorf("it was begun with other photos: %s is not among those of this command, or not in its place", fault.Shown(x.Path(next)))
+	}
+	return nil
+}
+
+// same is an error if rows are of another model, or photos were prepared otherwise.
+func (t *embedTarget) same(m *search.Meta) error {
+	if err := m.Same(&t.meta); err != nil {
+		return err
+	}
+	if m.AsStored != t.meta.AsStored {
+		return errors.New("--no-exif-orientation has to be as it was for the rows that are there")
+	}
+	return nil
+}
+
+// appended reads the file that is there and no index, if rows can be added to it.
+func (t *embedTarget) appended() (*vectors, error) {
+	old, err := vectorFormats[t.ending()].read(t.output)
+	if err != nil {
+		return nil, err
+	}
+	err = t.same(&old.meta)
+	switch {
+	case err != nil:
+	case old.meta.BytesOnly: // an export: its rows are right to a hundredth
+		err = errors.New("its rows come of an index of bytes: append to that, and export it again")
+	case old.meta.Normalized != t.normalized:
+		err = errors.New("--normalize has to be as it was for the rows that are there")
+	}
+	if err != nil {
+		old.close()
+		return nil, fault.In(t.output, err)
+	}
+	return old, nil
 }
 
 // begin makes the partial index, of the rows of the file if it is there.
@@ -251,20 +383,11 @@ func (t *embedTarget) begin(there bool) (*search.Writer, error) {
 	if !there {
 		return search.Create(t.work, t.meta, nil)
 	}
-	old, err := vectorFormats[t.ending()].read(t.output)
+	old, err := t.appended()
 	if err != nil {
 		return nil, err
 	}
 	defer old.close()
-	if err := old.meta.Same(&t.meta); err != nil {
-		return nil, fault.In(t.output, err)
-	}
-	if old.meta.BytesOnly { // an export: its rows are right to a hundredth
-		return nil, fault.In(t.output, errors.New("its rows come of an index of bytes: append to that, and export it again"))
-	}
-	if old.meta.Normalized != t.normalized {
-		return nil, fault.In(t.output, fmt.Errorf("--normalize has to be as it was for the rows that are there"))
-	}
 	w, err := search.Create(t.work, t.meta, nil)
 	if err != nil {
 		return nil, err
@@ -285,7 +408,7 @@ func (t *embedTarget) begin(there bool) (*search.Writer, error) {
 // fits says what the flags say that the index is not.
 func (t *embedTarget) fits(w *search.Writer) error {
 	m := w.Meta()
-	if err := m.Same(&t.meta); err != nil {
+	if err := t.same(&m); err != nil {
 		return err
 	}
 	switch {
@@ -311,6 +434,9 @@ func (t *embedTarget) finish(ctx context.Context) error {
 	x, err := search.Open(t.work)
 	if err != nil {
 		return err
+	}
+	if t.pca > 0 {
+		fmt.Fprintf(t.stderr, "mobilenet: fitting %d components to %d photos\n", t.pca, x.Len())
 	}
 	v, err := vectorsOf(ctx, x, o)
 	if err == nil {

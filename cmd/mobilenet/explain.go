@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -249,7 +250,7 @@ func (f *explainFlags) choose(cmd *cobra.Command, c *mobilenet.Classifier) (clas
 		case err != nil:
 			return nil, 0, err
 		case k > 0 && len(f.classes) > 1:
-			return nil, 0, usagef(cmd, "--class %s beside another --class", text)
+			return nil, 0, usagef(cmd, "--class %s beside another --class: which classes are the most probable differs from photo to photo; want names and indices, or one topK alone", text)
 		case k > 0:
 			return nil, k, nil
 		case slices.Contains(classes, class):
@@ -330,11 +331,28 @@ func hashes(classes []int) string {
 	return strings.Join(texts, " or ")
 }
 
+// slips is how far text is from a name, or from one of its words if that is nearer: a slip
+// in three letters.
+func slips(text, name string) int {
+	off := math.MaxInt
+	if len(name) <= 2*len(text)+3 { // others are far off, and names may be long
+		off = distance(text, name)
+	}
+	for _, word := range strings.Fields(name) {
+		if len(word) <= 2*len(text) {
+			if d := distance(text, word); d <= len(text)/3 {
+				off = min(off, d)
+			}
+		}
+	}
+	return off
+}
+
 // maxAlike is how many names are suggested.
 const maxAlike = 5
 
 // alike returns the names that text may have been meant for: those that it is a part of,
-// and those that differ by a slip or two.
+// and those that differ, or a word of which does, by a slip or two.
 func alike(text string, names []string) (near []string) {
 	type candidate struct {
 		name string
@@ -349,10 +367,7 @@ func alike(text string, names []string) (near []string) {
 		other := strings.ToLower(name)
 		off := 0
 		if len(low) < 3 || !strings.Contains(other, low) {
-			if len(other) > 2*len(low)+3 {
-				continue // far off, and names may be long
-			}
-			if off = distance(low, other); off > min(3, len(low)/2) {
+			if off = slips(low, other); off > min(3, len(low)/2) {
 				continue
 			}
 		}

@@ -112,6 +112,9 @@ func (f *searchFlags) run(cmd *cobra.Command, args []string) error {
 			return err
 		}
 		o.Match = func(_ int, path []byte) bool { return match(path) }
+		if !anyPath(x, match) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "mobilenet: --filter %s: none of the %d paths in %s matches\n", shown(f.filter), x.Len(), shown(f.index))
+		}
 	}
 	s := searcher{searchFlags: f, x: x, options: o, stdin: cmd.InOrStdin(), stderr: cmd.ErrOrStderr()}
 	write := func(w io.Writer) error {
@@ -130,6 +133,16 @@ func (f *searchFlags) run(cmd *cobra.Command, args []string) error {
 		return errReported
 	}
 	return nil
+}
+
+// anyPath reports whether a pattern matches the path of any row.
+func anyPath(x *search.Index, match func([]byte) bool) bool {
+	for row := range x.Len() {
+		if match([]byte(x.Path(row))) {
+			return true
+		}
+	}
+	return false
 }
 
 // A found is what a search has for one query.
@@ -336,7 +349,7 @@ func (s *searcher) photos(ctx context.Context, args []string) error {
 		if s.format == "html" && !isThere(photos[i].name) {
 			data[i] = b
 		}
-		p, err := c.PrepareData(ctx, b, vision.DecodeOptions{MaxPixels: s.maxPixels, IgnoreOrientation: s.asStored})
+		p, err := c.PrepareData(ctx, b, vision.DecodeOptions{MaxPixels: s.maxPixels, IgnoreOrientation: s.asStored || s.x.Meta().AsStored})
 		if err != nil {
 			return nil, err // and not a typed nil
 		}

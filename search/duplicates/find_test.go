@@ -196,6 +196,27 @@ func TestWhy(t *testing.T) {
 	}
 }
 
+// TestSummary has photos counted by what they share with the one to keep, and those that
+// share their bytes with another, which are linked, too.
+func TestSummary(t *testing.T) {
+	member := func(how How, content int) Member {
+		return Member{Photo: Photo{Bytes: 1e6, content: content}, How: how}
+	}
+	for _, c := range []struct {
+		members []Member
+		want    string
+	}{
+		{[]Member{member("", 1), member(EqualBytes, 1)}, "1 photo (1.0 MB) need not be kept (1 of equal bytes)"},
+		{[]Member{member("", 1), member(EqualPixels, 2), member(EqualPixels, 2), member(EqualBytes, 1)},
+			"3 photos (3.0 MB) need not be kept (1 of equal bytes, 2 of equal pixels); 2 have the bytes of another of their group, kept or not"},
+	} {
+		r := &Report{Photos: make([]Photo, 9), Groups: []Group{{Members: c.members}}}
+		if got, want := r.Summary(), "9 photos, 1 group of duplicates: "+c.want; got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
 // TestSharpness: a small copy that was scaled up is less sharp, and so is a blurred
 // one; more contrast is not more detail.
 func TestSharpness(t *testing.T) {

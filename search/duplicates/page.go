@@ -278,6 +278,10 @@ func (r *Report) Summary() string {
 	if len(parts) > 0 {
 		text += " (" + strings.Join(parts, ", ") + ")"
 	}
+	// Which may have the bytes of another than the one to keep.
+	if links, _ := r.Hardlinks(); len(links) > count[EqualBytes] {
+		text += fmt.Sprintf("; %d have the bytes of another of their group, kept or not", len(links))
+	}
 	return text
 }
 
