@@ -121,11 +121,6 @@ func (f *embedFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err := folderOf("--output", f.output); err != nil { // and not of the partial file
 		return err
 	}
-	if !there {
-		if err := f.enough(cmd, args); err != nil {
-			return err
-		}
-	}
 	r := embedReporter{stderr: stderr}
 	if f.failed != "" {
 		list, err := os.Create(f.failed)
@@ -141,6 +136,11 @@ func (f *embedFlags) run(cmd *cobra.Command, args []string) (err error) {
 	}
 	if f.pca > meta.Dim { // before the first photo
 		return usagef(cmd, "--pca %d: %s has %d features", f.pca, f.model, meta.Dim)
+	}
+	if !there {
+		if err := f.enough(cmd, args); err != nil {
+			return err
+		}
 	}
 	meta.AsStored = f.asStored
 	t := embedTarget{embedFlags: f, meta: meta, stderr: stderr}
