@@ -64,7 +64,7 @@ func (s *server) listens(ctx context.Context, port int) error {
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-s.done:
-			return errors.New("Spark's driver ended before it served anything; what it said is above")
+			return errors.New("the driver of Spark ended before it served anything; what it said is above")
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -49,7 +49,7 @@ func freePort(t *testing.T) string {
 	return port
 }
 
-// start starts a program of its own process group, and ends it with the test.
+// start starts a program in a session of its own, as a daemon is, and ends it with the test.
 func start(t *testing.T, log string, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	out, err := os.Create(log)
@@ -58,7 +58,7 @@ func start(t *testing.T, log string, name string, args ...string) *exec.Cmd {
 	}
 	cmd := exec.Command(name, args...)
 	cmd.Stdout, cmd.Stderr = out, out
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
