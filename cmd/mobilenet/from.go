@@ -35,7 +35,7 @@ func (f *fromFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.shard, "shard", "", "of the list, do share `I/N`, as 0/16; the default is what Kubernetes, AWS Batch or Slurm say, or all")
 	fs.BoolVar(&f.resume, "resume", false, "leave out the parts of the list's results that are there")
 	fs.IntVar(&f.partRows, "part-rows", 1000, "rows of the list in a part")
-	fs.IntVar(&f.maxErrors, "max-errors", -1, "photos that may fail in a part; of more, it is not written, and left for --resume; the default is a tenth, or 10")
+	fs.IntVar(&f.maxErrors, "max-errors", -1, "photos that may fail in a part; of more, it is not written, and left for --resume; the default is a tenth of it, or 10, but not more than half")
 }
 
 // photoArgs wants photos on the command line, unless they come from a list.
@@ -76,6 +76,8 @@ func (f *fromFlags) check(cmd *cobra.Command, photos []string) error {
 		return usagef(cmd, "--resume goes on with the results in a folder: --output DIR")
 	case f.partRows < 1 || f.partRows > 1e6:
 		return usagef(cmd, "--part-rows %d: want 1 to 1000000", f.partRows)
+	case f.shard == "" && cmd.Flags().Changed("shard"):
+		return usagef(cmd, "--shard is empty: want I/N, as 0/16")
 	case f.maxErrors < -1:
 		return usagef(cmd, "--max-errors %d: want 0 or more", f.maxErrors)
 	}
@@ -148,9 +150,6 @@ func (f *fromFlags) open(cmd *cobra.Command, format listFormat, settings string)
 		return nil, err
 	}
 	l.job = manifest.Job{Shard: shard, Rows: f.partRows, Settings: settings}
-	if f.maxErrors < 0 {
-		f.maxErrors = max(10, f.partRows/10)
-	}
 	if f.out != "" {
 		if err := l.openFolder(); err != nil {
 			return nil, err
@@ -308,6 +307,15 @@ func (l *rowList) head(w io.Writer) {
 	c.Flush()
 }
 
+// mayFail is how many of a part's rows may fail. Short parts, as of a list to try with,
+// may have a few broken photos; one of which most failed has another cause.
+func (f *fromFlags) mayFail(rows int) int {
+	if f.maxErrors >= 0 {
+		return f.maxErrors
+	}
+	return min(max(10, rows/10), (rows+1)/2)
+}
+
 // endPart writes a part's file. One of which many photos failed is left for another
 // try: a disk or a network may be gone.
 func (l *rowList) endPart(p manifest.Part) error {
@@ -315,9 +323,9 @@ func (l *rowList) endPart(p manifest.Part) error {
 		l.part.Reset()
 		l.failed = 0
 	}()
-	if l.failed > l.maxErrors {
+	if limit := l.mayFail(len(p.Rows)); l.failed > limit {
 		l.spoilt++
-		fmt.Fprintf(l.stderr, "mobilenet: %d of the %d photos of %s failed, more than --max-errors %d: it is not written\n", l.failed, len(p.Rows), p.Name(), l.maxErrors)
+		fmt.Fprintf(l.stderr, "mobilenet: %d of the %d photos of %s failed, more than --max-errors %d: it is not written\n", l.failed, len(p.Rows), p.Name(), limit)
 		return nil
 	}
 	var whole bytes.Buffer
