@@ -55,6 +55,9 @@ type item struct {
 // answer works on the items, each a job of its own, and waits for them. The error is
 // one of the request; that of an item is left there.
 func (s *Server) answer(q *request, m *loaded, items []*item, want wanted) error {
+	if time.Now().After(q.deadline) {
+		return errSlowlyRead
+	}
 	ctx, cancel := context.WithDeadline(q.Context(), q.deadline)
 	defer cancel()
 	jobs := make([]*job, len(items))

@@ -59,18 +59,20 @@ func (r *slowReader) begin() {
 }
 
 // allow gives the client until t, the zero time for ever.
-func (r *slowReader) allow(t time.Time) (lost bool) {
+func (r *slowReader) allow(t time.Time) (lost error) {
 	r.deadline = t
 	return r.extend(func() { _ = r.control.SetReadDeadline(t) })
 }
 
 func (r *slowReader) Read(p []byte) (int, error) {
+	r.working(false)
 	n, err := r.r.Read(p)
+	r.working(true)
 	r.size += int64(n)
 	// Seldom, as it is a system call, or over HTTP/2 a message to another goroutine.
 	if t := r.began.Add(ioLimit(r.size)); t.Sub(r.deadline) > time.Second || err != nil && err != io.EOF {
-		if r.allow(t) {
-			return n, errCut
+		if lost := r.allow(t); lost != nil {
+			return n, lost
 		}
 	}
 	if r.counts && n > 0 {
@@ -100,6 +102,7 @@ func (s *Server) body(q *request) (*body, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer func() { q.reading = time.Since(q.began) }()
 	b := &body{slowReader: slow}
 	if err := b.readAll(q, s.o.MaxBody); err != nil {
 		b.release()

@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/mobilenet-go/mobilenet"
 )
@@ -69,6 +70,7 @@ func (s *Server) classify(q *request) error {
 		several = len(photos) > 1
 	case kind == "application/json":
 		photos, several, err = s.jsonPhotos(q, b)
+		q.reading = time.Since(q.began)
 	default: // the bytes say themselves what they are
 		photos = []photo{{data: b.data}}
 	}
@@ -257,16 +259,9 @@ func addField(query url.Values, name string, value []byte) error {
 // jsonPhotos reads {"photo": base64}, {"photos": [base64, ...]}, or URLs in their
 // place: {"url": ...}, {"urls": [...]}.
 func (s *Server) jsonPhotos(q *request, b *body) (list []photo, several bool, err error) {
-	var in struct {
-		Photo  *string  `json:"photo"`
-		Photos []string `json:"photos"`
-		URL    *string  `json:"url"`
-		URLs   []string `json:"urls"`
-	}
-	d := json.NewDecoder(bytes.NewReader(b.data))
-	d.DisallowUnknownFields()
-	if err := d.Decode(&in); err != nil {
-		return nil, false, badRequest(`JSON: ` + err.Error() + ` (want {"photo": "base64"}, {"photos": [...]}, {"url": ...} or {"urls": [...]})`)
+	var in jsonRequest
+	if err := in.read(b.data); err != nil {
+		return nil, false, err
 	}
 	if in.Photo != nil {
 		in.Photos = append(in.Photos, *in.Photo)
@@ -291,6 +286,74 @@ func (s *Server) jsonPhotos(q *request, b *body) (list []photo, several bool, er
 		list, left = append(list, photo{address, data, err}), left-int64(len(data))
 	}
 	return list, several, nil
+}
+
+// A jsonRequest is the JSON of the plain route.
+type jsonRequest struct {
+	Photo, URL   *string
+	Photos, URLs []string
+}
+
+// read reads it element by element: of millions no more than may be in a request.
+func (in *jsonRequest) read(data []byte) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	err := in.fields(d)
+	var f *failure
+	if err == nil || errors.As(err, &f) {
+		return err
+	}
+	return badRequest(`JSON: ` + err.Error() + ` (want {"photo": "base64"}, {"photos": [...]}, {"url": ...} or {"urls": [...]})`)
+}
+
+func (in *jsonRequest) fields(d *json.Decoder) error {
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return cmp.Or(err, errors.New("no object"))
+	}
+	for d.More() {
+		name, err := d.Token()
+		if err != nil {
+			return err
+		}
+		switch strings.ToLower(name.(string)) { // a name, as only those stand there
+		case "photo":
+			err = d.Decode(&in.Photo)
+		case "url":
+			err = d.Decode(&in.URL)
+		case "photos":
+			in.Photos, err = fewTexts(d)
+		case "urls":
+			in.URLs, err = fewTexts(d)
+		default:
+			err = fmt.Errorf("unknown field %.40q", name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	_, err := d.Token()
+	return err
+}
+
+// fewTexts reads a list of texts, or null, and refuses one that is too long at its first
+// element too many.
+func fewTexts(d *json.Decoder) (list []string, err error) {
+	if t, err := d.Token(); err != nil || t == nil {
+		return nil, err
+	} else if t != json.Delim('[') {
+		return nil, fmt.Errorf("%.40q in place of a list", fmt.Sprint(t))
+	}
+	for d.More() {
+		if len(list) == maxPhotos {
+			return nil, badRequest(fmt.Sprintf("more than %d photos in a request: at most %[1]d", maxPhotos))
+		}
+		var text string
+		if err := d.Decode(&text); err != nil {
+			return nil, err
+		}
+		list = append(list, text)
+	}
+	_, err = d.Token()
+	return list, err
 }
 
 // decodeText returns the bytes of a photo in JSON: base64, or a data URL of it, which a

@@ -343,11 +343,16 @@ func TestGRPC(t *testing.T) {
 			for code, err := range map[codes.Code]error{
 				codes.InvalidArgument:   call("ModelInfer", ask([]byte("no photo")), &oip.ModelInferResponse{}),
 				codes.NotFound:          call("ModelInfer", other, &oip.ModelInferResponse{}),
-				codes.Unimplemented:     call("Nothing", &oip.Empty{}, &oip.Empty{}),
+				codes.Unimplemented:     call("SystemSharedMemoryStatus", &oip.Empty{}, &oip.Empty{}),
 				codes.ResourceExhausted: call("ModelInfer", bomb, &oip.ModelInferResponse{}, grpc.UseCompressor("gzip")),
 			} {
 				if status.Code(err) != code {
 					t.Errorf("%v, want %v", err, code)
+				}
+			}
+			for method, want := range map[string]string{"CudaSharedMemoryRegister": "shared memory is not", "TraceSetting": "traces are not", "LogSettings": "the log can't", "Nothing": `no method "Nothing"`} {
+				if err := call(method, &oip.Empty{}, &oip.Empty{}); status.Code(err) != codes.Unimplemented || !strings.Contains(err.Error(), want) {
+					t.Errorf("%s: %v", method, err)
 				}
 			}
 			past, cancel := context.WithTimeout(ctx, time.Nanosecond)

@@ -33,8 +33,12 @@ type gate struct {
 	waiting list.List // of shares whose clients are waited for, the oldest first
 }
 
-// errCut is the end of a request whose room is needed by others.
-var errCut = &failure{http.StatusRequestTimeout, "the client is slow, and others wait"}
+// What ends a request whose room is needed by others: errCut while its client is waited
+// for, errShort while the server is at work, as on a bomb that is being unpacked.
+var (
+	errCut   = &failure{http.StatusRequestTimeout, "the client is slow, and others wait"}
+	errShort = &refusal{"bodies", "memory is short, and others wait", time.Second}
+)
 
 // A share is what a request holds of the gate.
 type share struct {
@@ -43,7 +47,8 @@ type share struct {
 	held  int64
 	since time.Time
 	place *list.Element // in waiting; nil if the client isn't waited for
-	lost  bool
+	busy  bool          // the server is at work on what has come of its body
+	lost  error         // why it was taken away; nil if it wasn't
 }
 
 // enter makes room for a request whose client is waited for, until [share.settle].
@@ -62,13 +67,13 @@ func (s *share) take(n int64) error {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for ; !s.lost && g.used+n > g.limit; g.waiting.Front().Value.(*share).lose() {
+	for ; s.lost == nil && g.used+n > g.limit; g.waiting.Front().Value.(*share).lose() {
 		if oldest := g.waiting.Front(); oldest == nil || time.Since(oldest.Value.(*share).since) < ioGrace {
 			return &refusal{"bodies", "too many bytes of other requests are in memory", time.Second}
 		}
 	}
-	if s.lost {
-		return errCut
+	if s.lost != nil {
+		return s.lost
 	}
 	g.used += n
 	s.held += n
@@ -78,7 +83,10 @@ func (s *share) take(n int64) error {
 // lose takes a share away. The gate is locked.
 func (s *share) lose() {
 	s.gate.waiting.Remove(s.place)
-	s.place, s.lost = nil, true
+	s.place, s.lost = nil, errCut
+	if s.busy {
+		s.lost = errShort
+	}
 	s.gate.used -= s.held
 	s.held = 0
 	s.cut()
@@ -88,7 +96,8 @@ func (s *share) lose() {
 func (s *share) await() {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	if s.place == nil && !s.lost {
+	s.busy = false
+	if s.place == nil && s.lost == nil {
 		s.since = time.Now()
 		s.place = s.gate.waiting.PushBack(s)
 	}
@@ -98,8 +107,8 @@ func (s *share) await() {
 func (s *share) settle() error {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	if s.lost {
-		return errCut
+	if s.lost != nil {
+		return s.lost
 	}
 	if s.place != nil {
 		s.gate.waiting.Remove(s.place)
@@ -108,12 +117,19 @@ func (s *share) settle() error {
 	return nil
 }
 
-// extend calls f, which gives the client more time, unless the share is lost, which it
-// reports.
-func (s *share) extend(f func()) (lost bool) {
+// working says whether the server is at work on what the client sent, or waits for more.
+func (s *share) working(busy bool) {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	if !s.lost {
+	s.busy = busy
+}
+
+// extend calls f, which gives the client more time, unless the share is lost: then it
+// returns why.
+func (s *share) extend(f func()) (lost error) {
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	if s.lost == nil {
 		f()
 	}
 	return s.lost

@@ -46,7 +46,7 @@ func TestGate(t *testing.T) {
 		if err := old.take(1); err != errCut {
 			t.Errorf("cut, and then %v", err)
 		}
-		if err := old.settle(); err != errCut || !old.extend(func() { t.Error("more time for who was cut") }) {
+		if err := old.settle(); err != errCut || old.extend(func() { t.Error("more time for who was cut") }) != errCut {
 			t.Errorf("cut, and then %v", err)
 		}
 		time.Sleep(2 * ioGrace)
@@ -63,6 +63,13 @@ func TestGate(t *testing.T) {
 		last.give()
 		if g.bytes() != requestCost {
 			t.Errorf("%d bytes given back", 10*requestCost-g.bytes())
+		}
+		last.release()
+		bomb := enter("bomb", requestCost)
+		bomb.working(true) // unpacked, while its client is not waited for
+		time.Sleep(2 * ioGrace)
+		if err := bomb.take(20 * requestCost); err != errShort {
+			t.Errorf("a bomb: %v", err)
 		}
 	})
 }

@@ -71,7 +71,7 @@ func (s *Server) mount(route string, h http.Handler) {
 	refused := connect.NewErrorWriter(s.grpcOptions()...)
 	s.mux.HandleFunc(route, func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		q := &request{w: w, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
+		q := &request{w: w, began: start, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
 		q.Request = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
 		s.metrics.inFlight.Inc()
 		defer s.metrics.inFlight.Dec()
@@ -122,6 +122,7 @@ func (s *Server) admit(q *request, work bool) error {
 // came ends the wait for a message. One that was packed takes more room than what came.
 func (q *request) came(m proto.Message) error {
 	q.read = true
+	q.reading = time.Since(q.began)
 	if err := q.slow.settle(); err != nil {
 		return err
 	}
@@ -165,7 +166,7 @@ func grpcError(err error) error {
 		http.StatusForbidden: connect.CodePermissionDenied, http.StatusNotFound: connect.CodeNotFound, http.StatusRequestEntityTooLarge: connect.CodeResourceExhausted,
 		http.StatusTooManyRequests: connect.CodeResourceExhausted, http.StatusServiceUnavailable: connect.CodeUnavailable,
 		http.StatusGatewayTimeout: connect.CodeDeadlineExceeded, http.StatusRequestTimeout: connect.CodeDeadlineExceeded,
-		http.StatusInternalServerError: connect.CodeInternal, statusClientGone: connect.CodeCanceled,
+		http.StatusNotImplemented: connect.CodeUnimplemented, http.StatusInternalServerError: connect.CodeInternal, statusClientGone: connect.CodeCanceled,
 	}[code]
 	if kind == 0 {
 		kind = connect.CodeInvalidArgument
@@ -299,7 +300,7 @@ func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.
 		if err != nil {
 			return err
 		}
-		one := &request{Request: q.Request, w: q.w, slow: q.slow, deadline: time.Now().Add(s.o.Deadline), status: http.StatusOK}
+		one := &request{Request: q.Request, w: q.w, slow: q.slow, began: time.Now(), deadline: time.Now().Add(s.o.Deadline), status: http.StatusOK}
 		start := time.Now()
 		out := &oip.ModelStreamInferResponse{}
 		one.err = guarded(func() (err error) {

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/mobilenet-go/mobilenet/vision"
 )
@@ -70,7 +71,11 @@ func (s *Server) infer(q *request) error {
 
 // inferOn answers a request that has been read, its tensors in binary.
 func (s *Server) inferOn(q *request, in *inferRequest, m *loaded, takesTensors bool) (*inferAnswer, error) {
+	for _, t := range in.Inputs {
+		t.until = q.deadline
+	}
 	items, err := itemsOf(in, takesTensors, m, s.o.MaxPixels)
+	q.reading = time.Since(q.began)
 	if err != nil {
 		return nil, err
 	}
@@ -187,6 +192,9 @@ func itemsOf(in *inferRequest, takesTensors bool, m *loaded, maxPixels int) ([]*
 		return nil, badRequest(fmt.Sprintf("%d inputs: want one", len(in.Inputs)))
 	}
 	t := in.Inputs[0]
+	if n, err := t.elements(); err == nil && n > maxPhotos && t.Shape[0] > maxPhotos { // before millions are read
+		return nil, t.fail("%d in a request: at most %d", t.Shape[0], maxPhotos)
+	}
 	var items []*item
 	var err error
 	switch kind := t.Name + " " + t.Datatype; {

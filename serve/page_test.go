@@ -197,6 +197,7 @@ func TestPageDrop(t *testing.T) {
 	if left := get[string](t, ctx, `document.querySelector("#left").innerText`); left != "Left out, not a photo: <b>notes.txt, list.csv" {
 		t.Errorf("left out: %q", left)
 	}
+	until(t, ctx, `document.querySelector("#status").textContent === "3 of 4 classified, 1 failed"`)
 	const broken = `document.querySelector("#results article:has(.bad)")`
 	if name := get[string](t, ctx, broken+`.querySelector("h2").textContent`); name != "broken.png" {
 		t.Errorf("the error is on the card of %s", name)

@@ -66,7 +66,10 @@ type refusal struct {
 
 func (r *refusal) Error() string { return r.text }
 
-var errExpired = &refusal{"expired", "its turn came too late for its deadline", 0}
+var (
+	errExpired    = &refusal{"expired", "its turn came too late for its deadline", 0}
+	errSlowlyRead = &refusal{"expired", "its deadline passed while its body was read or its URLs were fetched: send less at once, or bytes in place of JSON", 0}
+)
 
 // refuse reports whether n further jobs can't be done before the deadline. It may be
 // asked before a request's body is read.

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"log/slog"
 	"math"
 	"mime/multipart"
 	"net"
@@ -316,6 +317,11 @@ func TestBad(t *testing.T) {
 		{"base64", "POST", "/v1/classify", `{"photo": "?"}`, asJSON, 400},
 		{"no JSON", "POST", "/v1/classify", `{`, asJSON, 400},
 		{"another field", "POST", "/v1/classify", `{"image": ""}`, asJSON, 400},
+		{"a field's kind", "POST", "/v1/classify", `{"photos": "AA=="}`, asJSON, 400},
+		{"an unended list", "POST", "/v1/classify", `{"photos": ["AA=="`, asJSON, 400},
+		{"no object", "POST", "/v1/classify", `["AA=="]`, asJSON, 400},
+		{"shared memory", "GET", "/v2/systemsharedmemory/status", "", nil, 501},
+		{"a log's settings", "POST", "/v2/logging", "{}", nil, 501},
 		{"a URL", "POST", "/v1/classify", `{"url": "http://127.0.0.1/x"}`, asJSON, 403},
 		{"a file's URL", "POST", "/v1/classify", `{"url": "file:///etc/passwd"}`, asJSON, 403},
 		{"form", "POST", "/v1/classify", "hello", header{"Content-Type", "multipart/form-data; boundary=x"}, 400},
@@ -349,6 +355,50 @@ func TestBad(t *testing.T) {
 				t.Errorf("no error in %s", body)
 			}
 		})
+	}
+}
+
+// TestTooMany: of a list that is too long no more is read than says so: what follows isn't
+// even JSON.
+func TestTooMany(t *testing.T) {
+	_, url := start(t, serve.Options{})
+	for path, body := range map[string]string{
+		"/v1/classify":                    `{"photos": [` + strings.Repeat(`"AA==", `, 65) + `!`,
+		"/v1/classify?top=1":              `{"urls": [` + strings.Repeat(`"http://a.example/", `, 65) + `!`,
+		"/v2/models/fashion/infer":        `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [3000000, 1], "data": []}]}`,
+		"/v2/models/fashion/infer?":       `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [65, 1, 1, 3], "data": []}]}`,
+		"/v2/models/fashion-tensor/infer": `{"inputs": [{"name": "input", "datatype": "FP32", "shape": [65, 3, 32, 32], "data": []}]}`,
+	} {
+		code, _, got := ask(t, "POST", url+path, []byte(body), "Content-Type", "application/json")
+		if code != 400 || !bytes.Contains(got, []byte("at most 64")) {
+			t.Errorf("%s: %d %.200s", path, code, got)
+		}
+	}
+}
+
+// lines are those of a log.
+type lines chan string
+
+func (l lines) Write(p []byte) (int, error) { l <- string(p); return len(p), nil }
+
+// TestSlowlyRead: a body whose reading takes until the deadline is told so, and how to send
+// it better.
+func TestSlowlyRead(t *testing.T) {
+	log := make(lines, 8)
+	_, url := start(t, serve.Options{Deadline: time.Nanosecond, Log: slog.New(slog.NewJSONHandler(log, nil))})
+	for _, test := range []struct{ path, body, want string }{
+		{"/v1/classify", `{"photos": ["AA=="]}`, "in place of JSON"},
+		{"/v2/models/fashion/infer", `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}]}`, "in binary"},
+		{"/v2/models/fashion/infer", `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["AA=="]}]}`, "in binary"},
+	} {
+		code, _, got := ask(t, "POST", url+test.path, []byte(test.body), "Content-Type", "application/json")
+		told := decode[struct{ Error string }](t, got).Error
+		if code != 504 || !strings.Contains(told, test.want) {
+			t.Errorf("%s: %d %s", test.path, code, got)
+		}
+		if line := <-log; !strings.Contains(line, `"read_ms":`) || !strings.Contains(line, test.want) {
+			t.Errorf("the log of %s: %s", test.path, line)
+		}
 	}
 }
 

@@ -17,6 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"connectrpc.com/connect"
+
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -134,6 +136,10 @@ func (s *Server) Reload(ctx context.Context) error {
 	for _, slot := range s.models.slots {
 		start := time.Now()
 		err := slot.load(ctx, s.o.Workers)
+		if ctx.Err() != nil {
+			s.o.Log.Info("reload given up, as the server goes down", "model", slot.Name)
+			return ctx.Err()
+		}
 		if err != nil {
 			s.o.Log.Error("reload failed", "model", slot.Name, "error", err.Error())
 			first = cmp.Or(first, fmt.Errorf("model %s: %w", slot.Name, err))
@@ -235,10 +241,28 @@ func (s *Server) unrouted(q *request) error {
 		}
 	}
 	if len(allowed) == 0 {
+		path := strings.ToLower(q.URL.Path)
+		for part, what := range optional {
+			if strings.HasPrefix(path, "/v2/"+part) || strings.HasPrefix(path, strings.ToLower(service)+part) {
+				return &failure{http.StatusNotImplemented, what}
+			}
+		}
+		if method, ok := strings.CutPrefix(q.URL.Path, service); ok {
+			return &failure{http.StatusNotImplemented, fmt.Sprintf("there is no method %.60q", method)}
+		}
 		return &failure{http.StatusNotFound, "there is nothing here: see /openapi.json"}
 	}
 	q.w.Header().Set("Allow", strings.Join(allowed, ", "))
 	return &failure{http.StatusMethodNotAllowed, "want " + strings.Join(allowed, " or ")}
+}
+
+// optional are extensions of Triton's that this server hasn't, by how their paths go on
+// behind the service's, in small letters.
+var optional = map[string]string{
+	"systemsharedmemory": "shared memory is not supported: send tensors in the request",
+	"cudasharedmemory":   "shared memory is not supported: send tensors in the request",
+	"trace":              "traces are not supported: a request's traceparent is in the log",
+	"log":                "the settings of the log can't be changed",
 }
 
 //go:embed page
@@ -257,6 +281,8 @@ func pageHeaders(w http.ResponseWriter) {
 type request struct {
 	*http.Request
 	w        http.ResponseWriter
+	began    time.Time
+	reading  time.Duration // until its body was there and understood
 	deadline time.Time
 	slow     *slowReader // its body, of routes that hold memory for their clients
 
@@ -293,7 +319,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // serve answers a request by f, and counts and logs it.
 func (s *Server) serve(route string, w http.ResponseWriter, r *http.Request, f func(*request) error) {
 	start := time.Now()
-	q := &request{Request: r, w: w, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
+	q := &request{Request: r, w: w, began: start, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
 	s.metrics.inFlight.Inc()
 	defer s.metrics.inFlight.Dec()
 	err := guarded(func() error { return f(q) })
@@ -323,6 +349,10 @@ func (s *Server) fail(q *request, err error) {
 		s.early(q)
 	}
 	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Now().Add(ioLimit(0)))
+	if grpc := connect.NewErrorWriter(); strings.HasPrefix(q.Header.Get("Content-Type"), "application/grpc") && grpc.IsSupported(q.Request) {
+		_ = grpc.Write(q.w, q.Request, grpcError(err)) // of a method that there is none of
+		return
+	}
 	writeJSON(q.w, code, map[string]string{"error": text})
 }
 
@@ -369,6 +399,9 @@ func (s *Server) log(route string, q *request, took time.Duration, err error) {
 	if q.model != "" {
 		attrs = append(attrs, slog.String("model", q.model))
 	}
+	if q.reading > 0 {
+		attrs = append(attrs, slog.Float64("read_ms", ms(q.reading)))
+	}
 	if q.photos > 0 {
 		attrs = append(attrs, slog.Int("photos", q.photos),
 			slog.Float64("queue_ms", ms(q.timing.Queue)), slog.Float64("decode_ms", ms(q.timing.Decode)), slog.Float64("infer_ms", ms(q.timing.Infer)))
@@ -378,8 +411,10 @@ func (s *Server) log(route string, q *request, took time.Duration, err error) {
 	}
 	level := slog.LevelInfo
 	if err != nil {
-		attrs = append(attrs, slog.String("error", err.Error()))
-		if q.status >= 500 {
+		code, text := status(err) // as the client is told
+		attrs = append(attrs, slog.String("error", text))
+		// That a server that goes down isn't ready is as it should be.
+		if q.status >= 500 && code != http.StatusNotImplemented && !(code == http.StatusServiceUnavailable && s.draining.Load()) {
 			level = slog.LevelError
 		}
 		if c, ok := err.(*crash); ok {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"time"
 )
 
 // A tensor is one of a request or an answer of the Open Inference Protocol.
@@ -20,6 +21,8 @@ type tensor struct {
 	Data json.RawMessage `json:"data,omitempty"`
 	raw  []byte          // the data as the binary extension has it
 	bin  bool
+
+	until time.Time // when JSON is not read any further; zero for never
 }
 
 func (t *tensor) fail(format string, args ...any) error {
@@ -131,12 +134,22 @@ func (t *tensor) texts() ([][]byte, error) {
 // maxDepth is how deep arrays may lie in arrays: a tensor has four dimensions.
 const maxDepth = 16
 
+func (t *tensor) late() bool { return !t.until.IsZero() && time.Now().After(t.until) }
+
+// tooSlow says that the deadline passed while JSON was read, which binary data isn't slow at.
+func (t *tensor) tooSlow() error {
+	return &refusal{"expired", fmt.Sprintf("tensor %q: its deadline passed while it was read as JSON: send it in binary (binary_data_size)", t.Name), 0}
+}
+
 // numbers calls f for the numbers of nested arrays, of which there must be n. The data is
 // JSON that encoding/json has checked; to have its tokens one by one, 150,528 for an
 // image, takes ten times as long.
 func (t *tensor) numbers(n int, f func(float64) error) error {
 	depth, seen := 0, 0
-	for i, end := 0, 0; i < len(t.Data); i = end {
+	for i, end, step := 0, 0, 0; i < len(t.Data); i, step = end, step+1 {
+		if step%4096 == 0 && t.late() {
+			return t.tooSlow()
+		}
 		end = i + 1
 		switch c := t.Data[i]; {
 		case c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r':
@@ -174,7 +187,10 @@ func (t *tensor) numbers(n int, f func(float64) error) error {
 func (t *tensor) flatten(n int, f func(string) error) error {
 	d := json.NewDecoder(bytes.NewReader(t.Data))
 	depth, seen := 0, 0
-	for {
+	for step := 0; ; step++ {
+		if step%4096 == 0 && t.late() {
+			return t.tooSlow()
+		}
 		tok, err := d.Token()
 		if err != nil {
 			return t.fail("data: %v", err)

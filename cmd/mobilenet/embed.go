@@ -165,9 +165,9 @@ func (f *embedFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err := t.finish(cmd.Context()); err != nil {
 		return err
 	}
-	if tellSkipped(stderr, skipped) || r.failed > 0 {
+	if tellSkipped(stderr, skipped) || r.failed > 0 || r.empty {
 		if r.failed > 0 {
-			fmt.Fprintf(stderr, "mobilenet: %d photos could not be read and are not in %s\n", r.failed, shown(f.output))
+			fmt.Fprintf(stderr, "mobilenet: %s could not be read: left out of %s\n", plural(r.failed, "photo"), shown(f.output))
 		}
 		return errReported
 	}
@@ -561,10 +561,15 @@ type embedReporter struct {
 	list   *jsonResults // or nil
 	bar    photoBar
 	failed int
+	empty  bool // a folder has no photos
 }
 
 func (r *embedReporter) fail(name string, cause error) error {
-	r.failed++
+	if errors.Is(cause, errNoImages) {
+		r.empty = true
+	} else {
+		r.failed++
+	}
 	r.bar.clear()
 	_, err := fmt.Fprintf(r.stderr, "mobilenet: %s: %s\n", shown(name), printable(reason(cause)))
 	if r.list != nil {

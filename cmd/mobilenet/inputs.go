@@ -133,10 +133,12 @@ func (f *finder) folder(dir string, yield func(input) bool) bool {
 		}
 	}
 	if found+len(w.Skipped) == 0 {
-		return yield(input{dir, errors.New("no images in this folder")})
+		return yield(input{dir, errNoImages})
 	}
 	return true
 }
+
+var errNoImages = errors.New("no images in this folder")
 
 // below reports whether path is in dir or in a folder in it, by their names.
 func below(dir, path string) bool {

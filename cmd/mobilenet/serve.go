@@ -116,8 +116,10 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--queue %d: want at least 1", f.options.Queue)
 	case f.options.Deadline <= 0:
 		return usagef(cmd, "--deadline %v: want more than 0", f.options.Deadline)
-	case f.listen.DrainDelay < 0 || f.listen.DrainTimeout < 0:
-		return usagef(cmd, "a time below 0")
+	case f.listen.DrainDelay < 0:
+		return usagef(cmd, "--drain-delay %v: want 0 or more", f.listen.DrainDelay)
+	case f.listen.DrainTimeout < 0:
+		return usagef(cmd, "--drain-timeout %v: want 0 or more", f.listen.DrainTimeout)
 	case (f.cert == "") != (f.key == ""):
 		return usagef(cmd, "--tls-cert and --tls-key want each other")
 	case f.options.CORS != "" && f.options.CORS != "*" && !isOrigin(f.options.CORS):
@@ -269,6 +271,8 @@ func fileEach(cmd *cobra.Command, flag string, args, models []string) (map[strin
 		name, file, ok := strings.Cut(arg, "=")
 		switch {
 		case ok && slices.Contains(models, name):
+		case ok && len(models) == 1 && !isThere(arg) && isThere(file): // else '=' is in the file's name
+			return nil, usagef(cmd, "--%s %s: no model %s: the one served is %s", flag, arg, printable(name), models[0])
 		case len(models) == 1:
 			name, file = models[0], arg
 		default:

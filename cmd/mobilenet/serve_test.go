@@ -212,6 +212,16 @@ func TestServeIndex(t *testing.T) {
 	if refused := run("serve", "-m", weights, "--index", index); search == "" || !strings.HasSuffix(refused, search) {
 		t.Errorf("another model: %s, and search says %s", refused, search)
 	}
+	// An index that is there, for a model that isn't; and a time's flag.
+	for _, test := range [][]string{
+		{"no model zz: the one served is fashion-mnist", "--index", "zz=" + index},
+		{"--drain-delay -1s: want", "--drain-delay", "-1s"},
+		{"--drain-timeout -1s: want", "--drain-timeout", "-1s"},
+	} {
+		if out := run(append([]string{"serve"}, test[1:]...)...); !strings.Contains(out, test[0]) {
+			t.Errorf("%q: %s", test[1:], out)
+		}
+	}
 	for _, args := range [][]string{{"--index", "x=" + index, "-m", "a=fashion-mnist", "-m", "b=fashion-mnist"}, {"--index", index, "--index", index}, {"--thumbnails", dir}} {
 		if out := run(append([]string{"serve"}, args...)...); !strings.Contains(out, args[0]) || !strings.Contains(out, "want") && !strings.Contains(out, "there is none") {
 			t.Errorf("%v: %s", args, out)

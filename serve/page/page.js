@@ -4,7 +4,8 @@ const byId = (id) => document.getElementById(id);
 const picker = byId("model");
 const withMaps = new Set(); // the models that say where they see a class
 const indexes = new Map(); // of photos, by the models that have one
-let waiting = 0;
+let waiting = 0; // photos without an answer,
+let asked = 0, failed = 0; // and of all since nothing waited
 let given = []; // the photos of the last drop, to ask another model about
 
 // say tells what goes on, to people who see and who listen.
@@ -116,11 +117,27 @@ function compare(node, answer) {
     if (index.thumbnails) item.append(tile(n));
     const score = document.createElement("b"), name = document.createElement("span");
     score.textContent = n.score.toFixed(4);
-    name.textContent = printable(n.file.split("/").pop());
+    name.textContent = shortened(printable(n.file.split("/").pop()));
     item.title = printable(n.file);
     item.append(score, " ", name);
     list.append(item);
   }
+  listUnshown(section);
+}
+
+// listUnshown has a list in place of tiles none of which can be seen.
+function listUnshown(section) {
+  const none = section.querySelectorAll(".none");
+  if (!none.length || none.length < section.querySelectorAll("li").length) return;
+  none.forEach((n) => n.remove());
+  section.classList.remove("tiles");
+  section.querySelector(".unshown").hidden = false;
+}
+
+// shortened leaves out the middle of a long name: names of photos differ at their ends.
+function shortened(name) {
+  const all = [...name];
+  return all.length <= 36 ? name : all.slice(0, 12).join("") + "…" + all.slice(-20).join("");
 }
 
 // tile is a neighbour's picture. Its name is said beside it.
@@ -136,7 +153,11 @@ function tile(n) {
   img.alt = "";
   img.loading = "lazy";
   img.decoding = "async";
-  img.onerror = () => img.replaceWith(none()); // it is another photo now, or too many were asked for
+  img.onerror = () => { // it is another photo now, or too many were asked for
+    const section = img.closest(".alike");
+    img.replaceWith(none());
+    if (section) listUnshown(section);
+  };
   img.src = "v1/" + n.thumbnail;
   return img;
 }
@@ -224,8 +245,6 @@ function fail(node, text) {
 
 // classify fills a card with what the model answers.
 async function classify(node, name, blob, model) {
-  waiting++;
-  say(`Looking at ${waiting} ${waiting === 1 ? "photo" : "photos"} …`);
   let told = "";
   try {
     const answer = await fetch(question(model), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
@@ -235,15 +254,17 @@ async function classify(node, name, blob, model) {
       told = `${name}: ${body.predictions[0].label}, ${percent(body.predictions[0].probability)} percent`;
     } else {
       const again = answer.headers.get("Retry-After");
-      fail(node, body.error + (again ? `. Try again in ${again} s.` : ""));
+      failed++;
+      fail(node, body.error.replace(/ \(--[a-z-]+\)/, "") + (again ? `. Try again in ${again} s.` : ""));
       told = `${name}: ${body.error}`;
     }
   } catch (e) {
+    failed++;
     fail(node, "The server can't be reached.");
     told = "The server can't be reached.";
   }
   waiting--;
-  say(waiting ? `Looking at ${waiting} more …` : told);
+  say(waiting ? `Looking at ${waiting} more …` : asked === 1 ? told : `${asked - failed} of ${asked} classified` + (failed ? `, ${failed} failed` : ""));
 }
 
 // classifyAll asks the model chosen now about each photo, a few at a time, so that a
@@ -256,6 +277,10 @@ async function classifyAll(files) {
   const model = picker.value;
   given = [...list];
   byId("again").hidden = true;
+  if (!waiting) asked = failed = 0;
+  waiting += list.length;
+  asked += list.length;
+  say(`Looking at ${waiting} ${waiting === 1 ? "photo" : "photos"} …`);
   let last = null;
   const next = async () => {
     for (let f; (f = list.shift()); ) {
