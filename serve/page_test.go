@@ -410,6 +410,14 @@ func TestPageNeighbours(t *testing.T) {
 		t.Errorf("%d pictures that may not be shown", n)
 	}
 	shot(t, ctx, "alike-list")
+
+	// Of another folder's photos there is a list, and why.
+	_, url = start(t, serve.Options{Models: withIndex(file), Thumbnails: []string{t.TempDir()}})
+	ctx = browse(t, url, false)
+	act(t, ctx, chromedp.SetUploadFiles("#file", []string{path}))
+	until(t, ctx, `document.querySelectorAll(".alike li").length === 5`)
+	get[any](t, ctx, `document.querySelector(".alike").scrollIntoView()`)
+	until(t, ctx, `document.querySelector(".alike .unshown")?.hidden === false && !document.querySelector(".alike .none, .alike img")`)
 }
 
 // TestNoCamera: where there is no camera the page says so and goes on.

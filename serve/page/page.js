@@ -137,7 +137,7 @@ function listUnshown(section) {
 // shortened leaves out the middle of a long name: names of photos differ at their ends.
 function shortened(name) {
   const all = [...name];
-  return all.length <= 36 ? name : all.slice(0, 12).join("") + "…" + all.slice(-20).join("");
+  return all.length <= 48 ? name : all.slice(0, 20).join("") + "…" + all.slice(-24).join("");
 }
 
 // tile is a neighbour's picture. Its name is said beside it.
