@@ -84,35 +84,45 @@ func (d *Division) add(r divided) {
 	d.parts[r.content] = p
 }
 
-// Shared returns the paths of images that were held out, though images of the same
-// content were trained with: they flatter a model.
-func (d *Division) Shared() []string {
-	var paths []string
-	for _, r := range d.rows {
-		if r.part == "val" && d.parts[r.content].train {
-			paths = append(paths, r.path)
-		}
-	}
-	return paths
+// A Copy is an image of a Division whose content another one has, too.
+type Copy struct {
+	Path, Label string
+	Of, OfLabel string // path and label of the other
 }
 
-// Contradictions returns the paths of images that have another label somewhere else in
-// the division, by their content: one of the two is wrong.
-func (d *Division) Contradictions() []string {
-	labels, several := map[digest]string{}, map[digest]bool{}
-	for _, r := range d.rows {
-		if label, there := labels[r.content]; there && label != r.label {
-			several[r.content] = true
-		}
-		labels[r.content] = r.label
-	}
-	var paths []string
-	for _, r := range d.rows {
-		if several[r.content] {
-			paths = append(paths, r.path)
+// Shared returns the images that were held out, though one of the same content was
+// trained with: they flatter a model.
+func (d *Division) Shared() []Copy {
+	trained := map[digest]divided{}
+	for _, r := range slices.Backward(d.rows) { // so that the first stays
+		if r.part == "train" {
+			trained[r.content] = r
 		}
 	}
-	return paths
+	var copies []Copy
+	for _, r := range d.rows {
+		if of, there := trained[r.content]; there && r.part == "val" {
+			copies = append(copies, Copy{r.path, r.label, of.path, of.label})
+		}
+	}
+	return copies
+}
+
+// Contradictions returns the images whose content came before under another label: one
+// of the two is wrong. The other is the first of that content.
+func (d *Division) Contradictions() []Copy {
+	first := map[digest]divided{}
+	var copies []Copy
+	for _, r := range d.rows {
+		of, there := first[r.content]
+		switch {
+		case !there:
+			first[r.content] = r
+		case of.label != r.label:
+			copies = append(copies, Copy{r.path, r.label, of.path, of.label})
+		}
+	}
+	return copies
 }
 
 // Known returns the names of those images of s whose content was trained with or held

@@ -46,7 +46,7 @@ func TestDivision(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s := d.Shared(); s != nil {
-		t.Errorf("in both parts: %q", s)
+		t.Errorf("in both parts: %v", s)
 	}
 	if twice, err := Divide(t.Context(), all, val); err == nil {
 		if held, _, err := twice.Part(t.Context(), all, "val"); err != nil || len(held.Items) != len(val.Items) {
@@ -54,7 +54,7 @@ func TestDivision(t *testing.T) {
 		}
 	}
 	if twice, err := Divide(t.Context(), all, val); err != nil || len(twice.Shared()) != len(val.Items) {
-		t.Errorf("in both parts: %q, error %v", twice.Shared(), err)
+		t.Errorf("in both parts: %v, error %v", twice.Shared(), err)
 	}
 	file := filepath.Join(t.TempDir(), "split.csv")
 	var text bytes.Buffer
@@ -140,7 +140,7 @@ func TestContradictions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []string{filepath.Join(dir, "ant", "1.pgm"), filepath.Join(dir, "bee", "1.pgm")}
+	want := []Copy{{filepath.Join(dir, "bee", "1.pgm"), "bee", filepath.Join(dir, "ant", "1.pgm"), "ant"}}
 	if diff := cmp.Diff(want, d.Contradictions()); diff != "" {
 		t.Errorf("-want +found:\n%s", diff)
 	}

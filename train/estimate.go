@@ -279,6 +279,12 @@ func (r *rehearsal) ends(ctx context.Context) error {
 			r.Time += r.epochs * validating
 		}
 	}
+	if r.Int8 && !r.QAT {
+		if err := r.calibrations(ctx); err != nil {
+			return err
+		}
+		r.Time += validating
+	}
 	began := time.Now()
 	r.history = append(r.history, report.Epoch{Epoch: r.first()})
 	r.best = r.first()
@@ -291,6 +297,17 @@ func (r *rehearsal) ends(ctx context.Context) error {
 	last.history, last.best = r.history, r.best
 	_, err := last.finish(ctx) // pictures take a second, and tens of megabytes
 	r.Time += time.Since(began)
+	return err
+}
+
+// calibrations is the 8-bit network at the end, without its validation.
+func (r *rehearsal) calibrations(ctx context.Context) error {
+	few := r.Options
+	few.Train = some(r.Train)
+	began := time.Now()
+	_, n, err := few.calibrate(ctx, r.weights())
+	r.Time += scaled(time.Since(began), min(calibration, images(r.Train)), n)
+	runtime.GC() // as in compile
 	return err
 }
 

@@ -21,7 +21,8 @@ func TestRehearse(t *testing.T) {
 		"some": {func(o *Options) {
 			o.Freeze, o.HeadEpochs, o.Mixup, o.CutMix, o.Augment, o.Val = 3, 0, 0, 0, vision.Augment{}, nil
 		}, true},
-		"large batch": {func(o *Options) { o.Batch = 500 }, false},
+		"in 8 bits, too": {func(o *Options) { o.Int8 = true }, false},
+		"large batch":    {func(o *Options) { o.Batch = 500 }, false},
 	} {
 		o := phases(t, train, val)
 		test.change(&o)

@@ -50,6 +50,7 @@ func (t *trainer) writeCard(ctx context.Context, r *Result) error {
 	c := report.Card{
 		Classes: t.Train.Classes, Train: t.counts(t.Train), Weights: weightsOf(t.Model.Config), File: BestFile,
 		Epochs: r.Epochs, Best: r.Best, Evaluation: r.Evaluation, Test: r.Test, Unreadable: r.Unreadable,
+		Frozen: t.Freeze == FreezeBackbone,
 	}
 	h, w := t.Model.Config.InputSize()
 	c.Input = fmt.Sprintf("%dx%d", h, w)

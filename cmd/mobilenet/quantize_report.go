@@ -83,3 +83,11 @@ func plural(n int, thing string) string {
 	}
 	return fmt.Sprint(n, " ", thing)
 }
+
+// isAre is the verb of so many things.
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
+}

@@ -76,7 +76,7 @@ func (f *trainFlags) warnTest(ctx context.Context, w io.Writer) (err error) {
 	}
 	known, err := f.o.Division.Known(ctx, f.o.Test)
 	if len(known) > 0 {
-		fmt.Fprintf(w, "warning: %d of the %d photos to test with are trained or validated with, too, by their content: %s\n", len(known), len(f.o.Test.Items), few(known))
+		fmt.Fprintf(w, "warning: %d of the %d photos to test with %s trained or validated with, too, by their content: %s\n", len(known), len(f.o.Test.Items), isAre(len(known)), few(known))
 	}
 	return err
 }
@@ -85,8 +85,8 @@ func (f *trainFlags) warnTest(ctx context.Context, w io.Writer) (err error) {
 func (f *trainFlags) sayNearly(w io.Writer, pairs []duplicates.Pair, items []dataset.Item) {
 	said := map[int32]bool{}
 	shared := map[string]bool{}
-	for _, path := range f.o.Division.Shared() {
-		shared[path] = true
+	for _, copied := range f.o.Division.Shared() {
+		shared[copied.Path] = true
 	}
 	var texts []string
 	for _, p := range pairs {
@@ -101,7 +101,7 @@ func (f *trainFlags) sayNearly(w io.Writer, pairs []duplicates.Pair, items []dat
 		texts = append(texts, fmt.Sprintf("%s (%s, %.3f)", name, items[p.A].Name, p.Likeness))
 	}
 	if len(texts) > 0 {
-		fmt.Fprintf(w, "warning: %d of the %d photos to validate with are nearly the same as some that are trained with, by their likeness: %s\n", len(texts), len(f.o.Val.Items), few(texts))
+		fmt.Fprintf(w, "warning: %d of the %d photos to validate with %s nearly the same as some that are trained with, by their likeness: %s\n", len(texts), len(f.o.Val.Items), isAre(len(texts)), few(texts))
 		fmt.Fprintln(w, "mobilenet duplicates --between shows all of them")
 	}
 }

@@ -32,13 +32,13 @@ func (f *trainFlags) warn(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	if several := f.o.Division.Contradictions(); len(several) > 0 {
-		fmt.Fprintf(w, "warning: %d photos are there in more than one class, by their content: %s\n", len(several), few(several))
+		fmt.Fprintf(w, "warning: the same photo in more than one class, by content: %s: %s\n", plural(len(several), "pair"), few(f.pairs(several)))
 	}
 	if f.o.Val == nil {
 		return nil
 	}
 	if shared := f.o.Division.Shared(); len(shared) > 0 {
-		fmt.Fprintf(w, "warning: %d of the %d photos to validate with are trained with, too, by their content: %s\n", len(shared), len(f.o.Val.Items), few(shared))
+		fmt.Fprintf(w, "warning: %d of the %d photos to validate with %s trained with, too, by content: %s\n", len(shared), len(f.o.Val.Items), isAre(len(shared)), few(f.pairs(shared)))
 	}
 	var without []string
 	for i, n := range f.o.Val.Counts() {
@@ -71,6 +71,23 @@ func warnUniform(w io.Writer, names []string) {
 	if len(names) > 0 {
 		fmt.Fprintf(w, "warning: photos of one colour, or nearly: %d: %s\n", len(names), few(names))
 	}
+}
+
+// pairs names both files of each pair, with paths like those of --data.
+func (f *trainFlags) pairs(copies []dataset.Copy) []string {
+	name := func(path string) string {
+		if here, err := filepath.Abs("."); err == nil && !filepath.IsAbs(f.data) && filepath.IsAbs(path) {
+			if near, err := filepath.Rel(here, path); err == nil {
+				path = near
+			}
+		}
+		return shown(path)
+	}
+	var texts []string
+	for _, c := range copies {
+		texts = append(texts, fmt.Sprintf("%s (%s) = %s (%s)", name(c.Path), shown(c.Label), name(c.Of), shown(c.OfLabel)))
+	}
+	return texts
 }
 
 // few lists some names and counts the rest.
@@ -123,9 +140,9 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 	fmt.Fprintln(w, t.Render())
 	fmt.Fprintf(w, "network: width %v, %d x %d, %d classes\n", c.Width, c.Resolution, c.Resolution, c.Classes)
 	if f.o.HeadEpochs > 0 {
-		fmt.Fprintf(w, "training: the classifier alone, %d epochs at %v, then\n", f.o.HeadEpochs, f.o.HeadLR)
+		fmt.Fprintf(w, "training: the classifier alone, %s at %v, then\n", plural(f.o.HeadEpochs, "epoch"), f.o.HeadLR)
 	}
-	fmt.Fprintf(w, "training: %d epochs in batches of %d, %s %v, %s\n", f.o.Epochs, f.o.Batch, f.o.Optimizer, f.o.LR, f.o.Schedule)
+	fmt.Fprintf(w, "training: %s in batches of %d, %s %v, %s\n", plural(f.o.Epochs, "epoch"), f.o.Batch, f.o.Optimizer, f.o.LR, f.o.Schedule)
 	if broken > f.o.MaxErrors {
 		return errBroken(broken)
 	}
@@ -138,7 +155,9 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 		unit /= 10
 	}
 	fmt.Fprintf(w, "memory: about %d MB; time: about %v\n", (peakRSS()+cost.More)>>20, cost.Time.Round(unit))
-	if err := f.warnNearly(ctx, w); err != nil { // behind the estimate: it takes memory of its own
+	if f.o.Resume {
+		fmt.Fprintln(w, "that is the whole run: what is left of it takes less time, of a finished one next to none")
+	} else if err := f.warnNearly(ctx, w); err != nil { // behind the estimate: it takes memory of its own
 		return err
 	}
 	if broken > 0 {
@@ -170,7 +189,7 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 	}
 	fmt.Fprintln(w, t.Render())
 	if n := r.Epochs[len(r.Epochs)-1].Epoch; n < f.o.Epochs {
-		fmt.Fprintf(w, "stopped after %d of %d epochs: none of the last %d was better\n", n, f.o.Epochs, f.o.Patience)
+		fmt.Fprintf(w, "stopped after %d of %s: none of the last %d was better\n", n, plural(f.o.Epochs, "epoch"), f.o.Patience)
 	}
 	if r.Evaluation != nil {
 		fmt.Fprintf(w, "best: epoch %d, top-1 %s of %s\n", r.Best, share(r.Evaluation.Top1Accuracy), plural(r.Evaluation.Images, "image"))

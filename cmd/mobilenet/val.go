@@ -125,8 +125,21 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 	return nil
 }
 
-// runSplit is where a run folder says what its model was trained with.
-func (f *valFlags) runSplit() string { return filepath.Join(filepath.Dir(f.model), train.SplitFile) }
+// runSplit is where a run folder says what its model was trained with. The model may be
+// the folder itself, or a link to a file of it; of a link to where data is kept, as
+// data version control makes them, the folder of the link is the run's.
+func (f *valFlags) runSplit() string {
+	beside := func(path string) string {
+		if info, err := os.Stat(path); err != nil || !info.IsDir() {
+			path = filepath.Dir(path)
+		}
+		return filepath.Join(path, train.SplitFile)
+	}
+	if path, err := filepath.EvalSymlinks(f.model); err == nil && isThere(beside(path)) {
+		return beside(path)
+	}
+	return beside(f.model)
+}
 
 // images opens what is to be measured with.
 func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset.Set, error) {
@@ -183,11 +196,11 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 	case len(part.Items) == 0:
 		return nil, fmt.Errorf("%s: the model was trained with all of the %d images; --split train measures on them all the same", data, others)
 	case f.split == "train":
-		fmt.Fprintf(stderr, "note: measured on the %d photos that the model was trained with\n", len(part.Items))
+		fmt.Fprintf(stderr, "note: measured on the %s that the model was trained with\n", plural(len(part.Items), "photo"))
 	case others > 0:
-		fmt.Fprintf(stderr, "note: measured on %d photos; the other %d are left out, for the model was trained with them (--split all)\n", len(part.Items), others)
+		fmt.Fprintf(stderr, "note: measured on %s; the other %d %s left out, for the model was trained with %s (--split all)\n", plural(len(part.Items), "photo"), others, isAre(others), map[bool]string{true: "it", false: "them"}[others == 1])
 	case f.data == "":
-		fmt.Fprintf(stderr, "note: measured on the %d photos that were held out\n", len(part.Items))
+		fmt.Fprintf(stderr, "note: measured on what was held out: %s\n", plural(len(part.Items), "photo"))
 	}
 	return part, nil
 }

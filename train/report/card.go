@@ -20,6 +20,7 @@ type Card struct {
 	Input      string // such as "224x224"
 	Weights    int    // numbers that were learned or came with the model
 	Epochs     []Epoch
+	Frozen     bool        // only the classifier was trained
 	Best       int         // epoch of the weights; 0 is the classifier alone
 	Evaluation *Evaluation // on the validation images; nil without
 	Test       *Evaluation // on images that no choice was made with; nil without
@@ -87,6 +88,8 @@ func (c Card) epoch() string {
 	}
 	last := c.Epochs[len(c.Epochs)-1].Epoch
 	switch {
+	case c.Best > 0 && c.Frozen:
+		return fmt.Sprintf("Only the classifier was trained: all other weights came with the model. It is that of epoch %d of %d.", c.Best, last)
 	case c.Best > 0:
 		return fmt.Sprintf("The weights are those of epoch %d of %d.", c.Best, last)
 	case last == 0:
@@ -221,7 +224,11 @@ func (c Card) data(p func(string, ...any)) {
 				precision = percent(e.PerClass[i].Precision)
 			}
 		}
-		p("| %s | %d | %s | %s | %s |", cell(c.Classes[i]), c.Train[i], val, precision, recall)
+		name := cell(c.Classes[i])
+		if illegible(c.Classes[i]) {
+			name += fmt.Sprintf(" (#%d in the pictures)", i)
+		}
+		p("| %s | %d | %s | %s | %s |", name, c.Train[i], val, precision, recall)
 	}
 	p("")
 }

@@ -55,6 +55,13 @@ func TestCard(t *testing.T) {
 			t.Errorf("the card lacks %q:\n%s", want, text)
 		}
 	}
+	frozen := c
+	frozen.Frozen = true
+	for _, want := range []string{"Only the classifier was trained", "(#1 in the pictures)"} {
+		if text := string(frozen.markdown()); !strings.Contains(text, want) {
+			t.Errorf("the card lacks %q:\n%s", want, text)
+		}
+	}
 	if strings.Contains(text, "\x1b") {
 		t.Error("a control character of a label is in the card")
 	}

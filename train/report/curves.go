@@ -96,7 +96,7 @@ func (p panel) draw(c *canvas, x float64, epochs []Epoch) {
 	}
 	a := axes{
 		x: x + plotLeft, y: plotTop, w: panelW - plotLeft - plotRight, h: panelH - plotTop - plotBottom,
-		first: epochs[0].Epoch, last: max(epochs[len(epochs)-1].Epoch, epochs[0].Epoch+1),
+		first: epochs[0].Epoch, last: epochs[len(epochs)-1].Epoch,
 	}
 	a.low, a.high, a.step = p.scale(slices.Min(values), slices.Max(values))
 	a.draw(c, p.format)
@@ -165,7 +165,11 @@ type axes struct {
 }
 
 func (a axes) at(m mark) (x, y float64) {
-	return a.x + a.w*float64(m.epoch-a.first)/float64(a.last-a.first), a.y + a.h*(a.high-m.v)/(a.high-a.low)
+	along := 0.5 // of a single epoch
+	if a.last > a.first {
+		along = float64(m.epoch-a.first) / float64(a.last-a.first)
+	}
+	return a.x + a.w*along, a.y + a.h*(a.high-m.v)/(a.high-a.low)
 }
 
 func (a axes) draw(c *canvas, format func(float64) string) {
@@ -179,7 +183,7 @@ func (a axes) draw(c *canvas, format func(float64) string) {
 		c.line(a.x, y, a.x+a.w, y, 1.5, grid)
 		c.Text(format(v), a.x-12, y+6, 1, label)
 	}
-	step := max(1, int(niceStep(float64(a.last-a.first)/8)))
+	step := max(1, int(niceStep(float64(max(1, a.last-a.first))/8)))
 	for epoch := a.first; epoch <= a.last; epoch++ {
 		if epoch != a.first && (epoch%step != 0 || epoch-a.first < step/2) {
 			continue

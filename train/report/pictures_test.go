@@ -85,6 +85,14 @@ func TestRatePanel(t *testing.T) {
 	}
 }
 
+// TestOneEpoch: a run of one epoch has its value amid an axis of no other.
+func TestOneEpoch(t *testing.T) {
+	a := axes{x: 10, w: 100, h: 100, first: 1, last: 1, high: 1, step: 1}
+	if x, y := a.at(mark{1, 0.5}); x != 60 || y != 50 {
+		t.Errorf("it is at %v, %v", x, y)
+	}
+}
+
 // An axis holds its values, on lines that are not too many.
 func TestScale(t *testing.T) {
 	for _, test := range [][2]float64{{0, 1}, {0.5, 0.5}, {0, 0}, {-3, -3}, {1e-9, 3e-9}, {0.98, 0.99}, {1, 1e30}, {-5, 17}, {2.3, 2.4}} {

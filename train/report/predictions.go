@@ -97,13 +97,35 @@ func (p *Predictions) WriteSheet(path string, picture func(i int) (image.Image, 
 			return err
 		}
 		at := p.Images[i]
-		t := Tile{Image: m, Caption: fmt.Sprintf("%.0f %% %s", 100*at.Confidence, ClassName(p.Classes, at.Predicted)), Verdict: Right}
+		said, is := ClassName(p.Classes, at.Predicted), ClassName(p.Classes, at.Label)
+		t := Tile{Image: m, Verdict: Right}
 		if at.Rank > 0 {
-			t.Verdict, t.Detail = Wrong, "is "+ClassName(p.Classes, at.Label)
+			said, is = differing(said, is)
+			t.Verdict, t.Detail = Wrong, "is "+is
 		}
+		t.Caption = fmt.Sprintf("%.0f %% %s", 100*at.Confidence, said)
 		tiles = append(tiles, t)
 	}
 	return WriteSheet(path, p.title(), tiles)
+}
+
+// differing cuts what two long names begin with alike, so that what they differ in
+// has room below a picture.
+func differing(a, b string) (string, string) {
+	const (
+		room  = 18 // about so many characters fit
+		least = 6  // that are worth cutting
+		stay  = 2  // of those that are cut
+	)
+	x, y := []rune(a), []rune(b)
+	same := 0
+	for same < min(len(x), len(y)) && x[same] == y[same] {
+		same++
+	}
+	if max(len(x), len(y)) <= room || same < least {
+		return a, b
+	}
+	return "…" + string(x[same-stay:]), "…" + string(y[same-stay:])
 }
 
 func (p *Predictions) title() string {
@@ -140,7 +162,7 @@ func ClassName(classes []string, class int) string { return shown(classes[class]
 
 func shown(name string, class int) string {
 	if illegible(name) {
-		return fmt.Sprintf("class %d", class)
+		return fmt.Sprintf("#%d", class)
 	}
 	return name
 }
@@ -148,4 +170,4 @@ func shown(name string, class int) string {
 func illegible(name string) bool { return name == "" || !fonts.Legible(name) }
 
 // byNumber is what pictures say in which names are missing.
-const byNumber = "names without letters here have numbers, from 0"
+const byNumber = "names that can't be drawn are #number here, in the classes' order, from 0"

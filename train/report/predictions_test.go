@@ -53,9 +53,23 @@ func TestPredictions(t *testing.T) {
 	if err := p.Add("x.png", 7, []float32{0, 0, 0}); err == nil || !strings.Contains(err.Error(), "x.png: label 7") {
 		t.Errorf("error %v", err)
 	}
-	for class, want := range []string{"ant", "蜂", "class 2"} {
+	for class, want := range []string{"ant", "蜂", "#2"} {
 		if got := ClassName(p.Classes, class); got != want {
 			t.Errorf("class %d is shown as %q, want %q", class, got, want)
+		}
+	}
+}
+
+func TestDiffering(t *testing.T) {
+	for _, test := range [][4]string{
+		{"ant", "bee", "ant", "bee"},
+		{"spotted beetle", "spotted bee", "spotted beetle", "spotted bee"}, // there is room
+		{"the greater spotted beetle, male, north", "the greater spotted beetle, young", "…, male, north", "…, young"},
+		{"the greater spotted beetle", "the greater spotted beetle, male", "…le", "…le, male"},
+		{"beetles of the north, male", "ants", "beetles of the north, male", "ants"},
+	} {
+		if a, b := differing(test[0], test[1]); a != test[2] || b != test[3] {
+			t.Errorf("%q, want %q", []string{a, b}, test[2:])
 		}
 	}
 }
