@@ -29,7 +29,8 @@ type column struct {
 }
 
 // ParseObject reads a row of JSON lines. Values other than the path stay as they are
-// written.
+// written. Of an object that has a name twice there is a row beside the error: what it has
+// once.
 func ParseObject(line []byte) (Row, error) {
 	var row Row
 	if !utf8.Valid(line) {
@@ -58,10 +59,29 @@ func ParseObject(line []byte) (Row, error) {
 	}
 	names := row.names()
 	if name := firstTwice(names); name != "" {
-		return row, fmt.Errorf("two members are called %s", fault.Shown(name))
+		once := row.Without(func(name string) bool { return count(names, name) > 1 })
+		if i := pathColumn(names); i >= 0 && count(names, names[i]) == 1 { // else nobody knows which
+			once.Path, _ = once.pathIn(once.names())
+		}
+		return once, fmt.Errorf("two members are called %s", fault.Shown(name))
 	}
 	row.Path, row.Err = row.pathIn(names)
 	return row, nil
+}
+
+func count(names []string, name string) (n int) {
+	for _, other := range names {
+		if other == name {
+			n++
+		}
+	}
+	return n
+}
+
+// Without is the row without the columns whose names drop is true of.
+func (r Row) Without(drop func(name string) bool) Row {
+	r.columns = slices.DeleteFunc(slices.Clone(r.columns), func(c column) bool { return drop(c.name) })
+	return r
 }
 
 func notJSON(err error) error { return fmt.Errorf("not JSON: %w", err) }
@@ -99,7 +119,11 @@ func (r Row) Unlike(results ...string) error {
 }
 
 func (r Row) fault(format string, args ...any) error {
-	return &fault.Error{Kind: fault.Unsupported, Place: fmt.Sprintf("line %d", r.Line), Reason: fmt.Sprintf(format, args...)}
+	e := fault.Unsupportedf(format, args...)
+	if r.Line > 0 { // which a row that stands alone doesn't have
+		e.Place = fmt.Sprintf("line %d", r.Line)
+	}
+	return e
 }
 
 func (r *Row) names() []string {

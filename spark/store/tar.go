@@ -316,12 +316,13 @@ func (s *Store) ListMembers(ctx context.Context, name string, yield func(Member)
 	}
 	body, _, err := s.open(ctx, at, 0, -1)
 	if err != nil {
-		return err
+		return fault.In(fault.Shown(name), err)
 	}
 	defer body.Close()
-	plain, err := decompressed(&counting{r: body, size: -1})
+	packed := &counting{r: body, size: -1}
+	plain, err := decompressed(packed)
 	if err != nil {
-		return err
+		return fault.In(fault.Shown(name), packed.judge(err))
 	}
 	_, compressed := plain.(*unpacked)
 	c := &counting{r: plain, size: -1}

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet"
@@ -59,21 +60,22 @@ var errLine = errors.New("not a row: want a JSON object with a path")
 // resultNames are the members of a result that no row may have: there would be two.
 var resultNames = []string{"predictions", "embedding", "explanation", "error", "model", "version"}
 
-// parse reads a row.
+// parse reads a row. Beside an error there is what could be read of it, so that its result
+// can be told from others.
 func parse(line []byte) (Row, error) {
 	columns, err := manifest.ParseObject(line)
-	if err := cmp.Or(err, columns.Err, columns.Unlike(resultNames...)); err != nil {
-		return Row{}, err
-	}
 	row := Row{Path: columns.Path}
-	if err := cmp.Or(columns.Take("member", &row.Member), columns.Take("offset", &row.Offset), columns.Take("size", &row.Size)); err != nil {
-		return Row{}, err
+	err = cmp.Or(err, columns.Err, columns.Unlike(resultNames...),
+		columns.Take("member", &row.Member), columns.Take("offset", &row.Offset), columns.Take("size", &row.Size))
+	if err == nil && (row.Offset < 0 || row.Size < 0) {
+		err = errors.New("offset or size is negative")
 	}
-	if row.Offset < 0 || row.Size < 0 {
-		return Row{}, errors.New("offset or size is negative")
+	if err != nil {
+		columns = columns.Without(func(name string) bool { return name == "path" || slices.Contains(resultNames, name) })
 	}
-	row.Columns, err = columns.Others()
-	return row, err
+	others, e := columns.Others()
+	row.Columns = others
+	return row, cmp.Or(err, e)
 }
 
 // BadRow is an error of [Job.Next] about one row, which has a result all the same.
@@ -132,8 +134,11 @@ func (l *lines) next() (Row, error) {
 		}
 		row, err := parse(line)
 		row.line = l.n
+		if err != nil && row.Path != "" {
+			return row, BadRow(err)
+		}
 		if err != nil {
-			return Row{line: l.n}, fmt.Errorf("line %d: %w: %v", l.n, errLine, err)
+			return row, fmt.Errorf("line %d: %w: %v", l.n, errLine, err)
 		}
 		if fate != "" {
 			return row, BadRow(errors.New(fate))

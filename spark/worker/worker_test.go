@@ -22,6 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/manifest"
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 	"github.com/mobilenet-go/mobilenet/spark/store"
 )
@@ -144,7 +145,7 @@ func TestLines(t *testing.T) {
 
 func TestBadLines(t *testing.T) {
 	w, _ := open(t, "fashion-mnist", Options{Top: 1})
-	for _, in := range []string{"x\n", "{}\n", `{"path":""}`, `["a"]`, `{"path":3}`, `{"path":"a","offset":-1}`, strings.Repeat("x", 3*maxLine)} {
+	for _, in := range []string{"x\n", "{}\n", `{"path":""}`, `["a"]`, `{"path":3}`, `{"path":"a","path":"a"}`, strings.Repeat("x", 3*maxLine)} {
 		got := run(t, w, "\n"+in)
 		if len(got) != 1 || !strings.Contains(got[""].Error, "line 2: not a row: want a JSON object with a path") {
 			t.Errorf("%.20q: %+v", in, got)
@@ -300,8 +301,23 @@ func TestColumns(t *testing.T) {
 	}
 	for _, name := range resultNames {
 		got := run(t, w, fmt.Sprintf(`{"path":%q,%q:1}`, path, name))
-		if len(got) != 1 || !strings.Contains(got[""].Error, "column "+name+" has the name of one of the results") {
+		if len(got) != 1 || got[path].Error != "column "+name+" has the name of one of the results" {
 			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	// A row that is refused has a result with what could be read of it.
+	for in, want := range map[string]string{
+		`{"n":1,"path":"a","member":"b","model":2,"x":null}`:   `{"path":"a","member":"b","n":1,"x":null,"error":"column model has the name of one of the results",`,
+		`{"path":"a","offset":-1,"n":1}`:                       `{"path":"a","n":1,"error":"offset or size is negative",`,
+		`{"path":"a","n":1,"x":2,"n":1}`:                       `{"path":"a","x":2,"error":"two members are called n",`,
+		`{"n":1,"n":2,"path":"a","path":"b","file":"c","x":2}`: `{"path":"","x":2,"error":"line 1: not a row: want a JSON object with a path: two members are called n",`,
+		`{"path":"a","member":"b","member":"c","x":2}`:         `{"path":"a","x":2,"error":"two members are called member",`,
+		`{"path":"a","member":"b","n":1,"path":"c"}`:           `{"path":"","member":"b","n":1,"error":"line 1: not a row: want a JSON object with a path: two members are called path",`,
+		`{"path":"a","predictions":7,"predictions":8,"n":"é"}`: `{"path":"a","n":"é","error":"two members are called predictions",`,
+	} {
+		var out bytes.Buffer
+		if err := w.Lines(t.Context(), strings.NewReader(in), &out); err != nil || !strings.HasPrefix(out.String(), want) || !json.Valid(out.Bytes()) {
+			t.Errorf("%s\nbecame %s\nwant %s... (%v)", in, out.String(), want, err)
 		}
 	}
 }
@@ -312,12 +328,15 @@ func FuzzLine(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, line []byte) {
-		row, err := parse(line)
-		if err != nil {
-			return
-		}
+		row, bad := parse(line)
 		r := Result{Path: row.Path, Member: row.Member, Columns: row.Columns, Error: "x"}
 		text := r.append(nil)
+		if bad != nil {
+			if _, err := manifest.ParseObject(text[:len(text)-1]); err != nil {
+				t.Fatalf("%q became %q: %v", line, text, err)
+			}
+			return
+		}
 		again := map[string]json.RawMessage{}
 		if err := json.Unmarshal(text, &again); err != nil || bytes.IndexByte(text, '\n') != len(text)-1 && !bytes.ContainsAny(line, "\n") {
 			t.Fatalf("%q became %q: %v", line, text, err)

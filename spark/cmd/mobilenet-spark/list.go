@@ -2,13 +2,17 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
+	"fmt"
 	"path"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/spark/store"
 	"github.com/mobilenet-go/mobilenet/spark/worker"
 )
@@ -24,7 +28,11 @@ func newList() *cobra.Command {
 		Short: "Write a manifest of the photos in folders and buckets",
 		Long: `Write a manifest, as JSON lines, of the photos in folders and buckets, and of those in
 shards (.tar, .tar.gz, .tgz), with the places of their bytes. Nothing is held in memory,
-however many there are.`,
+however many there are.
+
+What can't be listed is said, the rest is listed, and the exit code is 1: shards that are
+damaged, of which only what lies before the damage is listed, and names that aren't UTF-8,
+which JSON has to be.`,
 		Example: `  mobilenet-spark list s3://bucket/photos/ > photos.jsonl
   mobilenet-spark list s3://bucket/shards/ gs://other/ /data/photos > all.jsonl`,
 		Args: cobra.MinimumNArgs(1),
@@ -34,26 +42,56 @@ however many there are.`,
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			e := json.NewEncoder(out)
 			e.SetEscapeHTML(false)
+			var broken error // of out, or of a server: nothing more can be listed
+			missing := 0
+			miss := func(reason any) {
+				missing++
+				fmt.Fprintln(cmd.ErrOrStderr(), "error:", reason)
+			}
+			write := func(row worker.Row) error {
+				if name := cmp.Or(row.Member, row.Path); !all && !isPhoto(name) {
+					return nil
+				} else if !utf8.ValidString(name) {
+					miss(fault.Shown(name) + " is left out: its name isn't UTF-8")
+					return nil
+				}
+				broken = e.Encode(row)
+				return broken
+			}
+			// failed returns err if it ends the list, and else says it.
+			failed := func(err error) error {
+				if broken = cmp.Or(broken, cmd.Context().Err()); broken == nil && store.Fatal(cmd.Context(), err) {
+					broken = err
+				}
+				if broken == nil && err != nil {
+					miss(err)
+				}
+				return broken
+			}
 			for _, arg := range args {
 				err := s.List(cmd.Context(), arg, func(name string) error {
-					if isShard(name) {
-						return s.ListMembers(cmd.Context(), name, func(m store.Member) error {
-							if !all && !isPhoto(m.Name) {
-								return nil
-							}
-							return e.Encode(worker.Row{Path: name, Member: m.Name, Offset: m.Offset, Size: m.Size})
-						})
-					}
-					if !all && !isPhoto(name) {
+					switch {
+					case !isShard(name):
+						return write(worker.Row{Path: name})
+					case !utf8.ValidString(name):
+						miss(fault.Shown(name) + " is left out: its name isn't UTF-8")
 						return nil
 					}
-					return e.Encode(worker.Row{Path: name})
+					return failed(s.ListMembers(cmd.Context(), name, func(m store.Member) error {
+						return write(worker.Row{Path: name, Member: m.Name, Offset: m.Offset, Size: m.Size})
+					}))
 				})
-				if err != nil {
-					return err
+				if failed(err) != nil {
+					break
 				}
 			}
-			return out.Flush()
+			if err := cmp.Or(broken, out.Flush()); err != nil {
+				return err
+			}
+			if missing > 0 {
+				return fmt.Errorf("%d of what was to be listed couldn't be, see above", missing)
+			}
+			return nil
 		},
 	}
 	fs := cmd.Flags()

@@ -198,12 +198,12 @@ func workerRow(row manifest.Row) (worker.Row, error) {
 		Offset, Size any // CSV has text
 	}
 	if err := json.Unmarshal(text, &columns); err != nil {
-		return worker.Row{}, worker.BadRow(err)
+		return worker.Row{Path: row.Path}, worker.BadRow(err)
 	}
 	offset, err1 := whole(columns.Offset)
 	size, err2 := whole(columns.Size)
 	if err := errors.Join(err1, err2); err != nil {
-		return worker.Row{}, worker.BadRow(err)
+		return worker.Row{Path: row.Path, Member: columns.Member}, worker.BadRow(err)
 	}
 	return worker.Row{Path: row.Path, Member: columns.Member, Offset: offset, Size: size}, nil
 }

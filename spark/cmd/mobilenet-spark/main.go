@@ -23,9 +23,17 @@ func main() {
 		if child, ok := errors.AsType[*exec.ExitError](err); !ok || child.ExitCode() != 1 { // which has said why
 			fmt.Fprintln(os.Stderr, "error:", err)
 		}
+		if _, ok := errors.AsType[*usageError](err); ok {
+			os.Exit(2)
+		}
 		os.Exit(1)
 	}
 }
+
+// A usageError is a command line that makes no sense, which no other try mends.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
 
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
@@ -35,7 +43,17 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(newPredict(), newEmbed(), newExplain(), newWorker(), newList())
+	for _, cmd := range root.Commands() {
+		valid := cmd.Args
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := valid(cmd, args); err != nil {
+				return &usageError{err}
+			}
+			return nil
+		}
+	}
 	return root
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"archive/tar"
 	"bufio"
 	"bytes"
 	"encoding/json"
@@ -313,7 +314,7 @@ func TestPrintSQL(t *testing.T) {
 	}
 	for _, part := range []string{
 		"ADD FILE '/", `fashion mnist\'s.safetensors';`, "USING parquet OPTIONS (path 's3a://b/it\\'s.parquet'", "LEFT ANTI JOIN", "REPARTITION_BY_RANGE", "from_json(",
-		digest, "--expect-version=", "| head -n 1)", "fileoutputcommitter.algorithm.version=1", "INSERT INTO mobilenet_results", "FULL OUTER JOIN",
+		digest, "--expect-version=", "--stall=30s", "| head -n 1)", "fileoutputcommitter.algorithm.version=1", "INSERT INTO mobilenet_results", "FULL OUTER JOIN",
 	} {
 		if strings.Contains(stdout, part) == (part == "LEFT ANTI JOIN") { // without --resume
 			t.Errorf("%q: %s", part, stdout)
@@ -392,5 +393,50 @@ func TestWorkerRefuses(t *testing.T) {
 		if _, _, err := command("worker", "--guarded", "--model", model, c.flag); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.flag, err)
 		}
+	}
+}
+
+// What can't be listed is said, and the rest is listed.
+func TestListOfDamaged(t *testing.T) {
+	dir := t.TempDir()
+	var shard bytes.Buffer
+	w := tar.NewWriter(&shard)
+	for _, name := range []string{"a.png", "\xe9.png"} {
+		w.WriteHeader(&tar.Header{Name: name, Size: 1, Mode: 0o644, Format: tar.FormatGNU})
+		w.Write([]byte("x"))
+	}
+	w.Close()
+	for name, data := range map[string][]byte{"a.tar": shard.Bytes(), "broken.tar": bytes.Repeat([]byte("x"), 2000), "empty.tar": nil, "z.tar": shard.Bytes()} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wrong, lines := 4, 2                                                    // two shards, and a member of each other one
+	if os.WriteFile(filepath.Join(dir, "caf\xe9.png"), nil, 0o666) == nil { // some systems refuse the name
+		wrong++
+	}
+	stdout, stderr, err := command("list", dir, filepath.Join(dir, "none"), filepath.Join(dir, "z.tar"))
+	wrong, lines = wrong+2, lines+1
+	if err == nil || strings.Count(stderr, "error: ") != wrong || strings.Count(stdout, "\n") != lines || strings.Contains(stdout, "fffd") || strings.Contains(stdout, "\ufffd") {
+		t.Errorf("%v\n%s\n%s", err, stdout, stderr)
+	}
+	for _, part := range []string{"broken.tar: a damaged archive", "empty.tar: a damaged archive", `"\xe9.png" is left out: its name isn't UTF-8`} {
+		if !strings.Contains(stderr, part) {
+			t.Errorf("%s: %s", part, stderr)
+		}
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for _, args := range [][]string{{"list"}, {"predict"}, {"predict", "x"}, {"predict", "--local"}, {"embed", "--none"}, {"worker", "x"}} {
+		if _, _, err := command(args...); err == nil {
+			t.Errorf("%v: no error", args)
+		} else if _, ok := errors.AsType[*usageError](err); !ok {
+			t.Errorf("%v: %v is no error of usage", args, err)
+		}
+	}
+	cmd := exec.Command(os.Args[0], "predict", "--local")
+	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 2 {
+		t.Errorf("exit code: %v", err)
 	}
 }

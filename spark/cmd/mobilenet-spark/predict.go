@@ -50,8 +50,9 @@ func newJob(verb, short string, own func(*jobFlags, *pflag.FlagSet)) *cobra.Comm
 on the nodes, and writes what they say as Parquet.
 
 A manifest is JSON lines, CSV or Parquet, or a table of Spark's, with a column path, and
-for members of shards member, offset and size; see mobilenet-spark worker --help. Each
-photo is computed once, however often the manifest has it.
+for members of shards member, offset and size; see mobilenet-spark worker --help. Spark
+computes a photo once and writes one row of it, however often the manifest has it; --local
+computes and writes a row for each row of the manifest.
 
 Results appear a chunk at a time. After a failure --resume goes on with the photos that
 have none. At the end the output is held against the manifest, and marked by _SUCCESS.`,
@@ -120,7 +121,7 @@ func share(text string) (float64, error) {
 
 func (f *jobFlags) run(cmd *cobra.Command) error {
 	if err := f.check(); err != nil {
-		return err
+		return &usageError{err}
 	}
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
 	if err := f.spec(ctx); err != nil {

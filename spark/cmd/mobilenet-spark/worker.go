@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -47,7 +48,7 @@ func (f *workerFlags) registerStores(fs *pflag.FlagSet) {
 	fs.StringVar(&f.store.GS, "gs", "", "how gs: is reached, as `QUERY`: anonymous=true")
 	fs.StringVar(&f.store.Azure, "azblob", "", "how azblob: is reached, as `QUERY`: storage_account=NAME&domain=HOST&protocol=http")
 	fs.IntVar(&f.store.Tries, "tries", 6, "tries at an object, the waits between them from 0.2 s on doubling")
-	fs.DurationVar(&f.store.Stall, "stall", f.store.Stall, "time without a byte after which a try has failed (default 30s)")
+	fs.DurationVar(&f.store.Stall, "stall", 30*time.Second, "time without a byte after which a try has failed")
 }
 
 func newWorker() *cobra.Command {
