@@ -53,7 +53,7 @@ func TestDryRunNearly(t *testing.T) {
 		t.Fatal(err, said)
 	}
 	text := out.String()
-	if !strings.Contains(text, "1 of the 2 photos to validate with are nearly the same") || !strings.Contains(text, filepath.Join("boot", "again.jpg")) {
+	if !strings.Contains(text, "1 of the 2 photos to validate with is nearly the same") || !strings.Contains(text, filepath.Join("boot", "again.jpg")) {
 		t.Error(text)
 	}
 	if strings.Contains(text, "same.png") || !strings.Contains(said, "same.png") {
