@@ -59,6 +59,9 @@ func fits(x *search.Index, c *mobilenet.Classifier) error {
 	if err := m.Same(&own); err != nil {
 		return err
 	}
+	if m.AsStored {
+		return fault.Unsupportedf("an index of photos as they are stored (--no-exif-orientation), and the server turns them as their EXIF orientation says: make it anew without the flag")
+	}
 	want := m.Dim
 	if m.Features > 0 {
 		want = m.Features

@@ -220,6 +220,7 @@ func TestIndexOfAnother(t *testing.T) {
 	for want, change := range map[string]func(m *search.Meta){
 		"ran in int8":        func(m *search.Meta) { m.Precision = "int8" },
 		"prepared otherwise": func(m *search.Meta) { m.Height++ },
+		"EXIF orientation":   func(m *search.Meta) { m.AsStored = true },
 		"otherwise":          func(m *search.Meta) { m.Preprocess.Mean[0] += 0.1 },
 		"features":           func(m *search.Meta) { m.Dim++ },
 	} {
