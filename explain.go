@@ -47,6 +47,7 @@ type Explanation struct {
 	Layer         string    // the module whose output was looked at, such as "features.18"; empty for Occlusion
 	Height, Width int       // of the maps
 	Logits        []float32 // of all outcomes, see [Classifier.Logits]
+	Features      []float32 // by CAM, of the same run: as [Classifier.Embed] has them
 	Maps          []ClassMap
 }
 
@@ -206,11 +207,14 @@ func (c *Classifier) cam(ctx context.Context, photo *Prepared, o ExplainOptions)
 		return nil, fmt.Errorf("%w: %s is for such a head", err, GradCAM)
 	}
 	features := make([]float32, channels*height*width)
-	out := engine.Output{Logits: make([]float32, c.config.Classes), Taps: []engine.Tap{{Module: last.Name, Data: features}}}
+	out := engine.Output{
+		Logits: make([]float32, c.config.Classes), Features: make([]float32, c.config.Network().Features()),
+		Taps: []engine.Tap{{Module: last.Name, Data: features}},
+	}
 	if err := c.engine.Run(ctx, engine.Input{Pixels: photo.pixels.Pix, N: 1, H: h, W: w}, out); err != nil {
 		return nil, err
 	}
-	e := &Explanation{Method: CAM, Layer: last.Name, Height: height, Width: width, Logits: c.outcomes(out.Logits)}
+	e := &Explanation{Method: CAM, Layer: last.Name, Height: height, Width: width, Logits: c.outcomes(out.Logits), Features: out.Features}
 	var err error
 	if e.Maps, err = c.maps(e.Logits, o); err != nil {
 		return nil, err

@@ -38,6 +38,9 @@ func checkSums(t *testing.T, c *mobilenet.Classifier, img image.Image) {
 	if err != nil || !slices.Equal(e.Logits, logits[0]) {
 		t.Fatalf("other logits than those of Logits, or %v", err)
 	}
+	if features, err := c.Embed(t.Context(), img); err != nil || !slices.Equal(e.Features, features) {
+		t.Fatalf("other features than those of Embed, or %v", err)
+	}
 	single := c.Config().Outcomes() != c.Config().Classes
 	for i, m := range e.Maps {
 		sum := 0.0

@@ -63,14 +63,14 @@ func (s *Server) answer(q *request, m *loaded, items []*item, want wanted) error
 	jobs := make([]*job, len(items))
 	for i, it := range items {
 		jobs[i] = &job{ctx: q.Context(), deadline: q.deadline, work: func(alone bool) error {
-			if err := it.run(ctx, m.on(alone), s.decoding, want); err != nil || want.neighbours == 0 {
+			if err := it.run(ctx, m.on(alone), s.decoding, want); err != nil || want.neighbours.Top == 0 {
 				return err
 			}
-			threads := 1
-			if alone {
-				threads = s.o.Workers
+			o := want.neighbours
+			if o.Threads = 1; alone {
+				o.Threads = s.o.Workers
 			}
-			return it.lookUp(ctx, m, want.neighbours, threads)
+			return it.lookUp(ctx, m, o)
 		}}
 	}
 	q.photos = len(items)
@@ -110,20 +110,13 @@ func (it *item) run(ctx context.Context, c *mobilenet.Classifier, o vision.Decod
 	}
 	it.timing.Decode = time.Since(start)
 	start = time.Now()
-	if want.cam != nil {
-		if it.cam, err = c.Explain(ctx, p, *want.cam); err != nil {
-			return err
-		}
-		it.out.Logits, want.Logits = it.cam.Logits, false
+	if want.cam == nil {
+		it.out, err = c.Infer(ctx, []*mobilenet.Prepared{p}, want.Wanted)
+		return err
 	}
-	if !want.Logits && !want.Features {
-		return nil
+	if it.cam, err = c.Explain(ctx, p, *want.cam); err == nil { // which has all else, too, of one run
+		it.out = mobilenet.Outputs{Logits: it.cam.Logits, Features: it.cam.Features}
 	}
-	out, err := c.Infer(ctx, []*mobilenet.Prepared{p}, want.Wanted)
-	if err == nil && it.cam != nil {
-		out.Logits = it.cam.Logits
-	}
-	it.out = out
 	return err
 }
 

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/search"
 )
 
 // camOutput is the output with class activation maps. It is computed where a request
@@ -25,7 +26,7 @@ func (m *loaded) hasCAM() bool { return len(m.one.Config().Head.Hidden) == 0 }
 type wanted struct {
 	mobilenet.Wanted
 	cam        *mobilenet.ExplainOptions
-	neighbours int // how many photos of the index
+	neighbours search.Options // Top is 0 for none
 }
 
 // camOf reads which classes' maps a request to infer wants: those of cam_class, an

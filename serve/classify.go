@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/search"
 )
 
 // maxPhotos is how many photos a request may bring.
@@ -86,7 +87,7 @@ func (s *Server) classify(q *request) error {
 		return err
 	}
 	m, top, maps := want.m, want.top, want.maps
-	if n := len(photos) * want.neighbours; n > maxNeighbours {
+	if n := len(photos) * want.neighbours.Top; n > maxNeighbours {
 		return badRequest(fmt.Sprintf("%d neighbours in an answer: at most %d", n, maxNeighbours))
 	}
 	if maps != nil {
@@ -98,7 +99,7 @@ func (s *Server) classify(q *request) error {
 	for i, p := range photos {
 		items[i] = &item{file: p.data, err: p.err}
 	}
-	outputs := mobilenet.Wanted{Logits: true, Features: want.neighbours > 0}
+	outputs := mobilenet.Wanted{Logits: true, Features: want.neighbours.Top > 0}
 	if err := s.answer(q, m, items, wanted{outputs, maps, want.neighbours}); err != nil {
 		return err
 	}
@@ -108,7 +109,7 @@ func (s *Server) classify(q *request) error {
 		err := it.err
 		if err == nil {
 			v.Predictions, v.Explained, err = it.predictions(m.one, top)
-			if want.neighbours > 0 {
+			if want.neighbours.Top > 0 {
 				list := s.neighbours(m, it.alike)
 				v.Neighbours = &list
 			}
@@ -138,7 +139,7 @@ type classifying struct {
 	m          *loaded
 	top        int
 	maps       *mobilenet.ExplainOptions
-	neighbours int
+	neighbours search.Options
 }
 
 // classifying reads the parameters. What isn't one is refused: who misspells a model's
@@ -172,14 +173,14 @@ func (s *Server) classifying(q *request, query url.Values) (*classifying, error)
 		return nil, err
 	}
 	n, err := neighboursOf(query, m)
-	if err == nil && n > 0 {
+	if err == nil && n.Top > 0 {
 		err = s.maySeeNames(q.Request)
 	}
 	return &classifying{m, top, o, n}, err
 }
 
 // parameters are those of the plain route, of the query or fields of a form.
-var parameters = []string{"model", "top", "maps", "neighbours"}
+var parameters = []string{"model", "top", "maps", "neighbours", "min_score"}
 
 func topOf(query url.Values) (int, error) {
 	v := query.Get("top")

@@ -59,6 +59,7 @@ func (s *Server) grpcRoutes() {
 	unary(s, service+"ModelInfer", s.grpcInfer)
 	s.mount(service+"ModelStreamInfer", connect.NewBidiStreamHandler(service+"ModelStreamInfer", s.grpcStream, s.grpcOptions()...))
 	unary(s, "/grpc.health.v1.Health/Check", s.grpcHealth)
+	s.reflectionRoutes()
 }
 
 func (s *Server) grpcOptions() []connect.HandlerOption {
@@ -291,8 +292,7 @@ func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.
 	q := ctx.Value(requestKey{}).(*request)
 	q.read = true
 	for {
-		q.slow.begin()
-		q.slow.allow(time.Now().Add(streamIdle))
+		q.awaitMessage()
 		in, err := stream.Receive()
 		if errors.Is(err, io.EOF) {
 			return nil
@@ -320,9 +320,20 @@ func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.
 		if err := stream.Send(out); err != nil {
 			return err
 		}
-		_ = http.NewResponseController(q.w).SetWriteDeadline(time.Time{}) // which answering set
-		q.slow.give()
+		one.answered()
 	}
+}
+
+// awaitMessage begins the wait for the next message of a stream.
+func (q *request) awaitMessage() {
+	q.slow.begin()
+	q.slow.allow(time.Now().Add(streamIdle))
+}
+
+// answered ends the wait for the client to take a message of a stream.
+func (q *request) answered() {
+	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Time{}) // which answering set
+	q.slow.give()
 }
 
 // streamIdle is how long the next request of a stream may take.

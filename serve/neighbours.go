@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"net/url"
 	"runtime"
@@ -46,7 +47,7 @@ func (s *slot) index(ctx context.Context, m *loaded) error {
 	// Requests that have begun with this model may still look into it when another has
 	// taken its place, so it is closed when nobody has it any more.
 	runtime.AddCleanup(m, func(x *search.Index) { x.Close() }, x)
-	_, err = m.nearest(ctx, make([]float32, m.all.Config().Network().Features()), 1, 0)
+	_, err = m.nearest(ctx, make([]float32, m.all.Config().Network().Features()), search.Options{Top: 1})
 	return err
 }
 
@@ -72,15 +73,14 @@ func fits(x *search.Index, c *mobilenet.Classifier) error {
 	return nil
 }
 
-// nearest finds the photos whose features are most like those given. threads may be 0,
-// for all cores.
-func (m *loaded) nearest(ctx context.Context, features []float32, top, threads int) ([]search.Hit, error) {
+// nearest finds the photos whose features are most like those given.
+func (m *loaded) nearest(ctx context.Context, features []float32, o search.Options) ([]search.Hit, error) {
 	defer runtime.KeepAlive(m) // and its index open
 	v, err := m.index.Project(features)
 	if err != nil {
 		return nil, err
 	}
-	hits, err := m.index.Search(ctx, [][]float32{v}, search.Options{Top: top, Threads: threads})
+	hits, err := m.index.Search(ctx, [][]float32{v}, o)
 	if err != nil {
 		return nil, indexFailure(err)
 	}
@@ -97,9 +97,9 @@ func indexFailure(err error) error {
 }
 
 // lookUp is the part of an item's work behind the network's.
-func (it *item) lookUp(ctx context.Context, m *loaded, top, threads int) (err error) {
+func (it *item) lookUp(ctx context.Context, m *loaded, o search.Options) (err error) {
 	start := time.Now()
-	it.alike, err = m.nearest(ctx, it.out.Features, top, threads)
+	it.alike, err = m.nearest(ctx, it.out.Features, o)
 	it.timing.Search = time.Since(start)
 	return err
 }
@@ -120,18 +120,31 @@ func (s *Server) neighbours(m *loaded, hits []search.Hit) []neighbour {
 	return list
 }
 
-// neighboursOf reads how many neighbours a request to classify wants.
-func neighboursOf(query url.Values, m *loaded) (int, error) {
-	v := query.Get("neighbours")
-	if v == "" {
-		return 0, nil
-	}
-	n, err := strconv.Atoi(v)
+// neighboursOf reads how many neighbours a request to classify wants, and how like the
+// photo they have to be.
+func neighboursOf(query url.Values, m *loaded) (o search.Options, err error) {
+	v, least := query.Get("neighbours"), query.Get("min_score")
 	switch {
-	case err != nil || n < 1 || n > maxNeighbours:
-		return 0, badRequest(fmt.Sprintf("neighbours=%s: want 1 to %d", v, maxNeighbours))
-	case m.index == nil:
-		return 0, badRequest("neighbours: model " + m.name + " is served without an index (--index)")
+	case v == "" && least != "":
+		return o, badRequest("min_score: of neighbours, and neighbours=N says of how many")
+	case v == "":
+		return o, nil
 	}
-	return n, nil
+	o.Top, err = strconv.Atoi(v)
+	switch {
+	case err != nil || o.Top < 1 || o.Top > maxNeighbours:
+		return o, badRequest(fmt.Sprintf("neighbours=%s: want 1 to %d", v, maxNeighbours))
+	case m.index == nil:
+		return o, badRequest("neighbours: model " + m.name + " is served without an index (--index)")
+	case least == "":
+		return o, nil
+	}
+	o.MinScore, err = strconv.ParseFloat(least, 64)
+	if err != nil || !(o.MinScore >= -1 && o.MinScore <= 1) { // NaN neither
+		return o, badRequest(fmt.Sprintf("min_score=%s: want -1 to 1", least))
+	}
+	if o.MinScore == 0 { // which means any score to the library
+		o.MinScore = math.SmallestNonzeroFloat64
+	}
+	return o, nil
 }

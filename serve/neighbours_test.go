@@ -132,11 +132,16 @@ func TestNeighbours(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	near := len(slices.DeleteFunc(slices.Clone(hits[0]), func(h search.Hit) bool { return h.Score < 0.9 }))
+	if near == 0 || near == len(hits[0]) {
+		t.Fatalf("scores on one side: %v", hits[0])
+	}
 	data, err := os.ReadFile(shapes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for query, n := range map[string]int{"neighbours=10": 4, "neighbours=2": 2, "neighbours=10&maps=3": 4, "neighbours=1&top=1": 1} {
+	for query, n := range map[string]int{"neighbours=10": 4, "neighbours=2": 2, "neighbours=10&maps=3": 4, "neighbours=1&top=1": 1,
+		"neighbours=10&min_score=0.9": near, "neighbours=10&min_score=-1": 4, "neighbours=10&min_score=0": 4, "neighbours=3&min_score=0": 3, "neighbours=10&maps=1&min_score=1": 1} {
 		_, _, body := ask(t, "POST", address+"/v1/classify?"+query, data)
 		got, want := decode[neighbours](t, body), hits[0][:n]
 		if len(got.Neighbours) != len(want) || got.Timing["search"] <= 0 {
@@ -193,6 +198,7 @@ func TestNeighboursOfSeveral(t *testing.T) {
 	for query, want := range map[string]string{
 		"neighbours=0": "want 1 to", "neighbours=-1": "want 1 to", "neighbours=x": "want 1 to", "neighbours=100000": "want 1 to", "neighbours=": "empty",
 		"neighbours=1&neighbours=2": "2 times", "neighbours=334": "1002 neighbours in an answer", "neighbours=1&model=plain": "without an index",
+		"min_score=0.5": "neighbours=N", "neighbours=1&min_score=1.5": "want -1 to 1", "neighbours=1&min_score=NaN": "want -1 to 1", "neighbours=1&min_score=x": "want -1 to 1",
 		"neighbors=1": "no parameter",
 	} {
 		if code, body := post(query); code != 400 || !strings.Contains(string(body), want) {

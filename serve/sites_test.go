@@ -175,6 +175,11 @@ func TestOpenAPI(t *testing.T) {
 			want["get "+model+what] = "200 404 503"
 		}
 	}
+	for _, name := range []string{"model", "top", "maps", "neighbours", "min_score"} { // in the query, and as a field of a form
+		if n := bytes.Count(body, fmt.Appendf(nil, "\"%s\": {\"type\"", name)) + bytes.Count(body, fmt.Appendf(nil, `{"name": "%s", "in": "query", "schema"`, name)); n < 2 {
+			t.Errorf("parameter %s is described %d times", name, n)
+		}
+	}
 	for route, codes := range want {
 		method, path, _ := strings.Cut(route, " ")
 		var got []string
