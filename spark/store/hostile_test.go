@@ -143,29 +143,3 @@ func header(name string, size int64) []byte {
 	}
 	return b.Bytes()
 }
-
-// FuzzMembers: whatever a shard is, each member is settled once, the task doesn't end, and
-// bytes that are found by their place are those of the file there.
-func FuzzMembers(f *testing.F) {
-	whole := append(header("a", 3), make([]byte, 512)...)
-	copy(whole[512:], "abc")
-	f.Add(whole, int64(512), int64(3))
-	f.Add(pack(whole), int64(512), int64(3))
-	f.Add(whole[:600], int64(1<<40), int64(1<<40))
-	f.Add(header("a", 7<<30), int64(-1), int64(-1))
-	f.Fuzz(func(t *testing.T, archive []byte, offset, size int64) {
-		if offset < 0 || size < 0 { // no row has these
-			return
-		}
-		wanted := []store.Member{{Name: "a"}, {Name: "b"}, {Name: "a", Offset: offset, Size: size}, {Name: "b", Offset: offset / 2, Size: size}}
-		for i, text := range members(t, archive, wanted, 1<<16) {
-			m := wanted[i]
-			if m.Offset == 0 || strings.HasPrefix(text, "error: ") {
-				continue
-			}
-			if text != string(archive[m.Offset:m.Offset+m.Size]) {
-				t.Errorf("%+v: got %q", m, text)
-			}
-		}
-	})
-}

@@ -1,0 +1,270 @@
+// Package shard reads members of tar archives, WebDataset's shards, plain or packed by gzip.
+//
+// It knows nothing of where archives lie, so that it is small enough to be fuzzed: whoever
+// calls it opens them, and takes what is found.
+package shard
+
+import (
+	"archive/tar"
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// A Member is a file in an archive. Offset says where its bytes begin, if that is known: a
+// block of 512 bytes at least, its header, comes before. Archives that are compressed have
+// no offsets.
+type Member struct {
+	Name         string
+	Offset, Size int64
+}
+
+// End is behind the member's last byte.
+func (m Member) End() int64 { return m.Offset + max(0, m.Size) }
+
+// A Picking is which members are wanted, and what becomes of them.
+type Picking struct {
+	Members []Member
+	// Take reads size bytes of member i from r, or settles it without them. Its errors are
+	// r's: they end the reading.
+	Take func(i int, r io.Reader, size int64) error
+	// Fail says what is wrong with member i.
+	Fail func(i int, err error)
+}
+
+// block is the unit that tar archives are made of.
+const block = 512
+
+// gap is how many bytes between two members are read rather than asked for anew.
+const gap = 256 << 10
+
+// Sort puts numbers of members into the order of their offsets.
+func (p *Picking) Sort(placed []int) {
+	slices.SortFunc(placed, func(i, j int) int { return int(min(1, max(-1, p.Members[i].Offset-p.Members[j].Offset))) })
+}
+
+// Together returns how many of the members, in the order of their offsets, are read with
+// one request.
+func (p *Picking) Together(placed []int) int {
+	end := p.Members[placed[0]].End()
+	for n := 1; n < len(placed); n++ {
+		m := p.Members[placed[n]]
+		if m.Offset-end > gap {
+			return n
+		}
+		end = max(end, m.End())
+	}
+	return len(placed)
+}
+
+// Span is the part of the archive that has neighbours and the header before each.
+func (p *Picking) Span(which []int) (start, end int64) {
+	start = p.Members[which[0]].Offset - block
+	for _, i := range which {
+		end = max(end, p.Members[i].End())
+	}
+	return start, end
+}
+
+// Range reads neighbours from body, which is their span; size is what body has, -1 if nobody
+// knows. The header before each is read, too: a wrong offset must not give another photo the
+// name of this one. What it returns is to be read anew: rows for the same bytes, or offsets
+// that overlap.
+func (p *Picking) Range(body io.Reader, size int64, which []int) (rest []int, err error) {
+	c := &counting{r: body, size: size}
+	r := bufio.NewReaderSize(c, 64<<10)
+	pos, _ := p.Span(which)
+	for n, i := range which {
+		m := p.Members[i]
+		if m.Offset-block < pos {
+			return which[n:], nil
+		}
+		if _, err := io.CopyN(io.Discard, r, m.Offset-block-pos); err != nil {
+			return nil, c.judge(err)
+		}
+		var head [block]byte
+		if _, err := io.ReadFull(r, head[:]); err != nil {
+			return nil, c.judge(err)
+		}
+		pos = m.Offset
+		if err := m.check(head[:]); err != nil {
+			p.Fail(i, err)
+			continue
+		}
+		if err := p.Take(i, r, m.Size); err != nil {
+			return nil, c.judge(err)
+		}
+		pos += m.Size
+	}
+	return nil, nil
+}
+
+// ErrOffset is about an offset before which there is no header of the same size.
+var ErrOffset error = fault.Brokenf("no member of the archive begins there")
+
+// check holds a member's header against what the row says of it. Headers have the name's
+// first 100 bytes at 0, the size in octal at 124, and ustar at 257.
+func (m Member) check(head []byte) error {
+	size, err := strconv.ParseInt(string(bytes.Trim(head[124:136], " \x00")), 8, 64)
+	if err != nil || !bytes.HasPrefix(head[257:], []byte("ustar")) || size != m.Size {
+		return ErrOffset
+	}
+	// A longer name stands elsewhere, and so may one with other letters.
+	name, _, _ := bytes.Cut(head[:100], []byte{0})
+	prefix, _, _ := bytes.Cut(head[345:500], []byte{0})
+	plain := len(m.Name) <= 100 && !bytes.ContainsFunc([]byte(m.Name), func(r rune) bool { return r < ' ' || r > '~' })
+	if m.Name != "" && plain && len(prefix) == 0 && string(name) != m.Name {
+		return fault.Brokenf("the member that begins there is %s", fault.Shown(string(name)))
+	}
+	return nil
+}
+
+// Scan finds members by their names in body, which is the whole archive. Of several with the
+// same name it is the first.
+func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
+	wanted := map[string][]int{}
+	for _, i := range which {
+		wanted[p.Members[i].Name] = append(wanted[p.Members[i].Name], i)
+	}
+	c := &counting{r: body, size: size}
+	plain, err := decompressed(c)
+	if err != nil {
+		return c.judge(err)
+	}
+	archive := tar.NewReader(plain)
+	for len(wanted) > 0 {
+		h, err := archive.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return c.judge(err)
+		}
+		rows := wanted[h.Name]
+		if len(rows) == 0 || h.Typeflag != tar.TypeReg {
+			continue
+		}
+		delete(wanted, h.Name)
+		if err := p.Take(rows[0], archive, h.Size); err != nil {
+			return c.judge(err)
+		}
+		for _, i := range rows[1:] {
+			p.Fail(i, errors.New("the same member as another row"))
+		}
+	}
+	for _, rows := range wanted {
+		for _, i := range rows {
+			p.Fail(i, errNoMember)
+		}
+	}
+	return nil
+}
+
+var errNoMember error = fault.Brokenf("the archive has no such file")
+
+// decompressed unpacks what gzip packed.
+func decompressed(packed *counting) (io.Reader, error) {
+	b := bufio.NewReaderSize(packed, 64<<10)
+	if head, err := b.Peek(2); err != nil {
+		return nil, err
+	} else if !bytes.Equal(head, []byte{0x1f, 0x8b}) {
+		return b, nil
+	}
+	z, err := gzip.NewReader(b)
+	if err != nil {
+		return nil, err
+	}
+	return &unpacked{z: z, packed: packed}, nil
+}
+
+// Photos are packed already: a shard gains a percent or two. One that unpacks to maxRatio
+// times its size, beyond what a shard of blank bitmaps is, was made to keep its reader busy.
+const (
+	maxRatio = 100
+	freely   = 64 << 20
+)
+
+// unpacked is what gzip unpacks, within bounds.
+type unpacked struct {
+	z      *gzip.Reader
+	packed *counting
+	n      int64
+}
+
+func (u *unpacked) Read(b []byte) (int, error) {
+	n, err := u.z.Read(b)
+	if u.n += int64(n); u.n > freely && u.n > maxRatio*u.packed.n {
+		return 0, fault.TooLargef("an archive that unpacks to more than %d times its size", maxRatio)
+	}
+	return n, err
+}
+
+// List yields the files in an archive, with their offsets where these can be used. An error
+// of yield is returned as it is.
+func List(body io.Reader, yield func(Member) error) error {
+	packed := &counting{r: body, size: -1}
+	plain, err := decompressed(packed)
+	if err != nil {
+		return packed.judge(err)
+	}
+	_, compressed := plain.(*unpacked)
+	c := &counting{r: plain, size: -1}
+	archive := tar.NewReader(c)
+	for {
+		h, err := archive.Next()
+		if err == io.EOF {
+			return nil
+		}
+		if err != nil {
+			return c.judge(err)
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		m := Member{Name: h.Name, Offset: c.n, Size: h.Size}
+		if compressed {
+			m.Offset, m.Size = 0, 0
+		}
+		if err := yield(m); err != nil {
+			return err
+		}
+	}
+}
+
+// counting counts what was read: after a header of a tar archive, where its bytes begin.
+type counting struct {
+	r      io.Reader
+	n      int64
+	size   int64 // of all of it, -1 if nobody knows
+	failed bool  // whether r did
+}
+
+func (c *counting) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	c.failed = c.failed || err != nil && err != io.EOF
+	return n, err
+}
+
+// judge tells the errors of a damaged archive, which stay, from those of its transport and of
+// whoever waits no longer. An end that comes too early is the archive's if all of it has been
+// read. Packages tar and gzip have more errors than those that they export.
+func (c *counting) judge(err error) error {
+	early := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
+	_, judged := errors.AsType[*fault.Error](err)
+	switch {
+	case early && c.n < c.size:
+		return fmt.Errorf("the answer ended after %d of %d bytes", c.n, c.size)
+	case judged, c.failed, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	}
+	return fault.Brokenf("a damaged archive: %v", err)
+}

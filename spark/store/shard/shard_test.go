@@ -1,0 +1,166 @@
+package shard
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"testing"
+	"testing/iotest"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+)
+
+// pick reads members of an archive in memory, as a store does, each once, and returns the
+// bytes of those that are there. limit is the size of the largest that is taken.
+func pick(t *testing.T, archive []byte, members []Member, limit int64) [][]byte {
+	t.Helper()
+	got, settled := make([][]byte, len(members)), make([]int, len(members))
+	p := Picking{Members: members}
+	p.Fail = func(i int, err error) { settled[i]++ }
+	p.Take = func(i int, r io.Reader, size int64) error {
+		if size > limit {
+			settled[i]++
+			_, err := io.CopyN(io.Discard, r, size)
+			return err
+		}
+		data := make([]byte, size)
+		if _, err := io.ReadFull(r, data); err != nil {
+			return err
+		}
+		settled[i]++
+		got[i] = data
+		return nil
+	}
+	fail := func(which []int, err error) {
+		if _, ok := errors.AsType[*fault.Error](err); !ok { // nothing is wrong with a transport here
+			t.Errorf("%v", err)
+		}
+		for _, i := range which {
+			if settled[i] == 0 {
+				settled[i]++
+			}
+		}
+	}
+	var placed, named []int
+	for i, m := range members {
+		switch {
+		case m.Size > limit:
+			settled[i]++
+		case m.Offset > 0:
+			placed = append(placed, i)
+		default:
+			named = append(named, i)
+		}
+	}
+	p.Sort(placed)
+	for len(placed) > 0 {
+		which := placed[:p.Together(placed)]
+		placed = placed[len(which):]
+		for len(which) > 0 {
+			start, end := p.Span(which)
+			if start < 0 {
+				p.Fail(which[0], ErrOffset)
+				which = which[1:]
+				continue
+			}
+			from := min(start, int64(len(archive)))
+			part := archive[from:max(from, min(end, int64(len(archive))))]
+			rest, err := p.Range(bytes.NewReader(part), int64(len(part)), which)
+			if err != nil {
+				fail(which, err)
+			}
+			which = rest
+		}
+	}
+	if err := p.Scan(bytes.NewReader(archive), int64(len(archive)), named); err != nil {
+		fail(named, err)
+	}
+	if slices.ContainsFunc(settled, func(n int) bool { return n != 1 }) {
+		t.Errorf("members are settled %v times", settled)
+	}
+	return got
+}
+
+func pack(data []byte) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	z.Write(data)
+	z.Close()
+	return b.Bytes()
+}
+
+// header is the block before a member that claims a size.
+func header(name string, size int64) []byte {
+	var b bytes.Buffer
+	if err := tar.NewWriter(&b).WriteHeader(&tar.Header{Name: name, Size: size, Mode: 0o644, Typeflag: tar.TypeReg}); err != nil {
+		panic(err)
+	}
+	return b.Bytes()
+}
+
+// What is wrong with an archive is said to be, whatever package tar calls it: another try
+// would find the same. What is wrong with its transport stays as it is.
+func TestJudge(t *testing.T) {
+	long := append(header("x", 2<<20), make([]byte, 2<<20)...)
+	long[156] = tar.TypeXHeader // of 2 MiB: tar takes 1
+	copy(long[148:156], "        ")
+	sum := 0
+	for _, b := range long[:512] {
+		sum += int(b)
+	}
+	copy(long[148:156], fmt.Sprintf("%06o\x00 ", sum))
+	list := func(r io.Reader) error { return List(r, func(Member) error { return nil }) }
+	if _, ok := errors.AsType[*fault.Error](list(bytes.NewReader(long))); !ok {
+		t.Errorf("a header of 2 MiB: %v", list(bytes.NewReader(long)))
+	}
+	for _, want := range []error{context.Canceled, errors.New("connection reset")} {
+		if err := list(io.MultiReader(bytes.NewReader(header("a", 1000)), iotest.ErrReader(want))); err != want {
+			t.Errorf("%v, want %v", err, want)
+		}
+	}
+}
+
+// FuzzMembers: whatever an archive is, each member is settled once, errors are about the
+// archive, and bytes that are found by their place are those of the file there. What a list
+// says of an archive is found there.
+func FuzzMembers(f *testing.F) {
+	whole := append(header("a", 3), make([]byte, 512)...)
+	copy(whole[512:], "abc")
+	f.Add(whole, int64(512), int64(3))
+	f.Add(pack(whole), int64(512), int64(3))
+	f.Add(whole[:600], int64(1<<40), int64(1<<40))
+	f.Add(header("a", 7<<30), int64(-1), int64(-1))
+	f.Fuzz(func(t *testing.T, archive []byte, offset, size int64) {
+		if offset < 0 || size < 0 { // no row has these
+			return
+		}
+		const limit = 1 << 16
+		wanted := []Member{{Name: "a"}, {Name: "b"}, {Name: "a", Offset: offset, Size: size}, {Name: "b", Offset: offset / 2, Size: size}}
+		for i, data := range pick(t, archive, wanted, limit) {
+			m := wanted[i]
+			if m.Offset > 0 && data != nil && !bytes.Equal(data, archive[m.Offset:m.End()]) {
+				t.Errorf("%+v: got %q", m, data)
+			}
+		}
+		var listed []Member
+		err := List(bytes.NewReader(archive), func(m Member) error {
+			if listed = append(listed, m); len(listed) == 1000 {
+				return fault.TooLargef("enough")
+			}
+			return nil
+		})
+		if _, ok := errors.AsType[*fault.Error](err); err != nil && !ok {
+			t.Errorf("listing: %v", err)
+		}
+		for _, m := range listed {
+			if m.Offset < 0 || m.Size < 0 || m.Offset > int64(len(archive)) {
+				t.Errorf("listed %+v of %d bytes", m, len(archive))
+			}
+		}
+	})
+}
