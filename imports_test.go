@@ -10,7 +10,7 @@ import (
 // order lists the packages from the top down: each may import those below it.
 // "" is the root package. internal/testenv is for tests only.
 var order = []string{
-	"cmd/mobilenet", "bench/newmodel", "bench/augment", "bench/decode", "bench/duplicates", "bench/search", "bench/serve", "conformance", "serve", "explain", "search/duplicates", "search", "", "train", "train/report", "quant", "diagram", "engine",
+	"cmd/mobilenet", "internal/flags", "bench/newmodel", "bench/augment", "bench/decode", "bench/duplicates", "bench/search", "bench/serve", "conformance", "serve", "explain", "search/duplicates", "search", "", "train", "train/report", "quant", "diagram", "engine",
 	"tflite", "onnx", "internal/onnx/trace", "internal/onnx/simplify", "internal/onnx/check", "internal/onnx/export", "internal/onnx/ops", "internal/onnx/ir", "internal/onnx/pb", "internal/recognise",
 	"internal/hub", "checkpoint",
 	"internal/manifest", "internal/builtin", "dataset", "internal/foreign", "vision", "model", "internal/wholefile", "internal/kernel", "internal/atomicfile", "internal/boundedfile", "internal/drawing", "internal/fonts", "internal/half", "internal/hdf5", "internal/jpeg", "internal/parquet", "internal/png", "internal/prefetch", "fault", "internal/testenv",

@@ -84,7 +84,7 @@ func (f *classifierFlags) open(ctx context.Context, stderr io.Writer) (*mobilene
 func (f *classifierFlags) openAny(ctx context.Context, stderr io.Writer) (*mobilenet.Classifier, error) {
 	opts := []mobilenet.Option{
 		mobilenet.WithThreads(f.threads), mobilenet.WithBatch(f.batch), mobilenet.WithOffline(f.offline),
-		mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.photos.in), f.precision.option(), cacheWeights(),
+		mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.photos.In), f.precision.option(), cacheWeights(),
 	}
 	if f.labels != "" {
 		labels, err := dataset.ReadLabels(f.labels)

@@ -74,7 +74,7 @@ written too, with what flags here say of it.`,
 			if sameFile(args[0], args[1]) {
 				return usagef(cmd, "%s is IN as well: it would be written over; give OUT another name", args[1])
 			}
-			opts := []mobilenet.Option{mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(photos.in)}
+			opts := []mobilenet.Option{mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(photos.In)}
 			if labels != "" {
 				l, err := dataset.ReadLabels(labels)
 				if err != nil {

@@ -137,7 +137,7 @@ func (f *exportFlags) tflite(cmd *cobra.Command) error {
 	if sameFile(f.model, f.out) {
 		return usagef(cmd, "%s is the model as well: it would be written over; give the output another name", f.out)
 	}
-	q, err := mobilenet.LoadQuantized(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.photos.in))
+	q, err := mobilenet.LoadQuantized(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.photos.In))
 	if errors.Is(err, mobilenet.ErrNotQuantized) {
 		u := usagef(cmd, "-o %s: export writes networks of 8 bits as TFLite, and %s is none", f.out, f.model)
 		u.hint = fmt.Sprintf("did you mean mobilenet convert %s %s?", f.model, f.out)
@@ -183,7 +183,7 @@ func (f *exportFlags) graph(cmd *cobra.Command) (*onnx.Graph, error) {
 	if f.format == "float" {
 		precision = "float"
 	}
-	m, q, err := precision.load(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.photos.in))
+	m, q, err := precision.load(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr())), mobilenet.WithInput(f.photos.In))
 	if err != nil {
 		return nil, err
 	}
@@ -220,7 +220,7 @@ func (f *exportFlags) changes(cmd *cobra.Command) bool {
 			return true
 		}
 	}
-	return !f.photos.in.IsZero()
+	return !f.photos.In.IsZero()
 }
 
 // simplified simplifies p and prints how far the result's outputs are from p's.

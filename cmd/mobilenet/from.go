@@ -17,16 +17,18 @@ import (
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/internal/manifest"
 )
 
 // fromFlags let a command take its photos from a manifest, share them with other
 // processes, and write results in parts.
 type fromFlags struct {
-	from, shard         string
-	resume              bool
-	partRows, maxErrors int
-	out                 string // folder for the parts, which the command has a flag for; "" for stdout
+	from, shard string
+	resume      bool
+	partRows    int
+	maxErrors   flags.Tolerance
+	out         string // folder for the parts, which the command has a flag for; "" for stdout
 }
 
 func (f *fromFlags) register(cmd *cobra.Command) {
@@ -35,7 +37,7 @@ func (f *fromFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.shard, "shard", "", "of the list, do share `I/N`, as 0/16; the default is what Kubernetes, AWS Batch or Slurm say, or all")
 	fs.BoolVar(&f.resume, "resume", false, "leave out the parts of the list's results that are there")
 	fs.IntVar(&f.partRows, "part-rows", 1000, "rows of the list in a part")
-	fs.IntVar(&f.maxErrors, "max-errors", -1, "photos that may fail in a part; of more, it is not written, and left for --resume; the default is a tenth of it, or 10, but not more than half")
+	fs.Var(&f.maxErrors, "max-errors", "photos that may fail in a part, or their share, as 1%; of more, it is not written, and left for --resume; the default is a tenth of it, or 10, but not more than half")
 }
 
 // photoArgs wants photos on the command line, unless they come from a list.
@@ -78,8 +80,6 @@ func (f *fromFlags) check(cmd *cobra.Command, photos []string) error {
 		return usagef(cmd, "--part-rows %d: want 1 to 1000000", f.partRows)
 	case f.shard == "" && cmd.Flags().Changed("shard"):
 		return usagef(cmd, "--shard is empty: want I/N, as 0/16")
-	case f.maxErrors < -1:
-		return usagef(cmd, "--max-errors %d: want 0 or more", f.maxErrors)
 	}
 	return nil
 }
@@ -128,6 +128,7 @@ type rowList struct {
 
 	part   bytes.Buffer // results of the part at hand
 	failed int          // photos of it
+	begun  bool         // whether standard output has something
 
 	began, told                     time.Time
 	photos, failures, parts, spoilt int
@@ -150,11 +151,6 @@ func (f *fromFlags) open(cmd *cobra.Command, format listFormat, settings string)
 		return nil, err
 	}
 	l.job = manifest.Job{Shard: shard, Rows: f.partRows, Settings: settings}
-	if f.out != "" {
-		if err := l.openFolder(); err != nil {
-			return nil, err
-		}
-	}
 	in := cmd.InOrStdin()
 	l.shut = func() error { return nil }
 	if f.from != "-" {
@@ -164,12 +160,18 @@ func (f *fromFlags) open(cmd *cobra.Command, format listFormat, settings string)
 		}
 		in, l.shut = file, file.Close
 	}
-	if l.reader, err = manifest.NewReader(in); err != nil {
+	if l.reader, err = manifest.NewReader(in); err == nil {
+		err = l.reader.Unlike(l.names...) // before anything is written
+	}
+	if err != nil {
 		l.shut()
 		return nil, fault.In(f.name(), err)
 	}
-	if l.csv && l.folder == nil {
-		l.head(l.stdout)
+	if f.out != "" {
+		if err := l.openFolder(); err != nil {
+			l.shut()
+			return nil, err
+		}
 	}
 	return l, nil
 }
@@ -248,6 +250,7 @@ func (l *rowList) add(i int, result any, lines [][]string) error {
 		return fault.In(l.name(), err)
 	}
 	if l.folder == nil {
+		l.begin()
 		_, err = l.part.WriteTo(l.stdout)
 	} else if item.last {
 		err = l.endPart(*item.part)
@@ -300,6 +303,15 @@ func (l *rowList) encode(row manifest.Row, result any, lines [][]string) error {
 	return w.Error()
 }
 
+// begin writes to standard output what comes before the first result: not before there is
+// one, since a list may be refused by its first row.
+func (l *rowList) begin() {
+	if l.csv && !l.begun {
+		l.head(l.stdout)
+	}
+	l.begun = true
+}
+
 // head writes the names of the columns.
 func (l *rowList) head(w io.Writer) {
 	c := csv.NewWriter(w)
@@ -310,8 +322,8 @@ func (l *rowList) head(w io.Writer) {
 // mayFail is how many of a part's rows may fail. Short parts, as of a list to try with,
 // may have a few broken photos; one of which most failed has another cause.
 func (f *fromFlags) mayFail(rows int) int {
-	if f.maxErrors >= 0 {
-		return f.maxErrors
+	if f.maxErrors.IsSet() {
+		return int(f.maxErrors.Of(int64(rows)))
 	}
 	return min(max(10, rows/10), (rows+1)/2)
 }
@@ -355,6 +367,7 @@ func (l *rowList) finish() error {
 		return l.err
 	}
 	if l.folder == nil {
+		l.begin() // of no rows
 		if l.failures > 0 {
 			return errReported
 		}

@@ -16,6 +16,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/diagram"
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/internal/foreign"
 	"github.com/mobilenet-go/mobilenet/internal/wholefile"
 	"github.com/mobilenet-go/mobilenet/onnx"
@@ -66,7 +67,7 @@ a terminal, to a file whose name is said.`,
 	fs.Float64Var(&f.scale, "scale", 2, "pixels of a PNG for each unit of the SVG")
 	fs.StringVarP(&f.model, "model", "m", "", "published weights or a file; the same as MODEL")
 	fs.Float64VarP(&f.width, "width", "w", 1, "width multiplier")
-	fs.VarP(sizeFlag{&f.input}, "resolution", "r", "input of the network: pixels; the default is the model's")
+	fs.VarP(flags.Size{In: &f.input}, "resolution", "r", "input of the network: pixels; the default is the model's")
 	complete(cmd, "kind", "architecture", "block", "onnx")
 	complete(cmd, "format", "svg", "png", "dot", "mermaid")
 	complete(cmd, "model", mobilenet.Names()...)

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -16,23 +17,16 @@ import (
 type precisionFlag string
 
 func (f *precisionFlag) register(cmd *cobra.Command) {
-	cmd.Flags().StringVar((*string)(f), "precision", "auto", "float, int8, or auto: what the model was made for")
-	complete(cmd, "precision", "auto", "float", "int8")
+	*f = "auto"
+	cmd.Flags().Var((*flags.Precision)(f), "precision", flags.PrecisionUsage)
+	complete(cmd, "precision", flags.Precisions...)
 }
 
 func (f precisionFlag) check(cmd *cobra.Command) error {
-	return oneOf(cmd, "precision", string(f), "auto", "float", "int8")
+	return oneOf(cmd, "precision", string(f), flags.Precisions...)
 }
 
-func (f precisionFlag) option() mobilenet.Option {
-	switch f {
-	case "float":
-		return mobilenet.WithPrecision(mobilenet.Float32)
-	case "int8":
-		return mobilenet.WithPrecision(mobilenet.Int8)
-	}
-	return nil
-}
+func (f precisionFlag) option() mobilenet.Option { return flags.Precision(f).Option() }
 
 // load returns the model of that name. Where it runs in 8-bit integers these are in q,
 // and m has no weights.

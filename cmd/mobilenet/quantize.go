@@ -135,7 +135,7 @@ func (f *quantizeFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
-	m, err := mobilenet.LoadModel(ctx, f.model, mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.input.in))
+	m, err := mobilenet.LoadModel(ctx, f.model, mobilenet.WithProgress(downloadBar(stderr)), mobilenet.WithInput(f.input.In))
 	if err != nil {
 		return err
 	}

@@ -393,9 +393,9 @@ func (s *searcher) open(ctx context.Context) (*mobilenet.Classifier, error) {
 	}
 	f.settle()
 	p := m.Preprocess
-	f.photos.in = model.Input{Height: m.Height, Width: m.Width, Interpolation: p.Interpolation, Mean: p.Mean[:], Std: p.Std[:], Squash: p.Squash}
+	f.photos.In = model.Input{Height: m.Height, Width: m.Width, Interpolation: p.Interpolation, Mean: p.Mean[:], Std: p.Std[:], Squash: p.Squash}
 	if !p.Squash {
-		f.photos.in.Resize = p.Resize
+		f.photos.In.Resize = p.Resize
 	}
 	if s.model == "" && strings.ContainsAny(m.Model, `/\`) && !isThere(m.Model) {
 		return nil, fault.In(s.index, fmt.Errorf("its model was %s, which is not there: --model says where it is", fault.Shown(m.Model)))

@@ -293,7 +293,7 @@ func (f *serveFlags) open(stderr io.Writer, source, labels string) func(context.
 	return func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
 		opts := []mobilenet.Option{
 			mobilenet.WithThreads(threads), mobilenet.WithOffline(f.offline), mobilenet.WithProgress(downloadBar(stderr)),
-			mobilenet.WithInput(f.photos.in), f.precision.option(), cacheWeights(),
+			mobilenet.WithInput(f.photos.In), f.precision.option(), cacheWeights(),
 		}
 		if labels != "" {
 			names, err := dataset.ReadLabels(labels)

@@ -50,7 +50,7 @@ Without MODEL it is a network with random weights of the given width.`,
 			if err := f.photos.check(cmd); err != nil {
 				return err
 			}
-			f.input = f.photos.in
+			f.input = f.photos.In
 			m, err := f.network(cmd)
 			if err != nil {
 				return err

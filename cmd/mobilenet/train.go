@@ -336,7 +336,7 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	if err != nil {
 		return err
 	}
-	in := f.photos.in
+	in := f.photos.In
 	in.Height = f.resolution
 	if err := in.Apply(&c); err != nil {
 		return usagef(cmd, "%w", err)

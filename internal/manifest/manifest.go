@@ -113,6 +113,18 @@ func (m *Reader) readHead() error {
 // Columns are the names of a CSV file's columns, or of the first object's members.
 func (m *Reader) Columns() []string { return slices.Clone(m.columns) }
 
+// Unlike returns an error if one of the columns has one of these names, which are those of
+// the results. Objects of JSON lines may have others than the first of them: see
+// [Row.Unlike].
+func (m *Reader) Unlike(results ...string) error {
+	for _, name := range m.columns {
+		if slices.Contains(results, name) {
+			return fault.Unsupportedf("column %s has the name of one of the results", fault.Shown(name))
+		}
+	}
+	return nil
+}
+
 func pathColumn(names []string) int {
 	for _, want := range pathColumns {
 		if i := slices.Index(names, want); i >= 0 {

@@ -39,15 +39,15 @@ func (s Shard) check() error {
 func (s Shard) owns(part int) bool { return part%s.Count == s.Index }
 
 // scheduler says in which variables a scheduler of array jobs has the index, the count,
-// and for those that don't begin at 0 and go up by 1 the first index and the step.
-type scheduler struct{ name, index, count, first, step string }
+// and for those that don't begin at 0 and go up by 1 the first index, the last and the step.
+type scheduler struct{ name, index, count, first, last, step string }
 
 // JOB_COMPLETIONS is not set by Kubernetes, which tells a pod its index alone: the
 // manifest in deploy/ sets it.
 var schedulers = []scheduler{
 	{name: "Kubernetes", index: "JOB_COMPLETION_INDEX", count: "JOB_COMPLETIONS"},
 	{name: "AWS Batch", index: "AWS_BATCH_JOB_ARRAY_INDEX", count: "AWS_BATCH_JOB_ARRAY_SIZE"},
-	{name: "Slurm", index: "SLURM_ARRAY_TASK_ID", count: "SLURM_ARRAY_TASK_COUNT", first: "SLURM_ARRAY_TASK_MIN", step: "SLURM_ARRAY_TASK_STEP"},
+	{name: "Slurm", index: "SLURM_ARRAY_TASK_ID", count: "SLURM_ARRAY_TASK_COUNT", first: "SLURM_ARRAY_TASK_MIN", last: "SLURM_ARRAY_TASK_MAX", step: "SLURM_ARRAY_TASK_STEP"},
 }
 
 // ShardOf reads the shard from the environment that a scheduler of array jobs starts a
@@ -84,11 +84,17 @@ func ShardOf(getenv func(string) string) (s Shard, from string, err error) {
 	}
 	index, first, step := value(c.index, 0), value(c.first, 0), value(c.step, 1)
 	s.Count = value(c.count, 0)
+	end := first + (s.Count-1)*step // of an array without gaps
+	last := value(c.last, end)
 	if err != nil {
 		return s, "", err
 	}
 	if step < 1 || (index-first)%step != 0 {
 		return s, "", fmt.Errorf("%s=%d is none of %d, %d, %d and so on", c.index, index, first, first+step, first+2*step)
+	}
+	if last != end {
+		return s, "", fmt.Errorf("the %d tasks of %s's array have the numbers %d to %d, with gaps: which shares of the list they are, nobody says; want --array=%d-%d, or --shard with a number for each",
+			s.Count, c.name, first, last, first, first+s.Count-1)
 	}
 	s.Index = (index - first) / step
 	if err := s.check(); err != nil {

@@ -2,10 +2,12 @@ package store
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -230,13 +232,15 @@ func notThere(err error) bool {
 	return gcerrors.Code(err) == gcerrors.NotFound && status(err) != http.StatusForbidden
 }
 
-// lasting reports whether an error stays however often it is tried: it is the object's.
+// lasting reports whether an error stays however often it is tried: it is the object's, or
+// its host's.
 func lasting(err error) bool {
 	switch status(err) {
 	case http.StatusNotFound, http.StatusGone, http.StatusRequestedRangeNotSatisfiable:
 		return true
 	}
-	if notThere(err) {
+	// A web server is asked without credentials: what it refuses it refuses to everybody.
+	if web, ok := errors.AsType[statusError](err); ok && denied(web) || notThere(err) || isStrange(err) {
 		return true
 	}
 	for _, e := range []error{
@@ -250,6 +254,17 @@ func lasting(err error) bool {
 	_, broken := errors.AsType[*fault.Error](err)
 	return broken
 }
+
+// isStrange reports whether a host has no address, or is not who it should be. A name server
+// that doesn't answer is another matter.
+func isStrange(err error) bool {
+	name, unknown := errors.AsType[*net.DNSError](err)
+	_, certificate := errors.AsType[*tls.CertificateVerificationError](err)
+	return unknown && name.IsNotFound || certificate || errors.Is(err, errRedirects)
+}
+
+// errRedirects is about an address that leads to others without an end.
+var errRedirects = errors.New("more than 10 redirects")
 
 // denied reports whether a server refuses to answer. Asking again doesn't help, but it may
 // be about all objects, and then about who asks.

@@ -2,9 +2,10 @@
 // Google and Azure, web servers, and the members of tar shards in any of these.
 //
 // What fails is told apart, because it decides what a job does about it. A photo that
-// is not there, or is refused, stays that way: it is an error of that photo. A server
-// that can't be reached is an [Unreachable]: the same task may well succeed later, or
-// on another machine.
+// is not there, or is refused, stays that way, and so does a host that no name server
+// knows: it is an error of that photo. A bucket or a web server that can't be reached is an
+// [Unreachable], whatever others answer: the same task may well succeed later, or on another
+// machine.
 package store
 
 import (
@@ -32,6 +33,10 @@ type Options struct {
 	Tries int           // at one object; 0 means 6
 	Wait  time.Duration // before the second try, and twice as long before each other; 0 means 200 ms
 	Stall time.Duration // without a byte, after which a try has failed; 0 means 30 s
+
+	// GiveUp makes it an error of its photos that a server can't be reached, and no
+	// Unreachable.
+	GiveUp bool
 }
 
 // A Store reads objects. It is safe for concurrent use.
@@ -64,7 +69,13 @@ func New(o Options) *Store {
 	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64 // not 2: there are more connections than that at work
-	return &Store{o: o, http: &http.Client{Transport: transport}, buckets: map[string]*opened{}, places: map[string]*place{}}
+	client := &http.Client{Transport: transport, CheckRedirect: func(_ *http.Request, via []*http.Request) error {
+		if len(via) >= 10 {
+			return errRedirects
+		}
+		return nil
+	}}
+	return &Store{o: o, http: client, buckets: map[string]*opened{}, places: map[string]*place{}}
 }
 
 // Close closes the buckets.
@@ -83,7 +94,7 @@ func (s *Store) Close() error {
 // An Unreachable is about a server that nothing can be read from now. Another try, later
 // or elsewhere, may succeed.
 type Unreachable struct {
-	Place string // scheme and bucket, or the web
+	Place string // scheme and bucket, or scheme and host
 	Err   error
 }
 
@@ -93,7 +104,7 @@ func (e *Unreachable) Unwrap() error { return e.Err }
 // A location is an object's name taken apart.
 type location struct {
 	scheme string // file, http, https, s3, gs, azblob
-	place  string // scheme and bucket
+	place  string // scheme and bucket, or scheme and host: what is reached or not as a whole
 	bucket string
 	key    string // of the object; the path of a file; the whole URL of a web server
 }
@@ -122,7 +133,7 @@ func locate(name string) (location, error) {
 		if err != nil || u.Host == "" {
 			return location{}, errors.New("not a URL")
 		}
-		return location{scheme: u.Scheme, place: "the web", key: name}, nil // of a million hosts some are always gone
+		return location{scheme: u.Scheme, place: u.Scheme + "://" + strings.ToLower(u.Host), key: name}, nil
 	case "s3", "s3a", "s3n":
 		return inBucket("s3", rest)
 	case "gs", "azblob":
@@ -151,7 +162,7 @@ func (s *Store) open(ctx context.Context, at location, offset, length int64) (r 
 	return s.openObject(ctx, at, offset, length)
 }
 
-// A place is what is known of a bucket, or of the web.
+// A place is what is known of a bucket, or of a web server.
 type place struct {
 	mu   sync.Mutex
 	good location // was read last
@@ -251,7 +262,11 @@ func (s *Store) attempt(ctx context.Context, at location, f func(context.Context
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
+		case isUnreachable(err) && s.o.GiveUp:
+			return errors.Unwrap(err)
 		case isUnreachable(err), lasting(err), (denied(err) || last) && s.well(ctx, at):
+			return err
+		case last && s.o.GiveUp:
 			return err
 		case last:
 			return cmp.Or(ctx.Err(), error(&Unreachable{Place: at.place, Err: err}))

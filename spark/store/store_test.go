@@ -163,7 +163,7 @@ func TestTries(t *testing.T) {
 		{name: "not there", codes: []int{404}, asked: 1, fails: true},
 		{name: "its own trouble", codes: []int{500, 500, 500, 500}, good: true, asked: 4, fails: true},
 		{name: "refused", codes: []int{403}, good: true, asked: 1, fails: true},
-		{name: "everything refused", codes: []int{403, 403, 403, 403}, asked: 4, fails: true, ends: true},
+		{name: "everything refused", codes: []int{403, 403, 403, 403}, asked: 1, fails: true}, // by a web server, which asks for nobody's name
 		{name: "down", codes: []int{502, 502, 502, 502}, asked: 4, fails: true, ends: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -187,6 +187,45 @@ func TestTries(t *testing.T) {
 				t.Errorf("asked %d times, want %d", n, c.asked)
 			}
 		})
+	}
+}
+
+// A server that can't be reached ends the task, also beside another that answers: a retry may
+// mend it. What no retry mends is an error of its photo, and with GiveUp everything is.
+func TestHosts(t *testing.T) {
+	alive := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case "/round":
+			http.Redirect(w, r, "/round", http.StatusFound)
+		case "/refused":
+			w.WriteHeader(http.StatusForbidden)
+		case "/busy":
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer alive.Close()
+	strange := httptest.NewUnstartedServer(http.NotFoundHandler())
+	strange.Config.ErrorLog = log.New(io.Discard, "", 0)
+	strange.StartTLS()
+	defer strange.Close()
+	dead := httptest.NewServer(http.NotFoundHandler())
+	dead.Close()
+	for name, ends := range map[string]bool{
+		dead.URL + "/a": true, alive.URL + "/round": false, alive.URL + "/refused": false, alive.URL + "/busy": false, alive.URL + "/": false, strange.URL + "/a": false,
+	} {
+		for _, giveUp := range []bool{false, true} {
+			s := store.New(store.Options{Tries: 2, Wait: time.Millisecond, GiveUp: giveUp})
+			if _, err := read(t, s, alive.URL+"/good"); err != nil {
+				t.Fatal(err)
+			}
+			_, err := read(t, s, name)
+			if (err == nil) != (name == alive.URL+"/") || store.Fatal(t.Context(), err) != (ends && !giveUp) {
+				t.Errorf("%s, giving up %v: %v", name, giveUp, err)
+			}
+			if u, ok := errors.AsType[*store.Unreachable](err); ok && u.Place != dead.URL {
+				t.Errorf("%s: the place is %s", name, u.Place)
+			}
+		}
 	}
 }
 

@@ -3,36 +3,19 @@ package worker
 import (
 	"bufio"
 	"bytes"
-	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"slices"
 	"strconv"
 
 	"github.com/mobilenet-go/mobilenet"
-	"github.com/mobilenet-go/mobilenet/internal/manifest"
+	"github.com/mobilenet-go/mobilenet/spark/worker/rowjson"
 )
 
-// A Row names a photo: a file, an object, a URL; or a member of a tar shard that is one,
-// by its name, or by where its bytes lie, or both.
-type Row struct {
-	Path   string `json:"path"`
-	Member string `json:"member,omitempty"`
-	Offset int64  `json:"offset,omitempty"`
-	Size   int64  `json:"size,omitempty"`
-
-	// Columns are what else the row has: members of a JSON object without its braces. Its
-	// result has them, too.
-	Columns []byte `json:"-"`
-
-	line int // that it was
-}
-
-// inShard reports whether the photo is a member of an archive.
-func (r Row) inShard() bool { return r.Member != "" || r.Offset > 0 }
+// A Row names a photo, and has what else a result is to have.
+type Row = rowjson.Row
 
 // A Result is what became of a row. It has predictions, an embedding, an explanation or an
 // error.
@@ -56,27 +39,6 @@ const maxLine = 1 << 18
 
 // errLine is about a line that is no row.
 var errLine = errors.New("not a row: want a JSON object with a path")
-
-// resultNames are the members of a result that no row may have: there would be two.
-var resultNames = []string{"predictions", "embedding", "explanation", "error", "model", "version"}
-
-// parse reads a row. Beside an error there is what could be read of it, so that its result
-// can be told from others.
-func parse(line []byte) (Row, error) {
-	columns, err := manifest.ParseObject(line)
-	row := Row{Path: columns.Path}
-	err = cmp.Or(err, columns.Err, columns.Unlike(resultNames...),
-		columns.Take("member", &row.Member), columns.Take("offset", &row.Offset), columns.Take("size", &row.Size))
-	if err == nil && (row.Offset < 0 || row.Size < 0) {
-		err = errors.New("offset or size is negative")
-	}
-	if err != nil {
-		columns = columns.Without(func(name string) bool { return name == "path" || slices.Contains(resultNames, name) })
-	}
-	others, e := columns.Others()
-	row.Columns = others
-	return row, cmp.Or(err, e)
-}
 
 // BadRow is an error of [Job.Next] about one row, which has a result all the same.
 func BadRow(err error) error { return badRow{err} }
@@ -117,7 +79,7 @@ func (l *lines) next() (Row, error) {
 			if l.guarded {
 				l.n, _, _ = unframe(start)
 			}
-			return Row{line: l.n}, fmt.Errorf("line %d: %w: it is longer than %d bytes", l.n, errLine, maxLine)
+			return Row{Line: l.n}, fmt.Errorf("line %d: %w: it is longer than %d bytes", l.n, errLine, maxLine)
 		}
 		if err != nil && err != io.EOF || err == io.EOF && len(line) == 0 {
 			return Row{}, err
@@ -132,8 +94,8 @@ func (l *lines) next() (Row, error) {
 		if line = bytes.TrimSpace(line); len(line) == 0 {
 			continue
 		}
-		row, err := parse(line)
-		row.line = l.n
+		row, err := rowjson.Parse(line)
+		row.Line = l.n
 		if err != nil && row.Path != "" {
 			return row, BadRow(err)
 		}
@@ -150,18 +112,10 @@ func (l *lines) next() (Row, error) {
 // append adds the result's line to b. Every float32 is written with as many digits as it
 // takes to read it back, as one or as a double that is rounded to one.
 func (r *Result) append(b []byte) []byte {
-	b = append(b, `{"path":`...)
-	b = appendString(b, r.Path)
-	if r.Member != "" {
-		b = append(b, `,"member":`...)
-		b = appendString(b, r.Member)
-	}
-	if len(r.Columns) > 0 {
-		b = append(append(b, ','), r.Columns...)
-	}
+	b = rowjson.Append(b, r.Path, r.Member, r.Columns)
 	if r.Error != "" {
 		b = append(b, `,"error":`...)
-		b = appendString(b, r.Error)
+		b = rowjson.AppendString(b, r.Error)
 	}
 	if r.Predictions != nil {
 		b = append(b, `,"predictions":[`...)
@@ -172,7 +126,7 @@ func (r *Result) append(b []byte) []byte {
 			b = append(b, `{"index":`...)
 			b = strconv.AppendInt(b, int64(p.Index), 10)
 			b = append(b, `,"label":`...)
-			b = appendString(b, p.Label)
+			b = rowjson.AppendString(b, p.Label)
 			b = append(b, `,"probability":`...)
 			b = appendFloat(b, p.Probability)
 			b = append(b, '}')
@@ -197,9 +151,9 @@ func (r *Result) append(b []byte) []byte {
 		b = append(append(b, `,"explanation":`...), text...)
 	}
 	b = append(b, `,"model":`...)
-	b = appendString(b, r.Model)
+	b = rowjson.AppendString(b, r.Model)
 	b = append(b, `,"version":`...)
-	b = appendString(b, r.Version)
+	b = rowjson.AppendString(b, r.Version)
 	return append(b, '}', '\n')
 }
 
@@ -211,10 +165,4 @@ func appendFloat(b []byte, v float32) []byte {
 		form = 'e'
 	}
 	return strconv.AppendFloat(b, float64(v), form, -1, 32)
-}
-
-// appendString writes a JSON string. What is no UTF-8 becomes the replacement character.
-func appendString(b []byte, s string) []byte {
-	quoted, _ := json.Marshal(s) // a string can't fail
-	return append(b, quoted...)
 }

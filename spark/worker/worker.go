@@ -200,14 +200,14 @@ func group(next func() (Row, error), use func(unit) error) error {
 		case err != nil:
 			return err
 		}
-		joins := len(u.rows) > 0 && len(u.rows) < maxGroup && row.inShard() && u.rows[0].Path == row.Path
+		joins := len(u.rows) > 0 && len(u.rows) < maxGroup && row.InShard() && u.rows[0].Path == row.Path
 		if !joins {
 			if err := flush(); err != nil {
 				return err
 			}
 		}
 		u.rows = append(u.rows, row)
-		if !row.inShard() {
+		if !row.InShard() {
 			if err := flush(); err != nil {
 				return err
 			}
@@ -242,7 +242,7 @@ func (w *Worker) fetch(ctx context.Context, u unit, b *store.Budget, photos chan
 			err = ctx.Err()
 		}
 	}()
-	if first := u.rows[0]; !first.inShard() {
+	if first := u.rows[0]; !first.InShard() {
 		d, err := w.store.Read(ctx, first.Path, b)
 		if store.Fatal(ctx, err) {
 			return err

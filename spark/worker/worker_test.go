@@ -22,9 +22,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/mobilenet-go/mobilenet"
-	"github.com/mobilenet-go/mobilenet/internal/manifest"
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 	"github.com/mobilenet-go/mobilenet/spark/store"
+	"github.com/mobilenet-go/mobilenet/spark/worker/rowjson"
 )
 
 // line is a result as others read it.
@@ -299,7 +299,7 @@ func TestColumns(t *testing.T) {
 			t.Errorf("%s\nbecame %s\nwant %s...", row, out.String(), want)
 		}
 	}
-	for _, name := range resultNames {
+	for _, name := range rowjson.ResultNames {
 		got := run(t, w, fmt.Sprintf(`{"path":%q,%q:1}`, path, name))
 		if len(got) != 1 || got[path].Error != "column "+name+" has the name of one of the results" {
 			t.Errorf("%s: %+v", name, got)
@@ -320,41 +320,4 @@ func TestColumns(t *testing.T) {
 			t.Errorf("%s\nbecame %s\nwant %s... (%v)", in, out.String(), want, err)
 		}
 	}
-}
-
-// FuzzLine: a row that is read gives a result that is JSON, with the row's columns.
-func FuzzLine(f *testing.F) {
-	for _, seed := range []string{`{"path":"a"}`, `{"member":"b","path":"a","x":[1e9],"offset":7,"size":1}`, `{"file":"\ud83d\ude00","":null}`, `{"path":"a","path":"b"}`, "[", `{"path":"a","error":1}`, "{\"path\":\"\xff\"}"} {
-		f.Add([]byte(seed))
-	}
-	f.Fuzz(func(t *testing.T, line []byte) {
-		row, bad := parse(line)
-		r := Result{Path: row.Path, Member: row.Member, Columns: row.Columns, Error: "x"}
-		text := r.append(nil)
-		if bad != nil {
-			if _, err := manifest.ParseObject(text[:len(text)-1]); err != nil {
-				t.Fatalf("%q became %q: %v", line, text, err)
-			}
-			return
-		}
-		again := map[string]json.RawMessage{}
-		if err := json.Unmarshal(text, &again); err != nil || bytes.IndexByte(text, '\n') != len(text)-1 && !bytes.ContainsAny(line, "\n") {
-			t.Fatalf("%q became %q: %v", line, text, err)
-		}
-		var path string
-		if json.Unmarshal(again["path"], &path); path != row.Path {
-			t.Errorf("%q became %q", row.Path, path)
-		}
-		var before map[string]json.RawMessage
-		json.Unmarshal(line, &before)
-		for name, value := range before {
-			switch name {
-			case "path", "file", "member", "offset", "size":
-				continue
-			}
-			if !bytes.Equal(again[name], value) {
-				t.Errorf("%q: %q became %q", name, value, again[name])
-			}
-		}
-	})
 }

@@ -216,7 +216,7 @@ func List(body io.Reader, yield func(Member) error) error {
 		return packed.judge(err)
 	}
 	_, compressed := plain.(*unpacked)
-	c := &counting{r: plain, size: -1}
+	c := &counting{r: plain}
 	archive := tar.NewReader(c)
 	for {
 		h, err := archive.Next()
@@ -224,7 +224,7 @@ func List(body io.Reader, yield func(Member) error) error {
 			return nil
 		}
 		if err != nil {
-			return c.judge(err)
+			return packed.judge(err)
 		}
 		if h.Typeflag != tar.TypeReg {
 			continue
