@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 )
 
 // A Spec is a job.
@@ -26,15 +28,16 @@ type Spec struct {
 	Installed bool     // whether all nodes have it
 	Files     []string // that Spark brings to the nodes
 	Args      []string // of the worker
+	Settings  []string // those of them that results depend on
 
-	PerTask   int     // photos of a task
-	Chunk     int     // photos whose results appear at a time
-	Resume    bool    // whether the output may have results already
-	MaxErrors float64 // share of photos
+	PerTask   int  // photos of a task
+	Chunk     int  // photos whose results appear at a time
+	Resume    bool // whether the output may have results already
+	MaxErrors flags.Tolerance
 }
 
-// Settings are what results depend on besides the photos.
-func (s *Spec) Settings() string { return strings.Join(s.Args, " ") }
+// about is what results depend on besides the photos.
+func (s *Spec) about() string { return strings.Join(s.Settings, " ") }
 
 // Statements are the job's, as far as they can be told before it runs.
 func (s *Spec) Statements() []string {
@@ -140,8 +143,8 @@ func (r *run) takeOver(ctx context.Context) error {
 	if err := json.Unmarshal([]byte(rows[0]), &last); err != nil {
 		return fmt.Errorf("%s: %w", r.recordPath(), err)
 	}
-	if r.Resume && last.Settings != r.Settings() {
-		return fmt.Errorf("%s has results of another model or other settings:\n  %s\nand not\n  %s", r.Output, last.Settings, r.Settings())
+	if r.Resume && last.Settings != r.about() {
+		return fmt.Errorf("%s has results of another model or other settings:\n  %s\nand not\n  %s", r.Output, last.Settings, r.about())
 	}
 	return r.session.Interrupt(ctx, last.Session)
 }
@@ -222,12 +225,12 @@ func (r *run) ask(ctx context.Context, query string, into any) error {
 	return json.Unmarshal([]byte(rows[0]), into)
 }
 
-// Tolerable is an error if more than a share of the rows failed.
-func (r *Report) Tolerable(most float64) error {
-	if float64(r.Failed) <= most*float64(r.Rows) {
+// Tolerable is an error if more of the rows failed than may.
+func (r *Report) Tolerable(most flags.Tolerance) error {
+	if r.Failed <= most.Of(r.Rows) {
 		return nil
 	}
-	text := fmt.Sprintf("%d of %d photos failed, %.2f %%, and --max-errors is %.4g %%:", r.Failed, r.Rows, 100*float64(r.Failed)/float64(r.Rows), 100*most)
+	text := fmt.Sprintf("%d of %d photos failed, %.2f %%, and --max-errors is %s:", r.Failed, r.Rows, 100*float64(r.Failed)/float64(r.Rows), most.String())
 	for _, c := range r.Causes {
 		text += fmt.Sprintf("\n  %d: %s", c.Photos, c.Text)
 	}

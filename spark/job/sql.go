@@ -103,7 +103,7 @@ SELECT path, member, place.offset, place.size FROM (
 // makes the output exist.
 func (s *Spec) record(session string) string {
 	return fmt.Sprintf("INSERT OVERWRITE DIRECTORY %s USING json SELECT %s AS session, %s AS settings",
-		literal(s.recordPath()), literal(session), literal(s.Settings()))
+		literal(s.recordPath()), literal(session), literal(s.about()))
 }
 
 func (s *Spec) recordPath() string { return strings.TrimRight(s.Output, "/") + "/_mobilenet" }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/search"
 )
 
 // patience is how long photos wait for others to run with. Nothing arrives for that long
@@ -161,16 +162,30 @@ func (b *batch) run(ctx context.Context, rows []Row, photos []*mobilenet.Prepare
 			if r.Predictions, err = b.w.c.Best(out.Logits[i*n:][:n], b.w.o.Top); err != nil {
 				return err // the model's: it is damaged
 			}
+			r.Predictions = b.w.probable(r.Predictions)
 		}
 		if b.w.o.Embed {
 			n := len(out.Features) / len(rows)
 			r.Embedding = out.Features[i*n:][:n]
+			if b.w.o.Normalize {
+				r.Embedding = search.Normalized(r.Embedding)
+			}
 		}
 		if err := b.use(&r); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// probable leaves out what is below the threshold: of a photo perhaps everything.
+func (w *Worker) probable(best []mobilenet.Prediction) []mobilenet.Prediction {
+	for i, p := range best {
+		if float64(p.Probability) < w.o.Threshold {
+			return best[:i]
+		}
+	}
+	return best
 }
 
 func (b *batch) infer(ctx context.Context, photos []*mobilenet.Prepared) (out mobilenet.Outputs, err error) {

@@ -26,12 +26,15 @@ import (
 // Options are what a worker does.
 type Options struct {
 	Top         int                       // classes of each photo; 0 for none
+	Threshold   float64                   // the least probability of these
 	Embed       bool                      // whether to embed photos
+	Normalize   bool                      // whether embeddings get length 1
 	Explain     *mobilenet.ExplainOptions // instead of both, where in photos classes are seen
 	Batch       int                       // photos that run together; 0 means 16
 	Connections int                       // that fetch photos ahead; 0 means 16
 	InFlight    int64                     // bytes of photos that were fetched and not decoded; 0 means 32 MiB
 	MaxPixels   int                       // of a photo; 0 means vision.DefaultMaxPixels
+	AsStored    bool                      // whether EXIF's orientation is ignored
 }
 
 // A Worker runs rows through a network.
@@ -61,7 +64,7 @@ func New(ctx context.Context, c *mobilenet.Classifier, digest, version string, s
 	if o.InFlight < 1 {
 		o.InFlight = 32 << 20
 	}
-	w := &Worker{c: c, store: s, o: o, digest: digest, version: version, decoding: vision.DecodeOptions{MaxPixels: o.MaxPixels}}
+	w := &Worker{c: c, store: s, o: o, digest: digest, version: version, decoding: vision.DecodeOptions{MaxPixels: o.MaxPixels, IgnoreOrientation: o.AsStored}}
 	w.prepare = func(ctx context.Context, data []byte) (*mobilenet.Prepared, error) {
 		return c.PrepareData(ctx, data, w.decoding)
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -96,7 +97,7 @@ func (r *localRun) run(ctx context.Context) error {
 	parts := make(chan manifest.Part)
 	g.Go(func() error {
 		defer close(parts)
-		list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: r.settings(), Done: r.folder.Has}
+		list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: strings.Join(r.Settings, " "), Done: r.folder.Has}
 		for part, err := range list.Parts(rows) {
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.Input, err)
@@ -132,15 +133,6 @@ func (r *localRun) run(ctx context.Context) error {
 		})
 	}
 	return g.Wait()
-}
-
-// settings are what results depend on, wherever the model lies.
-func (r *localRun) settings() string {
-	s := fmt.Sprintf("%s %d %v %s %d", r.digest, r.Top, r.Embed, r.precision, r.MaxPixels)
-	if r.explain {
-		s += fmt.Sprintf(" %q", r.explaining.args())
-	}
-	return s
 }
 
 // part computes a part and writes its file.
@@ -194,33 +186,41 @@ func workerRow(row manifest.Row) (worker.Row, error) {
 		return worker.Row{}, err
 	}
 	var columns struct {
-		Member       string
-		Offset, Size any // CSV has text
+		Member       *string
+		Offset, Size json.RawMessage
 	}
 	if err := json.Unmarshal(text, &columns); err != nil {
 		return worker.Row{Path: row.Path}, worker.BadRow(err)
 	}
-	offset, err1 := whole(columns.Offset)
-	size, err2 := whole(columns.Size)
-	if err := errors.Join(err1, err2); err != nil {
-		return worker.Row{Path: row.Path, Member: columns.Member}, worker.BadRow(err)
+	r := worker.Row{Path: row.Path}
+	if columns.Member != nil {
+		r.Member = *columns.Member
 	}
-	return worker.Row{Path: row.Path, Member: columns.Member, Offset: offset, Size: size}, nil
+	var err1, err2 error
+	r.Offset, err1 = whole(columns.Offset)
+	r.Size, err2 = whole(columns.Size)
+	if err := cmp.Or(err1, err2, r.Check()); err != nil {
+		return worker.Row{Path: row.Path, Member: r.Member}, worker.BadRow(err)
+	}
+	return r, nil
 }
 
-func whole(v any) (int64, error) {
-	switch v := v.(type) {
-	case nil:
-		return 0, nil
-	case float64:
-		return int64(v), nil
-	case string:
-		if v == "" {
-			return 0, nil
+// whole reads a whole number, which CSV has as text. Of what isn't there it is 0.
+func whole(value json.RawMessage) (int64, error) {
+	text := string(value)
+	if len(value) > 0 && value[0] == '"' {
+		if err := json.Unmarshal(value, &text); err != nil {
+			return 0, err
 		}
-		return strconv.ParseInt(v, 10, 64)
 	}
-	return 0, errors.New("offset and size are numbers")
+	if text == "" || text == "null" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(text, 10, 64)
+	if err != nil {
+		return 0, errors.New("offset and size are whole numbers")
+	}
+	return n, nil
 }
 
 // openManifest opens a list of photos: JSON lines or CSV, or Parquet, of which it makes

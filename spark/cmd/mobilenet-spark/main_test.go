@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"image"
+	"image/jpeg"
 	"image/png"
 	"io"
 	"math/rand/v2"
@@ -212,13 +213,13 @@ func TestLocal(t *testing.T) {
 	}
 	missing := []string{"nul\x00", strings.Repeat("x", 2000)}
 	args := []string{"predict", "--local", "--input", write(t, append(missing, paths...)), "--output", out, "--model", model, "--top", "2", "--per-task", "3"}
-	if _, _, err := command(args...); err == nil || !strings.Contains(err.Error(), "2 of 22 photos failed, 9.09 %, and --max-errors is 1 %") {
+	if _, _, err := command(args...); err == nil || !strings.Contains(err.Error(), "2 of 22 photos failed, 9.09 %, and --max-errors is 1%") {
 		t.Errorf("two errors in 22: %v", err)
 	}
 	if exists(filepath.Join(out, "_SUCCESS")) {
 		t.Error("marked as whole, with too many errors")
 	}
-	args = append(args, "--max-errors", "0.1")
+	args = append(args, "--max-errors", "2")
 	if _, _, err := command(args...); err == nil || !strings.Contains(err.Error(), "--resume") {
 		t.Errorf("a folder with results: %v", err)
 	}
@@ -428,15 +429,150 @@ func TestListOfDamaged(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	for _, args := range [][]string{{"list"}, {"predict"}, {"predict", "x"}, {"predict", "--local"}, {"embed", "--none"}, {"worker", "x"}} {
+	for _, args := range [][]string{
+		{"list"}, {"predict"}, {"predict", "x"}, {"predict", "--local"}, {"embed", "--none"}, {"worker", "x"}, {"classify"}, {"worker"}, {"worker", "--embed"},
+		{"worker", "-m", "x", "--top=-1"}, {"worker", "-m", "x", "--precision=double"}, {"worker", "-m", "x", "--crop=2.5"}, {"worker", "-m", "x", "--batch=0"},
+		{"worker", "-m", "x", "--threshold=2"}, {"worker", "-m", "x", "--explain", "--method=magic"}, {"worker", "-m", "x", "--mean=127.5"},
+		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--top=0"}, {"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--max-errors=-1"},
+		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--resize=0"}, {"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--threads=-1"},
+	} {
 		if _, _, err := command(args...); err == nil {
 			t.Errorf("%v: no error", args)
 		} else if _, ok := errors.AsType[*usageError](err); !ok {
 			t.Errorf("%v: %v is no error of usage", args, err)
 		}
 	}
-	cmd := exec.Command(os.Args[0], "predict", "--local")
-	if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 2 {
-		t.Errorf("exit code: %v", err)
+	for _, args := range [][]string{{"predict", "--local"}, {"worker"}} {
+		cmd := exec.Command(os.Args[0], args...)
+		if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 2 {
+			t.Errorf("%v: exit code: %v", args, err)
+		}
+	}
+}
+
+// turned is a photo that EXIF says to turn by 90 degrees.
+func turned(t *testing.T, path string) {
+	t.Helper()
+	img := image.NewRGBA(image.Rect(0, 0, 61, 40))
+	r := rand.New(rand.NewPCG(7, 1))
+	for i := range img.Pix {
+		img.Pix[i] = byte(i/97) + byte(r.Uint32()%64)
+	}
+	var b bytes.Buffer
+	if err := jpeg.Encode(&b, img, nil); err != nil {
+		t.Fatal(err)
+	}
+	exif := "\xff\xe1\x00\x22Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x01\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00\x00\x00\x00\x00"
+	if err := os.WriteFile(path, slices.Concat([]byte("\xff\xd8"), []byte(exif), b.Bytes()[2:]), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// With the same flags a worker and a job say of photos what mobilenet says, to the bit.
+func TestFlags(t *testing.T) {
+	dir := t.TempDir()
+	plain := filepath.Join(dir, "mobilenet")
+	build := exec.Command("go", "build", "-o", plain, "./cmd/mobilenet")
+	build.Dir = "../../.."
+	if out, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	model := fashion(t)
+	paths := []string{filepath.Join(dir, "small.png"), filepath.Join(dir, "turned.jpg")}
+	photo(t, paths[0], 1)
+	turned(t, paths[1])
+	list := write(t, paths)
+	labels := filepath.Join(dir, "labels.txt")
+	if err := os.WriteFile(labels, []byte("a\nb\nc\nd\ne\nf\ng\nh\ni\nj\n"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	// read returns results by path, all else of a line as it is written.
+	read := func(lines []byte) map[string]string {
+		results := map[string]string{}
+		for line := range bytes.Lines(lines) {
+			var r struct {
+				Path                                string
+				Predictions, Embedding, Explanation json.RawMessage
+			}
+			if err := json.Unmarshal(line, &r); err != nil {
+				t.Fatalf("%v: %s", err, line)
+			}
+			for _, value := range []json.RawMessage{r.Predictions, r.Embedding} {
+				if value != nil {
+					results[r.Path] = string(value)
+				}
+			}
+		}
+		return results
+	}
+	seen := map[string]string{}
+	for _, c := range []struct {
+		verb  string
+		flags []string
+	}{
+		{"predict", nil}, {"predict", []string{"-r", "48"}}, {"predict", []string{"--resolution=32x64", "--interpolation=bicubic"}}, {"predict", []string{"--resize=50"}},
+		{"predict", []string{"--crop=0.6"}}, {"predict", []string{"--crop=56"}}, {"predict", []string{"--squash"}}, {"predict", []string{"--no-exif-orientation"}},
+		{"predict", []string{"--mean=0.5,0.4,0.3", "--std=0.25"}}, {"predict", []string{"--rescale=1/127.5", "--mean=1"}}, {"predict", []string{"--threshold=0.3"}},
+		{"predict", []string{"--labels", labels}}, {"embed", nil}, {"embed", []string{"--normalize"}}, {"embed", []string{"--squash", "--no-exif-orientation"}},
+	} {
+		name := fmt.Sprint(c.verb, c.flags)
+		want, err := exec.Command(plain, append([]string{c.verb, "--model", model, "--from", list}, c.flags...)...).Output()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		args := append([]string{"worker", "--model", model}, c.flags...)
+		if c.verb == "embed" {
+			args = append(args, "--embed", "--top=0")
+		}
+		cmd := exec.Command(os.Args[0], args...)
+		cmd.Stdin, _ = os.Open(list)
+		got, err := cmd.Output()
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		if d := cmp.Diff(read(want), read(got)); d != "" {
+			t.Errorf("%s: (-mobilenet +worker)\n%s", name, d)
+		}
+		for other, text := range seen { // or the flag does nothing, and the test neither
+			if text == read(got)[paths[1]] {
+				t.Errorf("%s and %s have the same answer", name, other)
+			}
+		}
+		seen[name] = read(got)[paths[1]]
+		out := t.TempDir()
+		if _, stderr, err := command(append([]string{c.verb, "--local", "--model", model, "-i", list, "-o", out}, c.flags...)...); err != nil {
+			t.Fatalf("%s: %v: %s", name, err, stderr)
+		}
+		for path, r := range results(t, out) {
+			value := any(r.Embedding)
+			if c.verb == "predict" {
+				value = r.Predictions
+			}
+			text, _ := json.Marshal(value)
+			var a, b any
+			if err := errors.Join(json.Unmarshal(bytes.ToLower(text), &a), json.Unmarshal([]byte(strings.ToLower(read(want)[path])), &b)); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(b, a); d != "" {
+				t.Errorf("%s: (-mobilenet +job)\n%s", name, d)
+			}
+		}
+	}
+}
+
+// What is no place in an archive is an error of its row, in lists of any kind.
+func TestLocalPlaces(t *testing.T) {
+	model, dir := fashion(t), t.TempDir()
+	photo(t, filepath.Join(dir, "a.png"), 1)
+	for _, place := range []string{`"offset":-1`, `"size":-5`, `"offset":1.5`, `"offset":"x"`, `"size":true`, `"offset":12345678901234567890`, `"member":3`} {
+		list, out := filepath.Join(dir, "list.jsonl"), t.TempDir()
+		path := filepath.Join(dir, "a.png")
+		os.WriteFile(list, fmt.Appendf(nil, "{\"path\":%q,%s}\n", path, place), 0o666)
+		if _, _, err := command("predict", "--local", "-i", list, "-o", out, "-m", model, "--max-errors", "1"); err != nil {
+			t.Fatal(err)
+		}
+		if r := results(t, out)[path]; r.Error == nil || r.Predictions != nil {
+			t.Errorf("%s: %+v", place, r)
+		}
 	}
 }

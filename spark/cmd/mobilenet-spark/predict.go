@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
+	"slices"
 	"strings"
 	"time"
 
@@ -24,7 +24,6 @@ type jobFlags struct {
 	local             bool
 	worker            string
 	installed         bool
-	maxErrors         string
 	printSQL          bool
 	threads           int
 	job.Spec
@@ -33,12 +32,16 @@ type jobFlags struct {
 func newPredict() *cobra.Command {
 	return newJob("predict", "Classify the photos of a manifest", func(f *jobFlags, fs *pflag.FlagSet) {
 		fs.IntVarP(&f.Top, "top", "k", 5, "classes of each photo")
+		fs.Float64Var(&f.Threshold, "threshold", 0, "only classes of at least this probability, 0 to 1")
 		fs.BoolVar(&f.Embed, "embed", false, "embed photos, too")
 	})
 }
 
 func newEmbed() *cobra.Command {
-	return newJob("embed", "Embed the photos of a manifest", func(f *jobFlags, fs *pflag.FlagSet) { f.Embed = true })
+	return newJob("embed", "Embed the photos of a manifest", func(f *jobFlags, fs *pflag.FlagSet) {
+		f.Embed = true
+		fs.BoolVar(&f.Normalize, "normalize", false, "divide each embedding by its length (L2)")
+	})
 }
 
 func newJob(verb, short string, own func(*jobFlags, *pflag.FlagSet)) *cobra.Command {
@@ -76,55 +79,39 @@ have none. At the end the output is held against the manifest, and marked by _SU
 	fs.IntVar(&f.PerTask, "per-task", 5000, "photos of a task")
 	fs.IntVar(&f.Chunk, "chunk", 1_000_000, "photos whose results appear at a time")
 	fs.BoolVar(&f.Resume, "resume", false, "go on with the photos that have no result in --output")
-	fs.StringVar(&f.maxErrors, "max-errors", "1%", "`SHARE` of photos that may fail")
+	f.MaxErrors.Set("1%")
+	fs.Var(&f.MaxErrors, "max-errors", "photos that may fail: a count, as 10, or a share, as 1%")
 	fs.IntVar(&f.threads, "threads", 0, "with --local: cores to use; 0 means all")
 	fs.BoolVar(&f.printSQL, "print-sql", false, "print the job's statements, and run nothing")
 	return cmd
 }
 
-func (f *jobFlags) check() error {
+func (f *jobFlags) check(fs *pflag.FlagSet) error {
 	engines := 0
 	for _, given := range []bool{f.remote != "", f.sparkHome != "", f.local} {
 		if given {
 			engines++
 		}
 	}
-	var err error
-	f.MaxErrors, err = share(f.maxErrors)
 	switch {
-	case err != nil:
-		return fmt.Errorf("--max-errors %s: want a share, as 1%% or 0.01", f.maxErrors)
 	case engines != 1 && !f.printSQL || engines > 1:
 		return fmt.Errorf("want one of --remote, --spark-home and --local")
 	case f.Input == "" || f.Output == "":
 		return fmt.Errorf("want --input and --output")
-	case f.model == "":
-		return fmt.Errorf("no model: want --model FILE")
 	case f.PerTask < 1 || f.Chunk < 1:
 		return fmt.Errorf("--per-task and --chunk: want at least 1")
+	case f.threads < 0 || f.threads > 1024:
+		return fmt.Errorf("--threads %d: want 0 to 1024", f.threads)
 	}
-	return nil
-}
-
-// share reads 1% or 0.01.
-func share(text string) (float64, error) {
-	number, percent := strings.CutSuffix(text, "%")
-	v, err := strconv.ParseFloat(number, 64)
-	if percent {
-		v /= 100
-	}
-	if err == nil && !(v >= 0 && v <= 1) {
-		err = strconv.ErrRange
-	}
-	return v, err
+	return f.workerFlags.check(fs)
 }
 
 func (f *jobFlags) run(cmd *cobra.Command) error {
-	if err := f.check(); err != nil {
+	if err := f.check(cmd.Flags()); err != nil {
 		return &usageError{err}
 	}
 	ctx, stderr := cmd.Context(), cmd.ErrOrStderr()
-	if err := f.spec(ctx); err != nil {
+	if err := f.spec(ctx, cmd.Flags()); err != nil {
 		return err
 	}
 	if f.printSQL {
@@ -160,7 +147,7 @@ func (f *jobFlags) session(ctx context.Context) (*job.Session, error) {
 }
 
 // spec fills in what nodes get, and how the worker is called there.
-func (f *jobFlags) spec(ctx context.Context) error {
+func (f *jobFlags) spec(ctx context.Context, fs *pflag.FlagSet) error {
 	f.Worker, f.Installed = f.worker, f.installed
 	if f.Worker == "" {
 		if f.Installed {
@@ -188,19 +175,41 @@ func (f *jobFlags) spec(ctx context.Context) error {
 		}
 		f.digest = digest
 	}
+	files := []string{f.Worker, model}
+	labels := f.labels
+	if labels != "" {
+		var err error
+		if _, f.labelsDigest, err = readLabels(labels, f.labelsDigest); err != nil {
+			return err
+		}
+		files = append(files, labels)
+	}
 	if !f.Installed {
-		for _, path := range []string{f.Worker, model} {
-			path, err := absolute(path)
+		names := map[string]bool{}
+		for _, file := range files {
+			path, err := absolute(file)
 			if err != nil {
 				return err
 			}
 			f.Files = append(f.Files, path)
+			names[base(path)] = true
 		}
-		model = model[strings.LastIndexByte(model, '/')+1:]
+		if len(names) < len(files) {
+			return fmt.Errorf("%s: files of one name can't travel together", strings.Join(files, ", "))
+		}
+		model, labels = base(model), base(labels)
 	}
-	f.Args = f.args(model)
+	f.Settings = f.settings(fs)
+	f.Args = append(slices.Clone(f.Settings), "--model="+model)
+	if labels != "" {
+		f.Args = append(f.Args, "--labels="+labels)
+	}
+	f.Args = append(f.Args, f.args()...)
 	return nil
 }
+
+// base is the last part of a path or a URL.
+func base(name string) string { return name[strings.LastIndexByte(name, '/')+1:] }
 
 // absolute makes a path absolute, and leaves a URL.
 func absolute(name string) (string, error) {
@@ -210,24 +219,43 @@ func absolute(name string) (string, error) {
 	return filepath.Abs(name)
 }
 
-// args are those of a worker that does what the flags say.
-func (f *workerFlags) args(model string) []string {
-	args := []string{"--model=" + model, "--digest=" + f.digest, "--expect-version=" + version(), "--top=" + strconv.Itoa(f.Top)}
-	if f.Embed {
-		args = append(args, "--embed")
+// settings are a worker's arguments that results depend on, and so does --resume.
+func (f *workerFlags) settings(fs *pflag.FlagSet) []string {
+	args := []string{"--digest=" + f.digest, "--expect-version=" + version(), fmt.Sprint("--top=", f.Top)}
+	if f.Threshold > 0 {
+		args = append(args, fmt.Sprint("--threshold=", f.Threshold))
+	}
+	for _, v := range []struct {
+		name  string
+		given bool
+	}{{"embed", f.Embed}, {"normalize", f.Normalize}, {"no-exif-orientation", f.AsStored}} {
+		if v.given {
+			args = append(args, "--"+v.name)
+		}
 	}
 	if f.explain {
 		args = append(args, f.explaining.args()...)
 	}
-	for _, v := range []struct{ name, value string }{
-		{"precision", f.precision}, {"s3", f.store.S3}, {"gs", f.store.GS}, {"azblob", f.store.Azure},
-	} {
+	if f.labelsDigest != "" {
+		args = append(args, "--labels-digest="+f.labelsDigest)
+	}
+	args = append(args, f.photos.Args(fs)...)
+	return append(args, "--precision="+string(f.precision), fmt.Sprint("--max-pixels=", f.MaxPixels))
+}
+
+// args are the others: how photos are fetched, and how many at a time.
+func (f *workerFlags) args() []string {
+	var args []string
+	for _, v := range []struct{ name, value string }{{"s3", f.store.S3}, {"gs", f.store.GS}, {"azblob", f.store.Azure}} {
 		if v.value != "" {
 			args = append(args, "--"+v.name+"="+v.value)
 		}
 	}
+	if f.store.GiveUp {
+		args = append(args, "--give-up")
+	}
 	return append(args, fmt.Sprint("--batch=", f.Batch), fmt.Sprint("--connections=", f.Connections), fmt.Sprint("--in-flight=", f.InFlight),
-		fmt.Sprint("--max-pixels=", f.MaxPixels), fmt.Sprint("--tries=", f.store.Tries), fmt.Sprint("--stall=", f.store.Stall))
+		fmt.Sprint("--tries=", f.store.Tries), fmt.Sprint("--stall=", f.store.Stall))
 }
 
 // tell is the table at the end.

@@ -186,7 +186,7 @@ func TestSpark(t *testing.T) {
 		}
 		args := []string{"predict", "--remote", remote, "--input", write(t, append(missing, paths...)), "--output", out, "--model", model, "--top", "2", "--per-task", "100"}
 		_, _, err := command(args...)
-		if err == nil || !strings.Contains(err.Error(), "3 of 272 photos failed, 1.10 %, and --max-errors is 1 %:\n  3: no such file or directory") {
+		if err == nil || !strings.Contains(err.Error(), "3 of 272 photos failed, 1.10 %, and --max-errors is 1%:\n  3: no such file or directory") {
 			t.Errorf("3 errors in 272: %v", err)
 		}
 		if exists(filepath.Join(out, "_SUCCESS")) {

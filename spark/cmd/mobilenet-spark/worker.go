@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -9,12 +12,16 @@ import (
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/spark/store"
 	"github.com/mobilenet-go/mobilenet/spark/worker"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -23,7 +30,10 @@ import (
 // workerFlags are what a worker does, wherever it runs.
 type workerFlags struct {
 	model, digest string
-	precision     string
+	labels        string // names of the classes: a file, found as the model is
+	labelsDigest  string // SHA-256 of it, beside digest
+	precision     flags.Precision
+	photos        flags.Photos
 	version       string // that it has to be
 	store         store.Options
 	explain       bool
@@ -34,12 +44,38 @@ type workerFlags struct {
 func (f *workerFlags) register(fs *pflag.FlagSet) {
 	fs.StringVarP(&f.model, "model", "m", "", "`FILE` of the model; one without a folder may lie beside this program")
 	fs.StringVar(&f.digest, "digest", "", "`SHA256` that the model's file must have")
-	fs.StringVar(&f.precision, "precision", "", "float32 or int8; the default is the model's own")
+	fs.StringVar(&f.labels, "labels", "", "`FILE` with the names of the classes: a line each, or JSON; found as the model is")
+	f.precision = "auto"
+	fs.Var(&f.precision, "precision", flags.PrecisionUsage)
+	f.photos.Register(fs, true)
+	fs.BoolVar(&f.AsStored, "no-exif-orientation", false, "do not turn photos as their EXIF orientation says")
 	fs.IntVar(&f.Batch, "batch", 16, "photos to run at once")
 	fs.IntVar(&f.Connections, "connections", 16, "connections that fetch photos ahead")
 	fs.Int64Var(&f.InFlight, "in-flight", 32<<20, "bytes of photos that are fetched ahead")
 	fs.IntVar(&f.MaxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
+	fs.BoolVar(&f.store.GiveUp, "give-up", false, "photos of a server that can't be reached are rows with an error, and the task doesn't fail")
 	f.registerStores(fs)
+}
+
+// check refuses what no model and no photo can be right for.
+func (f *workerFlags) check(fs *pflag.FlagSet) error {
+	switch {
+	case f.model == "":
+		return errors.New("no model: want --model FILE")
+	case !slices.Contains(flags.Precisions, string(f.precision)):
+		return fmt.Errorf("--precision %s: want %s", f.precision, strings.Join(flags.Precisions, ", "))
+	case f.Top < 0 || fs.Changed("top") && f.Top < 1 && !(f.Embed || f.explain):
+		return fmt.Errorf("--top %d: want at least 1, or 0 with --embed", f.Top)
+	case !(f.Threshold >= 0 && f.Threshold <= 1): // NaN neither
+		return fmt.Errorf("--threshold %v: want 0 to 1", f.Threshold)
+	case f.Batch < 1 || f.Batch > 1024 || f.Connections < 1 || f.Connections > 1024:
+		return errors.New("--batch and --connections: want 1 to 1024")
+	case f.InFlight < 1 || f.MaxPixels < 1 || f.store.Tries < 1 || f.store.Stall <= 0:
+		return errors.New("--in-flight, --max-pixels, --tries and --stall: want more than 0")
+	case f.explaining.method != "" && !slices.Contains([]string{"cam", "gradcam", "occlusion"}, f.explaining.method):
+		return fmt.Errorf("--method %s: want cam, gradcam, occlusion", f.explaining.method)
+	}
+	return f.photos.Check(fs)
 }
 
 // registerStores registers the flags that say how objects are reached.
@@ -78,6 +114,9 @@ One core computes, so that a task takes what Spark counts it as.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			runtime.GOMAXPROCS(1)
+			if err := f.check(cmd.Flags()); err != nil { // and not in the other process, whose exit code 2 is Go's
+				return &usageError{err}
+			}
 			if !guarded {
 				return guard(cmd)
 			}
@@ -94,10 +133,13 @@ One core computes, so that a task takes what Spark counts it as.`,
 	fs := cmd.Flags()
 	f.register(fs)
 	fs.IntVarP(&f.Top, "top", "k", 5, "classes of each photo; 0 for none")
+	fs.Float64Var(&f.Threshold, "threshold", 0, "only classes of at least this probability, 0 to 1")
 	fs.BoolVar(&f.Embed, "embed", false, "embed photos")
+	fs.BoolVar(&f.Normalize, "normalize", false, "divide each embedding by its length (L2)")
 	fs.BoolVar(&f.explain, "explain", false, "explain photos, and nothing else")
 	f.explaining.register(fs)
 	fs.StringVar(&f.version, "expect-version", "", "`VERSION` that this program must be of")
+	fs.StringVar(&f.labelsDigest, "labels-digest", "", "`SHA256` that the file of --labels must have")
 	fs.BoolVar(&guarded, "guarded", false, "work for a worker that watches this one")
 	fs.MarkHidden("guarded")
 	return cmd
@@ -132,18 +174,23 @@ func (f *workerFlags) open(ctx context.Context) (*worker.Worker, error) {
 	if f.version != "" && f.version != version() {
 		return nil, fmt.Errorf("this program is %s, and the job is of %s: all nodes need the same", version(), f.version)
 	}
-	path, err := findModel(f.model)
+	path, err := findFile(f.model)
 	if err != nil {
 		return nil, err
 	}
 	digest, err := mobilenet.Digest(ctx, path)
-	if err != nil {
+	if err := cmp.Or(err, same(path, digest, f.digest)); err != nil {
 		return nil, err
 	}
-	if f.digest != "" && f.digest != digest {
-		return nil, fmt.Errorf("%s has the SHA-256 %s, and the job's model %s", path, digest, f.digest)
+	opts := []mobilenet.Option{mobilenet.WithThreads(1), mobilenet.WithBatch(f.Batch), mobilenet.WithInput(f.photos.In), f.precision.Option()}
+	if f.labels != "" {
+		labels, _, err := readLabels(f.labels, f.labelsDigest)
+		if err != nil {
+			return nil, err
+		}
+		opts = append(opts, mobilenet.WithLabels(labels))
 	}
-	c, err := mobilenet.Open(ctx, path, mobilenet.WithThreads(1), mobilenet.WithBatch(f.Batch), mobilenet.WithPrecision(mobilenet.Precision(f.precision)))
+	c, err := mobilenet.Open(ctx, path, opts...)
 	if err != nil {
 		return nil, err
 	}
@@ -157,14 +204,10 @@ func (f *workerFlags) open(ctx context.Context) (*worker.Worker, error) {
 	return worker.New(ctx, c, digest, version(), store.New(f.store), o)
 }
 
-// findModel finds a model where Spark may have put it: in the working folder, or beside
+// findFile finds a file of a job where Spark may have put it: in the working folder, or beside
 // this program. ADD FILE puts both into one folder, but runs commands in another.
-func findModel(name string) (string, error) {
-	if name == "" {
-		return "", fmt.Errorf("no model: want --model FILE")
-	}
-	_, err := os.Stat(name)
-	if err == nil || filepath.IsAbs(name) {
+func findFile(name string) (path string, err error) {
+	if _, err = os.Stat(name); err == nil || filepath.IsAbs(name) {
 		return name, err
 	}
 	if program, e := os.Executable(); e == nil {
@@ -174,4 +217,30 @@ func findModel(name string) (string, error) {
 		}
 	}
 	return "", &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// same is an error if a file of a job is another one here.
+func same(path, digest, want string) error {
+	if want != "" && want != digest {
+		return fmt.Errorf("%s has the SHA-256 %s, and the job's %s", path, digest, want)
+	}
+	return nil
+}
+
+// readLabels reads the names of the classes from a file that has the SHA-256 want, unless that
+// is empty.
+func readLabels(name, want string) (labels []string, digest string, err error) {
+	path, err := findFile(name)
+	if err != nil {
+		return nil, "", err
+	}
+	if labels, err = dataset.ReadLabels(path); err != nil {
+		return nil, "", err
+	}
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, "", err
+	}
+	digest = fmt.Sprintf("%x", sha256.Sum256(data))
+	return labels, digest, same(path, digest, want)
 }
