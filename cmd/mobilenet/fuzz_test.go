@@ -31,7 +31,11 @@ func FuzzArgs(f *testing.F) {
 	f.Add([]byte("a: &a [x, x]\nb: &b [*a, *a]\ndata: *b\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		flags, cmd := trainCommand()
-		if err := setArgs(cmd.Flags(), text, nil); err != nil {
+		settings, err := resumed(text)
+		if err == nil {
+			err = setArgs(cmd.Flags(), settings, nil)
+		}
+		if err != nil {
 			oneLine(t, err)
 			return
 		}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -20,7 +19,6 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/fault"
-	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -78,7 +76,7 @@ The recipes set what no flag sets:
 	fs := cmd.Flags()
 	fs.StringVarP(&f.data, "data", "d", "", "folder, CSV, or fashion-mnist")
 	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights to start from: a name (see mobilenet weights list), a file, or none")
-	fs.StringVar(&f.config, "config", "", "JSON file with the architecture, for --model none; or the args.yaml of a run, whose settings are those that no flag sets")
+	fs.StringVar(&f.config, "config", "", "YAML file of settings that no flag sets, by the names of flags: the args.yaml of a run, or a few lines; or JSON with the architecture, for --model none")
 	fs.Float64Var(&f.width, "width", 1, "width multiplier, for --model none")
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
 	f.photos.register(cmd, false)
@@ -278,7 +276,7 @@ func (f *trainFlags) apply(cmd *cobra.Command, recipe train.Recipe) (err error) 
 	case f.model == "none" && (f.o.QAT || recipe.QAT):
 		return usagef(cmd, "--qat goes on from a model that was trained: want --model, not none")
 	case f.model == "none" || f.settled:
-	case given("width"), given("config"):
+	case given("width"), f.config != "":
 		return usagef(cmd, "--width and --config are for --model none: weights come with an architecture")
 	}
 	for _, name := range []string{"teacher-temperature", "teacher-weight"} {
@@ -328,7 +326,7 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	var weights *model.Model
 	var c model.Config
 	if f.model == "none" {
-		c, err = f.architecture(recipe)
+		c, err = f.architecture(cmd, recipe)
 	} else if weights, err = mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr()))); err == nil {
 		c = weights.Config
 		sayDequantized(cmd.ErrOrStderr(), f.model, weights.Dequantized)
@@ -381,32 +379,6 @@ func (f *trainFlags) loadTeacher(cmd *cobra.Command) error {
 		fmt.Fprintf(stderr, "teacher: sees the same part of every photo at %dx%d, the network at %dx%d\n", is, is, of, of)
 	}
 	f.o.Teacher = t
-	return nil
-}
-
-// architecture is that of a network without weights: --config's, the recipe's, or
-// torchvision's of --width.
-func (f *trainFlags) architecture(recipe train.Recipe) (c model.Config, err error) {
-	c = model.Default()
-	c.Width = f.width
-	text, name := recipe.Config, recipe.Name
-	if f.config != "" {
-		if text, err = boundedfile.Read(f.config, maxText); err != nil {
-			return c, err
-		}
-		name = f.config
-	}
-	if text == nil {
-		return c, nil
-	}
-	return c, fault.In(name, readArchitecture(text, &c))
-}
-
-// readArchitecture changes the fields of c that text, JSON, has.
-func readArchitecture(text []byte, c *model.Config) error {
-	if err := json.Unmarshal(text, c); err != nil {
-		return fault.Brokenf("not the JSON of an architecture: %v", err)
-	}
 	return nil
 }
 

@@ -97,7 +97,11 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	f.o.Extend = fs.Changed("epochs")
 	tolerant, int8 := fs.Changed("max-errors"), f.o.Int8
 	f.settled = true
-	if err := setArgs(fs, text, nil); err != nil {
+	settings, err := resumed(text)
+	if err == nil {
+		err = setArgs(fs, settings, nil)
+	}
+	if err != nil {
 		return fmt.Errorf("resume: %w", &fault.Error{
 			File: path, Reason: err.Error() + "; put the file back as it was, or begin a new run in another --run-dir", Err: err,
 		})
@@ -113,8 +117,9 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	return nil
 }
 
-// likeAnother sets the flags that are not given as --config says, if that is the
-// args.yaml of a run: a new one begins with its settings.
+// likeAnother sets the flags that are not given as --config says, if that is YAML: the
+// args.yaml of a run, whose settings a new one begins with, or a few settings that
+// somebody wrote; what these leave out is as if no flag set it.
 func (f *trainFlags) likeAnother(cmd *cobra.Command) error {
 	if f.config == "" {
 		return nil
@@ -123,47 +128,115 @@ func (f *trainFlags) likeAnother(cmd *cobra.Command) error {
 	if err != nil || bytes.HasPrefix(bytes.TrimSpace(text), []byte("{")) { // an architecture, or nothing: see architecture
 		return err
 	}
+	path := f.config
+	settings, err := readSettings(text)
+	if err == nil && len(settings) == 0 {
+		err = errors.New("no settings: want lines such as epochs: 20, or an architecture in JSON")
+	}
+	if err != nil {
+		return fault.In(path, err)
+	}
 	var given []string
 	cmd.Flags().Visit(func(flag *pflag.Flag) { given = append(given, flag.Name) })
 	given = slices.DeleteFunc(given, func(name string) bool { return name == "config" }) // the run's own
-	path := f.config
-	f.config, f.settled = "", true
-	return fault.In(path, setArgs(cmd.Flags(), text, given))
+	f.config, f.settled = "", isWhole(settings)
+	if f.settled {
+		addLater(settings)
+	}
+	return fault.In(path, setArgs(cmd.Flags(), settings, given))
 }
 
-// setArgs sets flags but those given as text, an args.yaml, says. Errors are a line:
-// what it names may be anything.
-func setArgs(fs *pflag.FlagSet, text []byte, given []string) error {
-	settings := map[string]any{}
-	if err := yaml.Unmarshal(text, &settings); err != nil {
-		return fmt.Errorf("not YAML of settings (%s)", strings.Join(strings.Fields(err.Error()), " "))
-	}
-	for _, name := range []string{"data", "recipe", "model"} {
-		if settings[name] == nil {
-			return fmt.Errorf("not the settings of a run: %s is missing", name)
-		}
-	}
+// always are settings that every args.yaml of a run has, of any version.
+var always = []string{
+	"augment", "batch", "data", "epochs", "freeze", "gamma", "lr", "model", "momentum", "optimizer", "recipe", "schedule", "seed", "weight-decay",
+}
+
+// isWhole reports whether settings are all of a run's, and not a few.
+func isWhole(settings map[string]any) bool {
+	return !slices.ContainsFunc(always, func(name string) bool { return settings[name] == nil })
+}
+
+func addLater(settings map[string]any) {
 	for name, value := range later {
 		if settings[name] == nil {
 			settings[name] = value
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		value := settings[name]
-		switch value.(type) { // not a list, a map or a date, which YAML has too
-		case string, bool, int, int64, uint64, float64:
-		default:
-			return fmt.Errorf("%.40q is %.40q: want text, a number or a truth value", name, fmt.Sprint(value))
-		}
-		if fs.Lookup(name) == nil || slices.Contains(notArgs, name) {
-			return fmt.Errorf("%.40q: not a setting of a run", name)
-		}
-		if slices.Contains(given, name) {
-			continue
-		}
-		if err := fs.Set(name, fmt.Sprint(value)); err != nil {
-			return fmt.Errorf("%s is %.40q, which can't be", name, fmt.Sprint(value))
+}
+
+// resumed are the settings that text, the args.yaml of a run, has.
+func resumed(text []byte) (map[string]any, error) {
+	settings, err := readSettings(text)
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{"data", "recipe", "model"} {
+		if settings[name] == nil {
+			return nil, fmt.Errorf("not the settings of a run: %s is missing", name)
 		}
 	}
+	addLater(settings)
+	return settings, nil
+}
+
+func readSettings(text []byte) (settings map[string]any, err error) {
+	if err := yaml.Unmarshal(text, &settings); err != nil {
+		return nil, fmt.Errorf("not YAML of settings (%s)", strings.Join(strings.Fields(err.Error()), " "))
+	}
+	return settings, nil
+}
+
+// setArgs sets flags but those given. All settings that can't be are in one error, of a
+// line: what it names may be anything.
+func setArgs(fs *pflag.FlagSet, settings map[string]any, given []string) error {
+	var wrong []string
+	for _, name := range slices.Sorted(maps.Keys(settings)) {
+		switch flag := fs.Lookup(name); {
+		case flag == nil || slices.Contains(notArgs, name):
+			wrong = append(wrong, notSetting(fs, name))
+		case slices.Contains(given, name):
+		default:
+			if why := setArg(fs, flag, settings[name]); why != "" {
+				wrong = append(wrong, why)
+			}
+		}
+	}
+	if len(wrong) > 0 {
+		return errors.New(strings.Join(wrong, "; "))
+	}
 	return nil
+}
+
+// notSetting says what was meant by a name that no setting has.
+func notSetting(fs *pflag.FlagSet, name string) string {
+	text := fmt.Sprintf("%.40q: not a setting of a run", name)
+	var known []string
+	fs.VisitAll(func(flag *pflag.Flag) { known = append(known, flag.Name) })
+	meant := nearest(strings.ToLower(strings.ReplaceAll(name, "_", "-")), known)
+	switch {
+	case slices.Contains(notArgs, meant):
+		text += fmt.Sprintf(" (--%s is of each call)", meant)
+	case meant != "":
+		text += fmt.Sprintf(" (did you mean %s?)", meant)
+	}
+	return text
+}
+
+// setArg sets a flag, or says why it can't.
+func setArg(fs *pflag.FlagSet, flag *pflag.Flag, value any) string {
+	switch value.(type) { // not a list, a map or a date, which YAML has too
+	case nil:
+		return fmt.Sprintf("%s has no value", flag.Name)
+	case string, bool, int, int64, uint64, float64:
+	default:
+		return fmt.Sprintf("%s is %.40q: want text, a number or a truth value", flag.Name, fmt.Sprint(value))
+	}
+	if err := fs.Set(flag.Name, fmt.Sprint(value)); err != nil {
+		want := kindOf(flag)
+		if want != "" {
+			want = ": want " + want
+		}
+		return fmt.Sprintf("%s is %.40q, which can't be%s", flag.Name, fmt.Sprint(value), want)
+	}
+	return ""
 }
