@@ -107,7 +107,7 @@ var formats = []format{
 	{
 		name: "safetensors", endings: []string{".safetensors"},
 		match: checkpoint.IsSafetensors, read: readCheckpoint, readPart: readPart, beside: checkpoint.Sidecars, write: saveCheckpoint,
-		writeQuantized: checkpoint.SaveQuantized,
+		writeQuantized: func(path string, q *model.Quantized) error { return checkpoint.SaveQuantized(path, q, nil) },
 	},
 	{
 		name: "Paddle", endings: []string{".pdparams"}, // a pickle, which the first row reads
@@ -246,7 +246,7 @@ func SaveModel(path string, m *model.Model, o SaveOptions) error {
 		return errors.New("no model")
 	}
 	if IsFolder(path) {
-		return checkpoint.SaveFolder(path, m, checkpoint.SaveOptions(o))
+		return checkpoint.SaveFolder(path, m, checkpoint.SaveOptions{Naming: o.Naming, Half: o.Half})
 	}
 	f, ok := formatNamed(path)
 	if !ok || f.write == nil {
@@ -278,7 +278,7 @@ func SaveQuantized(path string, q *model.Quantized) error {
 }
 
 func saveCheckpoint(path string, m *model.Model, o SaveOptions) error {
-	return checkpoint.Save(path, m, checkpoint.SaveOptions(o))
+	return checkpoint.Save(path, m, checkpoint.SaveOptions{Naming: o.Naming, Half: o.Half})
 }
 
 func readTFLite(data []byte, _ fs.FS) (n network, err error) {

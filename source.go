@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/mobilenet-go/mobilenet/checkpoint"
+	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/builtin"
 	"github.com/mobilenet-go/mobilenet/internal/foreign"
@@ -121,6 +123,27 @@ func resolvePublished(w hub.Weights, o options) (source, error) {
 		return err
 	}
 	return s, nil
+}
+
+// TrainedWith returns what the model called name was trained with by this module, as far
+// as its file remembers: nil where it is another's, or in another format than .safetensors.
+// Errors are those of reading the file, or *[fault.Error].
+func TrainedWith(name string) (*dataset.Division, error) {
+	s, err := resolve(name, collect(nil))
+	if err != nil || s.published != nil || s.data != nil {
+		return nil, err
+	}
+	file, _ := cutPart(s.name)
+	entries, err := checkpoint.ReadMetadata(file)
+	if err != nil {
+		return nil, fault.In(file, err)
+	}
+	text, ok := entries[dataset.SummaryKey]
+	if !ok {
+		return nil, nil
+	}
+	d, err := dataset.ParseSummary(text)
+	return d, fault.In(file, err)
 }
 
 // load reads the network. The key tells what was read: see [source.key].

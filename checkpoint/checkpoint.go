@@ -73,6 +73,10 @@ func ParsePart(data []byte, part string) (*model.Model, error) {
 type SaveOptions struct {
 	Naming Naming // of the tensors; empty for torchvision's
 	Half   bool   // convolutions and classifier in float16, which rounds them; the rest stays float32
+
+	// Metadata is what a .safetensors file is to say beside config and labels, see
+	// [ReadMetadata]; other files have no place for it.
+	Metadata map[string]string
 }
 
 // Save writes m to path: as safetensors if the name ends in .safetensors, as a state dict
@@ -84,7 +88,9 @@ type SaveOptions struct {
 // them: [InferConfig] says what is taken for granted then. The file is complete or not
 // there.
 func Save(path string, m *model.Model, o SaveOptions) error {
-	write := writeSafetensors
+	write := func(path string, m *model.Model, tensors []namedTensor) error {
+		return writeSafetensors(path, m, tensors, o.Metadata)
+	}
 	switch ending := strings.ToLower(filepath.Ext(path)); ending {
 	case ".safetensors":
 	case ".pth", ".pt":

@@ -56,7 +56,7 @@ func SaveFolder(dir string, m *model.Model, o SaveOptions) error {
 				return err
 			}
 		}
-		return writeSafetensors(filepath.Join(to, weightsName), m, tensors)
+		return writeSafetensors(filepath.Join(to, weightsName), m, tensors, o.Metadata)
 	})
 }
 

@@ -24,10 +24,10 @@ const (
 	biasesOf  = ".bias"
 )
 
-// SaveQuantized writes q to path as safetensors, with its labels, complete or not at
-// all. [ParseQuantized] reads it back to the bit; [Open] and [Parse] read it as
+// SaveQuantized writes q to path as safetensors, with its labels and what else the
+// metadata is to say, or nil, complete or not at all. [ParseQuantized] reads it back to the bit; [Open] and [Parse] read it as
 // float32. The name ends in .safetensors.
-func SaveQuantized(path string, q *model.Quantized) error {
+func SaveQuantized(path string, q *model.Quantized, more map[string]string) error {
 	if !strings.EqualFold(filepath.Ext(path), ".safetensors") {
 		return fmt.Errorf("%s: a network of 8-bit integers is kept in a file whose name ends in .safetensors", path)
 	}
@@ -38,6 +38,7 @@ func SaveQuantized(path string, q *model.Quantized) error {
 	if err != nil {
 		return err
 	}
+	maps.Copy(metadata, more)
 	var entries []entry
 	for _, p := range q.Parts() {
 		out := p.Shape[:1]

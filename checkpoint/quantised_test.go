@@ -49,7 +49,7 @@ func randomQuantized(c model.Config, most int) *model.Quantized {
 func savedQuantized(t testing.TB, q *model.Quantized) []byte {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "q.safetensors")
-	if err := SaveQuantized(path, q); err != nil {
+	if err := SaveQuantized(path, q, nil); err != nil {
 		t.Fatal(err)
 	}
 	data, err := os.ReadFile(path)
@@ -128,7 +128,7 @@ func TestSaveQuantizedRefuses(t *testing.T) {
 	broken.Input.Scale = 0
 	for name, q := range map[string]*model.Quantized{"a.pth": randomQuantized(tiny(t).Config, 1), "b.safetensors": broken} {
 		path := filepath.Join(dir, name)
-		err := SaveQuantized(path, q)
+		err := SaveQuantized(path, q, nil)
 		if _, absent := os.Stat(path); err == nil || !strings.HasPrefix(err.Error(), path) || absent == nil {
 			t.Errorf("%s: error %v, file %v", name, err, absent)
 		}
@@ -203,7 +203,7 @@ func FuzzParseQuantized(f *testing.F) {
 				return
 			}
 			path := filepath.Join(dir, "again.safetensors")
-			if err := SaveQuantized(path, q); err != nil {
+			if err := SaveQuantized(path, q, nil); err != nil {
 				t.Fatal(err)
 			}
 			again, err := os.ReadFile(path)

@@ -166,13 +166,37 @@ func (e safetensorsEntry) tensor(body []byte, t dtype) model.Tensor {
 	return model.Tensor{Shape: ints(e.Shape), Data: floats(body[e.Offsets[0]:e.Offsets[1]], t)}
 }
 
-func writeSafetensors(path string, m *model.Model, tensors []namedTensor) error {
+func writeSafetensors(path string, m *model.Model, tensors []namedTensor, more map[string]string) error {
 	metadata, err := m.Metadata()
 	if err != nil {
 		return err
 	}
+	maps.Copy(metadata, more)
 	metadata["format"] = "pt" // as transformers requires
 	return writeTensors(path, tensors, metadata)
+}
+
+// ReadMetadata returns the metadata of a .safetensors file, of which it reads no tensors.
+// Other files have none.
+func ReadMetadata(path string) (map[string]string, error) {
+	head, err := boundedfile.Head(path, 9)
+	if err != nil || !IsSafetensors(head) {
+		return nil, err
+	}
+	n := binary.LittleEndian.Uint64(head) // bounded by IsSafetensors
+	if head, err = boundedfile.Head(path, int(8+n)); err != nil {
+		return nil, err
+	}
+	if uint64(len(head)) < 8+n {
+		return nil, fault.In(path, fault.At(0, "header of %d bytes in a file of %d: unexpected end", n, len(head)))
+	}
+	var header struct {
+		Metadata map[string]string `json:"__metadata__"`
+	}
+	if err := json.Unmarshal(head[8:], &header); err != nil {
+		return nil, fault.In(path, fault.At(8, "header: %.200v", err))
+	}
+	return header.Metadata, nil
 }
 
 // ReadTensors reads a .safetensors file of any tensors, as float32, and its

@@ -67,7 +67,7 @@ func TestTorchvisionInt8(t *testing.T) {
 		sameModules(t, name, q, e, want.CRC32)
 		// Kept in a file of ours, it is the same.
 		path := filepath.Join(t.TempDir(), "q.safetensors")
-		if err := checkpoint.SaveQuantized(path, q); err != nil {
+		if err := checkpoint.SaveQuantized(path, q, nil); err != nil {
 			t.Fatal(err)
 		}
 		if data, err = os.ReadFile(path); err != nil {

@@ -27,6 +27,7 @@ import (
 type Division struct {
 	rows  []divided
 	parts map[digest]side
+	short bool // the digests are those of a summary
 }
 
 // A side of the division, or both: copies of an image may be on either.
@@ -84,6 +85,14 @@ func (d *Division) add(r divided) {
 	d.parts[r.content] = p
 }
 
+// of is where an image was. One that was nowhere is on neither side.
+func (d *Division) of(content digest) side {
+	if d.short {
+		content = content.short()
+	}
+	return d.parts[content]
+}
+
 // A Copy is an image of a Division whose content another one has, too.
 type Copy struct {
 	Path, Label string
@@ -134,7 +143,7 @@ func (d *Division) Known(ctx context.Context, s *Set) ([]string, error) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
-		if _, known := d.parts[content]; known && err == nil {
+		if d.of(content) != (side{}) && err == nil {
 			names = append(names, s.Items[i].Name)
 		}
 		i++
@@ -248,7 +257,7 @@ func (d *Division) Part(ctx context.Context, s *Set, part string) (of *Set, rest
 		}
 		var was side
 		if err == nil {
-			was = d.parts[content]
+			was = d.of(content)
 		}
 		if part == "train" && was.train || part == "val" && (was.val || !was.train) {
 			only.Items = append(only.Items, s.Items[i])

@@ -51,12 +51,15 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 			return nil, err
 		}
 	}
+	if err := o.divide(ctx); err != nil { // before weights are written, which remember it
+		return nil, err
+	}
 	t, err := newTrainer(o)
 	if err != nil {
 		return nil, err
 	}
 	defer t.close()
-	if err := t.divide(ctx); err != nil {
+	if err := o.writeDivision(); err != nil {
 		return nil, err
 	}
 	if err := t.freeze(ctx); err != nil {

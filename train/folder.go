@@ -100,24 +100,23 @@ func (o *Options) writeArgs() error {
 	})
 }
 
-// divide writes which images the run trains with. One that goes on has to have the
+// divide finds out which images the run trains with. One that goes on has to have the
 // same: their names and labels are in the state (see fingerprint), their content here.
 func (o *Options) divide(ctx context.Context) (err error) {
-	path := filepath.Join(o.RunDir, SplitFile)
 	if o.Division == nil {
 		if o.Division, err = dataset.Divide(ctx, o.Train, o.Val); err != nil {
 			return err
 		}
 	}
-	if _, err := os.Stat(path); err != nil || !o.Resume {
-		return atomicfile.Write(path, o.Division.Write)
+	if !o.Resume {
+		return nil
 	}
-	was, err := dataset.ReadDivision(path)
+	was, err := dataset.ReadDivision(filepath.Join(o.RunDir, SplitFile))
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
 	if was == nil {
-		return nil // of a version that kept no content
+		return nil // of a version that kept no content, or interrupted before
 	}
 	if changed := o.Division.Changed(was); len(changed) > 0 {
 		held := 0
@@ -127,6 +126,15 @@ func (o *Options) divide(ctx context.Context) (err error) {
 		return fmt.Errorf("resume: %s: not the photo that the run began with (changed: %d of %d): put back what was there, or begin a new run", changed[0], len(changed), len(o.Train.Items)+held)
 	}
 	return nil
+}
+
+// writeDivision writes it, unless the run has it already.
+func (o *Options) writeDivision() error {
+	path := filepath.Join(o.RunDir, SplitFile)
+	if _, err := os.Stat(path); err == nil && o.Resume {
+		return nil
+	}
+	return atomicfile.Write(path, o.Division.Write)
 }
 
 // errLocked is what a lock's error wraps when another training has it.

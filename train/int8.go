@@ -87,7 +87,7 @@ func better(a, b *report.Evaluation) bool {
 
 func (t *trainer) writeInt8(r *Result, q *Int8) error {
 	r.Int8 = q
-	if err := checkpoint.SaveQuantized(filepath.Join(t.RunDir, Int8File), q.Network); err != nil {
+	if err := checkpoint.SaveQuantized(filepath.Join(t.RunDir, Int8File), q.Network, t.metadata()); err != nil {
 		return err
 	}
 	return atomicfile.Write(filepath.Join(t.RunDir, Int8Report), r.writeInt8)

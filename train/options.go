@@ -51,6 +51,10 @@ type Data struct {
 
 	// Division is that of Train and Val, for SplitFile; of nil Fit makes it.
 	Division *dataset.Division
+
+	// Before is what Model was trained with before, if that is known: its best file
+	// remembers all of it. It may be nil.
+	Before *dataset.Division
 }
 
 // Hyperparameters say how a network is trained. A [Recipe] has all of them. In JSON

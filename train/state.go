@@ -192,7 +192,7 @@ func (t *trainer) publish() error {
 		files = append(files, BestFile)
 	}
 	for _, name := range files {
-		if err := checkpoint.Save(filepath.Join(t.RunDir, name), t.weights(), checkpoint.SaveOptions{}); err != nil {
+		if err := checkpoint.Save(filepath.Join(t.RunDir, name), t.weights(), checkpoint.SaveOptions{Metadata: t.metadata()}); err != nil {
 			return err
 		}
 	}
@@ -203,6 +203,17 @@ func (t *trainer) publish() error {
 		return err
 	}
 	return t.scalars()
+}
+
+// metadata is what files of weights say of the photos that they were trained with.
+func (t *trainer) metadata() map[string]string {
+	if t.Division == nil { // a rehearsal
+		return nil
+	}
+	if summary := t.Division.Summary(t.Before); summary != "" {
+		return map[string]string{dataset.SummaryKey: summary}
+	}
+	return nil
 }
 
 // scalars adds the last epoch to TensorBoard's curves. A process has one file; the

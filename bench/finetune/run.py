@@ -43,23 +43,22 @@ GRID = {
 WEIGHTS = {"folded": 1, "unfolded": 1, "narrow": 0.35}  # and the share of the seconds
 RATES = (0.001, 0.003, 0.01)
 
-# Folders of 200 and more photos a class, on which PyTorch's best rate is to be reached, are measured with three seeds.
-LARGE, LARGE_SEEDS = ("cifar", "fashion"), 3
+# Folders of 200 and more photos a class, on which PyTorch's best rate is to be reached, are measured with all seeds.
+LARGE = "cifar", "fashion"
 
 
 def jobs():
-    """The runs: ours, the cheap cells first, and PyTorch's, the large folders first."""
+    """The runs: ours, the cheap cells first, and PyTorch's, the first seeds, folded weights and the large folders first."""
     ours, theirs = [], []
     for folder, (resolution, seconds) in GRID.items():
         for weights, share in WEIGHTS.items():
             for seed in range(SEEDS):
                 ours.append((seconds * share, {"arm": "mobilenet", "folder": folder, "weights": weights, "seed": seed, "resolution": resolution}))
-        for seed in range(LARGE_SEEDS if folder in LARGE else 1):
-            for lr in RATES:
-                theirs.append((folder not in LARGE, seed, seconds, {"arm": "pytorch", "folder": folder, "weights": "folded", "seed": seed, "resolution": resolution, "lr": lr}))
-        if folder in LARGE:  # once with norms that were never folded, last of all
-            for lr in RATES:
-                theirs.append((True, LARGE_SEEDS, seconds, {"arm": "pytorch", "folder": folder, "weights": "unfolded", "seed": 0, "resolution": resolution, "lr": lr}))
+        for weights, seeds in ("folded", SEEDS if folder in LARGE else 1), ("unfolded", 1):
+            for seed in range(seeds):
+                for lr in RATES:
+                    job = {"arm": "pytorch", "folder": folder, "weights": weights, "seed": seed, "resolution": resolution, "lr": lr}
+                    theirs.append((seed > 2, weights == "unfolded", folder not in LARGE, seconds, seed, job))
     return [job for *_, job in sorted(ours, key=lambda j: j[:-1]) + sorted(theirs, key=lambda j: j[:-1])]
 
 

@@ -345,6 +345,11 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 		}
 		sayAssumed(cmd.ErrOrStderr(), f.model, weights.Assumed.List(weights.Config))
 	}
+	if weights != nil && isThere(f.model) {
+		if f.o.Before, err = mobilenet.TrainedWith(f.model); err != nil {
+			return err
+		}
+	}
 	if f.o.QAT && !slices.Equal(weights.Labels, f.o.Train.Classes) {
 		return fmt.Errorf("%s: its classes are not those of the photos: train it first (mobilenet train), and give its best.safetensors to --qat", f.model)
 	}

@@ -40,6 +40,15 @@ func (f *trainFlags) warn(ctx context.Context, w io.Writer) (err error) {
 	if shared := f.o.Division.Shared(); len(shared) > 0 {
 		fmt.Fprintf(w, "warning: %d of the %d photos to validate with %s trained with, too, by content: %s\n", len(shared), len(f.o.Val.Items), isAre(len(shared)), few(f.pairs(shared)))
 	}
+	if f.o.Before != nil {
+		seen, _, err := f.o.Before.Part(ctx, f.o.Val, "train")
+		if err != nil {
+			return err
+		}
+		if n := len(seen.Items); n > 0 {
+			fmt.Fprintf(w, "warning: %s was trained with %d of the %d photos to validate with: it is better on them than on others\n", shown(f.model), n, len(f.o.Val.Items))
+		}
+	}
 	var without []string
 	for i, n := range f.o.Val.Counts() {
 		if n == 0 {

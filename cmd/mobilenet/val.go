@@ -40,9 +40,10 @@ ImageNet's validation images with their ground truth in --truth; a CSV of path a
 label, read by its header; or a folder of IDX files, as MNIST's. What had to be
 assumed about the data is said.
 
-Of a model in its run folder it is known which photos it was trained with: they are
-left out, unless --split asks for them, also where DATA has copies. Without --data
-it is measured on those that were held out.
+The files of a training remember which photos they were trained with, wherever they
+are by now: these are left out, unless --split asks for them, also where DATA has
+copies. In its run folder a model without --data is measured on those that were held
+out.
 
 An image that can't be read is reported on standard error and left out, as are
 files of kinds that are not read; the exit code is 1 then.`,
@@ -141,14 +142,34 @@ func (f *valFlags) runSplit() string {
 	return beside(f.model)
 }
 
+// trainedWith is what the model was trained with: as its file remembers, or as the run
+// folder that it lies in says. It is nil where nothing does.
+func (f *valFlags) trainedWith() (*dataset.Division, error) {
+	if !isThere(f.model) {
+		return nil, nil // a name
+	}
+	beside, err := dataset.ReadDivision(f.runSplit())
+	if err != nil || f.split == "all" { // which is about the photos, whatever the file remembers
+		return beside, err
+	}
+	own, err := mobilenet.TrainedWith(f.model)
+	if own == nil || err != nil {
+		return beside, err
+	}
+	return own, nil
+}
+
+// isTuned reports whether the model is one that somebody has trained with photos of their
+// own: it has names for its classes, and not ImageNet's.
+func (f *valFlags) isTuned(c *mobilenet.Classifier) bool {
+	return isThere(f.model) && f.labels == "" && c.Named() && !slices.Equal(c.Labels(), dataset.ImageNetLabels())
+}
+
 // images opens what is to be measured with.
 func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset.Set, error) {
-	var division *dataset.Division // nil but for a model in its run folder
-	var err error
-	if isThere(f.model) {
-		if division, err = dataset.ReadDivision(f.runSplit()); err != nil {
-			return nil, err
-		}
+	division, err := f.trainedWith()
+	if err != nil {
+		return nil, err
 	}
 	o := dataset.EvalOptions{Truth: f.truth, Classes: c.Config().Classes}
 	if c.Named() {
@@ -161,12 +182,9 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 	case "train":
 		known = "train"
 		if division == nil {
-			return nil, usagef(cmd, "--split train: no %s beside the model says what it was trained with", train.SplitFile)
+			return nil, usagef(cmd, "--split train: nothing in the model, and no %s beside it, says what it was trained with", train.SplitFile)
 		}
 		o.Part = "train"
-	}
-	if moved := filepath.Base(f.model); division == nil && f.data != "" && f.split != "all" && slices.Contains([]string{train.BestFile, train.LastFile, train.Int8File}, moved) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "note: no %s beside %s says what it was trained with: these photos may be some of that (--split all, if it is known)\n", train.SplitFile, moved)
 	}
 	data := cmp.Or(f.data, f.runSplit())
 	set, err := dataset.OpenEval(data, o)
@@ -184,7 +202,13 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 	stderr := cmd.ErrOrStderr()
 	tellNotes(stderr, set)
 	set.Decode = f.decoding()
-	if f.split == "all" || division == nil {
+	switch {
+	case f.split == "all":
+		return set, nil
+	case division == nil:
+		if f.isTuned(c) {
+			fmt.Fprintf(stderr, "note: nothing says what %s was trained with: all %s count, as if it were with none of them (--split all, if that is known)\n", shown(filepath.Base(f.model)), plural(len(set.Items), "photo"))
+		}
 		return set, nil
 	}
 	part, others, err := division.Part(cmd.Context(), set, known)
