@@ -110,6 +110,9 @@ func (m *Reader) readHead() error {
 	return nil
 }
 
+// CSV reports whether it is a CSV file.
+func (m *Reader) CSV() bool { return m.csv }
+
 // Columns are the names of a CSV file's columns, or of the first object's members.
 func (m *Reader) Columns() []string { return slices.Clone(m.columns) }
 

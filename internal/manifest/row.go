@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -124,6 +125,20 @@ func (r Row) fault(format string, args ...any) error {
 		e.Place = fmt.Sprintf("line %d", r.Line)
 	}
 	return e
+}
+
+// Names are the names of the row's columns, in its order.
+func (r Row) Names() []string { return r.names() }
+
+// Values yields the names of a JSON row's columns and their values as they are written.
+func (r Row) Values() iter.Seq2[string, json.RawMessage] {
+	return func(yield func(string, json.RawMessage) bool) {
+		for _, c := range r.columns {
+			if !yield(c.name, c.json) {
+				return
+			}
+		}
+	}
 }
 
 func (r *Row) names() []string {

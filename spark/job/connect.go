@@ -178,6 +178,25 @@ func (c *Session) Query(ctx context.Context, statement string) ([]string, error)
 	return out, nil
 }
 
+// Describe returns the columns of a view, with Spark's names of their types.
+func (c *Session) Describe(ctx context.Context, view string) ([]Column, error) {
+	df, err := c.session.Sql(ctx, "DESCRIBE "+view)
+	if err != nil {
+		return nil, c.explain(ctx, err)
+	}
+	rows, err := df.Collect(ctx)
+	if err != nil {
+		return nil, c.explain(ctx, err)
+	}
+	var all []Column
+	for _, row := range rows {
+		name, _ := row.At(0).(string)
+		kind, _ := row.At(1).(string)
+		all = append(all, Column{name, kind})
+	}
+	return all, nil
+}
+
 // explain makes an error readable, and ends in Spark what nobody waits for any more.
 func (c *Session) explain(ctx context.Context, err error) error {
 	if err == nil {

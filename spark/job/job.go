@@ -30,20 +30,29 @@ type Spec struct {
 	Args      []string // of the worker
 	Settings  []string // those of them that results depend on
 
+	Wanted  Wanted   // of the manifest's other columns
+	Columns []Column // which [Run] finds
+
 	PerTask   int  // photos of a task
 	Chunk     int  // photos whose results appear at a time
 	Resume    bool // whether the output may have results already
 	MaxErrors flags.Tolerance
 }
 
-// about is what results depend on besides the photos.
-func (s *Spec) about() string { return strings.Join(s.Settings, " ") }
+// About is what results depend on besides the photos.
+func (s *Spec) About() string {
+	text := strings.Join(s.Settings, " ")
+	for _, c := range s.Columns {
+		text += fmt.Sprintf(" %q %s", c.Name, c.Type)
+	}
+	return text
+}
 
 // Statements are the job's, as far as they can be told before it runs.
 func (s *Spec) Statements() []string {
 	list := append(s.settings(), s.files()...)
 	const tasks = 1000 // the photos over --per-task, which only a run counts
-	list = append(list, s.input(), manifest, s.record(""), s.results(), s.remaining(), s.chunk(0, 1, tasks), countErrors, s.results(), check, causes)
+	list = append(list, s.input(), s.manifest(), s.record(""), s.results(), s.remaining(), s.chunk(0, 1, tasks), countErrors, s.results(), check, causes)
 	return append(list, success...)
 }
 
@@ -102,11 +111,14 @@ func (r *run) exec(ctx context.Context, statements ...string) error {
 }
 
 func (r *run) prepare(ctx context.Context) error {
+	if err := r.columns(ctx); err != nil {
+		return err
+	}
 	if err := r.takeOver(ctx); err != nil {
 		return err
 	}
 	statements := append(r.settings(), r.files()...)
-	statements = append(statements, r.input(), manifest, r.record(r.session.ID()), r.results(), r.Spec.remaining())
+	statements = append(statements, r.input(), r.manifest(), r.record(r.session.ID()), r.results(), r.Spec.remaining())
 	if err := r.exec(ctx, statements...); err != nil {
 		return err
 	}
@@ -143,8 +155,8 @@ func (r *run) takeOver(ctx context.Context) error {
 	if err := json.Unmarshal([]byte(rows[0]), &last); err != nil {
 		return fmt.Errorf("%s: %w", r.recordPath(), err)
 	}
-	if r.Resume && last.Settings != r.about() {
-		return fmt.Errorf("%s has results of another model or other settings:\n  %s\nand not\n  %s", r.Output, last.Settings, r.about())
+	if r.Resume && last.Settings != r.About() {
+		return fmt.Errorf("%s has results of another model or other settings:\n  %s\nand not\n  %s", r.Output, last.Settings, r.About())
 	}
 	return r.session.Interrupt(ctx, last.Session)
 }

@@ -5,15 +5,25 @@ import (
 	"math"
 	"math/rand/v2"
 	"path"
+	"slices"
 	"strings"
 )
 
-// schema is that of the results. Those of photos that failed have an error and neither
-// predictions nor an embedding.
-const schema = "path STRING, member STRING, predictions ARRAY<STRUCT<index: INT, label: STRING, probability: FLOAT>>, " +
-	"embedding ARRAY<FLOAT>, explanation STRUCT<width: INT, height: INT, seen: ARRAY<DOUBLE>, input: ARRAY<INT>, method: STRING, layer: STRING, " +
-	"map_height: INT, map_width: INT, classes: ARRAY<STRUCT<index: INT, label: STRING, probability: FLOAT, logit: FLOAT, bias: FLOAT, map: ARRAY<FLOAT>>>>, " +
-	"error STRING, model STRING, version STRING"
+// schema is that of the results: the manifest's columns behind the photo's name. Those of
+// photos that failed have an error and neither predictions nor an embedding.
+func (s *Spec) schema() string {
+	text := "path STRING, member STRING"
+	for _, c := range s.Columns {
+		text += ", " + name(c.Name) + " " + c.Type
+	}
+	return text + ", predictions ARRAY<STRUCT<index: INT, label: STRING, probability: FLOAT>>, " +
+		"embedding ARRAY<FLOAT>, explanation STRUCT<width: INT, height: INT, seen: ARRAY<DOUBLE>, input: ARRAY<INT>, method: STRING, layer: STRING, " +
+		"map_height: INT, map_width: INT, classes: ARRAY<STRUCT<index: INT, label: STRING, probability: FLOAT, logit: FLOAT, bias: FLOAT, map: ARRAY<FLOAT>>>>, " +
+		"error STRING, model STRING, version STRING"
+}
+
+// name is the name of a column.
+func name(s string) string { return "`" + strings.ReplaceAll(s, "`", "``") + "`" }
 
 // literal is a string of Spark's SQL.
 func literal(s string) string {
@@ -52,17 +62,42 @@ func (s *Spec) files() []string {
 
 // input is the manifest as it is. It may lack every column but the path.
 func (s *Spec) input() string {
-	view := "CREATE OR REPLACE TEMPORARY VIEW mobilenet_input "
-	source := " OPTIONS (path " + literal(s.Input)
+	const view = "CREATE OR REPLACE TEMPORARY VIEW mobilenet_input "
 	switch kind := kindOf(s.Input); kind {
 	case "json":
-		return view + "(path STRING, file STRING, member STRING, offset STRING, size STRING) USING json" + source + ", mode 'FAILFAST')"
-	case "csv":
-		return view + "USING csv" + source + `, header 'true', multiLine 'true', escape '"', mode 'FAILFAST')`
-	case "parquet":
-		return view + "USING parquet" + source + ")"
+		columns := "path STRING, member STRING, offset STRING, size STRING"
+		if !s.has("file") {
+			columns += ", file STRING"
+		}
+		for _, c := range s.Columns {
+			columns += ", " + name(c.Name) + " " + c.Type
+		}
+		return view + "(" + columns + ") USING json" + s.options()
+	case "csv", "parquet":
+		return view + "USING " + kind + s.options()
 	}
 	return view + "AS SELECT * FROM " + s.Input
+}
+
+// inferred is the manifest of JSON lines with the columns and types that Spark finds in it.
+func (s *Spec) inferred() string {
+	return "CREATE OR REPLACE TEMPORARY VIEW mobilenet_input USING json" + s.options()
+}
+
+// options are those of a manifest in files.
+func (s *Spec) options() string {
+	options := " OPTIONS (path " + literal(s.Input)
+	switch kindOf(s.Input) {
+	case "json":
+		options += ", mode 'FAILFAST'"
+	case "csv":
+		options += `, header 'true', multiLine 'true', escape '"', mode 'FAILFAST'`
+	}
+	return options + ")"
+}
+
+func (s *Spec) has(column string) bool {
+	return slices.ContainsFunc(s.Columns, func(c Column) bool { return c.Name == column })
 }
 
 // IsTable reports whether an input is a table of Spark's and no file.
@@ -88,22 +123,40 @@ func kindOf(input string) string {
 	return "table"
 }
 
-// manifest is every photo of the input once. Columns that the input lacks are found
-// missing through JSON, which SQL can't do otherwise.
-const manifest = `CREATE OR REPLACE TEMPORARY VIEW mobilenet_manifest AS
-SELECT path, member, place.offset, place.size FROM (
-  SELECT path, member, min(named_struct('offset', offset, 'size', size)) AS place FROM (
+// manifest is every photo of the input once: of several rows for a photo the first in the
+// order of their places and columns. Columns that the input lacks are found missing through
+// JSON, which SQL can't do otherwise. Those that are passed on are called x0, x1 and so on,
+// which no other is.
+func (s *Spec) manifest() string {
+	var values, names, fields, places string
+	for i, c := range s.Columns {
+		value := name(c.Name)
+		switch {
+		case c.Name == "file": // beside path: where that is missing it names the photo
+			value = "if(path IS NULL, NULL, file)"
+		case kindOf(s.Input) == "csv":
+			value = "nullif(" + value + ", '')" // and not two kinds of nothing, by its quotes
+		}
+		values += fmt.Sprintf(",\n      %s AS x%d", value, i)
+		names += fmt.Sprintf(", x%d", i)
+		fields += fmt.Sprintf(", 'x%d', x%d", i, i)
+		places += fmt.Sprintf(", place.x%d", i)
+	}
+	return fmt.Sprintf(`CREATE OR REPLACE TEMPORARY VIEW mobilenet_manifest AS
+SELECT path, member, place.offset, place.size%s FROM (
+  SELECT path, member, min(named_struct('offset', offset, 'size', size%s)) AS place FROM (
     SELECT coalesce(r.path, r.file, CAST(raise_error('a row of the manifest has no path') AS STRING)) AS path,
-      nullif(r.member, '') AS member, CAST(r.offset AS BIGINT) AS offset, CAST(r.size AS BIGINT) AS size
-    FROM (SELECT from_json(to_json(struct(*)), 'path STRING, file STRING, member STRING, offset STRING, size STRING') AS r
+      nullif(r.member, '') AS member, CAST(r.offset AS BIGINT) AS offset, CAST(r.size AS BIGINT) AS size%s
+    FROM (SELECT from_json(to_json(struct(*)), 'path STRING, file STRING, member STRING, offset STRING, size STRING') AS r%s
       FROM mobilenet_input))
-  GROUP BY path, member)`
+  GROUP BY path, member)`, places, fields, names, values)
+}
 
 // record notes who writes the output, in a folder that its readers pass over, and so
 // makes the output exist.
 func (s *Spec) record(session string) string {
 	return fmt.Sprintf("INSERT OVERWRITE DIRECTORY %s USING json SELECT %s AS session, %s AS settings",
-		literal(s.recordPath()), literal(session), literal(s.about()))
+		literal(s.recordPath()), literal(session), literal(s.About()))
 }
 
 func (s *Spec) recordPath() string { return strings.TrimRight(s.Output, "/") + "/_mobilenet" }
@@ -115,7 +168,7 @@ func (s *Spec) lastRecord() string {
 
 // results is what is there of the output.
 func (s *Spec) results() string {
-	return fmt.Sprintf("CREATE OR REPLACE TEMPORARY VIEW mobilenet_results (%s) USING parquet OPTIONS (path %s)", schema, literal(s.Output))
+	return fmt.Sprintf("CREATE OR REPLACE TEMPORARY VIEW mobilenet_results (%s) USING parquet OPTIONS (path %s)", s.schema(), literal(s.Output))
 }
 
 // remaining are the photos without a result.
@@ -135,14 +188,17 @@ const countRemaining = "SELECT CAST(count(*) AS STRING) FROM mobilenet_remaining
 // they are found in.
 func (s *Spec) chunk(i, chunks, tasks int) string {
 	const format = `ROW FORMAT DELIMITED FIELDS TERMINATED BY '\u0001' LINES TERMINATED BY '\n' NULL DEFINED AS '\u0002'`
-	share := ""
+	fields, share := "", ""
+	for i, c := range s.Columns {
+		fields += fmt.Sprintf(", %s, x%d", literal(c.Name), i)
+	}
 	if chunks > 1 {
 		share = fmt.Sprintf("\n        WHERE pmod(xxhash64(path), %d) = %d", chunks, i)
 	}
 	return fmt.Sprintf(`INSERT INTO mobilenet_results
 SELECT r.* FROM (
   SELECT from_json(line, %s, map('mode', 'FAILFAST')) AS r FROM (
-    SELECT TRANSFORM (to_json(struct(path, member, offset, size)))
+    SELECT TRANSFORM (to_json(named_struct('path', path, 'member', member, 'offset', offset, 'size', size%s)))
       %s
       USING %s AS (line STRING)
       %s
@@ -150,7 +206,7 @@ SELECT r.* FROM (
       SELECT * FROM (
         SELECT /*+ REPARTITION_BY_RANGE(%d, path, offset, member) */ * FROM mobilenet_remaining%s)
       SORT BY path, offset, member)))`,
-		literal(schema), format, literal(s.command()), format, tasks, share)
+		literal(s.schema()), fields, format, literal(s.command()), format, tasks, share)
 }
 
 // command runs the worker on a node. Where ADD FILE put it depends on how the job came to

@@ -1,68 +1,36 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/parquet-go/parquet-go"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/internal/manifest"
 	"github.com/mobilenet-go/mobilenet/spark/job"
 	"github.com/mobilenet-go/mobilenet/spark/worker"
 )
 
-// A parquetRow is a result in the columns that Spark gives it.
-type parquetRow struct {
-	Path        string              `parquet:"path,optional"`
-	Member      *string             `parquet:"member,optional"`
-	Predictions []prediction        `parquet:"predictions,list,optional"`
-	Embedding   []float32           `parquet:"embedding,list,optional"`
-	Explanation *worker.Explanation `parquet:"explanation,optional"`
-	Error       *string             `parquet:"error,optional"`
-	Model       string              `parquet:"model,optional"`
-	Version     string              `parquet:"version,optional"`
-}
-
-type prediction struct {
-	Index       int32   `parquet:"index"`
-	Label       string  `parquet:"label"`
-	Probability float32 `parquet:"probability"`
-}
-
-func newParquetRow(r *worker.Result) parquetRow {
-	row := parquetRow{Path: r.Path, Embedding: r.Embedding, Explanation: r.Explanation, Model: r.Model, Version: r.Version}
-	if r.Member != "" {
-		row.Member = &r.Member
-	}
-	if r.Error != "" {
-		row.Error = &r.Error
-	}
-	for _, p := range r.Predictions {
-		row.Predictions = append(row.Predictions, prediction{int32(p.Index), p.Label, p.Probability})
-	}
-	return row
-}
-
 // localRun is a job on the cores of this machine: a part of the manifest, a worker, a file.
 type localRun struct {
 	*jobFlags
-	folder *manifest.Folder
-	stderr io.Writer
-	began  time.Time
+	manifest *localManifest
+	table    *table
+	folder   *manifest.Folder
+	stderr   io.Writer
+	began    time.Time
 
 	mu     sync.Mutex
 	report job.Report
@@ -71,6 +39,11 @@ type localRun struct {
 func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report, error) {
 	r := localRun{jobFlags: f, stderr: stderr, began: time.Now()}
 	var err error
+	if r.manifest, err = openLocal(f.Input, f.Wanted); err != nil { // before anything is written
+		return nil, err
+	}
+	r.Columns = r.manifest.columns
+	r.table = newTable(r.Columns, r.manifest.csv)
 	if r.folder, err = manifest.OpenFolder(f.Output, ".parquet"); err != nil {
 		return nil, err
 	}
@@ -84,9 +57,9 @@ func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report,
 }
 
 func (r *localRun) run(ctx context.Context) error {
-	in, err := openManifest(r.Input)
+	in, err := r.manifest.open()
 	if err != nil {
-		return err
+		return fault.In(r.Input, err)
 	}
 	defer in.Close()
 	rows, err := manifest.NewReader(in)
@@ -97,7 +70,7 @@ func (r *localRun) run(ctx context.Context) error {
 	parts := make(chan manifest.Part)
 	g.Go(func() error {
 		defer close(parts)
-		list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: strings.Join(r.Settings, " "), Done: r.folder.Has}
+		list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: r.About(), Done: r.folder.Has}
 		for part, err := range list.Parts(rows) {
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.Input, err)
@@ -137,7 +110,7 @@ func (r *localRun) run(ctx context.Context) error {
 
 // part computes a part and writes its file.
 func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Part) error {
-	var results []parquetRow
+	var results []parquet.Row
 	failed := 0
 	next := 0
 	err := w.Run(ctx, worker.Job{
@@ -146,10 +119,14 @@ func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Par
 				return worker.Row{}, io.EOF
 			}
 			next++
-			return workerRow(part.Rows[next-1])
+			return r.workerRow(part.Rows[next-1])
 		},
 		Use: func(result *worker.Result) error {
-			results = append(results, newParquetRow(result))
+			row, err := r.table.row(result)
+			if err != nil {
+				return err
+			}
+			results = append(results, row)
 			if result.Error != "" {
 				failed++
 			}
@@ -160,13 +137,11 @@ func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Par
 	if err != nil {
 		return err
 	}
-	var file bytes.Buffer
-	out := parquet.NewGenericWriter[parquetRow](&file, parquet.Compression(&parquet.Snappy))
-	_, err = out.Write(results)
-	if err := errors.Join(err, out.Close()); err != nil {
+	file, err := r.table.write(results)
+	if err != nil {
 		return err
 	}
-	if err := r.folder.Write(part, file.Bytes()); err != nil {
+	if err := r.folder.Write(part, file); err != nil {
 		return err
 	}
 	r.mu.Lock()
@@ -176,33 +151,37 @@ func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Par
 	return nil
 }
 
-// workerRow reads the columns that a worker knows.
-func workerRow(row manifest.Row) (worker.Row, error) {
-	if row.Err != nil {
-		return worker.Row{}, worker.BadRow(row.Err)
-	}
+// workerRow is a row as a worker knows it.
+func (r *localRun) workerRow(row manifest.Row) (worker.Row, error) {
 	text, err := row.JSON(struct{}{})
 	if err != nil {
 		return worker.Row{}, err
+	}
+	w := worker.Row{Path: row.Path}
+	if w.Columns, err = r.manifest.passed(row); err != nil {
+		return worker.Row{}, err
+	}
+	if row.Err != nil {
+		return w, worker.BadRow(row.Err)
 	}
 	var columns struct {
 		Member       *string
 		Offset, Size json.RawMessage
 	}
 	if err := json.Unmarshal(text, &columns); err != nil {
-		return worker.Row{Path: row.Path}, worker.BadRow(err)
+		return w, worker.BadRow(err)
 	}
-	r := worker.Row{Path: row.Path}
 	if columns.Member != nil {
-		r.Member = *columns.Member
+		w.Member = *columns.Member
 	}
-	var err1, err2 error
-	r.Offset, err1 = whole(columns.Offset)
-	r.Size, err2 = whole(columns.Size)
-	if err := cmp.Or(err1, err2, r.Check()); err != nil {
-		return worker.Row{Path: row.Path, Member: r.Member}, worker.BadRow(err)
+	offset, err1 := whole(columns.Offset)
+	size, err2 := whole(columns.Size)
+	place := worker.Row{Offset: offset, Size: size}
+	if err := cmp.Or(err1, err2, place.Check()); err != nil {
+		return w, worker.BadRow(err)
 	}
-	return r, nil
+	w.Offset, w.Size = offset, size
+	return w, nil
 }
 
 // whole reads a whole number, which CSV has as text. Of what isn't there it is 0.
@@ -221,36 +200,6 @@ func whole(value json.RawMessage) (int64, error) {
 		return 0, errors.New("offset and size are whole numbers")
 	}
 	return n, nil
-}
-
-// openManifest opens a list of photos: JSON lines or CSV, or Parquet, of which it makes
-// the former.
-func openManifest(path string) (io.ReadCloser, error) {
-	if path == "-" {
-		return io.NopCloser(os.Stdin), nil
-	}
-	f, err := os.Open(path)
-	if err != nil || !strings.HasSuffix(path, ".parquet") {
-		return f, err
-	}
-	r := parquet.NewReader(f)
-	pipe, lines := io.Pipe()
-	go func() {
-		defer f.Close()
-		e := json.NewEncoder(lines)
-		for {
-			row := map[string]any{}
-			if err := r.Read(&row); err != nil {
-				lines.CloseWithError(err) // at the end io.EOF, which means that
-				return
-			}
-			if err := e.Encode(row); err != nil {
-				lines.CloseWithError(err)
-				return
-			}
-		}
-	}()
-	return pipe, nil
 }
 
 // finish counts what is in the folder and marks it as whole.

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,6 +79,7 @@ have none. At the end the output is held against the manifest, and marked by _SU
 	fs.StringVarP(&f.Output, "output", "o", "", "`DIR` for Parquet files")
 	fs.StringVar(&f.worker, "worker", "", "the program for the nodes, as Spark's driver finds it; the default is this `FILE`")
 	fs.BoolVar(&f.installed, "installed", false, "--worker and --model are paths that all nodes see: nothing is brought to them")
+	fs.StringSliceVar(&f.Wanted.Names, "columns", nil, "the manifest's other columns that are passed on, as `NAME,NAME`; the default is all, and \"\" none")
 	fs.IntVar(&f.PerTask, "per-task", 5000, "photos of a task")
 	fs.IntVar(&f.Chunk, "chunk", 1_000_000, "photos whose results appear at a time")
 	fs.BoolVar(&f.Resume, "resume", false, "go on with the photos that have no result in --output")
@@ -107,6 +111,7 @@ func (f *jobFlags) check(fs *pflag.FlagSet) error {
 }
 
 func (f *jobFlags) run(cmd *cobra.Command) error {
+	f.Wanted.Listed = cmd.Flags().Changed("columns")
 	if err := f.check(cmd.Flags()); err != nil {
 		return &usageError{err}
 	}
@@ -115,6 +120,9 @@ func (f *jobFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if f.printSQL {
+		if err := f.printedColumns(cmd.OutOrStdout()); err != nil {
+			return err
+		}
 		for _, statement := range f.Statements() {
 			fmt.Fprintln(cmd.OutOrStdout(), statement+";")
 		}
@@ -135,6 +143,23 @@ func (f *jobFlags) run(cmd *cobra.Command) error {
 	report, err := job.Run(ctx, &f.Spec, session, stderr)
 	if report != nil {
 		tell(stderr, report)
+	}
+	return err
+}
+
+// printedColumns finds the columns of a manifest that is a file on this machine. Of another
+// one Spark is asked when the job runs.
+func (f *jobFlags) printedColumns(out io.Writer) error {
+	if f.Wanted.Listed && len(f.Wanted.Names) == 0 {
+		return nil
+	}
+	m, err := openLocal(f.Input, f.Wanted)
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = fmt.Fprintln(out, "-- A run asks Spark for the manifest's other columns, and passes them on: they are not in these statements.")
+		return err
+	}
+	if err == nil {
+		f.Columns = m.columns
 	}
 	return err
 }

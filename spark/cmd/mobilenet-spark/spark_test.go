@@ -37,6 +37,18 @@ func sparkHome(t *testing.T) string {
 	return ""
 }
 
+// sparkPython is a Python with pyarrow: that of PySpark, if it is one.
+func sparkPython(t *testing.T) string {
+	t.Helper()
+	for _, python := range []string{os.Getenv("MOBILENET_PYSPARK"), "python3"} {
+		if exec.Command(python, "-c", "import pyarrow").Run() == nil {
+			return python
+		}
+	}
+	testenv.Skip(t, "spark", "no Python with pyarrow")
+	return ""
+}
+
 // freePort is a port that nobody listens at.
 func freePort(t *testing.T) string {
 	t.Helper()
@@ -161,6 +173,29 @@ func TestSpark(t *testing.T) {
 			t.Fatalf("%v\n%s", err, stderr)
 		}
 		explanations(t, model, results(t, out), paths)
+	})
+
+	t.Run("columns", func(t *testing.T) {
+		for _, l := range listings {
+			in, dir := listed(t, l), t.TempDir()
+			args := []string{"predict", "--input", in, "--model", model, "--top", "2", "--max-errors", "1"}
+			if _, stderr, err := command(append(args, "--local", "--output", filepath.Join(dir, "local"))...); err != nil {
+				t.Fatalf("%v\n%s", err, stderr)
+			}
+			if _, stderr, err := command(append(args, "--remote", remote, "--output", filepath.Join(dir, "spark"))...); err != nil {
+				t.Fatalf("%s: %v\n%s", l.name, err, stderr)
+			}
+			out, err := exec.Command(sparkPython(t), "testdata/same.py", filepath.Join(dir, "local"), filepath.Join(dir, "spark")).CombinedOutput()
+			if err != nil {
+				t.Errorf("%s: %v: %s", l.name, err, out)
+			}
+			t.Logf("%s: %s", l.name, out)
+		}
+		clash, out := filepath.Join(t.TempDir(), "clash.jsonl"), filepath.Join(t.TempDir(), "out")
+		put(t, clash, "{\"path\":\"a\"}\n{\"path\":\"b\",\"Error\":1}\n")
+		if _, _, err := command("predict", "--remote", remote, "--input", clash, "--output", out, "--model", model); err == nil || !strings.Contains(err.Error(), `column "Error" of the manifest has the name of one of the results`) || exists(out) {
+			t.Errorf("a column that clashes: %v", err)
+		}
 	})
 
 	t.Run("another model on the nodes", func(t *testing.T) {

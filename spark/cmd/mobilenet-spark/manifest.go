@@ -1,0 +1,339 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/format"
+
+	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/manifest"
+	"github.com/mobilenet-go/mobilenet/spark/job"
+)
+
+// A localManifest is a list of photos on this machine: JSON lines or CSV, packed by gzip or
+// not, a file of Parquet, or a folder of these.
+type localManifest struct {
+	path    string
+	parquet []string // its files, if it is of Parquet
+	csv     bool
+	columns []job.Column // that are passed on
+}
+
+// openLocal looks what a manifest is, and which of its columns are passed on.
+func openLocal(path string, wanted job.Wanted) (*localManifest, error) {
+	m := &localManifest{path: path}
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return nil, err
+	case info.IsDir():
+		if m.parquet, err = filepath.Glob(filepath.Join(escaped(path), "[^._]*.parquet")); err == nil && len(m.parquet) == 0 {
+			err = fault.Unsupportedf("a folder without files of Parquet")
+		}
+	case strings.HasSuffix(strings.ToLower(path), ".parquet"):
+		m.parquet = []string{path}
+	}
+	if err == nil {
+		var all []job.Column
+		if all, err = m.all(); err == nil {
+			m.columns, err = job.Choose(all, wanted)
+		}
+	}
+	return m, fault.In(path, err)
+}
+
+// escaped is a path as a pattern that matches it alone.
+func escaped(path string) string {
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+}
+
+// all are the columns of the manifest, in its order, but for JSON's: objects have none.
+func (m *localManifest) all() ([]job.Column, error) {
+	if m.parquet != nil {
+		return m.parquetColumns()
+	}
+	in, err := m.open()
+	if err != nil {
+		return nil, err
+	}
+	defer in.Close()
+	rows, err := manifest.NewReader(in)
+	if err != nil {
+		return nil, err
+	}
+	var all []job.Column
+	if m.csv = rows.CSV(); m.csv {
+		for _, name := range rows.Columns() {
+			all = append(all, job.Column{Name: name, Type: "STRING"})
+		}
+		return all, nil
+	}
+	types := map[string]*job.JSONType{}
+	for part, err := range (manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: 1000}).Parts(rows) {
+		if err != nil {
+			return nil, err
+		}
+		for _, row := range part.Rows {
+			for name, value := range row.Values() {
+				if types[name] == nil {
+					types[name] = &job.JSONType{}
+				}
+				types[name].Add(value)
+			}
+		}
+		if len(types) > maxNames {
+			return nil, fault.TooLargef("more than %d names of columns", maxNames)
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(types)) {
+		all = append(all, job.Column{Name: name, Type: types[name].Type()})
+	}
+	return all, nil
+}
+
+// maxNames bounds the names of columns that are kept.
+const maxNames = 10_000
+
+// parquetColumns are those of the first file; the others must have them, too.
+func (m *localManifest) parquetColumns() ([]job.Column, error) {
+	var all []job.Column
+	for i, path := range m.parquet {
+		f, file, err := openParquet(path)
+		if err != nil {
+			return nil, err
+		}
+		var columns []job.Column
+		for _, field := range file.Schema().Fields() {
+			columns = append(columns, job.Column{Name: field.Name(), Type: typeOf(field)})
+		}
+		f.Close()
+		if i > 0 && !slices.Equal(all, columns) {
+			return nil, fault.Unsupportedf("%s has other columns than %s", fault.Shown(filepath.Base(path)), fault.Shown(filepath.Base(m.parquet[0])))
+		}
+		all = columns
+	}
+	return all, nil
+}
+
+func openParquet(path string) (*os.File, *parquet.File, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		var file *parquet.File
+		if file, err = parquet.OpenFile(f, info.Size()); err == nil {
+			return f, file, nil
+		}
+	}
+	f.Close()
+	return nil, nil, fault.In(path, fault.Brokenf("%v", err))
+}
+
+// typeOf is the type that Spark reads a column of Parquet as. Of one that isn't passed on it
+// is Parquet's name.
+func typeOf(n parquet.Node) string {
+	if !n.Leaf() || n.Repeated() {
+		return "a nested one"
+	}
+	var logical any
+	if l := n.Type().LogicalType(); l != nil {
+		logical = l.Value
+	}
+	switch l := logical.(type) {
+	case nil:
+		plain := map[parquet.Kind]string{
+			parquet.Boolean: "BOOLEAN", parquet.Int32: "INT", parquet.Int64: "BIGINT", parquet.Float: "FLOAT", parquet.Double: "DOUBLE",
+		}[n.Type().Kind()]
+		return cmp.Or(plain, n.Type().String())
+	case *format.StringType, *format.EnumType, *format.JsonType:
+		return "STRING"
+	case *format.IntType: // those without a sign become the next larger ones; the largest has none
+		signed := map[int8]string{8: "TINYINT", 16: "SMALLINT", 32: "INT", 64: "BIGINT"}
+		unsigned := map[int8]string{8: "SMALLINT", 16: "INT", 32: "BIGINT"}
+		if l.IsSigned {
+			return signed[l.BitWidth]
+		}
+		return cmp.Or(unsigned[l.BitWidth], n.Type().String())
+	}
+	return n.Type().String()
+}
+
+// isUnsigned reports whether a column's numbers have no sign.
+func isUnsigned(n parquet.Node) bool {
+	logical := n.Type().LogicalType()
+	if logical == nil {
+		return false
+	}
+	i, ok := logical.Value.(*format.IntType)
+	return ok && !i.IsSigned
+}
+
+// open opens the list as JSON lines or CSV.
+func (m *localManifest) open() (io.ReadCloser, error) {
+	if m.parquet != nil {
+		return m.lines(), nil
+	}
+	f, err := os.Open(m.path)
+	if err != nil || !strings.HasSuffix(strings.ToLower(m.path), ".gz") {
+		return f, err
+	}
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		f.Close()
+		return nil, fault.Brokenf("%v", err)
+	}
+	return struct {
+		io.Reader
+		io.Closer
+	}{z, f}, nil
+}
+
+// lines makes JSON lines of Parquet: of the columns that the job reads or passes on.
+func (m *localManifest) lines() io.ReadCloser {
+	pipe, lines := io.Pipe()
+	go func() {
+		for _, path := range m.parquet {
+			if err := m.linesOf(path, lines); err != nil {
+				lines.CloseWithError(err)
+				return
+			}
+		}
+		lines.Close()
+	}()
+	return pipe
+}
+
+func (m *localManifest) linesOf(path string, out io.Writer) error {
+	f, file, err := openParquet(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	wanted := map[int]string{} // by the numbers of columns
+	unsigned := map[int]bool{}
+	for _, field := range file.Schema().Fields() {
+		name := field.Name()
+		leaf, ok := file.Schema().Lookup(name)
+		if ok && (slices.Contains([]string{"path", "file", "member", "offset", "size"}, name) || slices.ContainsFunc(m.columns, func(c job.Column) bool { return c.Name == name })) {
+			wanted[leaf.ColumnIndex] = name
+			unsigned[leaf.ColumnIndex] = isUnsigned(field)
+		}
+	}
+	buffer := make([]parquet.Row, 100)
+	number := 0
+	for _, group := range file.RowGroups() {
+		rows := group.Rows()
+		for {
+			n, err := rows.ReadRows(buffer)
+			for _, row := range buffer[:n] {
+				number++
+				line, err := lineOf(row, wanted, unsigned)
+				if err != nil {
+					rows.Close()
+					return fault.In(path, fault.Brokenf("row %d: %v", number, err))
+				}
+				if _, err := out.Write(line); err != nil {
+					rows.Close()
+					return err
+				}
+			}
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				rows.Close()
+				return fault.In(path, fault.Brokenf("%v", err))
+			}
+		}
+		rows.Close()
+	}
+	return nil
+}
+
+// lineOf is a row of Parquet as a line of JSON.
+func lineOf(row parquet.Row, wanted map[int]string, unsigned map[int]bool) ([]byte, error) {
+	line := []byte{'{'}
+	for _, v := range row {
+		name, ok := wanted[v.Column()]
+		if !ok || v.IsNull() {
+			continue
+		}
+		if len(line) > 1 {
+			line = append(line, ',')
+		}
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		line = append(append(line, key...), ':')
+		switch v.Kind() {
+		case parquet.Boolean:
+			line = strconv.AppendBool(line, v.Boolean())
+		case parquet.Int32:
+			if unsigned[v.Column()] {
+				line = strconv.AppendUint(line, uint64(uint32(v.Int32())), 10)
+			} else {
+				line = strconv.AppendInt(line, int64(v.Int32()), 10)
+			}
+		case parquet.Int64:
+			line = strconv.AppendInt(line, v.Int64(), 10)
+		case parquet.Float:
+			line = appendNumber(line, float64(v.Float()), 32)
+		case parquet.Double:
+			line = appendNumber(line, v.Double(), 64)
+		case parquet.ByteArray:
+			if !utf8.Valid(v.ByteArray()) {
+				return nil, fmt.Errorf("column %q is not UTF-8", name)
+			}
+			text, err := json.Marshal(string(v.ByteArray()))
+			if err != nil {
+				return nil, err
+			}
+			line = append(line, text...)
+		default:
+			return nil, errors.New("a value of type " + v.Kind().String())
+		}
+	}
+	return append(line, '}', '\n'), nil
+}
+
+// appendNumber writes a number, and in quotes what JSON has no number for.
+func appendNumber(b []byte, v float64, bits int) []byte {
+	switch {
+	case math.IsNaN(v):
+		return append(b, `"NaN"`...)
+	case math.IsInf(v, 0):
+		return strconv.AppendQuote(b, strings.TrimPrefix(strconv.FormatFloat(v, 'g', -1, bits), "+"))
+	}
+	return strconv.AppendFloat(b, v, 'g', -1, bits)
+}
+
+// passed is a row's columns that are passed on, as members of an object without its braces.
+func (m *localManifest) passed(row manifest.Row) ([]byte, error) {
+	hasPath := slices.ContainsFunc(row.Names(), func(name string) bool { return name == "path" })
+	text, err := row.Without(func(name string) bool {
+		named := name == "file" && !hasPath // that is the photo
+		return named || !slices.ContainsFunc(m.columns, func(c job.Column) bool { return c.Name == name })
+	}).JSON(struct{}{})
+	if err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(text[1:], []byte("}")), nil
+}

@@ -1,0 +1,196 @@
+package job
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// A Column is one of the manifest's that is passed on to the results. Its type is one of
+// Spark's: STRING, BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT or DOUBLE.
+type Column struct{ Name, Type string }
+
+// Wanted are the manifest's columns that are to be passed on: all others than the job's own,
+// unless there is a list of them.
+type Wanted struct {
+	Listed bool
+	Names  []string
+}
+
+// ownColumns are the manifest's that the job reads itself.
+var ownColumns = []string{"path", "member", "offset", "size"}
+
+// resultColumns are those that the job adds.
+var resultColumns = []string{"predictions", "embedding", "explanation", "error", "model", "version"}
+
+// maxColumns is more than anybody passes on knowingly; lists in which every object has names
+// of its own have more.
+const maxColumns = 1000
+
+// Choose picks the columns that are passed on from those of a manifest. Types other than a
+// Column has are errors. Spark tells names apart without their case, and so does Choose.
+func Choose(all []Column, wanted Wanted) ([]Column, error) {
+	const way = "; --columns says which are passed on"
+	var chosen []Column
+	hasPath := slices.ContainsFunc(all, func(c Column) bool { return c.Name == "path" })
+	there := map[string]string{}
+	for _, c := range all {
+		lower := strings.ToLower(c.Name)
+		own := slices.Contains(ownColumns, c.Name) || c.Name == "file" && !hasPath
+		if other, twice := there[lower]; twice {
+			return nil, fmt.Errorf("columns %q and %q of the manifest differ in case alone, and Spark takes them for one", other, c.Name)
+		}
+		there[lower] = c.Name
+		switch {
+		case own, wanted.Listed && !slices.Contains(wanted.Names, c.Name):
+			continue
+		case slices.Contains(ownColumns, lower):
+			return nil, fmt.Errorf("column %q of the manifest differs from %s in case alone: rename it", c.Name, lower)
+		case slices.Contains(resultColumns, lower):
+			return nil, fmt.Errorf("column %q of the manifest has the name of one of the results: rename it%s", c.Name, way)
+		case c.Name == "":
+			return nil, errors.New("a column of the manifest has no name" + way)
+		case !slices.Contains(columnTypes, c.Type):
+			return nil, fmt.Errorf("column %q of the manifest is of type %s, and strings, numbers and booleans are passed on%s", c.Name, c.Type, way)
+		}
+		chosen = append(chosen, c)
+	}
+	for _, name := range wanted.Names {
+		if !slices.ContainsFunc(all, func(c Column) bool { return c.Name == name }) {
+			return nil, fmt.Errorf("--columns %s: the manifest has no such column", name)
+		}
+	}
+	if len(chosen) > maxColumns {
+		return nil, fmt.Errorf("the manifest has %d other columns, and at most %d are passed on%s", len(chosen), maxColumns, way)
+	}
+	return chosen, nil
+}
+
+var columnTypes = []string{"STRING", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE"}
+
+// columns finds out which columns the manifest has, and which of them are passed on.
+//
+// Of JSON lines Spark looks at every row, and at every name. What it makes objects, arrays or
+// decimals of is a string here, the text as it is written. An empty string it takes for
+// nothing where all else are numbers, and then fails to read it: such a column is one of
+// strings.
+func (r *run) columns(ctx context.Context) error {
+	kind := kindOf(r.Input)
+	if r.Wanted.Listed && len(r.Wanted.Names) == 0 {
+		return nil
+	}
+	view := r.input()
+	if kind == "json" {
+		view = r.inferred()
+	}
+	if err := r.exec(ctx, view); err != nil {
+		return err
+	}
+	all, err := r.session.Describe(ctx, "mobilenet_input")
+	if err != nil {
+		return err
+	}
+	for i := range all {
+		all[i].Type = sparkType(all[i].Type, kind)
+	}
+	if r.Columns, err = Choose(all, r.Wanted); err != nil || kind != "json" {
+		return err
+	}
+	slices.SortFunc(r.Columns, func(a, b Column) int { return strings.Compare(a.Name, b.Name) })
+	return r.emptied(ctx)
+}
+
+// sparkType is the type of a column that Spark describes.
+func sparkType(described, kind string) string {
+	name, _, _ := strings.Cut(described, "(")
+	switch name = strings.ToUpper(name); {
+	case name == "VARCHAR", name == "CHAR":
+		return "STRING"
+	case slices.Contains(columnTypes, name):
+		return name
+	case kind == "json":
+		return "STRING"
+	}
+	return described
+}
+
+// emptied makes strings of columns that have empty ones.
+func (r *run) emptied(ctx context.Context) error {
+	var empty []string
+	strings_ := *r.Spec
+	strings_.Columns = slices.Clone(r.Columns)
+	for i, c := range r.Columns {
+		strings_.Columns[i].Type = "STRING"
+		if c.Type != "STRING" {
+			empty = append(empty, fmt.Sprintf("coalesce(bool_or(%s = ''), false)", name(c.Name)))
+		}
+	}
+	if len(empty) == 0 {
+		return nil
+	}
+	if err := r.exec(ctx, strings_.input()); err != nil {
+		return err
+	}
+	rows, err := r.session.Query(ctx, "SELECT to_json(array("+strings.Join(empty, ", ")+")) FROM mobilenet_input")
+	if err != nil {
+		return err
+	}
+	var found []bool
+	if len(rows) != 1 || json.Unmarshal([]byte(rows[0]), &found) != nil || len(found) != len(empty) {
+		return errors.New("no answer to a question about empty strings")
+	}
+	for i := range r.Columns {
+		if r.Columns[i].Type == "STRING" {
+			continue
+		}
+		if found[0] {
+			r.Columns[i].Type = "STRING"
+		}
+		found = found[1:]
+	}
+	return nil
+}
+
+// A JSONType gathers what the values of a column of JSON lines are, to the type that
+// [run.columns] gives it.
+type JSONType struct{ text, boolean, whole, long, fraction bool }
+
+// Add takes a value in.
+func (t *JSONType) Add(value []byte) {
+	switch value[0] {
+	case 'n':
+	case 't', 'f':
+		t.boolean = true
+	case '"', '{', '[':
+		t.text = true
+	default:
+		digits := strings.TrimPrefix(string(value), "-")
+		switch {
+		case strings.ContainsAny(digits, ".eE"), len(digits) > 38: // more than a decimal of Spark's has
+			t.fraction = true
+		case len(digits) < 19, len(digits) == 19 && (digits <= "9223372036854775807" || string(value) == "-9223372036854775808"):
+			t.whole = true
+		default:
+			t.long = true
+		}
+	}
+}
+
+// Type is that of the column.
+func (t *JSONType) Type() string {
+	number := t.whole || t.long || t.fraction
+	switch {
+	case t.text, t.boolean && number, t.long && !t.fraction:
+		return "STRING"
+	case t.boolean:
+		return "BOOLEAN"
+	case t.fraction:
+		return "DOUBLE"
+	case t.whole:
+		return "BIGINT"
+	}
+	return "STRING" // of nothing but null
+}
