@@ -17,61 +17,81 @@ import (
 	"time"
 
 	"github.com/mobilenet-go/mobilenet"
-	"github.com/mobilenet-go/mobilenet/vision"
 )
 
-// over asks the server and the library in turns, and returns what the median of the
-// server's times is longer than that of the library's with the same photos, of rounds of
-// some hundred pairs, and the median of the library's.
-func (s *server) over(weights string) (longer []time.Duration, direct time.Duration, err error) {
-	ctx := context.Background()
-	c, err := mobilenet.Open(ctx, weights)
-	if err != nil {
-		return nil, 0, err
+// A call is one photo's answer: how long who asked waited, and how long of that the photo
+// was in the queue, decoded and run.
+type call struct{ total, queue, decode, infer time.Duration }
+
+// rest is what a call lasted besides.
+func (c call) rest() time.Duration { return c.total - c.queue - c.decode - c.infer }
+
+// times are what f says of calls.
+func times(calls []call, f func(call) time.Duration) (v []time.Duration) {
+	for _, c := range calls {
+		v = append(v, f(c))
 	}
-	library := func(photo []byte) error {
-		p, err := c.PrepareData(ctx, photo, vision.DecodeOptions{})
-		if err != nil {
-			return err
-		}
-		out, err := c.Infer(ctx, []*mobilenet.Prepared{p}, mobilenet.Wanted{Logits: true})
-		if err != nil {
-			return err
-		}
-		_, err = c.Best(out.Logits, 5)
-		return err
-	}
-	conn, err := s.dial()
-	if err != nil {
-		return nil, 0, err
-	}
-	defer conn.Close()
-	const block, blocks = 16, 8 // a block in turns, as caches are cold after each change
-	var all []time.Duration
+	return v
+}
+
+// An asker answers request i.
+type asker func(i int) (call, error)
+
+// inTurns has askers answer the same requests in turns: rounds of some hundred each, for as
+// long as other measurements take. A turn is a block, as caches are cold after each change.
+func inTurns(askers ...asker) (rounds [][][]call, err error) {
+	const block, blocks = 16, 8
 	for i, begin := 0, time.Now(); time.Since(begin) < *each; {
-		var asked, called []time.Duration
+		round := make([][]call, len(askers))
 		for range blocks {
-			for k := range block {
-				start := time.Now()
-				if err := conn.ask(i + k); err != nil {
-					return nil, 0, err
+			for a, ask := range askers {
+				for k := range block {
+					c, err := ask(i + k)
+					if err != nil {
+						return nil, err
+					}
+					round[a] = append(round[a], c)
 				}
-				asked = append(asked, time.Since(start))
+				time.Sleep(time.Millisecond) // threads look for work for a while after a run
 			}
-			time.Sleep(time.Millisecond) // threads look for work for a while after a run
-			for k := range block {
-				start := time.Now()
-				if err := library(s.bodies[(i+k)%len(s.bodies)]); err != nil {
-					return nil, 0, err
-				}
-				called = append(called, time.Since(start))
-			}
-			time.Sleep(time.Millisecond)
 			i += block
 		}
-		longer, all = append(longer, quantile(asked, .5)-quantile(called, .5)), append(all, called...)
+		rounds = append(rounds, round)
 	}
-	return longer, quantile(all, .5), nil
+	return rounds, nil
+}
+
+// over asks the server, the least server there could be, and the library in turns, and
+// returns their calls by rounds.
+func (s *server) over(weights string) ([][][]call, error) {
+	bare := &server{name: "a bare server", path: s.path, kind: s.kind, bodies: s.bodies, args: []string{os.Args[0], "-model", weights, "-bare"}}
+	if _, err := bare.start(); err != nil {
+		return nil, err
+	}
+	defer bare.stop()
+	c, err := mobilenet.Open(context.Background(), weights)
+	if err != nil {
+		return nil, err
+	}
+	var wires [2]*wire
+	for i, s := range []*server{s, bare} {
+		if wires[i], err = s.dial(); err != nil {
+			return nil, err
+		}
+		defer wires[i].Close()
+	}
+	l := library{c}
+	return inTurns(wires[0].ask, wires[1].ask, func(i int) (call, error) { return l.ask(s.bodies[i%len(s.bodies)]) })
+}
+
+// longer returns, of rounds, what the median of the first asker's times is longer than that
+// of asker a.
+func longer(rounds [][][]call, a int) (v []time.Duration) {
+	total := func(c call) time.Duration { return c.total }
+	for _, r := range rounds {
+		v = append(v, quantile(times(r[0], total), .5)-quantile(times(r[a], total), .5))
+	}
+	return v
 }
 
 // A wire is a connection that a request is written to and its answer read from, and
@@ -88,31 +108,31 @@ func (s *server) dial() (*wire, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.Close()
-	f, err := c.(*net.TCPConn).File()
-	if err != nil {
-		return nil, err
-	}
-	f.Fd() // which has it block
-	return &wire{f, s, bufio.NewReader(f)}, nil
+	f, err := blocking(c)
+	return &wire{f, s, bufio.NewReader(f)}, err
 }
 
 // ask sends request i and reads the answer.
-func (w *wire) ask(i int) error {
-	body := w.s.bodies[i%len(w.s.bodies)]
-	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", w.s.path, w.s.kind, len(body))
-	if _, err := w.Write(append([]byte(head), body...)); err != nil {
-		return err
+func (w *wire) ask(i int) (call, error) {
+	photo := w.s.bodies[i%len(w.s.bodies)]
+	start := time.Now()
+	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", w.s.path, w.s.kind, len(photo))
+	if _, err := w.Write(append([]byte(head), photo...)); err != nil {
+		return call{}, err
 	}
 	resp, err := http.ReadResponse(w.r, nil)
 	if err != nil {
-		return err
+		return call{}, err
 	}
 	defer resp.Body.Close()
-	if _, err := io.Copy(io.Discard, resp.Body); err != nil || resp.StatusCode != http.StatusOK {
-		return fmt.Errorf("%s: status %d, %v", w.s.name, resp.StatusCode, err)
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		return call{}, fmt.Errorf("%s: status %d, %v", w.s.name, resp.StatusCode, err)
 	}
-	return nil
+	total := time.Since(start)
+	c := said(body)
+	c.total = total
+	return c, nil
 }
 
 // predict runs mobilenet predict on the photos, over and over for about as long as the

@@ -103,7 +103,8 @@ func (s *server) open(rate float64) load {
 		case r.Code == http.StatusOK:
 			l.good = append(l.good, r.Latency)
 			l.came = append(l.came, r.Timestamp.Sub(start))
-			l.worked = append(l.worked, workOf(r.Body))
+			c := said(r.Body)
+			l.worked = append(l.worked, c.decode+c.infer)
 		case r.Code == http.StatusTooManyRequests || r.Code == http.StatusServiceUnavailable:
 			l.refused = append(l.refused, r.Latency)
 		case r.Code == http.StatusGatewayTimeout:
@@ -117,15 +118,16 @@ func (s *server) open(rate float64) load {
 	return l
 }
 
-// workOf is how long an answer of ours says that its photo was worked on.
-func workOf(body []byte) time.Duration {
+// said is where an answer of ours says that its time went.
+func said(body []byte) call {
 	var a struct {
-		Timing struct{ Decode, Infer float64 } `json:"timing_ms"`
+		Timing struct{ Queue, Decode, Infer float64 } `json:"timing_ms"`
 	}
 	if json.Unmarshal(body, &a) != nil {
-		return 0
+		return call{}
 	}
-	return time.Duration((a.Timing.Decode + a.Timing.Infer) * float64(time.Millisecond))
+	span := func(ms float64) time.Duration { return time.Duration(ms * float64(time.Millisecond)) }
+	return call{queue: span(a.Timing.Queue), decode: span(a.Timing.Decode), infer: span(a.Timing.Infer)}
 }
 
 // ideal returns the latencies that these requests would have had of a queue that costs

@@ -30,6 +30,8 @@ var (
 	each     = flag.Duration("each", 3*time.Second, "how long one measurement takes")
 	rounds   = flag.Int("rounds", 3, "of what is measured in turns")
 	rate     = flag.Float64("rate", 0, "so many requests a second, of our servers, and nothing else; 0.7 and other numbers below 10 are of the capacity")
+	alone    = flag.Bool("alone", false, "where the time of a single client's requests goes, and nothing else")
+	bare     = flag.String("bare", "", "be the bare server of -model, at this address")
 	verbose  = flag.Bool("v", false, "show what servers log")
 	skip     = flag.String("skip", "", "leave out: targets, peers")
 )
@@ -37,6 +39,9 @@ var (
 func main() {
 	log.SetFlags(0)
 	flag.Parse()
+	if *bare != "" {
+		log.Fatal(serveBare(*bare, *model))
+	}
 	for _, path := range []*string{binary, model, int8, onnx, scripts} { // servers have a folder of their own
 		if *path != "" {
 			*path, _ = filepath.Abs(*path)
@@ -56,9 +61,13 @@ func main() {
 	if len(own) == 2 && own[0].name > own[1].name {
 		own[0], own[1] = own[1], own[0]
 	}
-	if *rate > 0 {
+	if *rate > 0 || *alone {
 		for _, o := range own {
-			if err := o.at(*rate); err != nil {
+			one := o.singly
+			if *rate > 0 {
+				one = func() error { return o.at(*rate) }
+			}
+			if err := one(); err != nil {
 				log.Fatal(err)
 			}
 		}

@@ -15,7 +15,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -85,7 +84,6 @@ func (s *server) start(cores ...int) (time.Duration, error) {
 	if err := s.cmd.Start(); err != nil {
 		return 0, err
 	}
-	running.Store(s)
 	go func() { s.cmd.Wait(); close(s.ended) }()
 	for time.Since(start) < patience {
 		if code, _ := s.ask(0); code == http.StatusOK {
@@ -116,24 +114,18 @@ func (s *server) stop() {
 	}
 	kill(all)
 	<-s.ended
-	running.Store(nil)
 	os.RemoveAll(s.cmd.Dir)
 	client.CloseIdleConnections()
 	time.Sleep(200 * time.Millisecond)
 }
 
-// running is the server at work.
-var running atomic.Pointer[server]
-
-// endTogether ends the server where this program is told to end.
+// endTogether ends the servers where this program is told to end.
 func endTogether() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		<-signals
-		if s := running.Load(); s != nil {
-			kill(s.processes())
-		}
+		kill(processes(os.Getpid())[1:])
 		os.Exit(1)
 	}()
 }
@@ -194,9 +186,12 @@ type process struct {
 	stat []string
 }
 
-// processes are the server's and their children's, some of which have sessions of their
-// own.
-func (s *server) processes() (list []process) {
+// processes are the server's.
+func (s *server) processes() []process { return processes(s.cmd.Process.Pid) }
+
+// processes are a process, its children, theirs, and so on, some of which have sessions of
+// their own.
+func processes(pid int) (list []process) {
 	children := map[string][]process{}
 	files, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, f := range files {
@@ -208,7 +203,7 @@ func (s *server) processes() (list []process) {
 		p.pid, _ = strconv.Atoi(filepath.Base(p.dir))
 		if len(p.stat) > startTime {
 			children[p.stat[1]] = append(children[p.stat[1]], p)
-			if p.pid == s.cmd.Process.Pid {
+			if p.pid == pid {
 				list = append(list, p)
 			}
 		}
