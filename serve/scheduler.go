@@ -27,6 +27,10 @@ type job struct {
 // A scheduler has a worker for each core, which takes jobs one by one: there is no
 // waiting for a batch to fill. A job that finds nothing else to do has all cores.
 //
+// A job that finds a core free is done at once, by the goroutine that brings it: to wake
+// a worker, and to be woken by it, takes a tenth of a millisecond, and threads that wake
+// each other end up on one core while the other idles, until the system looks after them.
+//
 // The queue is bounded, in number and by what can be done in time. The oldest job is
 // next. Under pressure, when hardly any more may wait, every other turn is the newest's:
 // half of the answers are as quick as ever then, and the oldest wait twice as long, which
@@ -42,10 +46,10 @@ type scheduler struct {
 	wake    *sync.Cond // for workers
 	waiting []*job     // the oldest first
 	newest  bool       // the last turn under pressure was the newest's
-	busy    int        // workers at work
+	busy    int        // jobs at work, as many as there are workers at most
 	closed  bool
-	mean    time.Duration // that a job takes on one core, of late
-	running sync.WaitGroup
+	mean    time.Duration  // that a job takes on one core, of late
+	running sync.WaitGroup // of workers, and of jobs that none does
 }
 
 func newScheduler(workers, limit int, deadline time.Duration) *scheduler {
@@ -115,14 +119,19 @@ func (s *scheduler) submit(jobs []*job) error {
 		j.queued = now
 	}
 	s.waiting = append(s.waiting, jobs...)
-	for range min(len(jobs), s.workers) {
+	for range min(len(jobs), s.workers-s.busy) { // the others look for themselves
 		s.wake.Signal()
 	}
 	return nil
 }
 
-// do queues jobs and waits for all of them. It returns the first error by their order.
+// do has jobs done and waits for all of them. It returns the first error by their order.
 func (s *scheduler) do(jobs []*job) error {
+	if alone, ok := s.begin(jobs); ok {
+		defer s.end()
+		s.run(jobs[0], alone)
+		return jobs[0].err
+	}
 	var left sync.WaitGroup
 	left.Add(len(jobs))
 	for _, j := range jobs {
@@ -140,6 +149,30 @@ func (s *scheduler) do(jobs []*job) error {
 	return nil
 }
 
+// begin reports whether jobs are a single one that needn't wait, and whether that is alone.
+// The caller then runs it and calls end.
+func (s *scheduler) begin(jobs []*job) (alone, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(jobs) != 1 || len(s.waiting) > 0 || s.busy == s.workers || s.closed {
+		return false, false
+	}
+	jobs[0].queued = time.Now()
+	s.busy++
+	s.running.Add(1)
+	return s.busy == 1, true
+}
+
+// end has a worker take the core that a job had which no worker did.
+func (s *scheduler) end() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.waiting) > 0 {
+		s.wake.Signal()
+	}
+	s.running.Done()
+}
+
 func (s *scheduler) worker() {
 	background()
 	for {
@@ -147,19 +180,24 @@ func (s *scheduler) worker() {
 		if j == nil {
 			return
 		}
-		start := time.Now()
-		j.waited = start.Sub(j.queued)
-		switch {
-		case j.ctx.Err() != nil:
-			j.err = j.ctx.Err()
-		case start.After(j.deadline):
-			j.err = errExpired
-		default:
-			j.err = guarded(func() error { return j.work(alone) })
-		}
-		s.finish(j, time.Since(start), alone)
+		s.run(j, alone)
 		j.done()
 	}
+}
+
+// run does a job that counts as busy already.
+func (s *scheduler) run(j *job, alone bool) {
+	start := time.Now()
+	j.waited = start.Sub(j.queued)
+	switch {
+	case j.ctx.Err() != nil:
+		j.err = j.ctx.Err()
+	case start.After(j.deadline):
+		j.err = errExpired
+	default:
+		j.err = guarded(func() error { return j.work(alone) })
+	}
+	s.finish(j, time.Since(start), alone)
 }
 
 // take waits for a job. alone is whether there is nothing else to do. It returns nil
@@ -167,8 +205,8 @@ func (s *scheduler) worker() {
 func (s *scheduler) take() (j *job, alone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.waiting) == 0 {
-		if s.closed {
+	for len(s.waiting) == 0 || s.busy == s.workers {
+		if s.closed && len(s.waiting) == 0 {
 			return nil, false
 		}
 		s.wake.Wait()
