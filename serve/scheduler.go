@@ -154,7 +154,7 @@ func (s *scheduler) do(jobs []*job) error {
 func (s *scheduler) begin(jobs []*job) (alone, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if len(jobs) != 1 || len(s.waiting) > 0 || s.busy == s.workers || s.closed {
+	if len(jobs) != 1 || len(s.waiting) > 0 || s.busy == s.workers || s.refuseLocked(1, jobs[0].deadline) != nil {
 		return false, false
 	}
 	jobs[0].queued = time.Now()

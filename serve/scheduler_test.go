@@ -100,3 +100,75 @@ func TestRefusals(t *testing.T) {
 		t.Errorf("closed: %q", got)
 	}
 }
+
+// TestAtOnce: a job that finds a core free is done by who brings it, alone where there is
+// no other; one that finds none waits, and is done when either is free; no more are at
+// work than there are workers; and closing waits for all of them.
+func TestAtOnce(t *testing.T) {
+	s := newScheduler(2, 8, time.Minute)
+	type visit struct {
+		alone   bool
+		busy    int
+		release chan bool
+	}
+	working := make(chan visit)
+	results := make(chan error, 4)
+	ask := func() {
+		j := &job{ctx: context.Background(), deadline: time.Now().Add(time.Minute)}
+		j.work = func(alone bool) error {
+			_, busy := s.load()
+			v := visit{alone, busy, make(chan bool)}
+			working <- v
+			<-v.release
+			return nil
+		}
+		go func() { results <- s.do([]*job{j}) }()
+	}
+	ask()
+	first := <-working
+	ask()
+	second := <-working
+	if !first.alone || second.alone {
+		t.Errorf("alone: the first %v, the second %v", first.alone, second.alone)
+	}
+	for range 2 {
+		ask()
+	}
+	for waiting := 0; waiting < 2; waiting, _ = s.load() {
+		time.Sleep(time.Millisecond)
+	}
+	select {
+	case <-working:
+		t.Fatal("a third job is at work on two cores")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(first.release) // a worker takes its core
+	third := <-working
+	close(second.release)
+	fourth := <-working
+	for _, v := range []visit{third, fourth} {
+		if v.busy > 2 || v.alone {
+			t.Errorf("behind others: %d at work, alone %v", v.busy, v.alone)
+		}
+		close(v.release)
+	}
+	for range 4 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	ask()
+	last := <-working
+	closed := make(chan bool)
+	go func() { s.close(); close(closed) }()
+	select {
+	case <-closed:
+		t.Error("closed while a job was at work")
+	case <-time.After(20 * time.Millisecond):
+	}
+	close(last.release)
+	<-closed
+	if err := s.do([]*job{{ctx: context.Background(), deadline: time.Now().Add(time.Minute)}}); shed(err) != "closing" {
+		t.Errorf("after closing: %v", err)
+	}
+}
