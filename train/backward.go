@@ -133,6 +133,12 @@ func (n *network) pointwiseInput(l *layer, lane lane, image, p, m int, dy []floa
 			Dst: g, Src: dy, W: l.transposed[b], Bias: n.zeros,
 			Pixels: m, K: l.Out, SrcStride: m * kernel.Block, NR: kernel.NR(l.In, b),
 		}
+		if image, p, m := n.nextStrip(l, image, p); m > 0 {
+			a.Next = lane.list(l.prev.block(l.prev.y, image, b, p)[:m*kernel.Block])
+			if b < l.blocks() {
+				a.Next = lane.list(a.Next[0], l.block(l.grad, image, b, p)[:m*kernel.Block], l.block(l.y, image, b, p)[:m*kernel.Block])
+			}
+		}
 		if l.skip != nil {
 			a.Add = l.skip.block(l.skip.skipGrad(), image, b, p)
 		}
@@ -180,16 +186,24 @@ func (l *layer) rows(y, m int) rowStrip {
 	return s
 }
 
+// gradRow is a row of the gradient at a depthwise convolution's output, in floats. At
+// stride 2 a column of zeros is behind it, see kernel.DepthwiseTransposed.
+func (l *layer) gradRow() int { return (l.side + l.Stride - 1) * kernel.Block }
+
 // depthwiseGrads adds a strip's part of the gradient of block b's weights and,
 // unless g is nil, writes to it the gradient at the output of the normalisation
 // before l.
 func (n *network) depthwiseGrads(l *layer, lane lane, image, b int, s rowStrip, g []float32) {
-	row := (l.side + 1) * kernel.Block
+	row := l.gradRow()
 	dy := lane.dy
-	for y := s.begin; y < s.end; y++ {
-		r := dy[(y-s.begin)*row:][:row]
-		l.inputGrad(n.set, b, r, l.block(l.grad, image, b, y*l.side), l.block(l.y, image, b, y*l.side), l.side)
-		clear(r[row-kernel.Block:])
+	if l.Stride == 1 {
+		l.inputGrad(n.set, b, dy, l.block(l.grad, image, b, s.begin*l.side), l.block(l.y, image, b, s.begin*l.side), (s.end-s.begin)*l.side)
+	} else {
+		for y := s.begin; y < s.end; y++ {
+			r := dy[(y-s.begin)*row:][:row]
+			l.inputGrad(n.set, b, r, l.block(l.grad, image, b, y*l.side), l.block(l.y, image, b, y*l.side), l.side)
+			clear(r[row-kernel.Block:])
+		}
 	}
 	raw, from := n.rawRows(l, lane, image, b, s)
 	rows := n.paddedRows(l, lane, image, b, s, raw[(s.above-from)*l.inSide*kernel.Block:])
@@ -229,8 +243,28 @@ func (n *network) rawRows(l *layer, lane lane, image, b int, s rowStrip) (raw []
 	n.set.Pointwise(kernel.Pointwise{
 		Dst: raw, Src: e.prev.x[image*e.prev.imageSize()+from*l.inSide*kernel.Block:], W: e.packed[b], Bias: n.zeros,
 		Pixels: (to - from) * l.inSide, K: e.In, SrcStride: e.prev.pixels() * kernel.Block, NR: kernel.NR(e.Out, b),
+		Next: n.nextGrads(l, lane, image, b, s),
 	})
 	return raw, from
+}
+
+// nextGrads is what inputGrad reads for the block behind b of a pair's strip.
+func (n *network) nextGrads(l *layer, lane lane, image, b int, s rowStrip) [][]float32 {
+	if l.grad == nil {
+		return nil
+	}
+	if b++; b == l.blocks() {
+		y := s.y + s.m
+		if y == l.side {
+			image, y = image+1, 0
+		}
+		if image == n.images {
+			return nil
+		}
+		b, s = 0, l.rows(y, l.pair)
+	}
+	p, m := s.begin*l.side, (s.end-s.begin)*l.side*kernel.Block
+	return lane.list(l.block(l.grad, image, b, p)[:m], l.block(l.y, image, b, p)[:m])
 }
 
 // paddedRows returns a function from the number of an input row of depthwise l,
@@ -258,9 +292,9 @@ func (n *network) paddedRows(l *layer, lane lane, image, b int, s rowStrip, raw 
 }
 
 // depthwiseInput computes the gradient g at a strip's input from that at the
-// output, rows [begin, end) in dy, each with a column of zeros behind it.
+// output, rows [begin, end) in dy.
 func (n *network) depthwiseInput(l *layer, lane lane, b int, s rowStrip, g, dy []float32) {
-	row := (l.side + 1) * kernel.Block
+	row := l.gradRow()
 	at := func(y int) []float32 {
 		if y < s.begin || y >= s.end {
 			return n.zeros[:row]

@@ -99,7 +99,7 @@ func (n *network) forwardFirst(l *layer, lane lane, image int) {
 	for p := 0; p < l.pixels(); p += l.strip {
 		m := min(l.strip, l.pixels()-p)
 		in, stride := n.inputStrip(l, lane, image, p, m)
-		n.multiply(l, in, stride, image, p, m)
+		n.multiply(l, lane, in, stride, image, p, m)
 		if !l.paired {
 			l.observeAll(n.set, lane, image, p, m)
 		} else if !l.fixed {
@@ -140,13 +140,45 @@ func edgePatch(patch *[27]float32, photo []float32, side, y, x int) {
 }
 
 // multiply is the matrix product of pixels [p, p+m) for all output blocks.
-func (n *network) multiply(l *layer, in []float32, stride, image, p, m int) {
+func (n *network) multiply(l *layer, lane lane, in []float32, stride, image, p, m int) {
 	for b := range l.blocks() {
 		n.set.Pointwise(kernel.Pointwise{
 			Dst: l.block(l.y, image, b, p), Src: in, W: l.packed[b], Bias: n.zeros,
 			Pixels: m, K: l.inputs(), SrcStride: stride, NR: kernel.NR(l.Out, b),
+			Next: n.nextInputs(l, lane, image, b, p),
 		})
 	}
+}
+
+// nextInputs is what output block b's product can fetch of the strip behind that from
+// pixel p on: its share of the input's blocks.
+func (n *network) nextInputs(l *layer, lane lane, image, b, p int) [][]float32 {
+	image, p, m := n.nextStrip(l, image, p)
+	if l.prev == nil || m == 0 {
+		return nil
+	}
+	from := l.prev.x
+	if from == nil {
+		from = l.prev.y
+	}
+	next := lane.next[:0]
+	for i := b * l.inBlocks() / l.blocks(); i < (b+1)*l.inBlocks()/l.blocks(); i++ {
+		next = append(next, l.prev.block(from, image, i, p)[:m*kernel.Block])
+	}
+	lane.next = next
+	return next
+}
+
+// nextStrip is the strip behind that from pixel p on, which may be the next image's
+// first: m pixels, or none.
+func (n *network) nextStrip(l *layer, image, p int) (nextImage, next, m int) {
+	if p += l.strip; p >= l.pixels() {
+		image, p = image+1, 0
+	}
+	if image >= n.images {
+		return 0, 0, 0
+	}
+	return image, p, min(l.strip, l.pixels()-p)
 }
 
 // forwardPointwise observes what it has just computed, while it is in the cache.
@@ -154,7 +186,7 @@ func (n *network) forwardPointwise(l *layer, lane lane, image int) {
 	for p := 0; p < l.pixels(); p += l.strip {
 		m := min(l.strip, l.pixels()-p)
 		in, stride := n.inputStrip(l, lane, image, p, m)
-		n.multiply(l, in, stride, image, p, m)
+		n.multiply(l, lane, in, stride, image, p, m)
 		l.observeAll(n.set, lane, image, p, m)
 	}
 }
@@ -220,6 +252,7 @@ func (n *network) activationRows(l *layer, lane lane, image, b int, s rowStrip) 
 		n.set.Pointwise(kernel.Pointwise{
 			Dst: dst, Src: e.prev.x[image*e.prev.imageSize()+p*kernel.Block:], W: e.scaled[b], Bias: e.shift[b*kernel.Block:],
 			Pixels: m, K: e.In, SrcStride: e.prev.pixels() * kernel.Block, NR: kernel.NR(e.Out, b), ReLU6: e.ReLU6,
+			Next: lane.list(l.block(l.y, image, b, s.y*l.side)[:s.m*l.side*kernel.Block]),
 		})
 	}
 	return dst

@@ -37,6 +37,7 @@ type network struct {
 type scratch struct {
 	in, dy, raw, between, square []float32
 	rows                         [][]float32 // of a depthwise convolution
+	next                         [][]float32 // kernel.Pointwise's
 	work                         channels
 }
 
@@ -44,6 +45,12 @@ type scratch struct {
 func (s *scratch) channels() *channels {
 	s.work = channels{}
 	return &s.work
+}
+
+// list makes slices a kernel's Next.
+func (s *scratch) list(slices ...[]float32) [][]float32 {
+	s.next = append(s.next[:0], slices...)
+	return s.next
 }
 
 // A lane is a share of a batch: some images one after the other, and what the thread

@@ -6,7 +6,7 @@
 
 // func pointwise8AVX2(a *Pointwise)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·pointwise8AVX2(SB), NOSPLIT, $0-8
+TEXT ·pointwise8AVX2(SB), NOSPLIT, $8-8
 	MOVQ   a+0(FP), AX
 	MOVQ   48(AX), CX
 	MOVQ   24(AX), DX
@@ -17,6 +17,9 @@ TEXT ·pointwise8AVX2(SB), NOSPLIT, $0-8
 	ADDQ   BX, SI
 	MOVQ   120(AX), DI
 	MOVQ   (AX), R8
+	MOVQ   $0x00000000, (SP)
+	CMPQ   168(AX), $0x00
+	JNE    fetched
 
 next:
 	CMPQ DI, $0x00000018
@@ -277,14 +280,11 @@ tile12store:
 	VMOVUPS Y15, 1408(R8)
 	ADDQ    $0x00000600, R8
 	ADDQ    $0x00000600, DX
+	SUBQ    $0x0000000c, DI
 	ADDQ    $0x00000600, CX
 	CMPQ    BX, SI
-	JB      tile12ahead
-	MOVQ    72(AX), BX
-
-tile12ahead:
-	SUBQ $0x0000000c, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 few:
 	MOVQ DI, R9
@@ -559,14 +559,11 @@ tile11store:
 	VMOVUPS Y15, 1280(R8)
 	ADDQ    $0x00000580, R8
 	ADDQ    $0x00000580, DX
+	SUBQ    $0x0000000b, DI
 	ADDQ    $0x00000580, CX
 	CMPQ    BX, SI
-	JB      tile11ahead
-	MOVQ    72(AX), BX
-
-tile11ahead:
-	SUBQ $0x0000000b, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile10:
 	MOVQ    96(AX), R9
@@ -790,14 +787,11 @@ tile10store:
 	VMOVUPS Y15, 1152(R8)
 	ADDQ    $0x00000500, R8
 	ADDQ    $0x00000500, DX
+	SUBQ    $0x0000000a, DI
 	ADDQ    $0x00000500, CX
 	CMPQ    BX, SI
-	JB      tile10ahead
-	MOVQ    72(AX), BX
-
-tile10ahead:
-	SUBQ $0x0000000a, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile9:
 	MOVQ    96(AX), R9
@@ -1005,14 +999,11 @@ tile9store:
 	VMOVUPS Y15, 1024(R8)
 	ADDQ    $0x00000480, R8
 	ADDQ    $0x00000480, DX
+	SUBQ    $0x00000009, DI
 	ADDQ    $0x00000480, CX
 	CMPQ    BX, SI
-	JB      tile9ahead
-	MOVQ    72(AX), BX
-
-tile9ahead:
-	SUBQ $0x00000009, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile8:
 	MOVQ    96(AX), R9
@@ -1204,14 +1195,11 @@ tile8store:
 	VMOVUPS Y15, 896(R8)
 	ADDQ    $0x00000400, R8
 	ADDQ    $0x00000400, DX
+	SUBQ    $0x00000008, DI
 	ADDQ    $0x00000400, CX
 	CMPQ    BX, SI
-	JB      tile8ahead
-	MOVQ    72(AX), BX
-
-tile8ahead:
-	SUBQ $0x00000008, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile7:
 	MOVQ    96(AX), R9
@@ -1387,14 +1375,11 @@ tile7store:
 	VMOVUPS Y15, 768(R8)
 	ADDQ    $0x00000380, R8
 	ADDQ    $0x00000380, DX
+	SUBQ    $0x00000007, DI
 	ADDQ    $0x00000380, CX
 	CMPQ    BX, SI
-	JB      tile7ahead
-	MOVQ    72(AX), BX
-
-tile7ahead:
-	SUBQ $0x00000007, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile6:
 	MOVQ    96(AX), R9
@@ -1554,14 +1539,11 @@ tile6store:
 	VMOVUPS Y15, 640(R8)
 	ADDQ    $0x00000300, R8
 	ADDQ    $0x00000300, DX
+	SUBQ    $0x00000006, DI
 	ADDQ    $0x00000300, CX
 	CMPQ    BX, SI
-	JB      tile6ahead
-	MOVQ    72(AX), BX
-
-tile6ahead:
-	SUBQ $0x00000006, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile5:
 	MOVQ    96(AX), R9
@@ -1705,14 +1687,11 @@ tile5store:
 	VMOVUPS Y15, 512(R8)
 	ADDQ    $0x00000280, R8
 	ADDQ    $0x00000280, DX
+	SUBQ    $0x00000005, DI
 	ADDQ    $0x00000280, CX
 	CMPQ    BX, SI
-	JB      tile5ahead
-	MOVQ    72(AX), BX
-
-tile5ahead:
-	SUBQ $0x00000005, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile4:
 	MOVQ    96(AX), R9
@@ -1840,14 +1819,11 @@ tile4store:
 	VMOVUPS Y15, 384(R8)
 	ADDQ    $0x00000200, R8
 	ADDQ    $0x00000200, DX
+	SUBQ    $0x00000004, DI
 	ADDQ    $0x00000200, CX
 	CMPQ    BX, SI
-	JB      tile4ahead
-	MOVQ    72(AX), BX
-
-tile4ahead:
-	SUBQ $0x00000004, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile3:
 	MOVQ    96(AX), R9
@@ -1959,14 +1935,11 @@ tile3store:
 	VMOVUPS Y15, 256(R8)
 	ADDQ    $0x00000180, R8
 	ADDQ    $0x00000180, DX
+	SUBQ    $0x00000003, DI
 	ADDQ    $0x00000180, CX
 	CMPQ    BX, SI
-	JB      tile3ahead
-	MOVQ    72(AX), BX
-
-tile3ahead:
-	SUBQ $0x00000003, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile2:
 	MOVQ    96(AX), R9
@@ -2062,14 +2035,11 @@ tile2store:
 	VMOVUPS Y15, 128(R8)
 	ADDQ    $0x00000100, R8
 	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000002, DI
 	ADDQ    $0x00000100, CX
 	CMPQ    BX, SI
-	JB      tile2ahead
-	MOVQ    72(AX), BX
-
-tile2ahead:
-	SUBQ $0x00000002, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile1:
 	MOVQ    96(AX), R9
@@ -2149,18 +2119,36 @@ tile1store:
 	VMOVUPS Y15, (R8)
 	ADDQ    $0x00000080, R8
 	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000001, DI
 	ADDQ    $0x00000080, CX
 	CMPQ    BX, SI
-	JB      tile1ahead
-	MOVQ    72(AX), BX
+	JAE     fetched
+	JMP     next
 
-tile1ahead:
-	SUBQ $0x00000001, DI
-	JMP  next
+fetched:
+	MOVQ   168(AX), R10
+	IMUL3Q $0x00000018, R10, R10
+	MOVQ   (SP), R9
+	CMPQ   R9, R10
+	JGE    own
+	ADDQ   $0x18, (SP)
+	MOVQ   160(AX), R10
+	ADDQ   R10, R9
+	MOVQ   (R9), BX
+	MOVQ   8(R9), SI
+	LEAQ   (BX)(SI*4), SI
+	JMP    next
+
+own:
+	MOVQ  72(AX), BX
+	TESTQ R10, R10
+	JZ    next
+	MOVQ  BX, SI
+	JMP   next
 
 // func pointwise16AVX2(a *Pointwise)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·pointwise16AVX2(SB), NOSPLIT, $0-8
+TEXT ·pointwise16AVX2(SB), NOSPLIT, $8-8
 	MOVQ   a+0(FP), AX
 	MOVQ   48(AX), CX
 	MOVQ   24(AX), DX
@@ -2171,6 +2159,9 @@ TEXT ·pointwise16AVX2(SB), NOSPLIT, $0-8
 	ADDQ   BX, SI
 	MOVQ   120(AX), DI
 	MOVQ   (AX), R8
+	MOVQ   $0x00000000, (SP)
+	CMPQ   168(AX), $0x00
+	JNE    fetched
 
 next:
 	CMPQ DI, $0x0000000c
@@ -2406,14 +2397,11 @@ tile6store:
 	VMOVUPS Y15, 672(R8)
 	ADDQ    $0x00000300, R8
 	ADDQ    $0x00000300, DX
+	SUBQ    $0x00000006, DI
 	ADDQ    $0x00000300, CX
 	CMPQ    BX, SI
-	JB      tile6ahead
-	MOVQ    72(AX), BX
-
-tile6ahead:
-	SUBQ $0x00000006, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 few:
 	MOVQ DI, R9
@@ -2641,14 +2629,11 @@ tile5store:
 	VMOVUPS Y15, 544(R8)
 	ADDQ    $0x00000280, R8
 	ADDQ    $0x00000280, DX
+	SUBQ    $0x00000005, DI
 	ADDQ    $0x00000280, CX
 	CMPQ    BX, SI
-	JB      tile5ahead
-	MOVQ    72(AX), BX
-
-tile5ahead:
-	SUBQ $0x00000005, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile4:
 	MOVQ    96(AX), R9
@@ -2826,14 +2811,11 @@ tile4store:
 	VMOVUPS Y15, 416(R8)
 	ADDQ    $0x00000200, R8
 	ADDQ    $0x00000200, DX
+	SUBQ    $0x00000004, DI
 	ADDQ    $0x00000200, CX
 	CMPQ    BX, SI
-	JB      tile4ahead
-	MOVQ    72(AX), BX
-
-tile4ahead:
-	SUBQ $0x00000004, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile3:
 	MOVQ    96(AX), R9
@@ -2984,14 +2966,11 @@ tile3store:
 	VMOVUPS Y15, 288(R8)
 	ADDQ    $0x00000180, R8
 	ADDQ    $0x00000180, DX
+	SUBQ    $0x00000003, DI
 	ADDQ    $0x00000180, CX
 	CMPQ    BX, SI
-	JB      tile3ahead
-	MOVQ    72(AX), BX
-
-tile3ahead:
-	SUBQ $0x00000003, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile2:
 	MOVQ    96(AX), R9
@@ -3115,14 +3094,11 @@ tile2store:
 	VMOVUPS Y15, 160(R8)
 	ADDQ    $0x00000100, R8
 	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000002, DI
 	ADDQ    $0x00000100, CX
 	CMPQ    BX, SI
-	JB      tile2ahead
-	MOVQ    72(AX), BX
-
-tile2ahead:
-	SUBQ $0x00000002, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile1:
 	MOVQ    96(AX), R9
@@ -3218,18 +3194,36 @@ tile1store:
 	VMOVUPS Y15, 32(R8)
 	ADDQ    $0x00000080, R8
 	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000001, DI
 	ADDQ    $0x00000080, CX
 	CMPQ    BX, SI
-	JB      tile1ahead
-	MOVQ    72(AX), BX
+	JAE     fetched
+	JMP     next
 
-tile1ahead:
-	SUBQ $0x00000001, DI
-	JMP  next
+fetched:
+	MOVQ   168(AX), R10
+	IMUL3Q $0x00000018, R10, R10
+	MOVQ   (SP), R9
+	CMPQ   R9, R10
+	JGE    own
+	ADDQ   $0x18, (SP)
+	MOVQ   160(AX), R10
+	ADDQ   R10, R9
+	MOVQ   (R9), BX
+	MOVQ   8(R9), SI
+	LEAQ   (BX)(SI*4), SI
+	JMP    next
+
+own:
+	MOVQ  72(AX), BX
+	TESTQ R10, R10
+	JZ    next
+	MOVQ  BX, SI
+	JMP   next
 
 // func pointwise24AVX2(a *Pointwise)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·pointwise24AVX2(SB), NOSPLIT, $0-8
+TEXT ·pointwise24AVX2(SB), NOSPLIT, $8-8
 	MOVQ   a+0(FP), AX
 	MOVQ   48(AX), CX
 	MOVQ   24(AX), DX
@@ -3240,6 +3234,9 @@ TEXT ·pointwise24AVX2(SB), NOSPLIT, $0-8
 	ADDQ   BX, SI
 	MOVQ   120(AX), DI
 	MOVQ   (AX), R8
+	MOVQ   $0x00000000, (SP)
+	CMPQ   168(AX), $0x00
+	JNE    fetched
 
 next:
 	CMPQ DI, $0x00000008
@@ -3470,14 +3467,11 @@ tile4store:
 	VMOVUPS Y15, 448(R8)
 	ADDQ    $0x00000200, R8
 	ADDQ    $0x00000200, DX
+	SUBQ    $0x00000004, DI
 	ADDQ    $0x00000200, CX
 	CMPQ    BX, SI
-	JB      tile4ahead
-	MOVQ    72(AX), BX
-
-tile4ahead:
-	SUBQ $0x00000004, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 few:
 	MOVQ DI, R9
@@ -3686,14 +3680,11 @@ tile3store:
 	VMOVUPS Y15, 320(R8)
 	ADDQ    $0x00000180, R8
 	ADDQ    $0x00000180, DX
+	SUBQ    $0x00000003, DI
 	ADDQ    $0x00000180, CX
 	CMPQ    BX, SI
-	JB      tile3ahead
-	MOVQ    72(AX), BX
-
-tile3ahead:
-	SUBQ $0x00000003, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile2:
 	MOVQ    96(AX), R9
@@ -3845,14 +3836,11 @@ tile2store:
 	VMOVUPS Y15, 192(R8)
 	ADDQ    $0x00000100, R8
 	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000002, DI
 	ADDQ    $0x00000100, CX
 	CMPQ    BX, SI
-	JB      tile2ahead
-	MOVQ    72(AX), BX
-
-tile2ahead:
-	SUBQ $0x00000002, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile1:
 	MOVQ    96(AX), R9
@@ -3964,18 +3952,36 @@ tile1store:
 	VMOVUPS Y15, 64(R8)
 	ADDQ    $0x00000080, R8
 	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000001, DI
 	ADDQ    $0x00000080, CX
 	CMPQ    BX, SI
-	JB      tile1ahead
-	MOVQ    72(AX), BX
+	JAE     fetched
+	JMP     next
 
-tile1ahead:
-	SUBQ $0x00000001, DI
-	JMP  next
+fetched:
+	MOVQ   168(AX), R10
+	IMUL3Q $0x00000018, R10, R10
+	MOVQ   (SP), R9
+	CMPQ   R9, R10
+	JGE    own
+	ADDQ   $0x18, (SP)
+	MOVQ   160(AX), R10
+	ADDQ   R10, R9
+	MOVQ   (R9), BX
+	MOVQ   8(R9), SI
+	LEAQ   (BX)(SI*4), SI
+	JMP    next
+
+own:
+	MOVQ  72(AX), BX
+	TESTQ R10, R10
+	JZ    next
+	MOVQ  BX, SI
+	JMP   next
 
 // func pointwise32AVX2(a *Pointwise)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·pointwise32AVX2(SB), NOSPLIT, $0-8
+TEXT ·pointwise32AVX2(SB), NOSPLIT, $8-8
 	MOVQ   a+0(FP), AX
 	MOVQ   48(AX), CX
 	MOVQ   24(AX), DX
@@ -3986,6 +3992,9 @@ TEXT ·pointwise32AVX2(SB), NOSPLIT, $0-8
 	ADDQ   BX, SI
 	MOVQ   120(AX), DI
 	MOVQ   (AX), R8
+	MOVQ   $0x00000000, (SP)
+	CMPQ   168(AX), $0x00
+	JNE    fetched
 
 next:
 	CMPQ DI, $0x00000006
@@ -4217,14 +4226,11 @@ tile3store:
 	VMOVUPS Y15, 352(R8)
 	ADDQ    $0x00000180, R8
 	ADDQ    $0x00000180, DX
+	SUBQ    $0x00000003, DI
 	ADDQ    $0x00000180, CX
 	CMPQ    BX, SI
-	JB      tile3ahead
-	MOVQ    72(AX), BX
-
-tile3ahead:
-	SUBQ $0x00000003, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 few:
 	MOVQ DI, R9
@@ -4421,14 +4427,11 @@ tile2store:
 	VMOVUPS Y15, 224(R8)
 	ADDQ    $0x00000100, R8
 	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000002, DI
 	ADDQ    $0x00000100, CX
 	CMPQ    BX, SI
-	JB      tile2ahead
-	MOVQ    72(AX), BX
-
-tile2ahead:
-	SUBQ $0x00000002, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile1:
 	MOVQ    96(AX), R9
@@ -4556,14 +4559,32 @@ tile1store:
 	VMOVUPS Y15, 96(R8)
 	ADDQ    $0x00000080, R8
 	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000001, DI
 	ADDQ    $0x00000080, CX
 	CMPQ    BX, SI
-	JB      tile1ahead
-	MOVQ    72(AX), BX
+	JAE     fetched
+	JMP     next
 
-tile1ahead:
-	SUBQ $0x00000001, DI
-	JMP  next
+fetched:
+	MOVQ   168(AX), R10
+	IMUL3Q $0x00000018, R10, R10
+	MOVQ   (SP), R9
+	CMPQ   R9, R10
+	JGE    own
+	ADDQ   $0x18, (SP)
+	MOVQ   160(AX), R10
+	ADDQ   R10, R9
+	MOVQ   (R9), BX
+	MOVQ   8(R9), SI
+	LEAQ   (BX)(SI*4), SI
+	JMP    next
+
+own:
+	MOVQ  72(AX), BX
+	TESTQ R10, R10
+	JZ    next
+	MOVQ  BX, SI
+	JMP   next
 
 // func first8AVX2(a *First)
 // Requires: AVX, AVX2, FMA3

@@ -6,7 +6,7 @@
 
 // func pointwise8AVX512(a *Pointwise)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·pointwise8AVX512(SB), NOSPLIT, $0-8
+TEXT ·pointwise8AVX512(SB), NOSPLIT, $8-8
 	MOVQ   a+0(FP), AX
 	MOVQ   48(AX), CX
 	MOVQ   24(AX), DX
@@ -17,6 +17,9 @@ TEXT ·pointwise8AVX512(SB), NOSPLIT, $0-8
 	ADDQ   BX, SI
 	MOVQ   120(AX), DI
 	MOVQ   (AX), R8
+	MOVQ   $0x00000000, (SP)
+	CMPQ   168(AX), $0x00
+	JNE    fetched
 
 next:
 	CMPQ DI, $0x0000001c
@@ -309,14 +312,11 @@ tile14store:
 	VMOVUPS Y31, 1664(R8)
 	ADDQ    $0x00000700, R8
 	ADDQ    $0x00000700, DX
+	SUBQ    $0x0000000e, DI
 	ADDQ    $0x00000700, CX
 	CMPQ    BX, SI
-	JB      tile14ahead
-	MOVQ    72(AX), BX
-
-tile14ahead:
-	SUBQ $0x0000000e, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 few:
 	MOVQ DI, R9
@@ -627,14 +627,11 @@ tile13store:
 	VMOVUPS Y31, 1536(R8)
 	ADDQ    $0x00000680, R8
 	ADDQ    $0x00000680, DX
+	SUBQ    $0x0000000d, DI
 	ADDQ    $0x00000680, CX
 	CMPQ    BX, SI
-	JB      tile13ahead
-	MOVQ    72(AX), BX
-
-tile13ahead:
-	SUBQ $0x0000000d, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile12:
 	MOVQ    96(AX), R9
@@ -890,14 +887,11 @@ tile12store:
 	VMOVUPS Y31, 1408(R8)
 	ADDQ    $0x00000600, R8
 	ADDQ    $0x00000600, DX
+	SUBQ    $0x0000000c, DI
 	ADDQ    $0x00000600, CX
 	CMPQ    BX, SI
-	JB      tile12ahead
-	MOVQ    72(AX), BX
-
-tile12ahead:
-	SUBQ $0x0000000c, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile11:
 	MOVQ    96(AX), R9
@@ -1137,14 +1131,11 @@ tile11store:
 	VMOVUPS Y31, 1280(R8)
 	ADDQ    $0x00000580, R8
 	ADDQ    $0x00000580, DX
+	SUBQ    $0x0000000b, DI
 	ADDQ    $0x00000580, CX
 	CMPQ    BX, SI
-	JB      tile11ahead
-	MOVQ    72(AX), BX
-
-tile11ahead:
-	SUBQ $0x0000000b, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile10:
 	MOVQ    96(AX), R9
@@ -1368,14 +1359,11 @@ tile10store:
 	VMOVUPS Y31, 1152(R8)
 	ADDQ    $0x00000500, R8
 	ADDQ    $0x00000500, DX
+	SUBQ    $0x0000000a, DI
 	ADDQ    $0x00000500, CX
 	CMPQ    BX, SI
-	JB      tile10ahead
-	MOVQ    72(AX), BX
-
-tile10ahead:
-	SUBQ $0x0000000a, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile9:
 	MOVQ    96(AX), R9
@@ -1583,14 +1571,11 @@ tile9store:
 	VMOVUPS Y31, 1024(R8)
 	ADDQ    $0x00000480, R8
 	ADDQ    $0x00000480, DX
+	SUBQ    $0x00000009, DI
 	ADDQ    $0x00000480, CX
 	CMPQ    BX, SI
-	JB      tile9ahead
-	MOVQ    72(AX), BX
-
-tile9ahead:
-	SUBQ $0x00000009, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile8:
 	MOVQ    96(AX), R9
@@ -1782,14 +1767,11 @@ tile8store:
 	VMOVUPS Y31, 896(R8)
 	ADDQ    $0x00000400, R8
 	ADDQ    $0x00000400, DX
+	SUBQ    $0x00000008, DI
 	ADDQ    $0x00000400, CX
 	CMPQ    BX, SI
-	JB      tile8ahead
-	MOVQ    72(AX), BX
-
-tile8ahead:
-	SUBQ $0x00000008, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile7:
 	MOVQ    96(AX), R9
@@ -1965,14 +1947,11 @@ tile7store:
 	VMOVUPS Y31, 768(R8)
 	ADDQ    $0x00000380, R8
 	ADDQ    $0x00000380, DX
+	SUBQ    $0x00000007, DI
 	ADDQ    $0x00000380, CX
 	CMPQ    BX, SI
-	JB      tile7ahead
-	MOVQ    72(AX), BX
-
-tile7ahead:
-	SUBQ $0x00000007, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile6:
 	MOVQ    96(AX), R9
@@ -2132,14 +2111,11 @@ tile6store:
 	VMOVUPS Y31, 640(R8)
 	ADDQ    $0x00000300, R8
 	ADDQ    $0x00000300, DX
+	SUBQ    $0x00000006, DI
 	ADDQ    $0x00000300, CX
 	CMPQ    BX, SI
-	JB      tile6ahead
-	MOVQ    72(AX), BX
-
-tile6ahead:
-	SUBQ $0x00000006, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile5:
 	MOVQ    96(AX), R9
@@ -2283,14 +2259,11 @@ tile5store:
 	VMOVUPS Y31, 512(R8)
 	ADDQ    $0x00000280, R8
 	ADDQ    $0x00000280, DX
+	SUBQ    $0x00000005, DI
 	ADDQ    $0x00000280, CX
 	CMPQ    BX, SI
-	JB      tile5ahead
-	MOVQ    72(AX), BX
-
-tile5ahead:
-	SUBQ $0x00000005, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile4:
 	MOVQ    96(AX), R9
@@ -2418,14 +2391,11 @@ tile4store:
 	VMOVUPS Y31, 384(R8)
 	ADDQ    $0x00000200, R8
 	ADDQ    $0x00000200, DX
+	SUBQ    $0x00000004, DI
 	ADDQ    $0x00000200, CX
 	CMPQ    BX, SI
-	JB      tile4ahead
-	MOVQ    72(AX), BX
-
-tile4ahead:
-	SUBQ $0x00000004, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile3:
 	MOVQ    96(AX), R9
@@ -2537,14 +2507,11 @@ tile3store:
 	VMOVUPS Y31, 256(R8)
 	ADDQ    $0x00000180, R8
 	ADDQ    $0x00000180, DX
+	SUBQ    $0x00000003, DI
 	ADDQ    $0x00000180, CX
 	CMPQ    BX, SI
-	JB      tile3ahead
-	MOVQ    72(AX), BX
-
-tile3ahead:
-	SUBQ $0x00000003, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile2:
 	MOVQ    96(AX), R9
@@ -2640,14 +2607,11 @@ tile2store:
 	VMOVUPS Y31, 128(R8)
 	ADDQ    $0x00000100, R8
 	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000002, DI
 	ADDQ    $0x00000100, CX
 	CMPQ    BX, SI
-	JB      tile2ahead
-	MOVQ    72(AX), BX
-
-tile2ahead:
-	SUBQ $0x00000002, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile1:
 	MOVQ    96(AX), R9
@@ -2727,18 +2691,36 @@ tile1store:
 	VMOVUPS Y31, (R8)
 	ADDQ    $0x00000080, R8
 	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000001, DI
 	ADDQ    $0x00000080, CX
 	CMPQ    BX, SI
-	JB      tile1ahead
-	MOVQ    72(AX), BX
+	JAE     fetched
+	JMP     next
 
-tile1ahead:
-	SUBQ $0x00000001, DI
-	JMP  next
+fetched:
+	MOVQ   168(AX), R10
+	IMUL3Q $0x00000018, R10, R10
+	MOVQ   (SP), R9
+	CMPQ   R9, R10
+	JGE    own
+	ADDQ   $0x18, (SP)
+	MOVQ   160(AX), R10
+	ADDQ   R10, R9
+	MOVQ   (R9), BX
+	MOVQ   8(R9), SI
+	LEAQ   (BX)(SI*4), SI
+	JMP    next
+
+own:
+	MOVQ  72(AX), BX
+	TESTQ R10, R10
+	JZ    next
+	MOVQ  BX, SI
+	JMP   next
 
 // func pointwise16AVX512(a *Pointwise)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·pointwise16AVX512(SB), NOSPLIT, $0-8
+TEXT ·pointwise16AVX512(SB), NOSPLIT, $8-8
 	MOVQ   a+0(FP), AX
 	MOVQ   48(AX), CX
 	MOVQ   24(AX), DX
@@ -2749,6 +2731,9 @@ TEXT ·pointwise16AVX512(SB), NOSPLIT, $0-8
 	ADDQ   BX, SI
 	MOVQ   120(AX), DI
 	MOVQ   (AX), R8
+	MOVQ   $0x00000000, (SP)
+	CMPQ   168(AX), $0x00
+	JNE    fetched
 
 next:
 	CMPQ DI, $0x0000001c
@@ -3043,14 +3028,11 @@ tile14store:
 	VMOVUPS Z31, 1664(R8)
 	ADDQ    $0x00000700, R8
 	ADDQ    $0x00000700, DX
+	SUBQ    $0x0000000e, DI
 	ADDQ    $0x00000700, CX
 	CMPQ    BX, SI
-	JB      tile14ahead
-	MOVQ    72(AX), BX
-
-tile14ahead:
-	SUBQ $0x0000000e, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 few:
 	MOVQ DI, R9
@@ -3362,14 +3344,11 @@ tile13store:
 	VMOVUPS Z31, 1536(R8)
 	ADDQ    $0x00000680, R8
 	ADDQ    $0x00000680, DX
+	SUBQ    $0x0000000d, DI
 	ADDQ    $0x00000680, CX
 	CMPQ    BX, SI
-	JB      tile13ahead
-	MOVQ    72(AX), BX
-
-tile13ahead:
-	SUBQ $0x0000000d, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile12:
 	MOVQ    96(AX), R9
@@ -3626,14 +3605,11 @@ tile12store:
 	VMOVUPS Z31, 1408(R8)
 	ADDQ    $0x00000600, R8
 	ADDQ    $0x00000600, DX
+	SUBQ    $0x0000000c, DI
 	ADDQ    $0x00000600, CX
 	CMPQ    BX, SI
-	JB      tile12ahead
-	MOVQ    72(AX), BX
-
-tile12ahead:
-	SUBQ $0x0000000c, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile11:
 	MOVQ    96(AX), R9
@@ -3874,14 +3850,11 @@ tile11store:
 	VMOVUPS Z31, 1280(R8)
 	ADDQ    $0x00000580, R8
 	ADDQ    $0x00000580, DX
+	SUBQ    $0x0000000b, DI
 	ADDQ    $0x00000580, CX
 	CMPQ    BX, SI
-	JB      tile11ahead
-	MOVQ    72(AX), BX
-
-tile11ahead:
-	SUBQ $0x0000000b, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile10:
 	MOVQ    96(AX), R9
@@ -4106,14 +4079,11 @@ tile10store:
 	VMOVUPS Z31, 1152(R8)
 	ADDQ    $0x00000500, R8
 	ADDQ    $0x00000500, DX
+	SUBQ    $0x0000000a, DI
 	ADDQ    $0x00000500, CX
 	CMPQ    BX, SI
-	JB      tile10ahead
-	MOVQ    72(AX), BX
-
-tile10ahead:
-	SUBQ $0x0000000a, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile9:
 	MOVQ    96(AX), R9
@@ -4322,14 +4292,11 @@ tile9store:
 	VMOVUPS Z31, 1024(R8)
 	ADDQ    $0x00000480, R8
 	ADDQ    $0x00000480, DX
+	SUBQ    $0x00000009, DI
 	ADDQ    $0x00000480, CX
 	CMPQ    BX, SI
-	JB      tile9ahead
-	MOVQ    72(AX), BX
-
-tile9ahead:
-	SUBQ $0x00000009, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile8:
 	MOVQ    96(AX), R9
@@ -4522,14 +4489,11 @@ tile8store:
 	VMOVUPS Z31, 896(R8)
 	ADDQ    $0x00000400, R8
 	ADDQ    $0x00000400, DX
+	SUBQ    $0x00000008, DI
 	ADDQ    $0x00000400, CX
 	CMPQ    BX, SI
-	JB      tile8ahead
-	MOVQ    72(AX), BX
-
-tile8ahead:
-	SUBQ $0x00000008, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile7:
 	MOVQ    96(AX), R9
@@ -4706,14 +4670,11 @@ tile7store:
 	VMOVUPS Z31, 768(R8)
 	ADDQ    $0x00000380, R8
 	ADDQ    $0x00000380, DX
+	SUBQ    $0x00000007, DI
 	ADDQ    $0x00000380, CX
 	CMPQ    BX, SI
-	JB      tile7ahead
-	MOVQ    72(AX), BX
-
-tile7ahead:
-	SUBQ $0x00000007, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile6:
 	MOVQ    96(AX), R9
@@ -4874,14 +4835,11 @@ tile6store:
 	VMOVUPS Z31, 640(R8)
 	ADDQ    $0x00000300, R8
 	ADDQ    $0x00000300, DX
+	SUBQ    $0x00000006, DI
 	ADDQ    $0x00000300, CX
 	CMPQ    BX, SI
-	JB      tile6ahead
-	MOVQ    72(AX), BX
-
-tile6ahead:
-	SUBQ $0x00000006, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile5:
 	MOVQ    96(AX), R9
@@ -5026,14 +4984,11 @@ tile5store:
 	VMOVUPS Z31, 512(R8)
 	ADDQ    $0x00000280, R8
 	ADDQ    $0x00000280, DX
+	SUBQ    $0x00000005, DI
 	ADDQ    $0x00000280, CX
 	CMPQ    BX, SI
-	JB      tile5ahead
-	MOVQ    72(AX), BX
-
-tile5ahead:
-	SUBQ $0x00000005, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile4:
 	MOVQ    96(AX), R9
@@ -5162,14 +5117,11 @@ tile4store:
 	VMOVUPS Z31, 384(R8)
 	ADDQ    $0x00000200, R8
 	ADDQ    $0x00000200, DX
+	SUBQ    $0x00000004, DI
 	ADDQ    $0x00000200, CX
 	CMPQ    BX, SI
-	JB      tile4ahead
-	MOVQ    72(AX), BX
-
-tile4ahead:
-	SUBQ $0x00000004, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile3:
 	MOVQ    96(AX), R9
@@ -5282,14 +5234,11 @@ tile3store:
 	VMOVUPS Z31, 256(R8)
 	ADDQ    $0x00000180, R8
 	ADDQ    $0x00000180, DX
+	SUBQ    $0x00000003, DI
 	ADDQ    $0x00000180, CX
 	CMPQ    BX, SI
-	JB      tile3ahead
-	MOVQ    72(AX), BX
-
-tile3ahead:
-	SUBQ $0x00000003, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile2:
 	MOVQ    96(AX), R9
@@ -5386,14 +5335,11 @@ tile2store:
 	VMOVUPS Z31, 128(R8)
 	ADDQ    $0x00000100, R8
 	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000002, DI
 	ADDQ    $0x00000100, CX
 	CMPQ    BX, SI
-	JB      tile2ahead
-	MOVQ    72(AX), BX
-
-tile2ahead:
-	SUBQ $0x00000002, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile1:
 	MOVQ    96(AX), R9
@@ -5473,18 +5419,36 @@ tile1store:
 	VMOVUPS Z31, (R8)
 	ADDQ    $0x00000080, R8
 	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000001, DI
 	ADDQ    $0x00000080, CX
 	CMPQ    BX, SI
-	JB      tile1ahead
-	MOVQ    72(AX), BX
+	JAE     fetched
+	JMP     next
 
-tile1ahead:
-	SUBQ $0x00000001, DI
-	JMP  next
+fetched:
+	MOVQ   168(AX), R10
+	IMUL3Q $0x00000018, R10, R10
+	MOVQ   (SP), R9
+	CMPQ   R9, R10
+	JGE    own
+	ADDQ   $0x18, (SP)
+	MOVQ   160(AX), R10
+	ADDQ   R10, R9
+	MOVQ   (R9), BX
+	MOVQ   8(R9), SI
+	LEAQ   (BX)(SI*4), SI
+	JMP    next
+
+own:
+	MOVQ  72(AX), BX
+	TESTQ R10, R10
+	JZ    next
+	MOVQ  BX, SI
+	JMP   next
 
 // func pointwise24AVX512(a *Pointwise)
 // Requires: AVX, AVX2, FMA3, MMX+
-TEXT ·pointwise24AVX512(SB), NOSPLIT, $0-8
+TEXT ·pointwise24AVX512(SB), NOSPLIT, $8-8
 	MOVQ   a+0(FP), AX
 	MOVQ   48(AX), CX
 	MOVQ   24(AX), DX
@@ -5495,6 +5459,9 @@ TEXT ·pointwise24AVX512(SB), NOSPLIT, $0-8
 	ADDQ   BX, SI
 	MOVQ   120(AX), DI
 	MOVQ   (AX), R8
+	MOVQ   $0x00000000, (SP)
+	CMPQ   168(AX), $0x00
+	JNE    fetched
 
 next:
 	CMPQ DI, $0x0000000e
@@ -5840,14 +5807,11 @@ tile7store:
 	VMOVUPS Y31, 832(R8)
 	ADDQ    $0x00000380, R8
 	ADDQ    $0x00000380, DX
+	SUBQ    $0x00000007, DI
 	ADDQ    $0x00000380, CX
 	CMPQ    BX, SI
-	JB      tile7ahead
-	MOVQ    72(AX), BX
-
-tile7ahead:
-	SUBQ $0x00000007, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 few:
 	MOVQ DI, R9
@@ -6176,14 +6140,11 @@ tile6store:
 	VMOVUPS Y31, 704(R8)
 	ADDQ    $0x00000300, R8
 	ADDQ    $0x00000300, DX
+	SUBQ    $0x00000006, DI
 	ADDQ    $0x00000300, CX
 	CMPQ    BX, SI
-	JB      tile6ahead
-	MOVQ    72(AX), BX
-
-tile6ahead:
-	SUBQ $0x00000006, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile5:
 	MOVQ    96(AX), R9
@@ -6449,14 +6410,11 @@ tile5store:
 	VMOVUPS Y31, 576(R8)
 	ADDQ    $0x00000280, R8
 	ADDQ    $0x00000280, DX
+	SUBQ    $0x00000005, DI
 	ADDQ    $0x00000280, CX
 	CMPQ    BX, SI
-	JB      tile5ahead
-	MOVQ    72(AX), BX
-
-tile5ahead:
-	SUBQ $0x00000005, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile4:
 	MOVQ    96(AX), R9
@@ -6684,14 +6642,11 @@ tile4store:
 	VMOVUPS Y31, 448(R8)
 	ADDQ    $0x00000200, R8
 	ADDQ    $0x00000200, DX
+	SUBQ    $0x00000004, DI
 	ADDQ    $0x00000200, CX
 	CMPQ    BX, SI
-	JB      tile4ahead
-	MOVQ    72(AX), BX
-
-tile4ahead:
-	SUBQ $0x00000004, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile3:
 	MOVQ    96(AX), R9
@@ -6881,14 +6836,11 @@ tile3store:
 	VMOVUPS Y31, 320(R8)
 	ADDQ    $0x00000180, R8
 	ADDQ    $0x00000180, DX
+	SUBQ    $0x00000003, DI
 	ADDQ    $0x00000180, CX
 	CMPQ    BX, SI
-	JB      tile3ahead
-	MOVQ    72(AX), BX
-
-tile3ahead:
-	SUBQ $0x00000003, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile2:
 	MOVQ    96(AX), R9
@@ -7040,14 +6992,11 @@ tile2store:
 	VMOVUPS Y31, 192(R8)
 	ADDQ    $0x00000100, R8
 	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000002, DI
 	ADDQ    $0x00000100, CX
 	CMPQ    BX, SI
-	JB      tile2ahead
-	MOVQ    72(AX), BX
-
-tile2ahead:
-	SUBQ $0x00000002, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile1:
 	MOVQ    96(AX), R9
@@ -7159,18 +7108,36 @@ tile1store:
 	VMOVUPS Y31, 64(R8)
 	ADDQ    $0x00000080, R8
 	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000001, DI
 	ADDQ    $0x00000080, CX
 	CMPQ    BX, SI
-	JB      tile1ahead
-	MOVQ    72(AX), BX
+	JAE     fetched
+	JMP     next
 
-tile1ahead:
-	SUBQ $0x00000001, DI
-	JMP  next
+fetched:
+	MOVQ   168(AX), R10
+	IMUL3Q $0x00000018, R10, R10
+	MOVQ   (SP), R9
+	CMPQ   R9, R10
+	JGE    own
+	ADDQ   $0x18, (SP)
+	MOVQ   160(AX), R10
+	ADDQ   R10, R9
+	MOVQ   (R9), BX
+	MOVQ   8(R9), SI
+	LEAQ   (BX)(SI*4), SI
+	JMP    next
+
+own:
+	MOVQ  72(AX), BX
+	TESTQ R10, R10
+	JZ    next
+	MOVQ  BX, SI
+	JMP   next
 
 // func pointwise32AVX512(a *Pointwise)
 // Requires: AVX, AVX512F, MMX+
-TEXT ·pointwise32AVX512(SB), NOSPLIT, $0-8
+TEXT ·pointwise32AVX512(SB), NOSPLIT, $8-8
 	MOVQ   a+0(FP), AX
 	MOVQ   48(AX), CX
 	MOVQ   24(AX), DX
@@ -7181,6 +7148,9 @@ TEXT ·pointwise32AVX512(SB), NOSPLIT, $0-8
 	ADDQ   BX, SI
 	MOVQ   120(AX), DI
 	MOVQ   (AX), R8
+	MOVQ   $0x00000000, (SP)
+	CMPQ   168(AX), $0x00
+	JNE    fetched
 
 next:
 	CMPQ DI, $0x0000001c
@@ -7638,14 +7608,11 @@ tile14store:
 	VMOVUPS Z31, 1728(R8)
 	ADDQ    $0x00000700, R8
 	ADDQ    $0x00000700, DX
+	SUBQ    $0x0000000e, DI
 	ADDQ    $0x00000700, CX
 	CMPQ    BX, SI
-	JB      tile14ahead
-	MOVQ    72(AX), BX
-
-tile14ahead:
-	SUBQ $0x0000000e, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 few:
 	MOVQ DI, R9
@@ -8107,14 +8074,11 @@ tile13store:
 	VMOVUPS Z31, 1600(R8)
 	ADDQ    $0x00000680, R8
 	ADDQ    $0x00000680, DX
+	SUBQ    $0x0000000d, DI
 	ADDQ    $0x00000680, CX
 	CMPQ    BX, SI
-	JB      tile13ahead
-	MOVQ    72(AX), BX
-
-tile13ahead:
-	SUBQ $0x0000000d, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile12:
 	MOVQ    96(AX), R9
@@ -8510,14 +8474,11 @@ tile12store:
 	VMOVUPS Z31, 1472(R8)
 	ADDQ    $0x00000600, R8
 	ADDQ    $0x00000600, DX
+	SUBQ    $0x0000000c, DI
 	ADDQ    $0x00000600, CX
 	CMPQ    BX, SI
-	JB      tile12ahead
-	MOVQ    72(AX), BX
-
-tile12ahead:
-	SUBQ $0x0000000c, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile11:
 	MOVQ    96(AX), R9
@@ -8886,14 +8847,11 @@ tile11store:
 	VMOVUPS Z31, 1344(R8)
 	ADDQ    $0x00000580, R8
 	ADDQ    $0x00000580, DX
+	SUBQ    $0x0000000b, DI
 	ADDQ    $0x00000580, CX
 	CMPQ    BX, SI
-	JB      tile11ahead
-	MOVQ    72(AX), BX
-
-tile11ahead:
-	SUBQ $0x0000000b, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile10:
 	MOVQ    96(AX), R9
@@ -9235,14 +9193,11 @@ tile10store:
 	VMOVUPS Z31, 1216(R8)
 	ADDQ    $0x00000500, R8
 	ADDQ    $0x00000500, DX
+	SUBQ    $0x0000000a, DI
 	ADDQ    $0x00000500, CX
 	CMPQ    BX, SI
-	JB      tile10ahead
-	MOVQ    72(AX), BX
-
-tile10ahead:
-	SUBQ $0x0000000a, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile9:
 	MOVQ    96(AX), R9
@@ -9557,14 +9512,11 @@ tile9store:
 	VMOVUPS Z31, 1088(R8)
 	ADDQ    $0x00000480, R8
 	ADDQ    $0x00000480, DX
+	SUBQ    $0x00000009, DI
 	ADDQ    $0x00000480, CX
 	CMPQ    BX, SI
-	JB      tile9ahead
-	MOVQ    72(AX), BX
-
-tile9ahead:
-	SUBQ $0x00000009, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile8:
 	MOVQ    96(AX), R9
@@ -9852,14 +9804,11 @@ tile8store:
 	VMOVUPS Z31, 960(R8)
 	ADDQ    $0x00000400, R8
 	ADDQ    $0x00000400, DX
+	SUBQ    $0x00000008, DI
 	ADDQ    $0x00000400, CX
 	CMPQ    BX, SI
-	JB      tile8ahead
-	MOVQ    72(AX), BX
-
-tile8ahead:
-	SUBQ $0x00000008, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile7:
 	MOVQ    96(AX), R9
@@ -10120,14 +10069,11 @@ tile7store:
 	VMOVUPS Z31, 832(R8)
 	ADDQ    $0x00000380, R8
 	ADDQ    $0x00000380, DX
+	SUBQ    $0x00000007, DI
 	ADDQ    $0x00000380, CX
 	CMPQ    BX, SI
-	JB      tile7ahead
-	MOVQ    72(AX), BX
-
-tile7ahead:
-	SUBQ $0x00000007, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile6:
 	MOVQ    96(AX), R9
@@ -10361,14 +10307,11 @@ tile6store:
 	VMOVUPS Z31, 704(R8)
 	ADDQ    $0x00000300, R8
 	ADDQ    $0x00000300, DX
+	SUBQ    $0x00000006, DI
 	ADDQ    $0x00000300, CX
 	CMPQ    BX, SI
-	JB      tile6ahead
-	MOVQ    72(AX), BX
-
-tile6ahead:
-	SUBQ $0x00000006, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile5:
 	MOVQ    96(AX), R9
@@ -10575,14 +10518,11 @@ tile5store:
 	VMOVUPS Z31, 576(R8)
 	ADDQ    $0x00000280, R8
 	ADDQ    $0x00000280, DX
+	SUBQ    $0x00000005, DI
 	ADDQ    $0x00000280, CX
 	CMPQ    BX, SI
-	JB      tile5ahead
-	MOVQ    72(AX), BX
-
-tile5ahead:
-	SUBQ $0x00000005, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile4:
 	MOVQ    96(AX), R9
@@ -10762,14 +10702,11 @@ tile4store:
 	VMOVUPS Z31, 448(R8)
 	ADDQ    $0x00000200, R8
 	ADDQ    $0x00000200, DX
+	SUBQ    $0x00000004, DI
 	ADDQ    $0x00000200, CX
 	CMPQ    BX, SI
-	JB      tile4ahead
-	MOVQ    72(AX), BX
-
-tile4ahead:
-	SUBQ $0x00000004, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile3:
 	MOVQ    96(AX), R9
@@ -10922,14 +10859,11 @@ tile3store:
 	VMOVUPS Z31, 320(R8)
 	ADDQ    $0x00000180, R8
 	ADDQ    $0x00000180, DX
+	SUBQ    $0x00000003, DI
 	ADDQ    $0x00000180, CX
 	CMPQ    BX, SI
-	JB      tile3ahead
-	MOVQ    72(AX), BX
-
-tile3ahead:
-	SUBQ $0x00000003, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile2:
 	MOVQ    96(AX), R9
@@ -11055,14 +10989,11 @@ tile2store:
 	VMOVUPS Z31, 192(R8)
 	ADDQ    $0x00000100, R8
 	ADDQ    $0x00000100, DX
+	SUBQ    $0x00000002, DI
 	ADDQ    $0x00000100, CX
 	CMPQ    BX, SI
-	JB      tile2ahead
-	MOVQ    72(AX), BX
-
-tile2ahead:
-	SUBQ $0x00000002, DI
-	JMP  next
+	JAE     fetched
+	JMP     next
 
 tile1:
 	MOVQ    96(AX), R9
@@ -11158,14 +11089,32 @@ tile1store:
 	VMOVUPS Z31, 64(R8)
 	ADDQ    $0x00000080, R8
 	ADDQ    $0x00000080, DX
+	SUBQ    $0x00000001, DI
 	ADDQ    $0x00000080, CX
 	CMPQ    BX, SI
-	JB      tile1ahead
-	MOVQ    72(AX), BX
+	JAE     fetched
+	JMP     next
 
-tile1ahead:
-	SUBQ $0x00000001, DI
-	JMP  next
+fetched:
+	MOVQ   168(AX), R10
+	IMUL3Q $0x00000018, R10, R10
+	MOVQ   (SP), R9
+	CMPQ   R9, R10
+	JGE    own
+	ADDQ   $0x18, (SP)
+	MOVQ   160(AX), R10
+	ADDQ   R10, R9
+	MOVQ   (R9), BX
+	MOVQ   8(R9), SI
+	LEAQ   (BX)(SI*4), SI
+	JMP    next
+
+own:
+	MOVQ  72(AX), BX
+	TESTQ R10, R10
+	JZ    next
+	MOVQ  BX, SI
+	JMP   next
 
 // func first8AVX512(a *First)
 // Requires: AVX, AVX2, FMA3

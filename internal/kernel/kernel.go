@@ -95,6 +95,10 @@ type Pointwise struct {
 	SrcStride int
 	NR        int // 8, 16, 24 or 32 output channels
 	ReLU6     bool
+
+	// What is read or written after this, for a kernel to fetch into the second-level cache
+	// while it computes: memory is idle then. Without it these are the weights behind W.
+	Next [][]float32
 }
 
 // Depthwise is output rows of one block of a depthwise 3x3 convolution with bias

@@ -39,6 +39,9 @@ func (p *pieces) next(piece *Pointwise) bool {
 		return false
 	}
 	at := p.pixel * Block
+	if at > 0 || p.k > 0 {
+		piece.Next = nil // fetched by the first piece
+	}
 	piece.Pixels = min(p.run, a.Pixels-p.pixel)
 	piece.K = min(p.chunk, a.K-p.k)
 	piece.Dst = a.Dst[at:]

@@ -28,6 +28,18 @@ func TestSameBitsHoweverCut(t *testing.T) {
 			set.Pointwise(two)
 			equalBits(t, "pointwise", one.Dst, p.Dst, nr)
 
+			// What is fetched meanwhile changes nothing.
+			one.Pixels, one.Dst = pixels, m.floats(len(p.Dst))
+			for range rapid.IntRange(0, 4).Draw(t, "slices") {
+				one.Next = append(one.Next, m.floats(rapid.IntRange(0, 3000).Draw(t, "floats")))
+			}
+			before := slices.Concat(one.Next...)
+			set.Pointwise(one)
+			equalBits(t, "pointwise with Next", one.Dst, p.Dst, nr)
+			if !slices.Equal(slices.Concat(one.Next...), before) {
+				t.Fatal("what was to be fetched has changed")
+			}
+
 			f := newFirst(m, pixels, nr)
 			set.First(f)
 			first, rest := f, f

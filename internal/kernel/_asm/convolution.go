@@ -64,6 +64,54 @@ func (h ahead) wrap(label string) {
 	Label(label)
 }
 
+// A list is an ahead that fetches the slices in Next instead, if there are any, one
+// after the other.
+type list struct {
+	ahead
+	next  Component
+	taken Mem // bytes of Next that have been gone over
+}
+
+func newList(a Component, nr int) list {
+	return list{newAhead(a, nr), a.Field("Next"), AllocLocal(8)}
+}
+
+// start emits the way to the first slice and from there to the first tile.
+func (l list) start() {
+	MOVQ(U32(0), l.taken)
+	CMPQ(address(l.next.Len()), Imm(0))
+	JNE(LabelRef("fetched"))
+}
+
+// moved emits the end of a tile.
+func (l list) moved() {
+	CMPQ(l.at, l.end)
+	JAE(LabelRef("fetched"))
+}
+
+// fetched emits what follows the end of a slice: the next one, and after the last the
+// call's own weights, which are in the cache.
+func (l list) fetched() {
+	Label("fetched")
+	slice, n := GP64(), Load(l.next.Len(), GP64())
+	IMUL3Q(U32(sliceBytes), n, n)
+	MOVQ(l.taken, slice)
+	CMPQ(slice, n)
+	JGE(LabelRef("own"))
+	ADDQ(Imm(sliceBytes), l.taken)
+	ADDQ(Load(l.next.Base(), n), slice)
+	MOVQ(Mem{Base: slice}, l.at)
+	MOVQ(Mem{Base: slice, Disp: 8}, l.end)
+	LEAQ(Mem{Base: l.at, Index: l.end, Scale: 4}, l.end)
+	JMP(LabelRef("next"))
+	Label("own")
+	Load(l.w.Base(), l.at)
+	TESTQ(n, n)
+	JZ(LabelRef("next"))
+	MOVQ(l.at, l.end)
+	JMP(LabelRef("next"))
+}
+
 // pointwise emits the pointwise convolution for an NR.
 func (s isa) pointwise(nr int) {
 	a := declare(fmt.Sprintf("pointwise%d%s", nr, s.name), "Pointwise",
@@ -71,8 +119,8 @@ func (s isa) pointwise(nr int) {
 		"counts as zeros; there must be Add then.")
 	add := Load(a.Field("Add").Base(), GP64())
 	src := Load(a.Field("Src").Base(), GP64())
-	next := newAhead(a, nr)
-	tiler{
+	next := newList(a, nr)
+	t := tiler{
 		isa: s, shape: s.shapes[nr], nr: nr,
 		pixels: Load(a.Field("Pixels"), GP64()),
 		dst:    Load(a.Field("Dst").Base(), GP64()),
@@ -100,9 +148,12 @@ func (s isa) pointwise(nr int) {
 		},
 		moved: func(rows int) {
 			ADDQ(imm(rows*pixelBytes), add)
-			next.wrap(tileLabel(rows) + "ahead")
+			next.moved()
 		},
-	}.emit()
+	}
+	next.start()
+	t.emit()
+	next.fetched()
 }
 
 // unroll is the number of k in an iteration.
@@ -128,7 +179,7 @@ func (t *tile) linesAhead() int {
 }
 
 // sumChannels emits the loop over the blocks of input channels.
-func (t *tile) sumChannels(a Component, src reg.Register, next ahead) {
+func (t *tile) sumChannels(a Component, src reg.Register, next list) {
 	const block = pixelBytes / 4
 	in, w, left, n := GP64(), GP64(), GP64(), GP64()
 	MOVQ(src, in)

@@ -19,10 +19,10 @@ type tiler struct {
 	src    reg.Register // advances with the pixels
 	step   int          // bytes from the input of one pixel to the next
 
-	start  func(t *tile) // emits the sums' first value
-	sum    func(t *tile) // emits the sums
-	finish func(t *tile) // emits what follows the sums
-	moved  func(rows int)
+	start  func(t *tile)  // emits the sums' first value
+	sum    func(t *tile)  // emits the sums
+	finish func(t *tile)  // emits what follows the sums
+	moved  func(rows int) // emits what else moves; may jump to "next", as it does itself
 }
 
 // A tile is the registers of rows pixels.
@@ -84,8 +84,8 @@ func (t *tiler) tile(rows int) {
 	})
 	ADDQ(imm(rows*pixelBytes), t.dst)
 	ADDQ(imm(rows*t.step), t.src)
-	t.moved(rows)
 	SUBQ(imm(rows), t.pixels)
+	t.moved(rows)
 	JMP(LabelRef("next"))
 }
 
