@@ -20,7 +20,7 @@ type slowReader struct {
 	began    time.Time
 	deadline time.Time
 	size     int64 // of what came since then
-	counts   bool  // takes room for the bytes as they come
+	counts   bool  // takes room for the bytes as they come, and as many for what is made of them
 }
 
 // slow returns a reader of the request's body. The caller releases its share.
@@ -76,7 +76,7 @@ func (r *slowReader) Read(p []byte) (int, error) {
 		}
 	}
 	if r.counts && n > 0 {
-		if err := r.take(int64(n)); err != nil {
+		if err := r.take(2 * int64(n)); err != nil {
 			return 0, err
 		}
 	}
@@ -121,7 +121,7 @@ func (b *body) readAll(q *request, limit int64) error {
 	if err != nil {
 		return err
 	}
-	if b.data, err = readUpTo(r, limit, q.ContentLength, b.take); err != nil {
+	if b.data, err = readUpTo(r, limit, q.ContentLength, b.share); err != nil {
 		return err
 	}
 	return b.settle()
@@ -129,13 +129,13 @@ func (b *body) readAll(q *request, limit int64) error {
 
 // readUpTo reads all of r, at most limit bytes, with room taken for them as they come. The
 // claimed length, -1 for none, says how large the buffer is best.
-func readUpTo(r io.Reader, limit, claimed int64, take func(int64) error) ([]byte, error) {
+func readUpTo(r io.Reader, limit, claimed int64, room *share) ([]byte, error) {
 	const first, second = 64 << 10, 1 << 20
 	size := int64(first)
 	if claimed >= 0 {
 		size = min(size, claimed+1) // and one for the end
 	}
-	if err := take(size); err != nil {
+	if err := room.take(size); err != nil {
 		return nil, err
 	}
 	data := make([]byte, 0, size)
@@ -145,11 +145,14 @@ func readUpTo(r io.Reader, limit, claimed int64, take func(int64) error) ([]byte
 			more := min(old, limit+1-old) // a bomb takes no more than the limit
 			if old == first && claimed >= first {
 				more = min(claimed+1, second) - old
+			} else if claimed >= 2*old {
+				more = min(claimed+1, 4*old) - old // fewer copies, of more than has come
 			}
-			if err := take(more); err != nil {
+			if err := room.take(more + old); err != nil { // both are there
 				return nil, err
 			}
 			data = append(make([]byte, 0, old+more), data...)
+			room.back(old)
 		}
 		n, err := r.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]

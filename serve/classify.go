@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"cmp"
 	"context"
-	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -67,7 +65,7 @@ func (s *Server) classify(q *request) error {
 	var several bool
 	switch {
 	case isForm:
-		photos, err = formPhotos(b.data, params["boundary"], query)
+		photos, err = formPhotos(b.data, params["boundary"], query, q.deadline)
 		several = len(photos) > 1
 	case kind == "application/json":
 		photos, several, err = s.jsonPhotos(q, b)
@@ -214,22 +212,25 @@ func check(list []photo) error {
 	return nil
 }
 
-// formPhotos reads the files of a form, and adds its fields to the query.
-func formPhotos(data []byte, boundary string, query url.Values) ([]photo, error) {
-	r := multipart.NewReader(bytes.NewReader(data), boundary)
+// formPhotos reads the files of a form, in the form's memory, and adds its fields to the
+// query.
+func formPhotos(data []byte, boundary string, query url.Values, until time.Time) ([]photo, error) {
+	from := bytes.NewReader(data)
+	r := multipart.NewReader(timed{from, until}, boundary)
 	var list []photo
-	for {
+	for kept := data[:0]; ; {
 		part, err := r.NextPart()
 		if err == io.EOF {
 			return list, nil
 		}
 		if err != nil {
-			return nil, badRequest("multipart/form-data: " + err.Error())
+			return nil, formError(err)
 		}
-		data, err := io.ReadAll(part)
-		if err != nil {
-			return nil, badRequest("multipart/form-data: " + err.Error())
+		begin := len(kept)
+		if kept, err = compact(kept, from, part); err != nil {
+			return nil, formError(err)
 		}
+		data := kept[begin:]
 		if part.FileName() == "" {
 			if err := addField(query, part.FormName(), data); err != nil {
 				return nil, err
@@ -240,6 +241,26 @@ func formPhotos(data []byte, boundary string, query url.Values) ([]photo, error)
 			return list, nil
 		}
 	}
+}
+
+func formError(err error) error {
+	if errors.Is(err, errSlowlyRead) {
+		return errSlowlyRead
+	}
+	return badRequest("multipart/form-data: " + err.Error())
+}
+
+// A timed reader is read until a time.
+type timed struct {
+	r     io.Reader
+	until time.Time
+}
+
+func (t timed) Read(p []byte) (int, error) {
+	if time.Now().After(t.until) {
+		return 0, errSlowlyRead
+	}
+	return t.r.Read(p)
 }
 
 // addField takes a form's field for a parameter of the query.
@@ -260,21 +281,11 @@ func addField(query url.Values, name string, value []byte) error {
 // jsonPhotos reads {"photo": base64}, {"photos": [base64, ...]}, or URLs in their
 // place: {"url": ...}, {"urls": [...]}.
 func (s *Server) jsonPhotos(q *request, b *body) (list []photo, several bool, err error) {
-	var in jsonRequest
-	if err := in.read(b.data); err != nil {
+	in := jsonRequest{r: jsonReader{data: b.data, until: q.deadline}}
+	if err := in.read(); err != nil {
 		return nil, false, err
 	}
-	if in.Photo != nil {
-		in.Photos = append(in.Photos, *in.Photo)
-	}
-	if in.URL != nil {
-		in.URLs = append(in.URLs, *in.URL)
-	}
-	several = (in.Photo == nil) == (in.URL == nil) || len(in.Photos)+len(in.URLs) > 1
-	if n := len(in.Photos) + len(in.URLs); n > maxPhotos {
-		return nil, false, badRequest(fmt.Sprintf("%d photos in a request: at most %d", n, maxPhotos))
-	}
-	for _, text := range in.Photos {
+	for _, text := range in.photos {
 		data, err := decodeText(text)
 		list = append(list, photo{data: data, err: err})
 	}
@@ -282,96 +293,48 @@ func (s *Server) jsonPhotos(q *request, b *body) (list []photo, several bool, er
 	ctx, cancel := context.WithDeadline(q.Context(), q.deadline)
 	defer cancel()
 	left := s.o.MaxBody // for all of them, as if they had come with the request
-	for _, address := range in.URLs {
+	for _, address := range in.urls {
 		data, err := s.fetch(ctx, address, b.share, left)
 		list, left = append(list, photo{address, data, err}), left-int64(len(data))
 	}
-	return list, several, nil
+	return list, in.several || len(list) != 1, nil
 }
 
 // A jsonRequest is the JSON of the plain route.
 type jsonRequest struct {
-	Photo, URL   *string
-	Photos, URLs []string
+	r       jsonReader
+	photos  [][]byte // in base64, as they stand between quotes
+	urls    []string
+	several bool // there is a list
 }
 
-// read reads it element by element: of millions no more than may be in a request.
-func (in *jsonRequest) read(data []byte) error {
-	d := json.NewDecoder(bytes.NewReader(data))
-	err := in.fields(d)
-	var f *failure
-	if err == nil || errors.As(err, &f) {
-		return err
-	}
-	return badRequest(`JSON: ` + err.Error() + ` (want {"photo": "base64"}, {"photos": [...]}, {"url": ...} or {"urls": [...]})`)
+// read reads it, of millions of photos no more than may be in a request.
+func (in *jsonRequest) read() error {
+	r := &in.r
+	r.object(func(name string) {
+		one := map[string]func(){"photo": in.photo, "photos": in.photo, "url": in.url, "urls": in.url}[strings.ToLower(name)]
+		switch {
+		case one == nil:
+			r.stop(fmt.Errorf("unknown field %.40q", name))
+		case strings.HasSuffix(strings.ToLower(name), "s"):
+			in.several = true
+			r.array(one)
+		case !r.null():
+			one()
+		}
+	})
+	r.end()
+	return jsonError(r.err, ` (want {"photo": "base64"}, {"photos": [...]}, {"url": ...} or {"urls": [...]})`)
 }
 
-func (in *jsonRequest) fields(d *json.Decoder) error {
-	if t, err := d.Token(); err != nil || t != json.Delim('{') {
-		return cmp.Or(err, errors.New("no object"))
-	}
-	for d.More() {
-		name, err := d.Token()
-		if err != nil {
-			return err
-		}
-		switch strings.ToLower(name.(string)) { // a name, as only those stand there
-		case "photo":
-			err = d.Decode(&in.Photo)
-		case "url":
-			err = d.Decode(&in.URL)
-		case "photos":
-			in.Photos, err = fewTexts(d)
-		case "urls":
-			in.URLs, err = fewTexts(d)
-		default:
-			err = fmt.Errorf("unknown field %.40q", name)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	_, err := d.Token()
-	return err
-}
+func (in *jsonRequest) photo() { in.few(); in.photos = append(in.photos, in.r.text()) }
+func (in *jsonRequest) url()   { in.few(); in.urls = append(in.urls, in.r.string(maxSmall)) }
 
-// fewTexts reads a list of texts, or null, and refuses one that is too long at its first
-// element too many.
-func fewTexts(d *json.Decoder) (list []string, err error) {
-	if t, err := d.Token(); err != nil || t == nil {
-		return nil, err
-	} else if t != json.Delim('[') {
-		return nil, fmt.Errorf("%.40q in place of a list", fmt.Sprint(t))
+// few refuses a photo too many.
+func (in *jsonRequest) few() {
+	if len(in.photos)+len(in.urls) == maxPhotos {
+		in.r.stop(badRequest(fmt.Sprintf("more than %d photos in a request: at most %[1]d", maxPhotos)))
 	}
-	for d.More() {
-		if len(list) == maxPhotos {
-			return nil, badRequest(fmt.Sprintf("more than %d photos in a request: at most %[1]d", maxPhotos))
-		}
-		var text string
-		if err := d.Decode(&text); err != nil {
-			return nil, err
-		}
-		list = append(list, text)
-	}
-	_, err = d.Token()
-	return list, err
-}
-
-// decodeText returns the bytes of a photo in JSON: base64, or a data URL of it, which a
-// browser's FileReader makes (RFC 2397). The bytes say themselves what they are.
-func decodeText(text string) ([]byte, error) {
-	if strings.HasPrefix(text, "data:") {
-		head, rest, _ := strings.Cut(text, ",")
-		if !strings.HasSuffix(head, ";base64") {
-			return nil, badRequest("a data URL without ;base64,")
-		}
-		text = rest
-	}
-	data, err := base64.StdEncoding.DecodeString(text)
-	if err != nil {
-		return nil, badRequest("a photo's base64: " + err.Error())
-	}
-	return data, nil
 }
 
 // fetch gets a photo of at most limit bytes from a host that is allowed, with room taken as
@@ -412,7 +375,7 @@ func (s *Server) fetch(ctx context.Context, address string, room *share, limit i
 	if resp.StatusCode != http.StatusOK {
 		return nil, &failure{http.StatusBadGateway, fmt.Sprintf("%s: %s", u.Redacted(), resp.Status)}
 	}
-	data, err := readUpTo(resp.Body, limit, resp.ContentLength, room.take)
+	data, err := readUpTo(resp.Body, limit, resp.ContentLength, room)
 	var full *refusal
 	var large *http.MaxBytesError
 	switch {

@@ -135,15 +135,32 @@ func (s *share) extend(f func()) (lost error) {
 	return s.lost
 }
 
-// give gives all but what a request costs back.
-func (s *share) give() {
+// keep has n bytes in the place of all but what a request costs.
+func (s *share) keep(n int64) error {
+	s.gate.mu.Lock()
+	more := n + requestCost - s.held
+	if more <= 0 && s.lost == nil {
+		s.gate.used += more
+		s.held += more
+	}
+	s.gate.mu.Unlock()
+	if more <= 0 {
+		return nil
+	}
+	return s.take(more)
+}
+
+// back gives n bytes back.
+func (s *share) back(n int64) {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	if more := s.held - requestCost; more > 0 {
-		s.gate.used -= more
-		s.held -= more
-	}
+	n = min(n, s.held) // 0 if it was lost
+	s.gate.used -= n
+	s.held -= n
 }
+
+// give gives all but what a request costs back.
+func (s *share) give() { _ = s.keep(0) }
 
 // release gives everything back.
 func (s *share) release() {

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"io"
 	"math"
+	"mime"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,7 +65,7 @@ func (s *Server) grpcRoutes() {
 }
 
 func (s *Server) grpcOptions() []connect.HandlerOption {
-	return append(s.grpcPackings(), connect.WithReadMaxBytes(int(min(s.o.MaxBody, math.MaxInt32))))
+	return append(s.grpcPackings(), connect.WithCodec(codec{}), connect.WithReadMaxBytes(int(min(s.o.MaxBody, math.MaxInt32))))
 }
 
 // mount puts a method's handler behind the log and the metrics. What can't be done in
@@ -81,7 +83,10 @@ func (s *Server) mount(route string, h http.Handler) {
 				q.slow.release()
 			}
 		}()
-		if q.err = s.admit(q, route == service+"ModelInfer"); q.err != nil {
+		if !isGRPC(r) {
+			q.err = &failure{http.StatusUnsupportedMediaType, "want Content-Type: application/grpc; /v2 has the same over REST"}
+			s.fail(q, q.err)
+		} else if q.err = s.admit(q, route == service+"ModelInfer"); q.err != nil {
 			_ = refused.Write(w, r, grpcError(q.err))
 		}
 		// Clients name all packings that they know; only those that pack want packed
@@ -103,6 +108,13 @@ func (s *Server) mount(route string, h http.Handler) {
 	})
 }
 
+// isGRPC reports whether a request is one over gRPC, or gRPC-Web. connect would take JSON, too,
+// for which there is REST.
+func isGRPC(r *http.Request) bool {
+	kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	return r.Method == http.MethodPost && slices.Contains([]string{"application/grpc", "application/grpc+proto", "application/grpc-web", "application/grpc-web+proto"}, kind)
+}
+
 // admit refuses what can't be done in time, and otherwise has the room for messages
 // taken as they come.
 func (s *Server) admit(q *request, work bool) error {
@@ -120,17 +132,15 @@ func (s *Server) admit(q *request, work bool) error {
 	return nil
 }
 
-// came ends the wait for a message. One that was packed takes more room than what came.
+// came ends the wait for a message, of which its bytes are no longer needed.
 func (q *request) came(m proto.Message) error {
 	q.read = true
 	q.reading = time.Since(q.began)
 	if err := q.slow.settle(); err != nil {
 		return err
 	}
-	if more := int64(proto.Size(m)) - q.slow.size; more > 0 {
-		if err := q.slow.take(more); err != nil {
-			return err
-		}
+	if err := q.slow.keep(int64(proto.Size(m))); err != nil {
+		return err
 	}
 	if q.deadline.After(q.slow.deadline) {
 		q.slow.allow(time.Time{})
@@ -393,7 +403,7 @@ func parameter(p *oip.InferParameter) any {
 
 // contentBytes returns typed contents as the binary extension has them.
 func contentBytes(t *tensor, c *oip.InferTensorContents) ([]byte, error) {
-	var raw []byte
+	raw := make([]byte, 0, 4*len(c.GetFp32Contents())+len(c.GetUintContents()))
 	for _, v := range c.GetFp32Contents() {
 		raw = binary.LittleEndian.AppendUint32(raw, math.Float32bits(v))
 	}

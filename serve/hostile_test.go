@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	neturl "net/url"
 	"os"
 	"regexp"
 	"runtime"
@@ -23,6 +25,7 @@ import (
 	"golang.org/x/net/http2/hpack"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/mobilenet-go/mobilenet/serve"
 	"github.com/mobilenet-go/mobilenet/serve/internal/oip"
@@ -628,6 +631,55 @@ func keepBusy(t *testing.T, addr string) (stop func()) {
 		})
 	}
 	return func() { cancel(); busy.Wait() }
+}
+
+// TestHeavyBodies: what would take a hundred times its bytes in memory is refused before it
+// is made.
+func TestHeavyBodies(t *testing.T) {
+	_, url := start(t, serve.Options{Deadline: time.Minute})
+	const n = 2 << 20
+	list := func(head, one, tail string) []byte { return []byte(head + one + strings.Repeat(","+one, n) + tail) }
+	frame := func(field string) []byte {
+		data := strings.Repeat(field, n)
+		return append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(data))), data...)
+	}
+	numbers := protowire.AppendBytes(protowire.AppendTag(nil, 4, protowire.BytesType), make([]byte, n)) // uint_contents
+	contents := protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), numbers)
+	one := protowire.AppendBytes(protowire.AppendTag(nil, 5, protowire.BytesType), contents)
+	const infer, over = "/v2/models/fashion/infer", "/inference.GRPCInferenceService/ModelInfer"
+	for _, test := range []struct {
+		name, path, kind string
+		body             []byte
+		want             string
+	}{
+		{"inputs", infer, "application/json", list(`{"inputs": [`, `{}`, `]}`), "more than 16"},
+		{"outputs", infer, "application/json", list(`{"outputs": [`, `{}`, `]}`), "more than 16"},
+		{"parameters", infer, "application/json", list(`{"parameters": {"a": [`, `0`, `]}}`), "at most 65536"},
+		{"shape", infer, "application/json", list(`{"inputs": [{"shape": [`, `1`, `]}]}`), "at most 65536"},
+		{"name", infer, "application/json", list(`{"inputs": [{"name": "`, `a`, `"}]}`), "at most 65536"},
+		{"members", infer, "application/json", list(`{`, `"a": 0`, `}`), "0 inputs"},
+		{"photos", "/v1/classify", "application/json", list(`{"photos": [`, `""`, `]}`), "more than 64"},
+		{"fields of a form", "/v1/classify", "multipart/form-data; boundary=x", []byte(strings.Repeat("--x\r\n\r\n\r\n", n)), "form field"},
+		{"ready", "/v2/repository/index", "application/json", list(`{"a": [`, `0`, `]}`), "more than 65536"},
+		{"gRPC: inputs", over, "application/grpc-web+proto", frame("\x2a\x00"), "10000 fields"},
+		{"gRPC: parameters", over, "application/grpc-web+proto", frame("\x22\x00"), "10000 fields"},
+		{"gRPC: photos", over, "application/grpc-web+proto", frame("\x3a\x00"), "10000 fields"},
+		{"gRPC: unknown", over, "application/grpc-web+proto", frame("\x78\x00"), "10000 fields"},
+		{"gRPC: numbers", over, "application/grpc-web+proto", append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(one))), one...), "bytes of numbers"},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, header, body := ask(t, "POST", url+test.path, test.body, "Content-Type", test.kind)
+		runtime.ReadMemStats(&after)
+		told, _ := neturl.PathUnescape(string(body) + header.Get("Grpc-Message"))
+		if !strings.Contains(told, test.want) {
+			t.Errorf("%s: %.200s", test.name, told)
+		}
+		// A body grows, and connect's buffer, too; encoding/json and protobuf would take 100 to 400 MB more.
+		if took := after.TotalAlloc - before.TotalAlloc; took > uint64(4*len(test.body))+16<<20 {
+			t.Errorf("%s: %d MB for a body of %d MB", test.name, took>>20, len(test.body)>>20)
+		}
+	}
 }
 
 // FuzzBodies: whatever bytes a route gets, the answer is JSON, and no fault of the

@@ -3,11 +3,13 @@ package serve
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -72,7 +74,7 @@ func (s *Server) infer(q *request) error {
 // inferOn answers a request that has been read, its tensors in binary.
 func (s *Server) inferOn(q *request, in *inferRequest, m *loaded, takesTensors bool) (*inferAnswer, error) {
 	for _, t := range in.Inputs {
-		t.until = q.deadline
+		t.until, t.room = q.deadline, q.slow.take
 	}
 	items, err := itemsOf(in, takesTensors, m, s.o.MaxPixels)
 	q.reading = time.Since(q.began)
@@ -116,14 +118,11 @@ func parseInfer(q *request, data []byte, takesTensors bool, m *loaded) (*inferRe
 		}
 		head, tail = data[:n], data[n:]
 	}
-	var in inferRequest
-	if err := json.Unmarshal(head, &in); err != nil {
-		return nil, badRequest("JSON: " + err.Error())
+	in, err := readInfer(&jsonReader{data: head, until: q.deadline})
+	if err != nil {
+		return nil, err
 	}
 	for _, t := range in.Inputs {
-		if t == nil {
-			return nil, badRequest("an input that is null")
-		}
 		size, ok := t.Parameters["binary_data_size"]
 		if !ok {
 			continue
@@ -138,19 +137,58 @@ func parseInfer(q *request, data []byte, takesTensors bool, m *loaded) (*inferRe
 	if len(tail) > 0 {
 		return nil, badRequest(fmt.Sprintf("%d bytes behind the last input's data", len(tail)))
 	}
-	return &in, nil
+	return in, nil
+}
+
+// maxListed is how many inputs and outputs a request may list: more than there are.
+const maxListed = 16
+
+// readInfer reads a request's JSON.
+func readInfer(r *jsonReader) (*inferRequest, error) {
+	in := &inferRequest{}
+	few := func(n int) {
+		if n == maxListed {
+			r.stop(badRequest(fmt.Sprintf("more than %d inputs or outputs", n)))
+		}
+	}
+	r.object(func(name string) {
+		switch strings.ToLower(name) {
+		case "id":
+			r.small(&in.ID)
+		case "parameters":
+			r.small(&in.Parameters)
+		case "inputs":
+			r.array(func() { few(len(in.Inputs)); in.Inputs = append(in.Inputs, readTensor(r)) })
+		case "outputs":
+			r.array(func() {
+				few(len(in.Outputs))
+				o := &wantedOutput{}
+				r.small(&o)
+				in.Outputs = append(in.Outputs, o)
+			})
+		default:
+			r.skip()
+		}
+	})
+	r.end()
+	return in, jsonError(r.err, "")
+}
+
+// jsonError is a client's for JSON that can't be read.
+func jsonError(err error, want string) error {
+	if err == nil || errors.As(err, new(*failure)) || errors.As(err, new(*refusal)) {
+		return err
+	}
+	return badRequest("JSON: " + err.Error() + want)
 }
 
 // rawRequest takes the body for the model's only input: a photo, or values.
 func rawRequest(data []byte, takesTensors bool, m *loaded) (*inferRequest, error) {
-	t := &tensor{Name: "image", Datatype: "BYTES", Shape: []int64{1, 1}, bin: true}
+	t := &tensor{Name: "image", Datatype: "BYTES", Shape: []int64{1, 1}, bin: true, photo: data}
 	if takesTensors {
 		h, w := m.one.Config().InputSize()
-		t.Name, t.Datatype, t.raw = "input", "FP32", data
+		t = &tensor{Name: "input", Datatype: "FP32", bin: true, raw: data}
 		t.Shape = []int64{int64(len(data) / (4 * 3 * h * w)), 3, int64(h), int64(w)}
-	} else {
-		photo := textTensor(t.Name, t.Shape, []string{string(data)})
-		t.raw = photo.raw
 	}
 	return &inferRequest{Inputs: []*tensor{t}}, nil
 }

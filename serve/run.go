@@ -37,15 +37,18 @@ type Listen struct {
 //
 // Run sees to it that Go has a processor more than workers (GOMAXPROCS): workers compute
 // for milliseconds on end, and with all processors theirs, Go would look at the network
-// every ten milliseconds only. And unless GOMEMLIMIT is set, it sets a limit of memory that
-// is above what requests and photos may take together, so that garbage doesn't come on
-// top. A server of your own does well to do the same.
+// every ten milliseconds only. And unless GOMEMLIMIT is set, it sets a limit of memory at
+// which garbage is collected: what the models take, requests, and photos of 8 megapixels
+// for all workers. Larger photos have Go collect more often, but fit. A server of your own
+// does well to do the same.
 func (s *Server) Run(ctx context.Context, l Listen) error {
 	if n := s.o.Workers + 1; runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}
 	if debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(s.memory)
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		debug.SetMemoryLimit(int64(m.HeapAlloc) + s.garbage)
 	}
 	var plain net.ListenConfig
 	plain.SetMultipathTCP(false) // whose sockets take no filter: see noMore

@@ -74,7 +74,7 @@ type Server struct {
 	scheduler *scheduler
 	bodies    gate
 	decoding  vision.DecodeOptions
-	memory    int64 // bytes that all of Go's is to fit into
+	garbage   int64 // bytes beside the models that Go's memory is collected at
 	metrics   *metrics
 	mux       *http.ServeMux
 	origins   *http.CrossOriginProtection // of who may change what is served
@@ -112,11 +112,11 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		photos.warn(o.Log, s)
 	}
 	s := &Server{o: o, models: m, photos: photos, origins: origins, scheduler: newScheduler(o.Workers, o.Queue, o.Deadline)}
-	s.bodies.limit = max(64<<20, 2*o.MaxBody)
-	// A photo of the most pixels for each worker would be gigabytes.
-	pixels := max(256<<20, 5*int64(o.MaxPixels))
+	s.bodies.limit = max(64<<20, 2*o.MaxBody) + 1<<20 // a message over gRPC lies there twice
+	// A photo of the most pixels for each worker would be gigabytes; one of 13 megapixels isn't.
+	pixels := max(5*int64(o.MaxPixels), int64(o.Workers)*(40<<20))
 	s.decoding = vision.DecodeOptions{MaxPixels: o.MaxPixels, Budget: vision.NewBudget(pixels)}
-	s.memory = s.bodies.limit + pixels + 64<<20
+	s.garbage = s.bodies.limit + min(pixels, int64(o.Workers)*(24<<20)) + 32<<20
 	s.metrics = newMetrics(s)
 	s.mux = http.NewServeMux()
 	s.routes()

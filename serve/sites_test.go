@@ -89,10 +89,14 @@ func TestOtherSites(t *testing.T) {
 	}
 	_, url := start(t, serve.Options{})
 	for _, verb := range []string{"Load", "Unload"} {
-		code, _, body := ask(t, "POST", url+"/inference.GRPCInferenceService/RepositoryModel"+verb, []byte(`{"modelName": "fashion"}`),
-			"Content-Type", "application/json", "Origin", "https://evil.example")
-		if code != 403 {
+		route := url + "/inference.GRPCInferenceService/RepositoryModel" + verb
+		code, _, body := ask(t, "POST", route, []byte(`{"modelName": "fashion"}`), "Content-Type", "application/json", "Origin", "https://evil.example")
+		if code != 415 {
 			t.Errorf("gRPC: %s: %d %s", verb, code, body)
+		}
+		_, header, body := ask(t, "POST", route, []byte("\x00\x00\x00\x00\x09\x12\x07fashion"), "Content-Type", "application/grpc-web+proto", "Origin", "https://evil.example")
+		if !bytes.Contains(body, []byte("grpc-status: 7\r\n")) && header.Get("Grpc-Status") != "7" {
+			t.Errorf("gRPC-Web: %s: %v %q", verb, header, body)
 		}
 	}
 	if _, err := serve.New(t.Context(), serve.Options{Models: []serve.Model{{Name: "m", Open: openBuiltin}}, CORS: "example.com"}); err == nil {

@@ -1,13 +1,12 @@
 package serve
 
 import (
-	"bytes"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
-	"strconv"
+	"strings"
 	"time"
 )
 
@@ -22,7 +21,32 @@ type tensor struct {
 	raw  []byte          // the data as the binary extension has it
 	bin  bool
 
-	until time.Time // when JSON is not read any further; zero for never
+	photo []byte // the only element, without its length
+
+	until time.Time         // when JSON is not read any further; zero for never
+	room  func(int64) error // takes room in memory for values; nil for as much as there is
+}
+
+// readTensor reads a tensor of a request. Its data stays where it is.
+func readTensor(r *jsonReader) *tensor {
+	t := &tensor{until: r.until}
+	r.object(func(name string) {
+		switch strings.ToLower(name) {
+		case "name":
+			r.small(&t.Name)
+		case "datatype":
+			r.small(&t.Datatype)
+		case "shape":
+			r.small(&t.Shape)
+		case "parameters":
+			r.small(&t.Parameters)
+		case "data":
+			t.Data = r.raw()
+		default:
+			r.skip()
+		}
+	})
+	return t
 }
 
 func (t *tensor) fail(format string, args ...any) error {
@@ -44,10 +68,25 @@ func (t *tensor) elements() (int, error) {
 	return int(n), nil
 }
 
+// take takes room for so many bytes of values.
+func (t *tensor) take(n int) error {
+	if t.room == nil {
+		return nil
+	}
+	return t.room(int64(n))
+}
+
 // floats returns the values of an FP32 tensor.
 func (t *tensor) floats() ([]float32, error) {
 	n, err := t.elements()
 	if err != nil {
+		return nil, err
+	}
+	most := min(n, len(t.raw)/4)
+	if !t.bin {
+		most = min(n, len(t.Data)) // a value has a byte at least
+	}
+	if err := t.take(4 * most); err != nil {
 		return nil, err
 	}
 	if t.bin {
@@ -63,7 +102,7 @@ func (t *tensor) floats() ([]float32, error) {
 		}
 		return v, nil
 	}
-	v := make([]float32, 0, min(n, len(t.Data))) // a value has a byte at least
+	v := make([]float32, 0, most)
 	err = t.numbers(n, func(x float64) error {
 		if math.Abs(x) > math.MaxFloat32 {
 			return t.fail("%v is no FP32 value", x)
@@ -86,7 +125,11 @@ func (t *tensor) octets() ([]byte, error) {
 		}
 		return t.raw, nil
 	}
-	v := make([]byte, 0, min(n, len(t.Data)))
+	most := min(n, len(t.Data))
+	if err := t.take(most); err != nil {
+		return nil, err
+	}
+	v := make([]byte, 0, most)
 	err = t.numbers(n, func(x float64) error {
 		if x != math.Trunc(x) || x < 0 || x > 255 {
 			return t.fail("%v in place of a number from 0 to 255", x)
@@ -105,7 +148,9 @@ func (t *tensor) texts() ([][]byte, error) {
 		return nil, err
 	}
 	var v [][]byte
-	if t.bin {
+	if t.photo != nil {
+		v = [][]byte{t.photo}
+	} else if t.bin {
 		rest := t.raw
 		for len(rest) > 0 {
 			if len(rest) < 4 || uint64(binary.LittleEndian.Uint32(rest)) > uint64(len(rest)-4) {
@@ -115,8 +160,8 @@ func (t *tensor) texts() ([][]byte, error) {
 			v = append(v, rest[4:4+size])
 			rest = rest[4+size:]
 		}
-	} else if err := t.flatten(n, func(text string) error {
-		b, err := base64.StdEncoding.DecodeString(text)
+	} else if err := t.flatten(n, '"', func(r *jsonReader) error {
+		b, err := decodeText(r.text())
 		if err != nil {
 			return t.fail("%v (in JSON a photo is base64)", err)
 		}
@@ -131,96 +176,46 @@ func (t *tensor) texts() ([][]byte, error) {
 	return v, nil
 }
 
-// maxDepth is how deep arrays may lie in arrays: a tensor has four dimensions.
-const maxDepth = 16
-
-func (t *tensor) late() bool { return !t.until.IsZero() && time.Now().After(t.until) }
-
-// tooSlow says that the deadline passed while JSON was read, which binary data isn't slow at.
-func (t *tensor) tooSlow() error {
-	return &refusal{"expired", fmt.Sprintf("tensor %q: its deadline passed while it was read as JSON: send it in binary (binary_data_size)", t.Name), 0}
-}
-
-// numbers calls f for the numbers of nested arrays, of which there must be n. The data is
-// JSON that encoding/json has checked; to have its tokens one by one, 150,528 for an
-// image, takes ten times as long.
+// numbers calls f for the numbers of nested arrays, of which there must be n.
 func (t *tensor) numbers(n int, f func(float64) error) error {
-	depth, seen := 0, 0
-	for i, end, step := 0, 0, 0; i < len(t.Data); i, step = end, step+1 {
-		if step%4096 == 0 && t.late() {
-			return t.tooSlow()
-		}
-		end = i + 1
-		switch c := t.Data[i]; {
-		case c == ',' || c == ' ' || c == '\n' || c == '\t' || c == '\r':
-		case c == ']':
-			depth--
-		case c == '[':
-			if depth++; depth > maxDepth {
-				return t.fail("arrays in arrays in arrays")
-			}
-		case c == '-' || '0' <= c && c <= '9':
-			for end < len(t.Data) && t.Data[end] != ',' && t.Data[end] != ']' && t.Data[end] > ' ' {
-				end++
-			}
-			if seen++; seen > n || depth == 0 {
-				return t.fail("other than %d values for the shape %v", n, t.Shape)
-			}
-			x, err := strconv.ParseFloat(string(t.Data[i:end]), 64)
-			if err != nil {
-				return t.fail("data: %v", err)
-			}
-			if err := f(x); err != nil {
-				return err
-			}
-		default:
-			return t.fail("%.20q in place of numbers", t.Data[i:])
-		}
-	}
-	if seen != n || len(t.Data) == 0 {
-		return t.fail("%d values for the shape %v", seen, t.Shape)
-	}
-	return nil
+	return t.flatten(n, '-', func(r *jsonReader) error { return f(r.number()) })
 }
 
-// flatten calls f for the texts of nested arrays, of which there must be n.
-func (t *tensor) flatten(n int, f func(string) error) error {
-	d := json.NewDecoder(bytes.NewReader(t.Data))
-	depth, seen := 0, 0
-	for step := 0; ; step++ {
-		if step%4096 == 0 && t.late() {
-			return t.tooSlow()
+// flatten has read read the strings ('"') or numbers ('-') of nested arrays, of which there
+// must be n.
+func (t *tensor) flatten(n int, kind byte, read func(*jsonReader) error) error {
+	r := &jsonReader{data: t.Data, until: t.until}
+	seen := 0
+	var one func()
+	one = func() {
+		c := r.next()
+		if '0' <= c && c <= '9' {
+			c = '-'
 		}
-		tok, err := d.Token()
-		if err != nil {
-			return t.fail("data: %v", err)
-		}
-		switch tok {
-		case json.Delim('['):
-			if depth++; depth > maxDepth {
-				return t.fail("arrays in arrays in arrays")
-			}
-		case json.Delim(']'):
-			depth--
-		case json.Delim('{'):
-			return t.fail("an object in place of an array")
+		switch {
+		case c == '[':
+			r.array(one)
+		case c != kind && r.err == nil:
+			r.stop(t.fail("%.20q in place of %s", r.data[r.at:], map[byte]string{'"': "base64", '-': "numbers"}[kind]))
+		case seen == n || r.depth == 0:
+			r.stop(t.fail("other than %d values for the shape %v", n, t.Shape))
 		default:
-			if seen++; seen > n || depth == 0 {
-				return t.fail("other than %d values for the shape %v", n, t.Shape)
+			seen++
+			if err := read(r); err != nil {
+				r.stop(err)
 			}
-			text, ok := tok.(string)
-			if !ok {
-				return t.fail("%v in place of base64", tok)
-			}
-			if err := f(text); err != nil {
-				return err
-			}
-		}
-		if depth == 0 {
-			break
 		}
 	}
-	if seen != n {
+	if len(t.Data) > 0 {
+		one()
+	}
+	r.end()
+	switch {
+	case errors.As(r.err, new(*failure)), errors.As(r.err, new(*refusal)):
+		return r.err
+	case r.err != nil:
+		return t.fail("data: %v", r.err)
+	case seen != n || len(t.Data) == 0:
 		return t.fail("%d values for the shape %v", seen, t.Shape)
 	}
 	return nil

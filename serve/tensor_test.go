@@ -84,8 +84,8 @@ func BenchmarkNumbers(b *testing.B) {
 	b.SetBytes(int64(len(body)))
 	b.ReportAllocs()
 	for b.Loop() {
-		var in inferRequest
-		if err := json.Unmarshal(body, &in); err != nil {
+		in, err := readInfer(&jsonReader{data: body})
+		if err != nil {
 			b.Fatal(err)
 		}
 		if _, err := in.Inputs[0].floats(); err != nil {

@@ -113,6 +113,15 @@ func (b *Budget) release(n int64, img *Image) {
 	b.add(-n, size)
 }
 
+// discard ends a decode of n bytes whose image, of size bytes, nobody has any more. A large
+// one makes room when it is collected, not before.
+func (b *Budget) discard(n int64, size int) {
+	if size >= large {
+		debug.FreeOSMemory()
+	}
+	b.add(-n, 0)
+}
+
 func (b *Budget) add(running, kept int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -114,7 +114,7 @@ func openJPEG(data []byte) (picture, error) {
 // not read, with how to convert it (errors.ErrUnsupported); more than a limit.
 // Bytes that are no image's at all are unsupported and [image.ErrFormat].
 func Decode(ctx context.Context, data []byte, o DecodeOptions) (*Image, error) {
-	return decode(ctx, data, o, nil)
+	return decode(ctx, data, o, nil, nil)
 }
 
 // DecodeCrop is [Decode] followed by [CropTo]: the same pixels and errors, in less
@@ -122,28 +122,27 @@ func Decode(ctx context.Context, data []byte, o DecodeOptions) (*Image, error) {
 // pixels, in memory that the next call uses again.
 func DecodeCrop(ctx context.Context, data []byte, o DecodeOptions, p model.Preprocess, h, w int) (*Image, error) {
 	reused := false
-	img, err := decode(ctx, data, o, func(c *canvas) {
+	return decode(ctx, data, o, func(c *canvas) {
 		c.part = readBy(c.w, c.h, p, h, w)
 		if reused = 3*c.w*c.h <= reusable; reused {
 			c.img = scratchImage(c.w, c.h)
 		}
+	}, func(img *Image) *Image {
+		dst := CropTo(img, p, h, w)
+		if reused {
+			scratch.Put(img)
+		}
+		return dst
 	})
-	if err != nil {
-		return nil, err
-	}
-	dst := CropTo(img, p, h, w)
-	if reused {
-		scratch.Put(img)
-	}
-	return dst, nil
 }
 
 // reusable is how many bytes of an image are kept for the next: a larger one would
 // stay for long, and its decoding takes much longer than its allocation.
 const reusable = 8 << 20
 
-// decode is Decode that may leave out parts: limit says of a canvas which.
-func decode(ctx context.Context, data []byte, o DecodeOptions, limit func(*canvas)) (*Image, error) {
+// decode is Decode that may leave out parts, limit says of a canvas which, and that may
+// return what crop makes of the pixels.
+func decode(ctx context.Context, data []byte, o DecodeOptions, limit func(*canvas), crop func(*Image) *Image) (*Image, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -173,12 +172,17 @@ func decode(ctx context.Context, data []byte, o DecodeOptions, limit func(*canva
 	if limit != nil && p.parts && to.orientation == 1 {
 		limit(to)
 	}
-	err = p.decode(ctx, to)
-	budget.release(n, to.img)
-	if err != nil {
-		return nil, f.fault(err)
+	if err = p.decode(ctx, to); err != nil || crop == nil {
+		budget.release(n, to.img)
+		if err != nil {
+			return nil, f.fault(err)
+		}
+		return to.image(), nil
 	}
-	return to.image(), nil
+	img, size := crop(to.image()), len(to.img.Pix)
+	to.img = nil
+	budget.discard(n, size)
+	return img, nil
 }
 
 // memory returns how many bytes decoding takes, the pixels included.
