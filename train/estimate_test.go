@@ -22,7 +22,18 @@ func TestRehearse(t *testing.T) {
 			o.Freeze, o.HeadEpochs, o.Mixup, o.CutMix, o.Augment, o.Val = 3, 0, 0, 0, vision.Augment{}, nil
 		}, true},
 		"in 8 bits, too": {func(o *Options) { o.Int8 = true }, false},
-		"large batch":    {func(o *Options) { o.Batch = 500 }, false},
+		"teacher":        {func(o *Options) { o.Data.Teacher = teacherFor(t, *o, 32) }, false},
+		"teacher of a classifier": {func(o *Options) {
+			o.Data.Teacher, o.Freeze = teacherFor(t, *o, 32), FreezeBackbone
+		}, true},
+		"teacher of some": {func(o *Options) {
+			o.Data.Teacher = teacherFor(t, *o, 32)
+			o.Freeze, o.HeadEpochs, o.Mixup, o.CutMix, o.Augment, o.EMA = 3, 0, 0, 0, vision.Augment{}, 0.9
+		}, true},
+		"8 bits": {func(o *Options) {
+			o.HeadEpochs, o.QAT, o.LayerDecay, o.WarmupSteps = 0, true, 0, 0
+		}, false},
+		"large batch": {func(o *Options) { o.Batch = 500 }, false},
 	} {
 		o := phases(t, train, val)
 		test.change(&o)

@@ -84,14 +84,15 @@ type trainer struct {
 	data      string // fingerprint
 	settings  string // see settingsOf
 	history   []report.Epoch
-	best      int            // epoch; of no account before the first
-	bestSum   string         // modelSum of its weights
-	features  []float32      // of a frozen backbone
-	known     []float32      // of fewer frozen modules: see activations
-	missing   map[int]bool   // training images that features or known have nothing of
-	losses    []float64      // of the batches of the pass under way, or of the last one
-	slower    float64        // factor of the learning rate after epochs that were undone
-	events    *report.Events // nil before the first epoch ends
+	best      int             // epoch; of no account before the first
+	bestSum   string          // modelSum of its weights
+	features  []float32       // of a frozen backbone
+	known     []float32       // of fewer frozen modules: see activations
+	missing   map[int]bool    // training images that features or known have nothing of
+	losses    []float64       // of the batches of the pass under way, or of the last one
+	before    model.StateDict // the tensors before an epoch that may be undone
+	slower    float64         // factor of the learning rate after epochs that were undone
+	events    *report.Events  // nil before the first epoch ends
 }
 
 func newTrainer(o Options) (*trainer, error) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math"
-	"slices"
 
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
@@ -18,7 +17,8 @@ const halvings = 10
 // half the learning rate, which stays so. The state has nothing of it but the number
 // of times, in the history: a run that was interrupted spoils the epoch again.
 func (t *trainer) careful(ctx context.Context, epoch int) (report.Epoch, error) {
-	before, steps := clone(t.tensors()), t.optimizer.steps
+	t.remember()
+	steps := t.optimizer.steps
 	for undone := 0; ; undone++ {
 		halved := t.undone() + undone
 		t.slower = math.Pow(0.5, float64(halved))
@@ -29,7 +29,7 @@ func (t *trainer) careful(ctx context.Context, epoch int) (report.Epoch, error) 
 			return e, err
 		}
 		for name, v := range t.tensors() {
-			copy(v.Data, before[name].Data)
+			copy(v.Data, t.before[name].Data)
 		}
 		t.optimizer.steps = steps
 		if t.Undone != nil {
@@ -38,12 +38,15 @@ func (t *trainer) careful(ctx context.Context, epoch int) (report.Epoch, error) 
 	}
 }
 
-func clone(dict model.StateDict) model.StateDict {
-	out := model.StateDict{}
-	for name, v := range dict {
-		out[name] = model.Tensor{Shape: v.Shape, Data: slices.Clone(v.Data)}
+// remember copies the tensors to before, always to the same memory: they are as much as
+// the weights three times, and with an average four times.
+func (t *trainer) remember() {
+	if t.before == nil {
+		t.before = model.StateDict{}
 	}
-	return out
+	for name, v := range t.tensors() {
+		t.before[name] = model.Tensor{Shape: v.Shape, Data: append(t.before[name].Data[:0], v.Data...)}
+	}
 }
 
 // undone is how often epochs of the run were.

@@ -9,7 +9,8 @@ models have that came through ONNX), unfolded.h5 or .safetensors (it was never f
 narrow.safetensors (width 0.35); for PyTorch unfolded.pth, too (mobilenet convert). What runs.jsonl has is not measured again: a run that was
 interrupted goes on. A line is a run: frozen and default come of the same one, epoch 0 being
 what --freeze backbone gives (train's TestClassifierAlone). PyTorch runs where /usr/bin/python3,
-or MOBILENET_BENCH_TORCH, has torch and torchvision.
+or MOBILENET_BENCH_TORCH, has torch and torchvision, and Ultralytics where MOBILENET_BENCH_ULTRALYTICS
+has ultralytics, too: a virtual environment that sees the system's packages does.
 """
 import argparse
 import csv
@@ -24,6 +25,7 @@ import tempfile
 import time
 
 TORCH = os.environ.get("MOBILENET_BENCH_TORCH", "/usr/bin/python3")
+ULTRALYTICS = os.environ.get("MOBILENET_BENCH_ULTRALYTICS", "python3")
 EPOCHS = 10
 
 SEEDS = 5
@@ -46,6 +48,9 @@ RATES = (0.001, 0.003, 0.01)
 # Folders of 200 and more photos a class, on which PyTorch's best rate is to be reached, are measured with all seeds.
 LARGE = "cifar", "fashion"
 
+# Ultralytics' defaults have 100 epochs: small folders alone.
+ULTRA, ULTRA_EPOCHS = ("fine", "coarse", "textures"), 100
+
 
 def jobs():
     """The runs: ours, the cheap cells first, and PyTorch's, the first seeds, folded weights and the large folders first."""
@@ -59,7 +64,8 @@ def jobs():
                 for lr in RATES:
                     job = {"arm": "pytorch", "folder": folder, "weights": weights, "seed": seed, "resolution": resolution, "lr": lr}
                     theirs.append((seed > 2, weights == "unfolded", folder not in LARGE, seconds, seed, job))
-    return [job for *_, job in sorted(ours, key=lambda j: j[:-1]) + sorted(theirs, key=lambda j: j[:-1])]
+    ultra = [(0, {"arm": "ultralytics", "folder": f, "weights": "folded", "seed": 0, "resolution": GRID[f][0]}) for f in ULTRA]
+    return [job for *_, job in sorted(ours, key=lambda j: j[:-1]) + sorted(theirs, key=lambda j: j[:-1]) + ultra]
 
 
 def run(command):
@@ -100,27 +106,35 @@ def pytorch(a, job):
     return dict(json.loads(out), cpu=cpu)
 
 
+def ultralytics(a, job):
+    here = os.path.dirname(os.path.abspath(__file__))
+    out, cpu = run([ULTRALYTICS, os.path.join(here, "ultra.py"), "--data", os.path.join(a.folders, job["folder"]), "--weights", os.path.join(a.weights, job["weights"] + ".pth"),
+                    "--resolution", str(job["resolution"]), "--epochs", str(ULTRA_EPOCHS), "--seed", str(job["seed"])])
+    return dict(json.loads(out.splitlines()[-1]), cpu=cpu)
+
+
 def table(lines):
     """Markdown of what was measured."""
     percent = lambda v: "-" if v is None else "%.1f" % (100 * v)
     mean = lambda v: sum(v) / len(v) if v else None
     runs = [json.loads(line) for line in lines]
-    print("| folder | weights | seeds | frozen | default | worst seed, default less frozen | PyTorch, best of %d rates | CPU seconds | PyTorch's |" % len(RATES))
-    print("|---|---|---|---|---|---|---|---|---|")
+    print("| folder | weights | seeds | frozen | default | worst seed, default less frozen | PyTorch, best of %d rates | Ultralytics | CPU seconds | PyTorch's | Ultralytics' |" % len(RATES))
+    print("|---|---|---|---|---|---|---|---|---|---|---|")
     for folder in GRID:
         for weights in WEIGHTS:
             ours = [r for r in runs if (r["arm"], r["folder"], r["weights"]) == ("mobilenet", folder, weights)]
             theirs = [r for r in runs if (r["arm"], r["folder"], r["weights"]) == ("pytorch", folder, weights)]
+            ultra = [r for r in runs if (r["arm"], r["folder"], r["weights"]) == ("ultralytics", folder, weights)]
             if not ours:
                 continue
             rates = {lr: mean([r["val"] for r in theirs if r["lr"] == lr]) for lr in sorted({r["lr"] for r in theirs})}
             best = max(rates, key=rates.get) if rates else None
             others = ", ".join("%s at %g" % (percent(v), k) for k, v in rates.items() if k != best) or "others not measured"
-            print("| %s | %s | %d | %s | **%s** | %+.1f | %s | %.0f | %s |" % (
+            print("| %s | %s | %d | %s | **%s** | %+.1f | %s | %s | %.0f | %s | %s |" % (
                 folder, weights, len(ours), percent(mean([r["frozen"] for r in ours])), percent(mean([r["val"] for r in ours])),
                 100 * min(r["val"] - r["frozen"] for r in ours),
                 "%s at %g; %s" % (percent(rates[best]), best, others) if rates else "-",
-                mean([r["cpu"] for r in ours]), "%.0f" % mean([r["cpu"] for r in theirs]) if theirs else "-"))
+                percent(mean([r["val"] for r in ultra])), mean([r["cpu"] for r in ours]), "%.0f" % mean([r["cpu"] for r in theirs]) if theirs else "-", "%.0f" % mean([r["cpu"] for r in ultra]) if ultra else "-"))
 
 
 def main():
@@ -129,7 +143,7 @@ def main():
     p.add_argument("--weights")
     p.add_argument("--mobilenet", default="mobilenet")
     p.add_argument("--out", default="runs.jsonl")
-    p.add_argument("--arm", choices=("mobilenet", "pytorch"), help="only these runs")
+    p.add_argument("--arm", choices=("mobilenet", "pytorch", "ultralytics"), help="only these runs")
     p.add_argument("--shard", default="0/1", help="0/2 and 1/2: two processes at once, each every other run")
     p.add_argument("--table", metavar="FILE", help="print what FILE has, as a table")
     a = p.parse_args()
@@ -144,7 +158,7 @@ def main():
     for job in [j for j in jobs() if a.arm in (None, j["arm"])][part::of]:
         if key(job) in done:
             continue
-        result = (mobilenet if job["arm"] == "mobilenet" else pytorch)(a, job)
+        result = {"mobilenet": mobilenet, "pytorch": pytorch, "ultralytics": ultralytics}[job["arm"]](a, job)
         with open(a.out, "a") as f:
             f.write(json.dumps({**job, **result}) + "\n")
         print(job, percent_of(result), flush=True)

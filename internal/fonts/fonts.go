@@ -170,6 +170,15 @@ func (f *face) GlyphAdvance(r rune) (fixed.Int26_6, bool) {
 	return f.scaled(advance), ok
 }
 
+// Kern is that of the outlines, but for figures, which are as wide as each other: the
+// font brings 1 and 1 so close that 11 looks like a letter.
+func (f *face) Kern(a, b rune) fixed.Int26_6 {
+	if unicode.IsDigit(a) && unicode.IsDigit(b) {
+		return 0
+	}
+	return f.Face.Kern(a, b)
+}
+
 func (f *face) GlyphBounds(r rune) (fixed.Rectangle26_6, fixed.Int26_6, bool) {
 	if inSans(&f.buf, r) || !inBitmaps(r) {
 		return f.Face.GlyphBounds(r)

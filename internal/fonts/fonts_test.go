@@ -73,3 +73,11 @@ func TestFace(t *testing.T) {
 		}
 	}
 }
+
+// TestFigures checks that figures keep their distance, and letters their kerning.
+func TestFigures(t *testing.T) {
+	f := Face(100, false)
+	if f.Kern('1', '1') != 0 || f.Kern('A', 'V') >= 0 {
+		t.Errorf("1 and 1 are moved by %v, A and V by %v", f.Kern('1', '1'), f.Kern('A', 'V'))
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
@@ -61,8 +62,8 @@ func (c Card) markdown() []byte {
 	p := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	p(cardHead)
 	p("# MobileNetV2 for %d classes\n", len(c.Classes))
-	p("A MobileNetV2 (arXiv 1801.04381) that tells %s apart: %d weights, photos of %s pixels. %s\n",
-		c.what(), c.Weights, c.Input, c.epoch())
+	p("A MobileNetV2 (arXiv 1801.04381) that tells %s apart: %s weights, photos of %s pixels. %s\n",
+		c.what(), millions(c.Weights), c.Input, c.epoch())
 	p("```\nmobilenet predict --model %s PHOTO\n```\n", c.File)
 	if c.Int8File != "" {
 		p("`%s` is the same network in 8-bit integers: a quarter of the size, and faster.\n", c.Int8File)
@@ -250,7 +251,10 @@ func (c Card) limits(p func(string, ...any)) {
 	if n := len(few) - most; n > 0 {
 		few = append(few[:most], fmt.Sprintf("%d more", n))
 	}
-	if len(few) > 0 {
+	switch {
+	case len(c.Val) > 0 && slices.Max(c.Val) < fewImages:
+		p("- Too few images to say much about any of the classes: fewer than %d of each to validate with.", fewImages)
+	case len(few) > 0:
 		p("- Too few images to say much about: %s (fewer than %d to validate with).", strings.Join(few, ", "), fewImages)
 	}
 	least, greatest := math.MaxInt, 0
@@ -261,6 +265,13 @@ func (c Card) limits(p func(string, ...any)) {
 		p("- The classes are uneven, from %d to %d images: rare ones are named too seldom, unless that was balanced.", least, greatest)
 	}
 	p("")
+}
+
+func millions(n int) string {
+	if n < 1_000_000 {
+		return fmt.Sprint(n)
+	}
+	return fmt.Sprintf("%.2f million", float64(n)/1e6)
 }
 
 func images(n int) string {

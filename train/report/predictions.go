@@ -114,8 +114,9 @@ func (p *Predictions) WriteSheet(path string, picture func(i int) (image.Image, 
 func differing(a, b string) (string, string) {
 	const (
 		room  = 18 // about so many characters fit
+		left  = 16 // of them, where there is a probability before them
 		least = 6  // that are worth cutting
-		stay  = 2  // of those that are cut
+		stay  = 2  // of those that are cut, if there is room for no more
 	)
 	x, y := []rune(a), []rune(b)
 	same := 0
@@ -125,7 +126,8 @@ func differing(a, b string) (string, string) {
 	if max(len(x), len(y)) <= room || same < least {
 		return a, b
 	}
-	return "…" + string(x[same-stay:]), "…" + string(y[same-stay:])
+	cut := min(same-stay, max(len(x), len(y))-left+1)
+	return "…" + string(x[cut:]), "…" + string(y[cut:])
 }
 
 func (p *Predictions) title() string {

@@ -64,8 +64,9 @@ func TestDiffering(t *testing.T) {
 	for _, test := range [][4]string{
 		{"ant", "bee", "ant", "bee"},
 		{"spotted beetle", "spotted bee", "spotted beetle", "spotted bee"}, // there is room
-		{"the greater spotted beetle, male, north", "the greater spotted beetle, young", "…, male, north", "…, young"},
-		{"the greater spotted beetle", "the greater spotted beetle, male", "…le", "…le, male"},
+		{"the greater spotted beetle, male, north", "the greater spotted beetle, young", "…le, male, north", "…le, young"},
+		{"the greater spotted beetle", "the greater spotted beetle, male", "…ed beetle", "…ed beetle, male"},
+		{"Japanese_katakana-character26", "Japanese_katakana-character38", "…ana-character26", "…ana-character38"},
 		{"beetles of the north, male", "ants", "beetles of the north, male", "ants"},
 	} {
 		if a, b := differing(test[0], test[1]); a != test[2] || b != test[3] {
