@@ -206,17 +206,11 @@ func (n *network) depthwiseGrads(l *layer, lane lane, image, b int, s rowStrip, 
 		}
 	}
 	raw, from := n.rawRows(l, lane, image, b, s)
-	rows := n.paddedRows(l, lane, image, b, s, raw[(s.above-from)*l.inSide*kernel.Block:])
-	for i := range s.m {
-		a := kernel.DepthwiseGrad{
-			DW: l.dw[lane.number][b*9*kernel.Block:], Grad: dy[(s.y+i-s.begin)*row:][:row],
-			Width: l.side, Stride: l.Stride, NR: kernel.NR(l.Out, b),
-		}
-		for j := range a.Rows {
-			a.Rows[j] = rows((s.y+i)*l.Stride - l.padBefore + j)[(1-l.padBefore)*kernel.Block:]
-		}
-		n.set.DepthwiseGrad(a)
-	}
+	n.set.DepthwiseGrad(kernel.DepthwiseGrad{
+		DW: l.dw[lane.number][b*9*kernel.Block:], Grad: dy[(s.y-s.begin)*row:], Pitch: row / kernel.Block,
+		Rows:  n.underRows(l, lane, s, n.activationOf(l, lane, image, b, s, raw[(s.above-from)*l.inSide*kernel.Block:])),
+		Width: l.inSide, Stride: l.Stride, Left: l.padBefore, NR: kernel.NR(l.Out, b),
+	})
 	if g == nil {
 		return
 	}
@@ -267,28 +261,29 @@ func (n *network) nextGrads(l *layer, lane lane, image, b int, s rowStrip) [][]f
 	return lane.list(l.block(l.grad, image, b, p)[:m], l.block(l.y, image, b, p)[:m])
 }
 
-// paddedRows returns a function from the number of an input row of depthwise l,
-// which may be outside of the image, to the row with a column of zeros on either
-// side. raw is the convolution before l from the strip's first row on.
-func (n *network) paddedRows(l *layer, lane lane, image, b int, s rowStrip, raw []float32) func(y int) []float32 {
-	e, row := l.prev, (l.inSide+2)*kernel.Block
-	in := lane.in
-	for y := s.above; y < s.below; y++ {
-		r := in[(y-s.above)*row:][:row]
-		clear(r[:kernel.Block])
-		clear(r[row-kernel.Block:])
-		if e.x != nil {
-			copy(r[kernel.Block:row-kernel.Block], e.block(e.x, image, b, y*l.inSide))
-		} else {
-			e.affine(n.set, b, r[kernel.Block:], raw[(y-s.above)*l.inSide*kernel.Block:], nil, l.inSide, e.ReLU6)
+// activationOf returns block b of the input of depthwise l under a strip, where raw is
+// the convolution before l from the strip's first row on.
+func (n *network) activationOf(l *layer, lane lane, image, b int, s rowStrip, raw []float32) []float32 {
+	e := l.prev
+	if e.x != nil {
+		return e.block(e.x, image, b, s.above*l.inSide)
+	}
+	e.affine(n.set, b, lane.in, raw, nil, (s.below-s.above)*l.inSide, e.ReLU6)
+	return lane.in
+}
+
+// underRows are the rows of in, the input of depthwise l, that are under a strip: zeros
+// outside of the image.
+func (n *network) underRows(l *layer, lane lane, s rowStrip, in []float32) [][]float32 {
+	row := l.inSide * kernel.Block
+	rows := lane.rows[:(s.m-1)*l.Stride+3]
+	for j := range rows {
+		rows[j] = n.zeros[:row]
+		if y := s.y*l.Stride - l.padBefore + j; y >= s.above && y < s.below {
+			rows[j] = in[(y-s.above)*row:][:row]
 		}
 	}
-	return func(y int) []float32 {
-		if y < s.above || y >= s.below {
-			return n.zeros[:row]
-		}
-		return in[(y-s.above)*row:][:row]
-	}
+	return rows
 }
 
 // depthwiseInput computes the gradient g at a strip's input from that at the

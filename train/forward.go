@@ -212,18 +212,10 @@ func (n *network) inputStrip(l *layer, lane lane, image, p, m int) (in []float32
 // forwardDepthwise works block by block within a strip of rows, so that the rows that
 // three output rows share are normalised once.
 func (n *network) forwardDepthwise(l *layer, lane lane, image int) {
-	row := l.inSide * kernel.Block
 	for y := 0; y < l.side; y += l.strip {
 		s := l.rows(y, l.strip)
 		for b := range l.blocks() {
-			in := n.activationRows(l, lane, image, b, s)
-			rows := lane.rows[:(s.m-1)*l.Stride+3]
-			for j := range rows {
-				rows[j] = n.zeros[:row]
-				if at := y*l.Stride - l.padBefore + j; at >= s.above && at < s.below {
-					rows[j] = in[(at-s.above)*row:][:row]
-				}
-			}
+			rows := n.underRows(l, lane, s, n.activationRows(l, lane, image, b, s))
 			n.set.Depthwise(kernel.Depthwise{
 				Dst: l.block(l.y, image, b, y*l.side), Rows: rows, W: l.packed[b], Bias: n.zeros,
 				Width: l.inSide, Stride: l.Stride, Left: l.padBefore, NR: kernel.NR(l.Out, b),

@@ -160,7 +160,7 @@ func (l *layer) plan(n *network) {
 	var in, dy, raw, between int
 	switch {
 	case l.Depthwise():
-		row := (l.inSide + 2) * kernel.Block
+		row := (l.inSide + 2) * kernel.Block // two columns were padding once: other strips would round sums otherwise
 		l.strip = min(l.side, max(1, (stripFloats/row-2)/l.Stride))
 		if l.pairs() {
 			l.prev.pairWith(l)

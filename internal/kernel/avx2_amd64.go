@@ -116,7 +116,7 @@ func pointwiseGrad24AVX2(a *PointwiseGrad)
 //go:noescape
 func pointwiseGrad32AVX2(a *PointwiseGrad)
 
-// depthwiseGradAVX2 is DepthwiseGrad.
+// depthwiseGradAVX2 is DepthwiseGrad for rows of 2 columns and more.
 //
 //go:noescape
 func depthwiseGradAVX2(a *DepthwiseGrad)

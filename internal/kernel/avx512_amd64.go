@@ -116,7 +116,7 @@ func pointwiseGrad24AVX512(a *PointwiseGrad)
 //go:noescape
 func pointwiseGrad32AVX512(a *PointwiseGrad)
 
-// depthwiseGradAVX512 is DepthwiseGrad.
+// depthwiseGradAVX512 is DepthwiseGrad for rows of 2 columns and more.
 //
 //go:noescape
 func depthwiseGradAVX512(a *DepthwiseGrad)

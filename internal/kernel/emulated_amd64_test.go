@@ -91,9 +91,17 @@ func (g *guest) callTraining(pixels, nr int) {
 		w.First = pixels%2 == 0
 		g.call(fmt.Sprintf("pointwiseGrad%dAVX512", nr), unsafe.Pointer(&w), unsafe.Sizeof(w), func() { pointwiseGradAVX2Set(w) })
 	}
-	for stride := 1; stride <= 2; stride++ {
-		d := newDepthwiseGrad(g.m, pixels, stride, nr)
-		g.call("depthwiseGradAVX512", unsafe.Pointer(&d), unsafe.Sizeof(d), func() { depthwiseGradAVX2(&d) })
+	for _, s := range strides {
+		width := 1 + pixels
+		if s.left == 0 {
+			width = 2 * pixels
+		}
+		d := newDepthwiseGrad(g.m, 1+pixels%3, width, s.stride, s.left, nr)
+		d.cut = d.columns()
+		host := d
+		rows := g.put(unsafe.Pointer(&d.Rows[0]), uintptr(len(d.Rows))*unsafe.Sizeof(d.Rows[0]))
+		*(*uint64)(unsafe.Pointer(&d.Rows)) = rows // the header's pointer
+		g.call("depthwiseGradAVX512", unsafe.Pointer(&d), unsafe.Sizeof(d), func() { depthwiseGradAVX2(&host) })
 	}
 	t := newDepthwiseTransposed(g.m, pixels, nr)
 	g.call("depthwiseTransposedAVX512", unsafe.Pointer(&t), unsafe.Sizeof(t), func() { depthwiseTransposedAVX2(&t) })

@@ -94,19 +94,52 @@ func (a *PointwiseGrad) cut() PointwiseGrad {
 	return part
 }
 
-// DepthwiseGrad adds the gradient of a depthwise convolution's weights from one
-// output row of one block:
+// DepthwiseGrad adds the gradient of a depthwise convolution's weights from some
+// output rows of one block:
 //
-//	DW[3*j+i][c] += Σx Rows[j][x*Stride+i][c]*Grad[x][c]
+//	DW[3*j+i][c] += Σyx Rows[y*Stride+j][x*Stride-Left+i][c]*Grad[y*Pitch+x][c]
 //
-// Its input rows have their padding written out.
+// where columns outside of the input count as zero.
 type DepthwiseGrad struct {
-	DW     []float32    // [9][Block]
-	Rows   [3][]float32 // each [(Width-1)*Stride+3][Block]
-	Grad   []float32    // [Width][Block]
-	Width  int          // output columns
-	Stride int          // 1 or 2
-	NR     int          // 8, 16, 24 or 32 channels
+	DW     []float32   // [9][Block]
+	Rows   [][]float32 // each [Width][Block], as Depthwise has them
+	Grad   []float32   // [OutHeight()][Pitch][Block]
+	Pitch  int         // pixels from a row of Grad to the next: OutWidth() or more
+	Width  int         // input columns
+	Stride int         // 1 or 2
+	Left   int         // columns of padding before the first: 1, or 0 at stride 2 and an even width
+	NR     int         // 8, 16, 24 or 32 channels
+	cut    gradCut
+}
+
+// OutHeight is the number of output rows.
+func (a *DepthwiseGrad) OutHeight() int { return (len(a.Rows)-3)/a.Stride + 1 }
+
+// OutWidth is the number of output columns.
+func (a *DepthwiseGrad) OutWidth() int { return (a.Width + a.Stride - 1) / a.Stride }
+
+// A gradCut is what a call of assembly does of a row: perhaps an output without the left
+// column of the kernel, outputs with all of it, and perhaps one without the right column.
+type gradCut struct{ left, middle, right int }
+
+// columns returns the outputs of a row wider than a pixel.
+func (a *DepthwiseGrad) columns() gradCut {
+	c := gradCut{left: a.Left, middle: a.OutWidth() - a.Left}
+	if (a.OutWidth()-1)*a.Stride-a.Left+3 > a.Width {
+		c.middle, c.right = c.middle-1, 1
+	}
+	return c
+}
+
+// next takes the first output rows off, as many as stay in a first-level cache with
+// their inputs while assembly goes over them vector by vector.
+func (a *DepthwiseGrad) next() DepthwiseGrad {
+	part := *a
+	n := max(1, (2*gradPixels-2*a.Width)/(a.Width*a.Stride+a.OutWidth()))
+	n = min(n, a.OutHeight())
+	part.Rows = a.Rows[:(n-1)*a.Stride+3]
+	a.Rows, a.Grad = a.Rows[n*a.Stride:], a.Grad[min(len(a.Grad), n*a.Pitch*Block):]
+	return part
 }
 
 // DepthwiseTransposed is one row of one block of the gradient at the input of a
@@ -175,11 +208,13 @@ func (a *PointwiseGrad) check() {
 func (a *DepthwiseGrad) check() {
 	checkNR(a.NR)
 	need("Width", a.Width >= 1)
-	need("Stride", a.Stride == 1 || a.Stride == 2)
+	need("Stride and Left", a.Left == 1 && (a.Stride == 1 || a.Stride == 2) || a.Left == 0 && a.Stride == 2 && a.Width%2 == 0)
 	need("DW", len(a.DW) >= 9*Block)
-	need("Grad", len(a.Grad) >= a.Width*Block)
+	need("Rows", len(a.Rows) >= 3)
+	need("Pitch", a.Pitch >= a.OutWidth())
+	need("Grad", len(a.Grad) >= ((a.OutHeight()-1)*a.Pitch+a.OutWidth())*Block)
 	for _, row := range a.Rows {
-		need("Rows", len(row) >= ((a.Width-1)*a.Stride+3)*Block)
+		need("a row", len(row) >= a.Width*Block)
 	}
 }
 

@@ -58,8 +58,16 @@ func pointwiseGradAVX2Set(a PointwiseGrad) {
 }
 
 func depthwiseGradAVX2Set(a DepthwiseGrad) {
+	if a.Width == 1 {
+		depthwiseGradGeneric(a)
+		return
+	}
 	a.check()
-	depthwiseGradAVX2(&a)
+	a.cut = a.columns()
+	for len(a.Rows) >= 3 {
+		part := a.next()
+		depthwiseGradAVX2(&part)
+	}
 }
 
 func depthwiseTransposedAVX2Set(a DepthwiseTransposed) {
@@ -123,8 +131,16 @@ func pointwiseGradAVX512Set(a PointwiseGrad) {
 }
 
 func depthwiseGradAVX512Set(a DepthwiseGrad) {
+	if a.Width == 1 {
+		depthwiseGradGeneric(a)
+		return
+	}
 	a.check()
-	depthwiseGradAVX512(&a)
+	a.cut = a.columns()
+	for len(a.Rows) >= 3 {
+		part := a.next()
+		depthwiseGradAVX512(&part)
+	}
 }
 
 func depthwiseTransposedAVX512Set(a DepthwiseTransposed) {

@@ -33,8 +33,54 @@ func normGradNEONSet(a NormGrad) {
 }
 
 func depthwiseGradNEONSet(a DepthwiseGrad) {
+	if a.Width == 1 {
+		depthwiseGradGeneric(a)
+		return
+	}
 	a.check()
-	depthwiseGradNEON(&a)
+	cut := a.columns()
+	for y := range a.OutHeight() {
+		rows, grad := [3][]float32(a.Rows[y*a.Stride:]), a.Grad[y*a.Pitch*Block:]
+		if cut.left > 0 {
+			a.edge(rows, grad, 1, 0)
+		}
+		if row := a.row(rows, grad[cut.left*Block:]); cut.middle > 0 {
+			row.Width = cut.middle
+			for j := range row.Rows {
+				row.Rows[j] = rows[j][cut.left*(a.Stride-1)*Block:]
+			}
+			depthwiseGradNEON(&row)
+		}
+		if x := cut.left + cut.middle; cut.right > 0 {
+			a.edge(rows, grad[x*Block:], 0, x*a.Stride-a.Left)
+		}
+	}
+}
+
+// A gradRow is a row of outputs, or some of them, whose columns are all inside.
+type gradRow struct {
+	DW     []float32
+	Rows   [3][]float32
+	Grad   []float32
+	Width  int // outputs
+	Stride int
+	NR     int
+}
+
+func (a *DepthwiseGrad) row(rows [3][]float32, grad []float32) gradRow {
+	return gradRow{DW: a.DW, Rows: rows, Grad: grad, Width: 1, Stride: a.Stride, NR: a.NR}
+}
+
+// edge is an output with two columns from column on inside, which are the kernel's from
+// tap on.
+func (a *DepthwiseGrad) edge(rows [3][]float32, grad []float32, tap, column int) {
+	var padded [3][3 * Block]float32
+	row := a.row(rows, grad)
+	for j := range padded {
+		copy(padded[j][tap*Block:][:2*Block], rows[j][column*Block:])
+		row.Rows[j] = padded[j][:]
+	}
+	depthwiseGradNEON(&row)
 }
 
 func depthwiseTransposedNEONSet(a DepthwiseTransposed) {
@@ -69,7 +115,7 @@ func normGradNEON(a *NormGrad)
 func pointwiseGradNEON(a *PointwiseGrad)
 
 //go:noescape
-func depthwiseGradNEON(a *DepthwiseGrad)
+func depthwiseGradNEON(a *gradRow)
 
 //go:noescape
 func depthwiseTransposedNEON(a *DepthwiseTransposed)

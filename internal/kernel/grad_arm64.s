@@ -248,19 +248,19 @@ done:
 #define LOADTAP(FA, FB) FLDPQ.P 128(R12), (FA, FB)
 #define STORETAP(FA, FB) FSTPQ.P (FA, FB), 128(R12)
 
-// func depthwiseGradNEON(a *DepthwiseGrad)
+// func depthwiseGradNEON(a *gradRow)
 TEXT ·depthwiseGradNEON(SB), NOSPLIT, $0-8
-	START(DepthwiseGrad_Width, DepthwiseGrad_NR)
-	MOVD DepthwiseGrad_Stride(R0), R8
+	START(gradRow_Width, gradRow_NR)
+	MOVD gradRow_Stride(R0), R8
 	LSL  $7, R8
 
 channels:
-	AT(DepthwiseGrad_DW, R12)
+	AT(gradRow_DW, R12)
 	TAPS(LOADTAP)
-	AT(DepthwiseGrad_Rows, R1)
-	AT((DepthwiseGrad_Rows+24), R2)
-	AT((DepthwiseGrad_Rows+48), R3)
-	AT(DepthwiseGrad_Grad, R4)
+	AT(gradRow_Rows, R1)
+	AT((gradRow_Rows+24), R2)
+	AT((gradRow_Rows+48), R3)
+	AT(gradRow_Grad, R4)
 	MOVD R6, R7
 
 pixel:
@@ -273,7 +273,7 @@ pixel:
 	ADD  R8, R3
 	SUB  $1, R7
 	CBNZ R7, pixel
-	AT(DepthwiseGrad_DW, R12)
+	AT(gradRow_DW, R12)
 	TAPS(STORETAP)
 	NEXT(channels)
 

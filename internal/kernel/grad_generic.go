@@ -86,13 +86,19 @@ func pointwiseGradGeneric(a PointwiseGrad) {
 
 func depthwiseGradGeneric(a DepthwiseGrad) {
 	a.check()
-	for x := range a.Width {
-		grad := a.Grad[x*Block:][:a.NR]
-		for j, row := range a.Rows {
-			for i := range 3 {
-				in, dw := row[(x*a.Stride+i)*Block:][:len(grad)], a.DW[(3*j+i)*Block:][:len(grad)]
-				for c, g := range grad {
-					dw[c] += in[c] * g
+	for y := range a.OutHeight() {
+		for x := range a.OutWidth() {
+			grad := a.Grad[(y*a.Pitch+x)*Block:][:a.NR]
+			for j, row := range a.Rows[y*a.Stride:][:3] {
+				for i := range 3 {
+					col := x*a.Stride - a.Left + i
+					if col < 0 || col >= a.Width {
+						continue
+					}
+					in, dw := row[col*Block:][:len(grad)], a.DW[(3*j+i)*Block:][:len(grad)]
+					for c, g := range grad {
+						dw[c] += in[c] * g
+					}
 				}
 			}
 		}

@@ -21,7 +21,12 @@ func TestGrad(t *testing.T) {
 			checkAffineGrad(t, set, m, pixels, nr, relu6)
 			checkNormGrad(t, set, m, pixels, nr)
 			checkPointwiseGrad(t, set, m, pixels, rapid.IntRange(1, Block).Draw(t, "K"), nr, rapid.Bool().Draw(t, "first"))
-			checkDepthwiseGrad(t, set, m, rapid.IntRange(1, 40).Draw(t, "width"), rapid.IntRange(1, 2).Draw(t, "stride"), nr)
+			s := rapid.SampledFrom(strides).Draw(t, "stride")
+			width := rapid.IntRange(1, 40).Draw(t, "width")
+			if s.left == 0 {
+				width += width % 2
+			}
+			checkDepthwiseGrad(t, set, newDepthwiseGrad(m, rapid.IntRange(1, 9).Draw(t, "height"), width, s.stride, s.left, nr))
 			checkDepthwiseTransposed(t, set, m, rapid.IntRange(1, 40).Draw(t, "columns"), nr)
 			m.intact(t)
 		})
@@ -79,11 +84,13 @@ func newPointwiseGrad(m *memory, pixels, k, nr int) PointwiseGrad {
 	}
 }
 
-func newDepthwiseGrad(m *memory, width, stride, nr int) DepthwiseGrad {
-	a := DepthwiseGrad{DW: m.floats(9 * Block), Grad: m.floats(width * Block), Width: width, Stride: stride, NR: nr}
+func newDepthwiseGrad(m *memory, height, width, stride, left, nr int) DepthwiseGrad {
+	a := DepthwiseGrad{DW: m.floats(9 * Block), Rows: make([][]float32, (height-1)*stride+3), Width: width, Stride: stride, Left: left, NR: nr}
 	for j := range a.Rows {
-		a.Rows[j] = m.floats(((width-1)*stride + 3) * Block)
+		a.Rows[j] = m.floats(width * Block)
 	}
+	a.Pitch = a.OutWidth() + m.rng.IntN(2)
+	a.Grad = m.floats(height * a.Pitch * Block)
 	return a
 }
 
@@ -199,22 +206,27 @@ func checkPointwiseGrad(t rapid.TB, set *Set, m *memory, pixels, k, nr int, firs
 	}
 }
 
-func checkDepthwiseGrad(t rapid.TB, set *Set, m *memory, width, stride, nr int) {
-	a := newDepthwiseGrad(m, width, stride, nr)
+func checkDepthwiseGrad(t rapid.TB, set *Set, a DepthwiseGrad) {
 	var want [9][Block]sum
 	for tap := range want {
-		for c := range nr {
+		for c := range a.NR {
 			want[tap][c].add(float64(a.DW[tap*Block+c]))
-			for x := range width {
-				in := a.Rows[tap/3][(x*stride+tap%3)*Block+c]
-				want[tap][c].add(float64(in) * float64(a.Grad[x*Block+c]))
+			for y := range a.OutHeight() {
+				for x := range a.OutWidth() {
+					col := x*a.Stride - a.Left + tap%3
+					if col < 0 || col >= a.Width {
+						continue
+					}
+					in := a.Rows[y*a.Stride+tap/3][col*Block+c]
+					want[tap][c].add(float64(in) * float64(a.Grad[(y*a.Pitch+x)*Block+c]))
+				}
 			}
 		}
 	}
 	set.DepthwiseGrad(a)
 	for tap := range want {
-		for c := range nr {
-			want[tap][c].check(t, false, a.DW[tap*Block+c], "width %d, stride %d: tap %d channel %d", width, stride, tap, c)
+		for c := range a.NR {
+			want[tap][c].check(t, false, a.DW[tap*Block+c], "%d rows of %d, stride %d: tap %d channel %d", len(a.Rows), a.Width, a.Stride, tap, c)
 		}
 	}
 }

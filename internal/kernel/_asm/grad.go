@@ -386,37 +386,75 @@ func (s isa) vectors(a Component, pointers []reg.Register, body func(label strin
 }
 
 // depthwiseGrad emits the gradient of a depthwise convolution's weights: nine
-// sums for a vector of channels, along the row.
+// sums for a vector of channels, along all rows.
 func (s isa) depthwiseGrad() {
-	a := declare("depthwiseGrad"+s.name, "DepthwiseGrad", "is DepthwiseGrad.")
-	var rows [3]reg.Register
-	for j := range rows {
-		rows[j] = Load(a.Field("Rows").Index(j).Base(), GP64())
-	}
-	grad, dw := Load(a.Field("Grad").Base(), GP64()), Load(a.Field("DW").Base(), GP64())
+	a := declare("depthwiseGrad"+s.name, "DepthwiseGrad", "is DepthwiseGrad for rows of 2 columns and more.")
+	cut := a.Field("cut")
+	dw, from := Load(a.Field("DW").Base(), GP64()), GP64()
+	XORQ(from, from) // bytes from a pixel's first channel
+	in := [window]reg.Register{GP64(), GP64(), GP64()}
 	stride := Load(a.Field("Stride"), GP64())
 	SHLQ(Imm(7), stride)
-	width, g, in := GP64(), GP64(), GP64()
-	s.vectors(a, append(rows[:], grad, dw), func(label string, bytes int) {
+	rows, left, g, n, t := GP64(), GP64(), GP64(), GP64(), GP64()
+	grad := GP64()
+	s.vectors(a, []reg.Register{dw, from}, func(label string, bytes int) {
 		free := s.file()
 		sums, x := free.take(9, bytes), free.take(1, bytes)[0]
 		for t, v := range sums {
 			VMOVUPS(Mem{Base: dw, Disp: t * pixelBytes}, v)
 		}
-		Load(a.Field("Width"), width)
-		MOVQ(grad, g)
-		XORQ(in, in)
-		Label(label + "pixel")
-		VMOVUPS(Mem{Base: g}, x)
-		for j, row := range rows {
-			for i := range 3 {
-				VFMADD231PS(Mem{Base: row, Index: in, Scale: 1, Disp: i * pixelBytes}, x, sums[3*j+i])
+		// pixel emits an output with the kernel's columns [first, end); in are at the
+		// input column of the kernel's first that there is.
+		pixel := func(first, end int) {
+			VMOVUPS(Mem{Base: g}, x)
+			for j, row := range in {
+				for i := first; i < end; i++ {
+					VFMADD231PS(Mem{Base: row, Disp: (i - first) * pixelBytes}, x, sums[window*j+i])
+				}
 			}
+			ADDQ(imm(pixelBytes), g)
 		}
-		ADDQ(stride, in)
-		ADDQ(imm(pixelBytes), g)
-		DECQ(width)
+		Load(a.Field("Rows").Base(), rows)
+		Load(a.Field("Rows").Len(), left)
+		Load(a.Field("Grad").Base(), grad)
+		ADDQ(from, grad)
+		Label(label + "row")
+		for j, p := range in {
+			MOVQ(Mem{Base: rows, Disp: j * sliceBytes}, p)
+			ADDQ(from, p)
+		}
+		MOVQ(grad, g)
+		CMPQ(address(cut.Field("left")), Imm(0))
+		JE(LabelRef(label + "middle"))
+		pixel(1, window)
+		for _, p := range in { // Stride columns on, less the one that was not there
+			LEAQ(Mem{Base: p, Index: stride, Scale: 1, Disp: -pixelBytes}, p)
+		}
+		Label(label + "middle")
+		Load(cut.Field("middle"), n)
+		TESTQ(n, n)
+		JZ(LabelRef(label + "right"))
+		Label(label + "pixel")
+		pixel(0, window)
+		for _, p := range in {
+			ADDQ(stride, p)
+		}
+		DECQ(n)
 		JNZ(LabelRef(label + "pixel"))
+		Label(label + "right")
+		CMPQ(address(cut.Field("right")), Imm(0))
+		JE(LabelRef(label + "end"))
+		pixel(0, window-1)
+		Label(label + "end")
+		Load(a.Field("Pitch"), t)
+		SHLQ(Imm(7), t)
+		ADDQ(t, grad)
+		Load(a.Field("Stride"), t)
+		SUBQ(t, left)
+		IMUL3Q(U32(sliceBytes), t, t)
+		ADDQ(t, rows)
+		CMPQ(left, imm(window))
+		JGE(LabelRef(label + "row"))
 		for t, v := range sums {
 			VMOVUPS(v, Mem{Base: dw, Disp: t * pixelBytes})
 		}
