@@ -172,3 +172,20 @@ func TestAtOnce(t *testing.T) {
 		t.Errorf("after closing: %v", err)
 	}
 }
+
+// TestRefusalLines: of a flood of refusals some have a line, and the next line says how
+// many had none.
+func TestRefusalLines(t *testing.T) {
+	var s sampler
+	now := time.Unix(1000, 0)
+	for i := range refusalLines + 7 {
+		if silent, ok := s.line(now); silent != 0 || ok != (i < refusalLines) {
+			t.Errorf("refusal %d of a second: %d, %v", i, silent, ok)
+		}
+	}
+	for i, want := range []int{7, 0} {
+		if silent, ok := s.line(now.Add(time.Second)); silent != want || !ok {
+			t.Errorf("refusal %d of the next: %d, %v, want %d", i, silent, ok, want)
+		}
+	}
+}

@@ -40,7 +40,7 @@ type Options struct {
 	Thumbnails []string
 
 	Version string       // of the program, for the log and the metrics
-	Log     *slog.Logger // a line a request; nil means none
+	Log     *slog.Logger // a line a request, of refusals ten a second; nil means none
 }
 
 func (o *Options) settle() {
@@ -79,6 +79,7 @@ type Server struct {
 	mux       *http.ServeMux
 	origins   *http.CrossOriginProtection // of who may change what is served
 	draining  atomic.Bool
+	refusals  sampler
 }
 
 // New loads the models and returns a server of them. A model that can't be loaded is
@@ -349,9 +350,11 @@ func (s *Server) fail(q *request, err error) {
 		s.early(q)
 	}
 	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Now().Add(ioLimit(0)))
-	if grpc := connect.NewErrorWriter(); strings.HasPrefix(q.Header.Get("Content-Type"), "application/grpc") && grpc.IsSupported(q.Request) {
-		_ = grpc.Write(q.w, q.Request, grpcError(err)) // of a method that there is none of
-		return
+	if strings.HasPrefix(q.Header.Get("Content-Type"), "application/grpc") {
+		if grpc := connect.NewErrorWriter(); grpc.IsSupported(q.Request) {
+			_ = grpc.Write(q.w, q.Request, grpcError(err)) // of a method that there is none of
+			return
+		}
 	}
 	writeJSON(q.w, code, map[string]string{"error": text})
 }
@@ -392,6 +395,13 @@ func (s *Server) drain(q *request) {
 var unread = sync.Pool{New: func() any { b := make([]byte, 32<<10); return &b }}
 
 func (s *Server) log(route string, q *request, took time.Duration, err error) {
+	silent := 0
+	if q.status == http.StatusTooManyRequests {
+		var ok bool
+		if silent, ok = s.refusals.line(time.Now()); !ok {
+			return
+		}
+	}
 	attrs := []slog.Attr{
 		slog.String("method", q.Method), slog.String("route", route), slog.Int("status", q.status),
 		slog.Float64("ms", ms(took)), slog.String("remote", q.RemoteAddr),
@@ -405,6 +415,9 @@ func (s *Server) log(route string, q *request, took time.Duration, err error) {
 	if q.photos > 0 {
 		attrs = append(attrs, slog.Int("photos", q.photos),
 			slog.Float64("queue_ms", ms(q.timing.Queue)), slog.Float64("decode_ms", ms(q.timing.Decode)), slog.Float64("infer_ms", ms(q.timing.Infer)))
+	}
+	if silent > 0 {
+		attrs = append(attrs, slog.Int("unlogged", silent))
 	}
 	if trace := q.Header.Get("Traceparent"); validTrace(trace) {
 		attrs = append(attrs, slog.String("traceparent", trace))
@@ -422,6 +435,34 @@ func (s *Server) log(route string, q *request, took time.Duration, err error) {
 		}
 	}
 	s.o.Log.LogAttrs(q.Context(), level, "request", attrs...)
+}
+
+// refusalLines is how many refusals of a second have a line in the log.
+const refusalLines = 10
+
+// A sampler keeps a flood of lines alike out of the log: of a server that can't take a
+// tenth of what is asked of it, refusals are nearly all there is to say.
+type sampler struct {
+	mu     sync.Mutex
+	second int64 // since 1970
+	lines  int   // in it
+	silent int   // refusals since the last line
+}
+
+// line reports whether a refusal is to have a line, and how many had none since the last.
+func (s *sampler) line(now time.Time) (silent int, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if second := now.Unix(); second != s.second {
+		s.second, s.lines = second, 0
+	}
+	if s.lines == refusalLines {
+		s.silent++
+		return 0, false
+	}
+	s.lines++
+	silent, s.silent = s.silent, 0
+	return silent, true
 }
 
 // validTrace reports whether v is a traceparent of W3C's Trace Context, so that the

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -131,22 +132,45 @@ func said(body []byte) call {
 }
 
 // ideal returns the latencies that these requests would have had of a queue that costs
-// nothing before n cores, with the times that they were worked on: what no server
-// with these cores and this speed comes below.
-func (l load) ideal(n int) []time.Duration {
-	order := make([]int, len(l.came))
+// nothing before n cores, in the order of arrival, with the times that they were worked
+// on: what no server with these cores and this speed comes below.
+func (l load) ideal(n int) []time.Duration { return l.queue(n, 1<<62) }
+
+// queue is ideal but for the order: who has waited longer than patience goes behind those
+// who haven't. As few as possible are late then, but those for long.
+func (l load) queue(n int, patience time.Duration) (out []time.Duration) {
+	order := make([]int, len(l.came)) // of who hasn't come yet
 	for i := range order {
 		order[i] = i
 	}
-	slices.SortFunc(order, func(a, b int) int { return int(l.came[a] - l.came[b]) })
-	free := make([]time.Duration, n)
-	var out []time.Duration
-	for _, i := range order {
+	slices.SortFunc(order, func(a, b int) int { return cmp.Compare(l.came[a], l.came[b]) })
+	free := make([]time.Duration, n) // when a core is
+	var waiting []int                // the oldest first
+	for len(order)+len(waiting) > 0 {
 		c := slices.Index(free, slices.Min(free))
-		free[c] = max(free[c], l.came[i]) + l.worked[i]
+		if len(waiting) == 0 {
+			free[c] = max(free[c], l.came[order[0]])
+		}
+		for len(order) > 0 && l.came[order[0]] <= free[c] {
+			waiting, order = append(waiting, order[0]), order[1:]
+		}
+		next := max(0, slices.IndexFunc(waiting, func(i int) bool { return free[c]-l.came[i] <= patience }))
+		i := waiting[next]
+		copy(waiting[1:next+1], waiting[:next])
+		waiting = waiting[1:]
+		free[c] += l.worked[i]
 		out = append(out, free[c]-l.came[i])
 	}
 	return out
+}
+
+// halved has all photos worked on by two cores, twice as fast.
+func (l load) halved() load {
+	half := load{came: l.came}
+	for _, d := range l.worked {
+		half.worked = append(half.worked, d/2)
+	}
+	return half
 }
 
 // equal returns the p99 of an ideal queue before n servers that do capacity together,

@@ -91,20 +91,40 @@ func (o *ours) at(rate float64) error {
 		return err
 	}
 	defer o.stop()
-	if rate < 10 {
-		full, err := o.closed(8)
-		if err != nil {
+	n, share := runtime.NumCPU(), rate
+	var full load
+	if share < 10 {
+		var err error
+		if full, err = o.closed(8); err != nil {
 			return err
 		}
-		c, n := full.rate(), runtime.NumCPU()
-		rate *= c
-		fmt.Printf("%s, eight clients: %.0f a second; p99 of an ideal queue at %.0f: a core each %.1f ms, all cores for each at once %.1f ms\n",
-			o.name, c, rate, ms(equal(rate, c, n)), ms(equal(rate, c, 1)))
+		rate *= full.rate()
+		fmt.Printf("%s, eight clients: %.0f a second\n", o.name, full.rate())
+	}
+	if c := full.rate(); share < 1 {
+		fmt.Printf("  p99 of an ideal queue at %.0f: a core each %.1f ms, all cores for each at once %.1f ms\n", rate, ms(equal(rate, c, n)), ms(equal(rate, c, 1)))
 	}
 	l := o.open(rate)
 	fmt.Printf("%s at %.0f a second: %v\n", o.name, rate, l)
-	fmt.Printf("  p99 of an ideal queue with the times of work %.1f ms; these p50 %.2f, p99 %.2f ms; p99 by tenth of the time%v\n",
-		ms(quantile(l.ideal(runtime.NumCPU()), .99)), ms(quantile(l.worked, .5)), ms(quantile(l.worked, .99)), l.tenths())
+	if share < 10 {
+		fmt.Printf("  answers by second of the server's CPU time: %.0f %% of those to eight clients\n", 100*l.perCPU()/full.perCPU())
+	}
+	if share >= 1 {
+		return nil
+	}
+	fmt.Printf("  times of work p50 %.2f, p99 %.2f ms; p99 by tenth of the time%v\n", ms(quantile(l.worked, .5)), ms(quantile(l.worked, .99)), l.tenths())
+	tail := func(name string, v []time.Duration) {
+		fmt.Printf("  with these times, %-52s p99 %.1f, p99.9 %.1f ms\n", name, ms(quantile(v, .99)), ms(quantile(v, .999)))
+	}
+	tail("measured:", l.good)
+	tail("an ideal queue:", l.ideal(n))
+	if n == 2 {
+		tail("both cores for each photo at once, twice as fast:", l.halved().ideal(1))
+	}
+	for _, patience := range []float64{2, 2.5, 3} {
+		late := time.Duration(patience * float64(quantile(l.worked, .5)))
+		tail(fmt.Sprintf("behind the others who waited %.0f ms:", ms(late)), l.queue(n, late))
+	}
 	return nil
 }
 
