@@ -55,8 +55,8 @@ refused at once, with status 429. Memory is bounded: requests take 65 MiB togeth
 a MiB more than twice --max-body, and pixels 5 bytes for each of --max-pixels, or 40
 MiB for each of --workers. SIGTERM drains: /v2/health/ready turns 503, and everything
 that comes is answered for --drain-delay. SIGHUP reads the models, their --labels,
---index and the certificate again. The log has a line of JSON a request, on standard
-error. SIGINT drains, too, and the exit status is 0.
+--index and the certificate again. The log has a line of JSON a request, of those with
+status 429 ten a second, on standard error. SIGINT drains, too, and the exit status is 0.
 
 --index has the photos most like one be found, too (neighbours=10 of /v1/classify), as
 mobilenet search finds them: their names are told to whoever asks. They are shown only
