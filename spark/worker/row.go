@@ -30,7 +30,7 @@ type Result struct {
 	Model       string // digest of the model's file
 	Version     string // of this program
 
-	line int // of the row
+	Line int // of the row
 }
 
 // maxLine bounds a row: S3's keys have 1024 bytes at most, and files' paths 4096, which

@@ -94,7 +94,7 @@ func (w *Worker) lines(ctx context.Context, in io.Reader, out io.Writer, guarded
 		Use: func(r *Result) error {
 			line = line[:0]
 			if guarded {
-				line = append(strconv.AppendInt(line, int64(r.line), 10), '\t')
+				line = append(strconv.AppendInt(line, int64(r.Line), 10), '\t')
 			}
 			line = r.append(line)
 			_, err := buffered.Write(line)

@@ -33,6 +33,7 @@ type localRun struct {
 	began    time.Time
 
 	mu     sync.Mutex
+	said   bool // what is assumed of the model
 	report job.Report
 }
 
@@ -94,7 +95,7 @@ func (r *localRun) run(ctx context.Context) error {
 			for part := range parts {
 				if w == nil { // not before there is something to do
 					var err error
-					if w, err = r.open(ctx); err != nil {
+					if w, err = r.open(ctx, r.once()); err != nil {
 						return err
 					}
 				}
@@ -108,9 +109,20 @@ func (r *localRun) run(ctx context.Context) error {
 	return g.Wait()
 }
 
+// once is where the first of the workers says what it assumes of the model, which all do.
+func (r *localRun) once() io.Writer {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.said {
+		return io.Discard
+	}
+	r.said = true
+	return r.stderr
+}
+
 // part computes a part and writes its file.
 func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Part) error {
-	var results []parquet.Row
+	results := make([]parquet.Row, len(part.Rows)) // in their order: the same files whenever it is run
 	failed := 0
 	next := 0
 	err := w.Run(ctx, worker.Job{
@@ -119,14 +131,16 @@ func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Par
 				return worker.Row{}, io.EOF
 			}
 			next++
-			return r.workerRow(part.Rows[next-1])
+			row, err := r.workerRow(part.Rows[next-1])
+			row.Line = next - 1
+			return row, err
 		},
 		Use: func(result *worker.Result) error {
 			row, err := r.table.row(result)
 			if err != nil {
 				return err
 			}
-			results = append(results, row)
+			results[result.Line] = row
 			if result.Error != "" {
 				failed++
 			}
@@ -204,7 +218,7 @@ func whole(value json.RawMessage) (int64, error) {
 
 // finish counts what is in the folder and marks it as whole.
 func (r *localRun) finish() (*job.Report, error) {
-	paths, err := filepath.Glob(filepath.Join(r.Output, "part-*.parquet"))
+	paths, err := parquetIn(r.Output)
 	if err != nil {
 		return nil, err
 	}

@@ -136,7 +136,7 @@ func write(t *testing.T, paths []string) string {
 // results reads the Parquet files of a folder, as anybody does.
 func results(t *testing.T, dir string) map[string]parquetRow {
 	t.Helper()
-	files, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
+	files, err := parquetIn(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -205,7 +205,7 @@ func exists(path string) bool {
 }
 
 func TestLocal(t *testing.T) {
-	model, dir, out := fashion(t), t.TempDir(), filepath.Join(t.TempDir(), "out")
+	model, dir, out := fashion(t), t.TempDir(), filepath.Join(t.TempDir(), "o[u]t")
 	var paths []string
 	for i, name := range hostile {
 		paths = append(paths, filepath.Join(dir, name))
@@ -223,10 +223,17 @@ func TestLocal(t *testing.T) {
 	if _, _, err := command(args...); err == nil || !strings.Contains(err.Error(), "--resume") {
 		t.Errorf("a folder with results: %v", err)
 	}
-	parts, _ := filepath.Glob(filepath.Join(out, "part-*"))
+	parts, _ := parquetIn(out)
+	before, err := os.ReadFile(parts[1])
+	if err != nil {
+		t.Fatal(err)
+	}
 	os.Remove(parts[1]) // as if the program had been killed
 	if _, stderr, err := command(append(args, "--resume")...); err != nil || !strings.Contains(stderr, "3 photos, ") {
 		t.Errorf("%v: %s", err, stderr)
+	}
+	if after, err := os.ReadFile(parts[1]); err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the part that was gone has other bytes: %v", err)
 	}
 	if !exists(filepath.Join(out, "_SUCCESS")) {
 		t.Error("not marked as whole")

@@ -40,10 +40,10 @@ func openLocal(path string, wanted job.Wanted) (*localManifest, error) {
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
-		return nil, err
+		return nil, fault.In(path, err)
 	case info.IsDir():
-		if m.parquet, err = filepath.Glob(filepath.Join(escaped(path), "[^._]*.parquet")); err == nil && len(m.parquet) == 0 {
-			err = fault.Unsupportedf("a folder without files of Parquet")
+		if m.parquet, err = parquetIn(path); err == nil && len(m.parquet) == 0 {
+			err = fault.Unsupportedf("a folder without files of Parquet; of photos mobilenet-spark list makes a manifest")
 		}
 	case strings.HasSuffix(strings.ToLower(path), ".parquet"):
 		m.parquet = []string{path}
@@ -57,9 +57,20 @@ func openLocal(path string, wanted job.Wanted) (*localManifest, error) {
 	return m, fault.In(path, err)
 }
 
-// escaped is a path as a pattern that matches it alone.
-func escaped(path string) string {
-	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(path)
+// parquetIn lists the files of Parquet in a folder, but for hidden ones. A pattern wouldn't do:
+// the folder's name may look like one.
+func parquetIn(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	var paths []string
+	for _, e := range entries {
+		if name := e.Name(); strings.HasSuffix(name, ".parquet") && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "_") {
+			paths = append(paths, filepath.Join(dir, name))
+		}
+	}
+	return paths, nil
 }
 
 // all are the columns of the manifest, in its order, but for JSON's: objects have none.

@@ -200,6 +200,9 @@ func (f *jobFlags) spec(ctx context.Context, fs *pflag.FlagSet) error {
 		}
 		f.digest = digest
 	}
+	if _, err := os.Stat(model); err != nil && !f.local && !f.Installed && slices.Contains(mobilenet.Names(), model) {
+		return fmt.Errorf("--model %s: what travels to the nodes is a file: mobilenet convert %s model.safetensors makes one", model, model)
+	}
 	files := []string{f.Worker, model}
 	labels := f.labels
 	if labels != "" {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -21,6 +22,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/spark/store"
 	"github.com/mobilenet-go/mobilenet/spark/worker"
@@ -122,7 +124,7 @@ One core computes, so that a task takes what Spark counts it as.`,
 			}
 			forget()
 			debug.SetGCPercent(50) // of some 50 MB: memory is what clusters have little of
-			w, err := f.open(cmd.Context())
+			w, err := f.open(cmd.Context(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -169,8 +171,9 @@ func guard(cmd *cobra.Command) error {
 	})
 }
 
-// open makes a worker that computes on one core.
-func (f *workerFlags) open(ctx context.Context) (*worker.Worker, error) {
+// open makes a worker that computes on one core. What it assumes of the model it says on
+// stderr.
+func (f *workerFlags) open(ctx context.Context, stderr io.Writer) (*worker.Worker, error) {
 	if f.version != "" && f.version != version() {
 		return nil, fmt.Errorf("this program is %s, and the job is of %s: all nodes need the same", version(), f.version)
 	}
@@ -194,6 +197,12 @@ func (f *workerFlags) open(ctx context.Context) (*worker.Worker, error) {
 	if err != nil {
 		return nil, err
 	}
+	if list := c.Assumed(); len(list) > 0 {
+		fmt.Fprintf(stderr, "%s does not say how its photos were prepared; assumed: %s\n", fault.Shown(path), strings.Join(list, " "))
+	}
+	if c.Dequantized() && f.precision != "float" {
+		fmt.Fprintf(stderr, "%s is quantised to 8 bits and runs as float32 here\n", fault.Shown(path))
+	}
 	o := f.Options
 	if f.explain {
 		o.Top = 0
@@ -207,7 +216,7 @@ func (f *workerFlags) open(ctx context.Context) (*worker.Worker, error) {
 // findFile finds a file of a job where Spark may have put it: in the working folder, or beside
 // this program. ADD FILE puts both into one folder, but runs commands in another.
 func findFile(name string) (path string, err error) {
-	if _, err = os.Stat(name); err == nil || filepath.IsAbs(name) {
+	if _, err = os.Stat(name); err == nil || filepath.IsAbs(name) || slices.Contains(mobilenet.Names(), name) {
 		return name, err
 	}
 	if program, e := os.Executable(); e == nil {
