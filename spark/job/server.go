@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -20,8 +19,8 @@ type server struct {
 }
 
 // Start starts a driver of the Spark in the folder home, with arguments as spark-submit
-// takes them, and opens a session of it. What it says goes to log.
-func Start(ctx context.Context, home string, args []string, log io.Writer) (*Session, error) {
+// takes them, and opens a session of it. What it says, thousands of lines, goes to log.
+func Start(ctx context.Context, home string, args []string, log *os.File) (*Session, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0") // for a port that is free
 	if err != nil {
 		return nil, err
@@ -43,7 +42,7 @@ func Start(ctx context.Context, home string, args []string, log io.Writer) (*Ses
 	}()
 	if err := s.listens(ctx, port); err != nil {
 		s.stop()
-		return nil, err
+		return nil, fmt.Errorf("%w; what it said is in %s", err, log.Name())
 	}
 	session, err := Connect(ctx, fmt.Sprintf("sc://127.0.0.1:%d", port))
 	if err != nil {
@@ -64,7 +63,7 @@ func (s *server) listens(ctx context.Context, port int) error {
 		select {
 		case <-time.After(100 * time.Millisecond):
 		case <-s.done:
-			return errors.New("the driver of Spark ended before it served anything; what it said is above")
+			return errors.New("the driver of Spark ended before it served anything")
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -135,7 +135,7 @@ func (f *jobFlags) run(cmd *cobra.Command) error {
 		}
 		return err
 	}
-	session, err := f.session(ctx)
+	session, err := f.session(ctx, stderr)
 	if err != nil {
 		return err
 	}
@@ -164,11 +164,17 @@ func (f *jobFlags) printedColumns(out io.Writer) error {
 	return err
 }
 
-func (f *jobFlags) session(ctx context.Context) (*job.Session, error) {
+func (f *jobFlags) session(ctx context.Context, stderr io.Writer) (*job.Session, error) {
 	if f.remote != "" {
 		return job.Connect(ctx, f.remote)
 	}
-	return job.Start(ctx, f.sparkHome, f.sparkArgs, os.Stderr)
+	log, err := os.CreateTemp("", "mobilenet-spark-driver-*.log")
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close() // the driver has it open
+	fmt.Fprintf(stderr, "what Spark's driver says is in %s\n", log.Name())
+	return job.Start(ctx, f.sparkHome, f.sparkArgs, log)
 }
 
 // spec fills in what nodes get, and how the worker is called there.
