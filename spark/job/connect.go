@@ -48,12 +48,25 @@ func Connect(ctx context.Context, remote string) (*Session, error) {
 	if c.session, err = sql.NewSessionBuilder().WithChannelBuilder(dialer{b, c}).Build(ctx); err != nil {
 		return nil, err
 	}
-	// The first statement also tells the session's name.
-	if err := c.Exec(ctx, "SELECT 1", nil); err != nil {
-		return nil, fmt.Errorf("%s: %w", remote, err)
+	// The first statement also tells the session's name. A server that has only begun to listen
+	// may not answer yet.
+	for try := 1; ; try++ {
+		err := c.Exec(ctx, "SELECT 1", nil)
+		if err == nil {
+			return c, nil
+		}
+		if try == connectTries || ctx.Err() != nil || !strings.Contains(err.Error(), "code = Unavailable") {
+			c.conn.Close()
+			return nil, fmt.Errorf("%s: %w", remote, err)
+		}
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
 	}
-	return c, nil
 }
+
+const connectTries = 5
 
 // A dialer makes the connection.
 type dialer struct {

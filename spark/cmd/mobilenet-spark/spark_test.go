@@ -6,7 +6,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +17,9 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/johannesboyne/gofakes3"
+	"github.com/johannesboyne/gofakes3/backend/s3mem"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 )
@@ -100,13 +106,14 @@ func cluster(t *testing.T, home string) (master string) {
 }
 
 // driver starts a Spark Connect server.
-func driver(t *testing.T, home, master string) (remote string, cmd *exec.Cmd) {
+func driver(t *testing.T, home, master string, more ...string) (remote string, cmd *exec.Cmd) {
 	t.Helper()
 	log := filepath.Join(t.TempDir(), "driver.log")
 	port := freePort(t)
-	cmd = start(t, log, filepath.Join(home, "bin", "spark-submit"), "--class", "org.apache.spark.sql.connect.service.SparkConnectServer",
+	args := append([]string{"--class", "org.apache.spark.sql.connect.service.SparkConnectServer",
 		"--master", master, "--conf", "spark.executor.memory=512m", "--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=false",
-		"--conf", "spark.connect.grpc.binding.address=127.0.0.1", "--conf", "spark.connect.grpc.binding.port="+port, "spark-internal")
+		"--conf", "spark.connect.grpc.binding.address=127.0.0.1", "--conf", "spark.connect.grpc.binding.port=" + port}, more...)
+	cmd = start(t, log, filepath.Join(home, "bin", "spark-submit"), append(args, "spark-internal")...)
 	for range 3000 {
 		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 			conn.Close()
@@ -293,4 +300,85 @@ func TestSpark(t *testing.T) {
 		}
 		check(t, model, results(t, out), paths, nil)
 	})
+}
+
+// TestSparkS3A: manifest, photos and results lie in an S3 server, which Spark reads and writes
+// as s3a: with Hadoop's client, and the workers read with theirs. $MOBILENET_S3A_JARS are the
+// client's files, with commas between: hadoop-aws of Spark's Hadoop, and what it needs, as
+// spark-submit --packages org.apache.hadoop:hadoop-aws:3.5.0 downloads them.
+func TestSparkS3A(t *testing.T) {
+	jars := os.Getenv("MOBILENET_S3A_JARS")
+	if testing.Short() || jars == "" {
+		t.Skip("starts a cluster, with the files of $MOBILENET_S3A_JARS")
+	}
+	home, model := sparkHome(t), fashion(t)
+	backend := s3mem.New()
+	for _, bucket := range []string{"photos", "results"} {
+		if err := backend.CreateBucket(bucket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	server := httptest.NewServer(gofakes3.New(backend, gofakes3.WithLogger(gofakes3.DiscardLog())).Server())
+	defer server.Close()
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
+	dir := t.TempDir()
+	upload := func(key, file string) {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := backend.PutObject("photos", key, map[string]string{"Last-Modified": time.Now().UTC().Format(http.TimeFormat)}, bytes.NewReader(data), int64(len(data)), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var paths, local []string
+	for i, name := range hostile[:10] { // below a folder: Hadoop refuses some of these names for its own files
+		local = append(local, filepath.Join(dir, fmt.Sprint(i)))
+		photo(t, local[i], uint64(i))
+		upload("p/"+name, local[i])
+		paths = append(paths, "s3a://photos/p/"+name)
+	}
+	missing := "s3a://photos/none"
+	upload("list.jsonl", write(t, append(paths, missing)))
+	remote, _ := driver(t, home, cluster(t, home), "--jars", jars, "--conf", "spark.hadoop.fs.s3a.endpoint="+server.URL, "--conf", "spark.hadoop.fs.s3a.path.style.access=true",
+		"--conf", "spark.hadoop.fs.s3a.endpoint.region=us-east-1", "--conf", "spark.hadoop.fs.s3a.access.key=key", "--conf", "spark.hadoop.fs.s3a.secret.key=secret")
+	args := []string{"predict", "--remote", remote, "--input", "s3a://photos/list.jsonl", "--output", "s3a://results/labels/", "--model", model, "--top", "2", "--max-errors", "1",
+		"--s3", "endpoint=" + server.URL + "&use_path_style=true&region=us-east-1"}
+	if _, stderr, err := command(args...); err != nil {
+		t.Fatalf("%v\n%s", err, stderr)
+	}
+	if _, stderr, err := command(append(args, "--resume")...); err != nil || !strings.Contains(stderr, "11 results are there, 0 photos remain") {
+		t.Errorf("%v\n%s", err, stderr)
+	}
+	list, err := backend.ListBucket("results", nil, gofakes3.ListBucketPage{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, success := t.TempDir(), false
+	for _, o := range list.Contents {
+		success = success || o.Key == "labels/_SUCCESS"
+		object, err := backend.GetObject("results", o.Key, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		data, err := io.ReadAll(object.Contents)
+		if err := errors.Join(err, os.WriteFile(filepath.Join(out, filepath.Base(o.Key)), data, 0o666)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !success {
+		t.Error("not marked as whole")
+	}
+	got := map[string]parquetRow{} // under the names that the photos have on this disk
+	for path, r := range results(t, out) {
+		for i := range paths {
+			if paths[i] == path {
+				path = local[i]
+			}
+		}
+		r.Path = path
+		got[path] = r
+	}
+	check(t, model, got, local, []string{missing})
 }
