@@ -174,47 +174,59 @@ func (r *jsonReader) string(most int) string {
 
 // number reads a number.
 func (r *jsonReader) number() float64 {
-	x, err := strconv.ParseFloat(string(r.numeral()), 64)
+	text := r.numeral()
+	if r.err != nil {
+		return 0
+	}
+	if len(text) < 10 && digits(text, 0) == len(text) { // the levels of pixels
+		whole := 0
+		for _, c := range text {
+			whole = 10*whole + int(c-'0')
+		}
+		return float64(whole)
+	}
+	x, err := strconv.ParseFloat(string(text), 64)
 	if err != nil {
-		r.stop(err) // out of range, if it is one
+		r.stop(err) // out of range
 	}
 	return x
 }
 
 // numeral reads a number, and returns its digits.
 func (r *jsonReader) numeral() []byte {
-	digits := func(i int) int {
-		for i < len(r.data) && '0' <= r.data[i] && r.data[i] <= '9' {
-			i++
-		}
-		return i
-	}
-	is := func(i int, set string) bool { return i < len(r.data) && strings.IndexByte(set, r.data[i]) >= 0 }
-	from, to := r.at, r.at
-	if is(to, "-") {
-		to++
+	d, to := r.data[r.at:], 0
+	if len(d) > 0 && d[0] == '-' {
+		to = 1
 	}
 	begin := to
-	to = digits(begin)
-	ok := to > begin && (r.data[begin] != '0' || to == begin+1)
-	if ok && is(to, ".") {
+	to = digits(d, begin)
+	ok := to > begin && (d[begin] != '0' || to == begin+1)
+	if ok && to < len(d) && d[to] == '.' {
 		begin = to + 1
-		to = digits(begin)
+		to = digits(d, begin)
 		ok = to > begin
 	}
-	if ok && is(to, "eE") {
-		if begin = to + 1; is(begin, "+-") {
+	if ok && to < len(d) && d[to]|0x20 == 'e' {
+		if begin = to + 1; begin < len(d) && (d[begin] == '+' || d[begin] == '-') {
 			begin++
 		}
-		to = digits(begin)
+		to = digits(d, begin)
 		ok = to > begin
 	}
 	if !ok {
 		r.want("a number")
 		return nil
 	}
-	r.at = to
-	return r.data[from:to]
+	r.at += to
+	return d[:to]
+}
+
+// digits returns where the digits of d from i on end.
+func digits(d []byte, i int) int {
+	for i < len(d) && '0' <= d[i] && d[i] <= '9' {
+		i++
+	}
+	return i
 }
 
 // raw reads a value, and returns its bytes.
