@@ -3,6 +3,9 @@ package serve_test
 import (
 	"context"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -418,6 +421,31 @@ func TestPageNeighbours(t *testing.T) {
 	until(t, ctx, `document.querySelectorAll(".alike li").length === 5`)
 	get[any](t, ctx, `document.querySelector(".alike").scrollIntoView()`)
 	until(t, ctx, `document.querySelector(".alike .unshown")?.hidden === false && !document.querySelector(".alike .none, .alike img")`)
+}
+
+// TestCORS: a page of the origin that may ask sends a packed body, and reads what it needs of
+// the header of the answer.
+func TestCORS(t *testing.T) {
+	const page = `<p id="curl">...</p><script>(async () => {
+		const request = JSON.stringify({inputs: [{name: "pixels", datatype: "UINT8", shape: [1, 1, 1, 3], data: [1, 2, 3]}], outputs: [{name: "logits", parameters: {binary_data: true}}]});
+		const body = await new Response(new Blob([request]).stream().pipeThrough(new CompressionStream("gzip"))).blob();
+		const r = await fetch(location.search.slice(1), {method: "POST", headers: {"Content-Type": "application/json", "Content-Encoding": "gzip"}, body});
+		const head = Number(r.headers.get("Inference-Header-Content-Length"));
+		const bytes = await r.arrayBuffer();
+		JSON.parse(new TextDecoder().decode(bytes.slice(0, head)));
+		document.title = bytes.byteLength - head + " bytes of logits";
+	})().catch((e) => { document.title = "refused"; })</script>`
+	site := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		io.WriteString(w, page)
+	}))
+	defer site.Close()
+	_, url := start(t, serve.Options{CORS: site.URL})
+	ctx := browse(t, site.URL+"/?"+url+"/v2/models/fashion/infer", false)
+	until(t, ctx, `document.title !== ""`)
+	if got := get[string](t, ctx, `document.title`); got != "40 bytes of logits" {
+		t.Error(got)
+	}
 }
 
 // TestNoCamera: where there is no camera the page says so and goes on.

@@ -186,7 +186,7 @@ func (s *Server) routes() {
 		}
 		files := http.FileServerFS(page)
 		s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { pageHeaders(w); files.ServeHTTP(w, r) })
-		s.mux.HandleFunc("GET /page/", func(w http.ResponseWriter, r *http.Request) {
+		s.mux.HandleFunc("GET /page/{file}", func(w http.ResponseWriter, r *http.Request) {
 			pageHeaders(w)
 			http.StripPrefix("/page", files).ServeHTTP(w, r)
 		})
@@ -300,11 +300,12 @@ type request struct {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.o.CORS != "" {
 		w.Header().Set("Access-Control-Allow-Origin", s.o.CORS)
+		w.Header().Set("Access-Control-Expose-Headers", "Inference-Header-Content-Length, Retry-After")
 		w.Header().Add("Vary", "Origin")
 		if r.Method == http.MethodOptions {
 			w.Header().Set("Access-Control-Allow-Methods", "GET, POST")
-			w.Header().Set("Access-Control-Allow-Headers", "Content-Type, Inference-Header-Content-Length, traceparent")
-			w.Header().Set("Access-Control-Expose-Headers", "Inference-Header-Content-Length, Retry-After")
+			w.Header().Set("Access-Control-Allow-Headers", "Content-Type, Content-Encoding, Inference-Header-Content-Length, traceparent")
+			w.Header().Set("Access-Control-Max-Age", "600") // else each request is two
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
