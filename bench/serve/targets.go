@@ -85,33 +85,39 @@ func (o *ours) capacity() float64 {
 	return middle(rates)
 }
 
-// at prints what becomes of so many requests a second, or of such a share of the capacity.
+// at prints what becomes of so many requests a second, or of such a share of the capacity:
+// then of rounds of both, as a machine's speed changes.
 func (o *ours) at(rate float64) error {
 	if _, err := o.start(); err != nil {
 		return err
 	}
 	defer o.stop()
-	n, share := runtime.NumCPU(), rate
-	var full load
-	if share < 10 {
-		var err error
-		if full, err = o.closed(8); err != nil {
-			return err
-		}
-		rate *= full.rate()
-		fmt.Printf("%s, eight clients: %.0f a second\n", o.name, full.rate())
-	}
-	if c := full.rate(); share < 1 {
-		fmt.Printf("  p99 of an ideal queue at %.0f: a core each %.1f ms, all cores for each at once %.1f ms\n", rate, ms(equal(rate, c, n)), ms(equal(rate, c, 1)))
-	}
-	l := o.open(rate)
-	fmt.Printf("%s at %.0f a second: %v\n", o.name, rate, l)
-	if share < 10 {
-		fmt.Printf("  answers by second of the server's CPU time: %.0f %% of those to eight clients\n", 100*l.perCPU()/full.perCPU())
-	}
-	if share >= 1 {
+	if rate >= 10 {
+		fmt.Printf("%s at %.0f a second: %v\n", o.name, rate, o.open(rate))
 		return nil
 	}
+	var full, answered []float64 // by second of the server's CPU time
+	for range *rounds {
+		all, err := o.closed(8)
+		if err != nil {
+			return err
+		}
+		l := o.open(rate * all.rate())
+		full, answered = append(full, all.perCPU()), append(answered, l.perCPU())
+		fmt.Printf("%s, eight clients: %.0f a second; at %.0f a second: %v\n", o.name, all.rate(), rate*all.rate(), l)
+		if rate < 1 {
+			l.sayIdeal(rate*all.rate(), all.rate())
+		}
+	}
+	fmt.Printf("%s: answers by second of the server's CPU time %.0f, to eight clients %.0f (medians): %.0f %%\n",
+		o.name, middle(answered), middle(full), 100*middle(answered)/middle(full))
+	return nil
+}
+
+// sayIdeal prints the slowest of answers, and what they would have been of ideal queues.
+func (l load) sayIdeal(rate, capacity float64) {
+	n := runtime.NumCPU()
+	fmt.Printf("  p99 of an ideal queue, all work the same: a core each %.1f ms, all cores for each at once %.1f ms\n", ms(equal(rate, capacity, n)), ms(equal(rate, capacity, 1)))
 	fmt.Printf("  times of work p50 %.2f, p99 %.2f ms; p99 by tenth of the time%v\n", ms(quantile(l.worked, .5)), ms(quantile(l.worked, .99)), l.tenths())
 	tail := func(name string, v []time.Duration) {
 		fmt.Printf("  with these times, %-52s p99 %.1f, p99.9 %.1f ms\n", name, ms(quantile(v, .99)), ms(quantile(v, .999)))
@@ -125,7 +131,6 @@ func (o *ours) at(rate float64) error {
 		late := time.Duration(patience * float64(quantile(l.worked, .5)))
 		tail(fmt.Sprintf("behind the others who waited %.0f ms:", ms(late)), l.queue(n, late))
 	}
-	return nil
 }
 
 // singly prints where a single client's time goes.
