@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -116,6 +117,9 @@ func (s *slot) load(ctx context.Context, workers int) error {
 	var err error
 	if next.all, err = s.Open(ctx, workers); err != nil {
 		return s.failed(err)
+	}
+	if next.all == nil {
+		return s.failed(errors.New("Open returned no classifier"))
 	}
 	if next.one = next.all; workers > 1 {
 		if next.one, err = next.all.OnThreads(1); err != nil {

@@ -39,6 +39,9 @@ func (s *slot) index(ctx context.Context, m *loaded) error {
 	if err != nil {
 		return err
 	}
+	if x == nil {
+		return errors.New("Index returned no index")
+	}
 	if err := fits(x, m.all); err != nil {
 		x.Close()
 		return err

@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"math"
 	"net"
@@ -42,6 +43,9 @@ type Listen struct {
 // for all workers. Larger photos have Go collect more often, but fit. A server of your own
 // does well to do the same.
 func (s *Server) Run(ctx context.Context, l Listen) error {
+	if l.MaxConns < 0 {
+		return fmt.Errorf("%d connections: want 0 or more", l.MaxConns)
+	}
 	if n := s.o.Workers + 1; runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)
 	}

@@ -82,6 +82,9 @@ type Server struct {
 	refusals  sampler
 }
 
+// maxLimit is of bytes and pixels: twice or five times as many are numbers, too.
+const maxLimit = 1 << 40
+
 // New loads the models and returns a server of them. A model that can't be loaded is
 // an error.
 func New(ctx context.Context, o Options) (*Server, error) {
@@ -91,6 +94,8 @@ func New(ctx context.Context, o Options) (*Server, error) {
 		return nil, fmt.Errorf("%d workers: want 1 to 1024", o.Workers)
 	case o.Queue < 1 || o.Deadline < 0 || o.MaxBody < 1 || o.MaxPixels < 1:
 		return nil, fmt.Errorf("a limit below 1")
+	case o.MaxBody > maxLimit || int64(o.MaxPixels) > maxLimit:
+		return nil, fmt.Errorf("a limit of bytes or pixels above %d", int64(maxLimit))
 	}
 	origins := http.NewCrossOriginProtection()
 	if o.CORS != "" && o.CORS != "*" { // "*" may ask, but not load and unload

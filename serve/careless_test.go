@@ -1,0 +1,56 @@
+package serve_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"strings"
+	"testing"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/search"
+	"github.com/mobilenet-go/mobilenet/serve"
+)
+
+// TestCarelessCallers: what no program should ask of the package is an error, and no panic.
+func TestCarelessCallers(t *testing.T) {
+	one := []serve.Model{{Name: "m", Open: openBuiltin}}
+	nothing := func(context.Context, int) (*mobilenet.Classifier, error) { return nil, nil }
+	empty := func(context.Context, int) (*mobilenet.Classifier, error) { return &mobilenet.Classifier{}, nil }
+	noIndex := func(context.Context, *mobilenet.Classifier) (*search.Index, error) { return nil, nil }
+	for want, o := range map[string]serve.Options{
+		"no models":       {},
+		"no Open":         {Models: []serve.Model{{Name: "m"}}},
+		"no classifier":   {Models: []serve.Model{{Name: "m", Open: nothing}}},
+		"a Classifier":    {Models: []serve.Model{{Name: "m", Open: empty}}},
+		"no classes":      {Models: []serve.Model{{Name: "m", Open: empty}}, Workers: 1},
+		"no index":        {Models: []serve.Model{{Name: "m", Open: openBuiltin, Index: noIndex}}},
+		"workers":         {Models: one, Workers: -1},
+		"below 1":         {Models: one, Queue: -1},
+		"limit below 1":   {Models: one, MaxBody: -1},
+		"a limit below":   {Models: one, MaxPixels: -1},
+		"limit":           {Models: one, Deadline: -1},
+		"no such file":    {Models: one, Thumbnails: []string{"/no/such/folder"}},
+		"invalid origin":  {Models: one, CORS: "https://a.example/x"},
+		"bytes or pixels": {Models: one, MaxBody: math.MaxInt64},
+		"pixels above":    {Models: one, MaxPixels: math.MaxInt},
+	} {
+		if _, err := serve.New(t.Context(), o); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := serve.New(ended, serve.Options{Models: one}); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context: %v", err)
+	}
+	s, err := serve.New(t.Context(), serve.Options{Models: one})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Run(ended, serve.Listen{Addr: "127.0.0.1:0", MaxConns: -1}); err == nil || !strings.Contains(err.Error(), "connections") {
+		t.Errorf("-1 connections: %v", err)
+	}
+	s.Close()
+	s.Close()
+}
