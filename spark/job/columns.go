@@ -120,10 +120,10 @@ func sparkType(described, kind string) string {
 // emptied makes strings of columns that have empty ones.
 func (r *run) emptied(ctx context.Context) error {
 	var empty []string
-	strings_ := *r.Spec
-	strings_.Columns = slices.Clone(r.Columns)
+	asText := *r.Spec
+	asText.Columns = slices.Clone(r.Columns)
 	for i, c := range r.Columns {
-		strings_.Columns[i].Type = "STRING"
+		asText.Columns[i].Type = "STRING"
 		if c.Type != "STRING" {
 			empty = append(empty, fmt.Sprintf("coalesce(bool_or(%s = ''), false)", name(c.Name)))
 		}
@@ -131,7 +131,7 @@ func (r *run) emptied(ctx context.Context) error {
 	if len(empty) == 0 {
 		return nil
 	}
-	if err := r.exec(ctx, strings_.input()); err != nil {
+	if err := r.exec(ctx, asText.input()); err != nil {
 		return err
 	}
 	rows, err := r.session.Query(ctx, "SELECT to_json(array("+strings.Join(empty, ", ")+")) FROM mobilenet_input")
