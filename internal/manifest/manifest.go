@@ -139,10 +139,12 @@ func pathColumn(names []string) int {
 
 // firstTwice returns a name that is there twice, or "".
 func firstTwice(names []string) string {
-	for i, name := range names {
-		if slices.Contains(names[:i], name) {
+	seen := make(map[string]bool, len(names)) // of a megabyte of names each with all others would take seconds
+	for _, name := range names {
+		if seen[name] {
 			return name
 		}
+		seen[name] = true
 	}
 	return ""
 }

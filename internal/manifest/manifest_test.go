@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -280,6 +281,23 @@ func TestShardOf(t *testing.T) {
 		if !strings.Contains(got, c.want) {
 			t.Errorf("%s: %s; want %s", c.env, got, c.want)
 		}
+	}
+}
+
+// A row of a megabyte of names takes no longer than one of a long text.
+func TestManyNames(t *testing.T) {
+	line := []byte(`{"path":"a"`)
+	for i := range 90_000 {
+		line = fmt.Appendf(line, `,"%x":0`, i)
+	}
+	began := time.Now()
+	for _, end := range []string{"}", "", `,"0":0}`} {
+		if row, err := ParseObject(append(line[:len(line):len(line)], end...)); row.Path != "a" && end != "" || (err == nil) != (end == "}") {
+			t.Errorf("%q: %v", end, err)
+		}
+	}
+	if took := time.Since(began); took > 10*time.Second {
+		t.Errorf("%v", took)
 	}
 }
 

@@ -30,8 +30,8 @@ type column struct {
 }
 
 // ParseObject reads a row of JSON lines. Values other than the path stay as they are
-// written. Of an object that has a name twice there is a row beside the error: what it has
-// once.
+// written. Of an object that ends too early, or has a name twice, there is a row beside the
+// error: what it has once.
 func ParseObject(line []byte) (Row, error) {
 	var row Row
 	if !utf8.Valid(line) {
@@ -44,24 +44,24 @@ func ParseObject(line []byte) (Row, error) {
 	for d.More() {
 		key, err := d.Token()
 		if err != nil {
-			return row, notJSON(err)
+			return row.once(), notJSON(err)
 		}
 		c := column{name: key.(string)}
 		if err := d.Decode(&c.json); err != nil {
-			return row, notJSON(err)
+			return row.once(), notJSON(err)
 		}
 		row.columns = append(row.columns, c)
 	}
 	if _, err := d.Token(); err != nil { // the brace
-		return row, notJSON(err)
+		return row.once(), notJSON(err)
 	}
 	if _, err := d.Token(); err != io.EOF {
-		return row, errors.New("more than a JSON object in a line")
+		return row.once(), errors.New("more than a JSON object in a line")
 	}
 	names := row.names()
 	if name := firstTwice(names); name != "" {
-		once := row.Without(func(name string) bool { return count(names, name) > 1 })
-		if i := pathColumn(names); i >= 0 && count(names, names[i]) == 1 { // else nobody knows which
+		once := row.once()
+		if i := pathColumn(names); i >= 0 && slices.Contains(once.names(), names[i]) { // else nobody knows which
 			once.Path, _ = once.pathIn(once.names())
 		}
 		return once, fmt.Errorf("two members are called %s", fault.Shown(name))
@@ -70,13 +70,13 @@ func ParseObject(line []byte) (Row, error) {
 	return row, nil
 }
 
-func count(names []string, name string) (n int) {
-	for _, other := range names {
-		if other == name {
-			n++
-		}
+// once is the row without the columns that it has twice: nobody knows which of them counts.
+func (r Row) once() Row {
+	counts := map[string]int{}
+	for _, c := range r.columns {
+		counts[c.name]++
 	}
-	return n
+	return r.Without(func(name string) bool { return counts[name] > 1 })
 }
 
 // Without is the row without the columns whose names drop is true of.
