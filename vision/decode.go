@@ -179,8 +179,9 @@ func decode(ctx context.Context, data []byte, o DecodeOptions, limit func(*canva
 		}
 		return to.image(), nil
 	}
-	img, size := crop(to.image()), len(to.img.Pix)
-	to.img = nil
+	img := to.image()
+	size := len(img.Pix) // before crop, which may give the pixels to the next call
+	img, to.img = crop(img), nil
 	budget.discard(n, size)
 	return img, nil
 }
