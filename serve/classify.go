@@ -159,6 +159,9 @@ func (s *Server) classifying(q *request, query url.Values) (*classifying, error)
 	}
 	name := cmp.Or(query.Get("model"), s.models.slots[0].Name)
 	m, tensor, err := s.models.find(name, "")
+	if f := (*failure)(nil); errors.As(err, &f) && !query.Has("model") && len(s.models.slots) > 1 {
+		return nil, &failure{f.status, f.text + "; it is the first, which a request means that names none: name another by ?model="}
+	}
 	if err != nil {
 		return nil, err
 	}

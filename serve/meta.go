@@ -18,13 +18,10 @@ func (s *Server) metadata(q *request) error {
 // ready is whether traffic is welcome: not while the server goes down, though it
 // answers what comes all the same.
 func (s *Server) ready(q *request) error {
-	switch {
-	case s.draining.Load():
+	if s.draining.Load() {
 		return &failure{http.StatusServiceUnavailable, "the server is going down"}
-	case !s.models.ready():
-		return &failure{http.StatusServiceUnavailable, "not all models are loaded"}
 	}
-	return nil
+	return s.models.ready()
 }
 
 // sayReady has a body, as KServe's servers do, which KServe's client reads.
@@ -210,6 +207,7 @@ func (s *Server) loadModel(q *request, parameters bool) error {
 		}
 		return badRequest(text)
 	}
+	slot.warn(s.o.Log, s.o.Deadline)
 	return nil
 }
 

@@ -4,10 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/search"
@@ -44,6 +47,7 @@ type loaded struct {
 	all  *mobilenet.Classifier // for all cores
 
 	index *search.Index // nil if there is none
+	takes time.Duration // a photo, on all cores
 }
 
 // on returns the classifier for a job.
@@ -127,9 +131,11 @@ func (s *slot) load(ctx context.Context, workers int) error {
 		}
 	}
 	for _, c := range []*mobilenet.Classifier{next.one, next.all} {
+		start := time.Now()
 		if err := warm(ctx, c); err != nil {
 			return s.failed(err)
 		}
+		next.takes = time.Since(start)
 	}
 	if err := s.index(ctx, next); err != nil {
 		return s.failed(err)
@@ -164,8 +170,18 @@ func warm(ctx context.Context, c *mobilenet.Classifier) error {
 func (s *slot) unload() {
 	s.loading.Lock()
 	defer s.loading.Unlock()
+	s.explain(unloaded) // before there is none: see ready
 	s.now.Store(nil)
-	s.explain("unloaded")
+}
+
+// unloaded is the reason for a model that was taken away because somebody asked for it.
+const unloaded = "unloaded"
+
+// warn says in the log of a model that no photo can be answered with in time.
+func (s *slot) warn(log *slog.Logger, deadline time.Duration) {
+	if m := s.now.Load(); m != nil && m.takes > deadline {
+		log.Warn("a photo takes longer than it may (--deadline)", "model", s.Name, "ms", ms(m.takes), "deadline", deadline.String())
+	}
 }
 
 // find returns the model for a request, and whether it is the twin for tensors that
@@ -187,7 +203,22 @@ func (m *models) find(name, wantVersion string) (l *loaded, tensor bool, err err
 	return l, tensor, nil
 }
 
-// ready reports whether all models are.
-func (m *models) ready() bool {
-	return !slices.ContainsFunc(m.slots, func(s *slot) bool { return s.now.Load() == nil })
+// ready is an error that says which model is still to come, or failed to. Those that were
+// unloaded on purpose are not waited for, as Triton doesn't, but one at least has to answer.
+func (m *models) ready() error {
+	answers := false
+	for _, s := range m.slots {
+		now, reason := s.now.Load(), *s.reason.Load()
+		if now == nil && reason == unloaded {
+			continue
+		}
+		if now == nil && reason != "" { // "" of one that was loaded just now
+			return &failure{http.StatusServiceUnavailable, fmt.Sprintf("model %q is not ready: %s", s.Name, reason)}
+		}
+		answers = true
+	}
+	if !answers {
+		return &failure{http.StatusServiceUnavailable, "all models are unloaded"}
+	}
+	return nil
 }

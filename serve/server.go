@@ -116,6 +116,7 @@ func New(ctx context.Context, o Options) (*Server, error) {
 			return nil, fmt.Errorf("model %s: %w", s.Name, err)
 		}
 		photos.warn(o.Log, s)
+		s.warn(o.Log, o.Deadline)
 	}
 	s := &Server{o: o, models: m, photos: photos, origins: origins, scheduler: newScheduler(o.Workers, o.Queue, o.Deadline)}
 	s.bodies.limit = max(64<<20, 2*o.MaxBody) + 1<<20 // a message over gRPC lies there twice
@@ -153,6 +154,7 @@ func (s *Server) Reload(ctx context.Context) error {
 		}
 		s.o.Log.Info("reloaded", "model", slot.Name, "ms", ms(time.Since(start)))
 		s.photos.warn(s.o.Log, slot)
+		slot.warn(s.o.Log, s.o.Deadline)
 	}
 	return first
 }

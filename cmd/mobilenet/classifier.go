@@ -97,6 +97,7 @@ func (f *classifierFlags) openAny(ctx context.Context, stderr io.Writer) (*mobil
 	if err != nil {
 		return nil, err
 	}
+	f.photos.say(stderr, f.model, c.Config())
 	sayAssumed(stderr, f.model, c.Assumed())
 	sayNotes(stderr, f.model, c.Notes())
 	f.precision.say(stderr, f.model, c.Dequantized(), c.Unfit())

@@ -50,6 +50,11 @@ func newServe() *cobra.Command {
 bytes; /v2 is the Open Inference Protocol (KServe, Triton), /openapi.json describes
 all routes, / is a page to try it, /metrics is for Prometheus.
 
+Of several models the first --model is the one that requests to /v1/classify mean that
+name none (?model=NAME), also while it is unloaded: they get status 503 then. A model that
+is unloaded on purpose leaves /v2/health/ready at 200 while another answers; one that
+couldn't be loaded turns it 503.
+
 Photos wait in a queue that is bounded; what can't be done before its deadline is
 refused at once, with status 429. Memory is bounded: requests take 65 MiB together, or
 a MiB more than twice --max-body, and pixels 5 bytes for each of --max-pixels, or 40
@@ -305,6 +310,7 @@ func (f *serveFlags) open(stderr io.Writer, source, labels string) func(context.
 		c, err := mobilenet.Open(ctx, source, opts...)
 		if err == nil && !said {
 			said = true
+			f.photos.say(stderr, source, c.Config())
 			sayAssumed(stderr, source, c.Assumed())
 			sayNotes(stderr, source, c.Notes())
 			f.precision.say(stderr, source, c.Dequantized(), c.Unfit())
