@@ -146,7 +146,8 @@ type rehearsal struct {
 	*trainer
 	Estimate
 	epochs     time.Duration
-	heap, goal int64 // after some steps, and what it grows to in many: they leave more garbage
+	photo      time.Duration // that an engine takes for one
+	heap, goal int64         // after some steps, and what it grows to in many: they leave more garbage
 }
 
 func images(set *dataset.Set) int {
@@ -179,7 +180,13 @@ func (r *rehearsal) features(ctx context.Context) error {
 		return err
 	}
 	all := images(r.Train) + images(r.Val)
-	r.Time += 2*compiling + scaled(time.Since(began)-compiling, all, len(few.Items))
+	r.photo = scaled(time.Since(began)-compiling, 1, len(few.Items))
+	if images(r.Val) > 0 { // with an engine of its own, when the one before is garbage
+		if _, _, err := r.featuresOf(ctx, some(r.Val)); err != nil {
+			return err
+		}
+	}
+	r.Time += 2*compiling + r.photo*time.Duration(all)
 
 	c, passes := r.trainer, r.Epochs
 	if r.HeadEpochs > 0 {
@@ -319,7 +326,7 @@ func (r *rehearsal) fromKnown(ctx context.Context, order [][]int) error {
 }
 
 // ends is what comes at the end of each epoch, and of all: validation and files.
-func (r *rehearsal) ends(ctx context.Context) error {
+func (r *rehearsal) ends(ctx context.Context) (err error) {
 	runtime.GC() // what follows is far later in a training
 	last := *r.trainer
 	last.Int8, last.QAT = false, false
@@ -330,30 +337,16 @@ func (r *rehearsal) ends(ctx context.Context) error {
 	var validating time.Duration
 	if r.validator != nil {
 		few := some(r.Val)
-		compiling, err := compile(&r.Options)
-		if err != nil {
-			return err
-		}
-		began := time.Now()
 		last.validator = &validator{Options: r.Options, set: few}
-		e, err := last.validator.compile(r.weights())
-		if err != nil {
+		if r.Freeze == FreezeBackbone { // features are known: it takes no time, and no engine
+			last.validator.features = make([]float32, len(few.Items)*r.Model.Config.Network().Features())
+			r.goal = heap()
+		} else if validating, err = r.validation(ctx, last.validator); err != nil {
 			return err
 		}
-		_, err = last.validator.through(ctx, e, r.Model.Config)
-		whole := time.Since(began)
-		if r.Freeze != FreezeBackbone { // the buffers of both are there
-			r.goal = max(r.goal, heapGoal())
-		}
-		if e.Close(); err != nil {
-			return err
-		}
-		validating = compiling + scaled(whole-compiling, images(r.Val), len(few.Items))
-		r.Time += validating + scaled(whole-compiling, images(r.Test), len(few.Items))
-		if r.Freeze != FreezeBackbone { // whose validation takes no time
-			r.Time += r.epochs * validating
-		}
+		r.Time += validating * (r.epochs + 1)
 	}
+	r.Time += r.photo * time.Duration(images(r.Test))
 	if r.QAT { // what it began with is measured, too
 		r.Time += validating
 	}
@@ -361,7 +354,7 @@ func (r *rehearsal) ends(ctx context.Context) error {
 		if err := r.calibrations(ctx); err != nil {
 			return err
 		}
-		r.Time += validating
+		r.Time += r.photo * time.Duration(images(r.Val))
 	}
 	began := time.Now()
 	r.history = append(r.history, report.Epoch{Epoch: r.first()})
@@ -373,9 +366,28 @@ func (r *rehearsal) ends(ctx context.Context) error {
 	runtime.GC()
 	began = time.Now()
 	last.history, last.best = r.history, r.best
-	_, err := last.finish(ctx) // pictures take a second, and tens of megabytes
+	_, err = last.finish(ctx) // pictures take a second, and tens of megabytes
 	r.Time += time.Since(began)
 	return err
+}
+
+// validation says how long one takes, of which v has a few images.
+func (r *rehearsal) validation(ctx context.Context, v *validator) (time.Duration, error) {
+	compiling, err := compile(&r.Options)
+	if err != nil {
+		return 0, err
+	}
+	began := time.Now()
+	e, err := v.compile(r.weights())
+	if err != nil {
+		return 0, err
+	}
+	_, err = v.through(ctx, e, r.Model.Config)
+	whole := time.Since(began)
+	r.goal = max(r.goal, heapGoal()) // the buffers of training and those of the engine are there
+	e.Close()
+	r.photo = scaled(whole-compiling, 1, len(v.set.Items))
+	return compiling + scaled(whole-compiling, images(r.Val), len(v.set.Items)), err
 }
 
 // calibrations is the 8-bit network at the end, without its validation.
