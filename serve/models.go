@@ -123,7 +123,7 @@ func (s *slot) load(ctx context.Context, workers int) error {
 		return s.failed(err)
 	}
 	if next.all == nil {
-		return s.failed(errors.New("Open returned no classifier"))
+		return s.failed(errors.New("its Open returned no classifier"))
 	}
 	if next.one = next.all; workers > 1 {
 		if next.one, err = next.all.OnThreads(1); err != nil {

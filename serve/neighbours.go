@@ -40,7 +40,7 @@ func (s *slot) index(ctx context.Context, m *loaded) error {
 		return err
 	}
 	if x == nil {
-		return errors.New("Index returned no index")
+		return errors.New("its Index returned no index")
 	}
 	if err := fits(x, m.all); err != nil {
 		x.Close()
