@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -26,8 +27,8 @@ import (
 // [Open] also takes as data that comes divided.
 type Division struct {
 	rows  []divided
-	parts map[digest]side
-	short bool // the digests are those of a summary
+	parts map[digest]side // of images that can be read, as far as that is known
+	short bool            // the digests are those of a summary
 }
 
 // A side of the division, or both: copies of an image may be on either.
@@ -46,9 +47,12 @@ type digest [16]byte
 var divisionHeader = []string{"path", "label", "split", "content"}
 
 // Divide looks at all images of a training set and of one that was held out, which
-// may be nil. It leaves out what can't be opened: no model has learned of that.
+// may be nil. It leaves out what can't be opened: no model has learned of that. Where
+// several files have the same content it decodes one of them: broken files are no copies
+// of each other.
 func Divide(ctx context.Context, train, val *Set) (*Division, error) {
 	d := &Division{parts: map[digest]side{}}
+	seen, copied := map[digest]int{}, map[digest]member{}
 	for _, part := range []struct {
 		name string
 		set  *Set
@@ -73,9 +77,43 @@ func Divide(ctx context.Context, train, val *Set) (*Division, error) {
 				}
 			}
 			d.add(divided{path, part.set.Classes[item.Label], part.name, content})
+			if seen[content]++; seen[content] == 2 {
+				copied[content] = member{part.set, i - 1}
+			}
 		}
 	}
+	ok, err := readable(ctx, slices.Collect(maps.Values(copied)))
+	if err != nil {
+		return nil, err
+	}
+	maps.DeleteFunc(d.parts, func(content digest, _ side) bool {
+		of, several := copied[content]
+		return several && !ok[of]
+	})
 	return d, nil
+}
+
+// A member is an image of a set.
+type member struct {
+	set *Set
+	i   int
+}
+
+// readable finds out which images can be decoded. The only error is the context's.
+func readable(ctx context.Context, all []member) (map[member]bool, error) {
+	ok := map[member]bool{}
+	i := 0
+	for sound := range prefetch.Map(ctx, prefetch.Options{Workers: readers}, slices.Values(all), func(ctx context.Context, m member) (bool, error) {
+		_, err := m.set.Image(ctx, m.i)
+		return err == nil, nil
+	}) {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		ok[all[i]] = sound
+		i++
+	}
+	return ok, nil
 }
 
 func (d *Division) add(r divided) {
@@ -93,6 +131,9 @@ func (d *Division) of(content digest) side {
 	return d.parts[content]
 }
 
+// sound reports whether an image can be read, as far as that is known.
+func (d *Division) sound(r divided) bool { return d.parts[r.content] != (side{}) }
+
 // A Copy is an image of a Division whose content another one has, too.
 type Copy struct {
 	Path, Label string
@@ -100,7 +141,8 @@ type Copy struct {
 }
 
 // Shared returns the images that were held out, though one of the same content was
-// trained with: they flatter a model.
+// trained with: they flatter a model. Like the other comparisons it passes over images
+// that can't be read.
 func (d *Division) Shared() []Copy {
 	trained := map[digest]divided{}
 	for _, r := range slices.Backward(d.rows) { // so that the first stays
@@ -110,7 +152,7 @@ func (d *Division) Shared() []Copy {
 	}
 	var copies []Copy
 	for _, r := range d.rows {
-		if of, there := trained[r.content]; there && r.part == "val" {
+		if of, there := trained[r.content]; there && r.part == "val" && d.sound(r) {
 			copies = append(copies, Copy{r.path, r.label, of.path, of.label})
 		}
 	}
@@ -125,6 +167,7 @@ func (d *Division) Contradictions() []Copy {
 	for _, r := range d.rows {
 		of, there := first[r.content]
 		switch {
+		case !d.sound(r):
 		case !there:
 			first[r.content] = r
 		case of.label != r.label:
@@ -137,18 +180,25 @@ func (d *Division) Contradictions() []Copy {
 // Known returns the names of those images of s whose content was trained with or held
 // out: as a test they flatter a model. Images that can't be read are none of them.
 func (d *Division) Known(ctx context.Context, s *Set) ([]string, error) {
-	var names []string
+	var known []member
 	i := 0
 	for content, err := range s.digests(ctx) {
 		if ctx.Err() != nil {
 			return nil, context.Cause(ctx)
 		}
 		if d.of(content) != (side{}) && err == nil {
-			names = append(names, s.Items[i].Name)
+			known = append(known, member{s, i})
 		}
 		i++
 	}
-	return names, nil
+	ok, err := readable(ctx, known)
+	var names []string
+	for _, m := range known {
+		if ok[m] {
+			names = append(names, s.Items[m.i].Name)
+		}
+	}
+	return names, err
 }
 
 // Changed returns the paths of images whose content is not what it was in another
@@ -241,12 +291,19 @@ func parseDivision(data []byte) (*Division, error) {
 	}
 }
 
-// Part returns the images of a set that were trained with ("train"), or those that
-// were held out or not there at the time ("val"); copies may be both. rest is how many
-// others the set has. Images that can't be read count as not there.
+// Part returns the images of a set whose content was trained with ("train"), those of
+// which nothing was ("new"), or those that were held out or not there at the time
+// ("val"): these may be copies of what was trained with, and are for a set of which it
+// is known that it was held out. rest is how many others the set has. Images that can't
+// be read count as not there.
 func (d *Division) Part(ctx context.Context, s *Set, part string) (of *Set, rest int, err error) {
-	if part != "train" && part != "val" {
-		return nil, 0, fmt.Errorf("part %q: want train or val", part)
+	belongs, ok := map[string]func(side) bool{
+		"train": func(was side) bool { return was.train },
+		"new":   func(was side) bool { return !was.train },
+		"val":   func(was side) bool { return was.val || !was.train },
+	}[part]
+	if !ok {
+		return nil, 0, fmt.Errorf("part %q: want train, new or val", part)
 	}
 	only := *s
 	only.Items = nil
@@ -259,7 +316,7 @@ func (d *Division) Part(ctx context.Context, s *Set, part string) (of *Set, rest
 		if err == nil {
 			was = d.of(content)
 		}
-		if part == "train" && was.train || part == "val" && (was.val || !was.train) {
+		if belongs(was) {
 			only.Items = append(only.Items, s.Items[i])
 		} else {
 			rest++

@@ -52,6 +52,9 @@ func TestDivision(t *testing.T) {
 		if held, _, err := twice.Part(t.Context(), all, "val"); err != nil || len(held.Items) != len(val.Items) {
 			t.Errorf("%v were held out, though trained with, too; error %v", listed(held), err)
 		}
+		if held, rest, err := twice.Part(t.Context(), all, "new"); err != nil || len(held.Items) != 0 || rest != len(all.Items) {
+			t.Errorf("%v count as new, though all were trained with; error %v", listed(held), err)
+		}
 	}
 	if twice, err := Divide(t.Context(), all, val); err != nil || len(twice.Shared()) != len(val.Items) {
 		t.Errorf("in both parts: %v, error %v", twice.Shared(), err)
@@ -143,6 +146,42 @@ func TestContradictions(t *testing.T) {
 	want := []Copy{{filepath.Join(dir, "bee", "1.pgm"), "bee", filepath.Join(dir, "ant", "1.pgm"), "ant"}}
 	if diff := cmp.Diff(want, d.Contradictions()); diff != "" {
 		t.Errorf("-want +found:\n%s", diff)
+	}
+}
+
+// TestBrokenCopies: files that can't be read are copies of nothing, whatever they hold.
+func TestBrokenCopies(t *testing.T) {
+	dir, _ := photosOf(t, "ant/1.pgm", "ant/2.pgm", "bee/3.pgm", "bee/4.pgm")
+	for _, name := range []string{"ant/1.pgm", "ant/cut.pgm", "bee/3.pgm", "bee/cut.pgm"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("P5\n9 9\n255\ncut"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all, _, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	d, err := Divide(t.Context(), all, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := d.Contradictions(); c != nil {
+		t.Errorf("in several classes: %v", c)
+	}
+	want := []string{filepath.Join(dir, "ant", "2.pgm"), filepath.Join(dir, "bee", "4.pgm")}
+	var shared []string
+	for _, c := range d.Shared() {
+		shared = append(shared, c.Path)
+	}
+	if diff := cmp.Diff(want, shared); diff != "" {
+		t.Errorf("in both parts: -want +found:\n%s", diff)
+	}
+	only := &Set{Classes: all.Classes, Items: all.Items[:1]} // a broken one, which is there once
+	if d, err = Divide(t.Context(), only, nil); err != nil {
+		t.Fatal(err)
+	}
+	if known, err := d.Known(t.Context(), all); err != nil || known != nil {
+		t.Errorf("known: %q; error %v", known, err)
 	}
 }
 

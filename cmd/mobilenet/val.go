@@ -175,7 +175,10 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 	if c.Named() {
 		o.Labels = c.Labels()
 	}
-	known := "val" // what the model knows of the photos: val is none of them
+	known := "new" // what the model may know of the photos: nothing
+	if f.data == "" {
+		known = "val" // what its training held out, as that measured it
+	}
 	switch f.split {
 	case "test":
 		o.Part = "test"
@@ -220,11 +223,20 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 	case len(part.Items) == 0:
 		return nil, fmt.Errorf("%s: the model was trained with all of the %d images; --split train measures on them all the same", data, others)
 	case f.split == "train":
-		fmt.Fprintf(stderr, "note: measured on the %s that the model was trained with\n", plural(len(part.Items), "photo"))
+		fmt.Fprintf(stderr, "note: measured on the %s that the model was trained with, or with copies of them\n", plural(len(part.Items), "photo"))
 	case others > 0:
 		fmt.Fprintf(stderr, "note: measured on %s; the other %d %s left out, for the model was trained with %s (--split all)\n", plural(len(part.Items), "photo"), others, isAre(others), map[bool]string{true: "it", false: "them"}[others == 1])
 	case f.data == "":
 		fmt.Fprintf(stderr, "note: measured on what was held out: %s\n", plural(len(part.Items), "photo"))
+	}
+	if known == "val" {
+		copies, _, err := division.Part(cmd.Context(), part, "train")
+		if err != nil {
+			return nil, err
+		}
+		if n := len(copies.Items); n > 0 {
+			fmt.Fprintf(stderr, "note: trained with, too, by content, so that they flatter the model: %d of these\n", n)
+		}
 	}
 	return part, nil
 }
