@@ -147,12 +147,11 @@ func (h *head) backward(logits []float32, features bool) []float32 {
 				DW: dw, Src: h.features[k*h.images*kernel.Block:], Grad: grad[b*h.images*kernel.Block:],
 				Pixels: h.images, K: width, NR: nr,
 			})
-			for c := range min(nr, h.Out-b*kernel.Block) {
-				to := h.weight.Grad[(b*kernel.Block+c)*h.In+k*kernel.Block:][:width]
-				for i := range to {
-					to[i] = dw[i*nr+c]
-				}
+			rows := make([][]float32, min(nr, h.Out-b*kernel.Block))
+			for c := range rows {
+				rows[c] = h.weight.Grad[(b*kernel.Block+c)*h.In+k*kernel.Block:][:width]
 			}
+			fromColumns(rows, dw, nr)
 		}
 	})
 	if !features {

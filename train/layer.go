@@ -157,12 +157,41 @@ func (l *layer) pack(threads int) {
 
 // columns makes columns of rows, in a matrix whose own rows are nr long. It goes from
 // row to row of what is written: the other way, each value is in another cache line than
-// the one before, and the lines of a column don't stay in the first-level cache.
+// the one before, and the lines of a column don't stay in the first-level cache. Eight at
+// a time are as many slices as stay in registers.
 func columns(dst []float32, nr int, rows [][]float32) {
-	for i := range rows[0] {
-		to := dst[i*nr:][:len(rows)]
-		for c, row := range rows {
-			to[c] = row[i]
+	for ; len(rows) >= 8; rows, dst = rows[8:], dst[8:] {
+		n := len(rows[0])
+		a, b, c, d := rows[0], rows[1][:n], rows[2][:n], rows[3][:n]
+		e, f, g, h := rows[4][:n], rows[5][:n], rows[6][:n], rows[7][:n]
+		for i := range a {
+			to := (*[8]float32)(dst[i*nr:])
+			to[0], to[1], to[2], to[3] = a[i], b[i], c[i], d[i]
+			to[4], to[5], to[6], to[7] = e[i], f[i], g[i], h[i]
+		}
+	}
+	for c, row := range rows {
+		for i, v := range row {
+			dst[i*nr+c] = v
+		}
+	}
+}
+
+// fromColumns is the reverse.
+func fromColumns(rows [][]float32, src []float32, nr int) {
+	for ; len(rows) >= 8; rows, src = rows[8:], src[8:] {
+		n := len(rows[0])
+		a, b, c, d := rows[0], rows[1][:n], rows[2][:n], rows[3][:n]
+		e, f, g, h := rows[4][:n], rows[5][:n], rows[6][:n], rows[7][:n]
+		for i := range a {
+			from := (*[8]float32)(src[i*nr:])
+			a[i], b[i], c[i], d[i] = from[0], from[1], from[2], from[3]
+			e[i], f[i], g[i], h[i] = from[4], from[5], from[6], from[7]
+		}
+	}
+	for c, row := range rows {
+		for i := range row {
+			row[i] = src[i*nr+c]
 		}
 	}
 }
@@ -209,24 +238,27 @@ func (n *network) weightGrad(l *layer) {
 	l.dw = nil
 	k, kb := l.inputs(), kernel.Blocks(l.inputs())
 	each(n.threads, l.blocks(), func(b int) {
-		nr := kernel.NR(l.Out, b)
-		for c := range min(kernel.Block, l.Out-b*kernel.Block) {
-			row := l.weight.Grad[(b*kernel.Block+c)*k:][:k]
-			if l.Depthwise() {
-				for i := range row {
-					row[i] = dw[(b*9+i)*kernel.Block+c]
-				}
-				continue
-			}
-			for j := range kb {
-				from := dw[(b*kb+j)*square:][:square]
-				part := row[j*kernel.Block : min(k, (j+1)*kernel.Block)]
-				for i := range part {
-					part[i] = from[i*nr+c]
+		first := b * kernel.Block
+		outputs := min(kernel.Block, l.Out-first)
+		if l.Depthwise() {
+			for c := range outputs {
+				for i := range 9 {
+					l.weight.Grad[(first+c)*9+i] = dw[(b*9+i)*kernel.Block+c]
 				}
 			}
+			return
+		}
+		rows := make([][]float32, outputs)
+		for j := range kb {
+			for c := range rows {
+				rows[c] = l.weight.Grad[(first+c)*k:][j*kernel.Block : min(k, (j+1)*kernel.Block)]
+			}
+			fromColumns(rows, dw[(b*kb+j)*square:], kernel.NR(l.Out, b))
+		}
+		for c := range outputs {
+			row := l.weight.Grad[(first+c)*k:][:k]
 			if l.paired {
-				l.completeGrad(row, b*kernel.Block+c)
+				l.completeGrad(row, first+c)
 			}
 			l.fromPatches(row)
 		}

@@ -173,16 +173,25 @@ func (n *norm) set(c int, mean, variance float64) {
 // and adds it to a lane's sums. y is the convolution's output.
 func (n *norm) backward(set *kernel.Set, lane lane, b int, g, y []float32, pixels int, relu6 bool) {
 	w := lane.channels()
-	sum, dot := w[0][:], w[1][:]
+	n.mask(set, w, b, g, y, pixels, relu6)
+	n.addSums(lane, w, b)
+}
+
+// mask is the first half of backward, of some pixels: w has the sums of those before them.
+func (n *norm) mask(set *kernel.Set, w *channels, b int, g, y []float32, pixels int, relu6 bool) {
 	at := b * kernel.Block
 	set.AffineGrad(kernel.AffineGrad{
-		Grad: g, Src: y, Scale: n.scale[at:], Shift: n.shift[at:], Mean: n.center[at:], Sum: sum, Dot: dot,
+		Grad: g, Src: y, Scale: n.scale[at:], Shift: n.shift[at:], Mean: n.center[at:], Sum: w[0][:], Dot: w[1][:],
 		Pixels: pixels, NR: kernel.NR(n.channels, b), ReLU6: relu6 || n.round != nil, // whose bounds fix has made those of ReLU6
 	})
+}
+
+// addSums is the second half.
+func (n *norm) addSums(lane lane, w *channels, b int) {
 	s := &n.sums[lane.number]
 	for c := range kernel.Block {
-		s.sum[at+c] += float64(sum[c])
-		s.dot[at+c] += float64(dot[c])
+		s.sum[b*kernel.Block+c] += float64(w[0][c])
+		s.dot[b*kernel.Block+c] += float64(w[1][c])
 	}
 }
 

@@ -148,6 +148,10 @@ func (l *layer) completeGrad(row []float32, o int) {
 	}
 }
 
+// correctPixels is how much of the second pass is done in one go: it stays in the
+// second-level cache.
+const correctPixels = 1024
+
 // pairInput is the second pass, over all images.
 func (n *network) pairInput(e *layer) {
 	kb := e.inBlocks()
@@ -155,17 +159,25 @@ func (n *network) pairInput(e *layer) {
 	if !e.fixed {
 		m, bias = n.inputCorrection(e)
 	}
+	prev := e.prev
 	n.eachImage(func(lane lane, image int) {
 		for b := range kb {
-			g := e.prev.block(e.prev.grad, image, b, 0)
-			if !e.fixed {
-				n.set.Pointwise(kernel.Pointwise{
-					Dst: g, Src: e.prev.x[image*e.prev.imageSize():], Add: g,
-					W: m[b*kb*square:], Bias: bias[b*kernel.Block:],
-					Pixels: e.prev.pixels(), K: e.In, SrcStride: e.prev.pixels() * kernel.Block, NR: kernel.NR(e.In, b),
-				})
+			w := lane.channels()
+			for p := 0; p < prev.pixels(); p += correctPixels {
+				pixels := min(correctPixels, prev.pixels()-p)
+				g, y := prev.block(prev.grad, image, b, p), prev.block(prev.y, image, b, p)[:pixels*kernel.Block]
+				if !e.fixed {
+					n.set.Pointwise(kernel.Pointwise{
+						Dst: g, Src: prev.x[image*prev.imageSize()+p*kernel.Block:], Add: g,
+						W: m[b*kb*square:], Bias: bias[b*kernel.Block:],
+						Pixels: pixels, K: e.In, SrcStride: prev.pixels() * kernel.Block, NR: kernel.NR(e.In, b),
+						Next: lane.list(y),
+					})
+				}
+				prev.splitSum(g, image, b, p, pixels)
+				prev.mask(n.set, w, b, g, y, pixels, prev.ReLU6)
 			}
-			n.backNorm(e.prev, lane, image, b, g, e.prev.block(e.prev.y, image, b, 0), 0, e.prev.pixels())
+			prev.addSums(lane, w, b)
 		}
 	})
 	n.buffers.put(m)
@@ -177,19 +189,22 @@ func (n *network) inputCorrection(e *layer) (m, bias []float32) {
 	kb := e.inBlocks()
 	bw := n.buffers.take(len(e.gram.w))
 	m = n.buffers.take(kb * kb * square)
-	sums := make([]float64, e.In)
-	for o := range e.Out {
-		_, b, c := e.coefficients(o)
-		for i, w := range e.weight.Value[o*e.In:][:e.In] {
-			sums[i] += float64(w) * (c - b*e.gram.mean[o])
-		}
-		for j := range kb {
+	bias = make([]float32, kb*kernel.Block)
+	each(n.threads, kb, func(j int) {
+		var sums [kernel.Block]float64
+		for o := range e.Out {
+			_, b, c := e.coefficients(o)
+			c -= b * e.gram.mean[o]
 			from, to := e.asActivation(e.gram.w, j, o), e.asActivation(bw, j, o)
 			for i, w := range from {
+				sums[i] += float64(w) * c
 				to[i] = float32(b) * w
 			}
 		}
-	}
+		for i, v := range sums {
+			bias[j*kernel.Block+i] = float32(v)
+		}
+	})
 	each(n.threads, kb, func(j int) {
 		nr := kernel.NR(e.In, j)
 		for i := range kb {
@@ -201,9 +216,5 @@ func (n *network) inputCorrection(e *layer) (m, bias []float32) {
 		}
 	})
 	n.buffers.put(bw)
-	bias = make([]float32, kb*kernel.Block)
-	for i, v := range sums {
-		bias[i] = float32(v)
-	}
 	return m, bias
 }

@@ -204,10 +204,15 @@ func (l *layer) split(g []float32, image, b, p, pixels int) {
 // backNorm turns the gradient g at pixels [p, p+pixels) of block b of what l puts out
 // into that at its normalised convolution, in place. y is the convolution there.
 func (n *network) backNorm(l *layer, lane lane, image, b int, g, y []float32, p, pixels int) {
+	l.splitSum(g, image, b, p, pixels)
+	l.norm.backward(n.set, lane, b, g, y, pixels, l.ReLU6)
+}
+
+// splitSum is split where l puts out a sum.
+func (l *layer) splitSum(g []float32, image, b, p, pixels int) {
 	if l.round != nil && l.round.sum != nil {
 		l.split(g, image, b, p, pixels)
 	}
-	l.norm.backward(n.set, lane, b, g, y, pixels, l.ReLU6)
 }
 
 // takeGrad makes room for the gradient at what l puts out.
