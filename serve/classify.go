@@ -314,20 +314,33 @@ type jsonRequest struct {
 // read reads it, of millions of photos no more than may be in a request.
 func (in *jsonRequest) read() error {
 	r := &in.r
-	r.object(func(name string) {
-		one := map[string]func(){"photo": in.photo, "photos": in.photo, "url": in.url, "urls": in.url}[strings.ToLower(name)]
-		switch {
-		case one == nil:
-			r.stop(fmt.Errorf("unknown field %.40q", name))
-		case strings.HasSuffix(strings.ToLower(name), "s"):
-			in.several = true
-			r.array(one)
-		case !r.null():
-			one()
+	list := func(one func()) func() { return func() { in.several = true; r.array(one) } }
+	single := func(one func()) func() {
+		return func() {
+			if !r.null() {
+				one()
+			}
 		}
-	})
+	}
+	r.members(map[string]func(){
+		"photo": single(in.photo), "photos": list(in.photo), "url": single(in.url), "urls": list(in.url),
+	}, in.other)
 	r.end()
 	return jsonError(r.err, ` (want {"photo": "base64"}, {"photos": [...]}, {"url": ...} or {"urls": [...]})`)
+}
+
+// other refuses any other member. Parameters would have to be read before the photos.
+func (in *jsonRequest) other(name string) {
+	r := &in.r
+	if !slices.Contains(parameters, name) {
+		r.stop(fmt.Errorf("unknown field %.40q", name))
+		return
+	}
+	value := strings.Trim(string(r.raw()), `"`)
+	if len(value) > 40 || value == "" || strings.ContainsAny(value, "{[\\") {
+		value = "..."
+	}
+	r.stop(badRequest(fmt.Sprintf("JSON: %q is a parameter, which goes in the query: ?%[1]s=%s", name, url.QueryEscape(value))))
 }
 
 func (in *jsonRequest) photo() { in.few(); in.photos = append(in.photos, in.r.text()) }

@@ -9,7 +9,6 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -151,27 +150,27 @@ func readInfer(r *jsonReader) (*inferRequest, error) {
 			r.stop(badRequest(fmt.Sprintf("more than %d inputs or outputs", n)))
 		}
 	}
-	r.object(func(name string) {
-		switch strings.ToLower(name) {
-		case "id":
-			r.small(&in.ID)
-		case "parameters":
-			r.small(&in.Parameters)
-		case "inputs":
-			r.array(func() { few(len(in.Inputs)); in.Inputs = append(in.Inputs, readTensor(r)) })
-		case "outputs":
-			r.array(func() {
-				few(len(in.Outputs))
-				o := &wantedOutput{}
-				r.small(&o)
-				in.Outputs = append(in.Outputs, o)
-			})
-		default:
-			r.skip()
-		}
-	})
+	r.members(map[string]func(){
+		"id":         func() { r.small(&in.ID) },
+		"parameters": func() { in.Parameters = r.parameters() },
+		"inputs":     func() { r.array(func() { few(len(in.Inputs)); in.Inputs = append(in.Inputs, readTensor(r)) }) },
+		"outputs":    func() { r.array(func() { few(len(in.Outputs)); in.Outputs = append(in.Outputs, readOutput(r)) }) },
+	}, func(string) { r.skip() })
 	r.end()
 	return in, jsonError(r.err, "")
+}
+
+// readOutput reads an output that is wanted, nil for null.
+func readOutput(r *jsonReader) *wantedOutput {
+	if r.null() {
+		return nil
+	}
+	o := &wantedOutput{}
+	r.members(map[string]func(){
+		"name":       func() { r.small(&o.Name) },
+		"parameters": func() { o.Parameters = r.parameters() },
+	}, func(string) { r.skip() })
+	return o
 }
 
 // jsonError is a client's for JSON that can't be read.

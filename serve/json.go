@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strconv"
@@ -87,6 +88,50 @@ func (r *jsonReader) object(read func(name string)) {
 		r.at++
 		read(name)
 	})
+}
+
+// members reads an object in which names mean something, each at most once: of one that is
+// given twice programs take the first, the last or both (RFC 8259, 4). A name that differs by
+// case alone from one of these is refused, and not passed over; other gets all others.
+func (r *jsonReader) members(known map[string]func(), other func(name string)) {
+	seen := map[string]bool{}
+	r.object(func(name string) {
+		read := known[name]
+		if read == nil {
+			for meant := range known {
+				if strings.EqualFold(meant, name) {
+					r.stop(fmt.Errorf("%.40q: want %q", name, meant))
+				}
+			}
+			other(name)
+			return
+		}
+		if seen[name] {
+			r.stop(fmt.Errorf("%q is given twice", name))
+		}
+		seen[name] = true
+		read()
+	})
+}
+
+// parameters reads an object of small values, or null in place of one.
+func (r *jsonReader) parameters() map[string]any {
+	if r.null() {
+		return nil
+	}
+	all, from := map[string]any{}, r.at
+	r.object(func(name string) {
+		if _, twice := all[name]; twice {
+			r.stop(fmt.Errorf("%.40q is given twice", name))
+		}
+		var v any
+		r.small(&v)
+		all[name] = v
+		if r.at-from > maxSmall {
+			r.stop(fmt.Errorf("parameters of more than %d bytes", maxSmall))
+		}
+	})
+	return all
 }
 
 // array reads an array, or null in place of one. read reads an element.
@@ -330,19 +375,41 @@ func decodeText(text []byte) ([]byte, error) {
 	if err != nil {
 		return nil, badRequest("JSON: " + err.Error())
 	}
+	head := 0
 	if bytes.HasPrefix(text, []byte("data:")) {
-		head, rest, _ := bytes.Cut(text, []byte(","))
-		if !bytes.HasSuffix(head, []byte(";base64")) {
+		head = bytes.IndexByte(text, ',') + 1
+		if !bytes.HasSuffix(text[:max(head-1, 0)], []byte(";base64")) {
 			return nil, badRequest("a data URL without ;base64,")
 		}
-		text = rest
 	}
-	from := bytes.NewReader(text)
-	data, err := compact(text[:0], from, base64.NewDecoder(base64.StdEncoding, from))
-	if err != nil {
-		return nil, badRequest("a photo's base64: " + err.Error())
+	// Four characters have been read before their three bytes are written, so that the
+	// bytes never overtake the text.
+	n, err := base64.StdEncoding.Decode(text[head:], text[head:])
+	if at := base64.CorruptInputError(0); errors.As(err, &at) {
+		return nil, badRequest("not base64: " + base64Fault(text, head+int(at)))
 	}
-	return data, nil
+	return text[head : head+n], nil
+}
+
+// base64Fault says what is wrong with base64 at a byte of the text.
+func base64Fault(text []byte, at int) string {
+	short := "it ends within a group of four characters: it was cut off, or its padding ('=') is missing"
+	if at >= len(text) {
+		return short
+	}
+	before := bytes.TrimRight(text[:at], "\r\n")
+	c, _ := utf8.DecodeRune(text[at:])
+	switch {
+	case bytes.HasSuffix(before, []byte("=")):
+		return fmt.Sprintf("%q at byte %d, behind the padding", c, at)
+	case c == '=':
+		return fmt.Sprintf("'=' at byte %d, where there is no padding", at)
+	case c == '-' || c == '_':
+		return fmt.Sprintf("%q at byte %d is of base64url; want '+' and '/'", c, at)
+	case c == '\r' || c == '\n' || c >= '0' && c <= '9' || c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c == '+' || c == '/':
+		return short // at is where the group begins
+	}
+	return fmt.Sprintf("%q at byte %d", c, at)
 }
 
 // compact appends all of r to data, in its memory: that begins where from's bytes do, of

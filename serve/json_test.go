@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -91,6 +92,79 @@ func TestDecodeText(t *testing.T) {
 	for _, text := range []string{"?", "A", "AAA", "AA=A", "AAAA=", `\x`, `\u00`, "data:x,AAAA"} {
 		if got, err := decodeText([]byte(text)); err == nil {
 			t.Errorf("%s: %v", text, got)
+		}
+	}
+}
+
+// TestBase64Faults: what is no base64 is told with its place, wherever that is.
+func TestBase64Faults(t *testing.T) {
+	good := base64.StdEncoding.EncodeToString(bytes.Repeat([]byte("mobilenet"), 2000)) // 24000 characters
+	for _, at := range []int{0, 1, 2, 3, 50, 51, 1023, 1024, 5001, 23998, 23999} {
+		for _, c := range "!\u00e9-_=" {
+			if c == '=' && at == len(good)-1 {
+				continue // padding
+			}
+			text := good[:at] + string(c) + good[at+1:]
+			at := at
+			if c == '=' && at%4 == 3 { // padding, and what is wrong is behind it
+				at++
+				c = rune(text[at])
+			}
+			_, err := decodeText([]byte(text))
+			if want := fmt.Sprintf("not base64: %q at byte %d", c, at); err == nil || !strings.HasPrefix(err.Error(), want) {
+				t.Errorf("%v, want %s", err, want)
+			}
+			_, err = decodeText([]byte("data:image/png;base64," + text))
+			if want := fmt.Sprintf("%q at byte %d", c, at+22); err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("a data URL: %v, want %s", err, want)
+			}
+		}
+	}
+	for text, want := range map[string]string{
+		"!!!": "'!' at byte 0", "AAAA=": "'=' at byte 4, where there is no padding", "AA===": "'=' at byte 4, behind the padding", "AA==\\nAAAA": "'A' at byte 5, behind the padding",
+		"A": "cut off", "AAA": "cut off", "AAAAAA\\n": "cut off", "AA=": "cut off", good[:1001]: "cut off", "A\\nAA": "cut off", "AA\\n=": "cut off",
+	} {
+		if _, err := decodeText([]byte(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%.40s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestMembers: of a request's JSON each member is given once and by its exact name, in
+// whatever object it is; what no name means is passed over.
+func TestMembers(t *testing.T) {
+	for _, test := range []struct{ text, want string }{
+		{`{"id": "a", "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1], "more": 1, "more": 2}], "outputs": [{"name": "y"}, null], "Else": {}}`, ""},
+		{`{"id": "a", "id": "a"}`, `"id" is given twice`},
+		{`{"inputs": [], "inputs": []}`, `"inputs" is given twice`},
+		{`{"Inputs": []}`, `"Inputs": want "inputs"`},
+		{`{"inputs": [{"data": [1], "data": [2]}]}`, `"data" is given twice`},
+		{`{"inputs": [{"SHAPE": [1]}]}`, `"SHAPE": want "shape"`},
+		{`{"inputs": [{"parameters": {"binary_data_size": 1, "binary_data_size": 2}}]}`, `"binary_data_size" is given twice`},
+		{`{"outputs": [{"name": "a", "name": "b"}]}`, `"name" is given twice`},
+		{`{"outputs": [{"Name": "a"}]}`, `"Name": want "name"`},
+		{`{"outputs": [{"parameters": {"classification": 1, "classification": 2}}]}`, `"classification" is given twice`},
+		{`{"parameters": {"cam_top": 1, "cam_top": 2}}`, `"cam_top" is given twice`},
+		{`{"parameters": {` + strings.Repeat(`"a": 1, `, 1) + `"b": "` + strings.Repeat("x", 40<<10) + `", "c": "` + strings.Repeat("x", 40<<10) + `"}}`, "parameters of more than"},
+	} {
+		_, err := readInfer(&jsonReader{data: []byte(test.text)})
+		if test.want == "" && err != nil || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+			t.Errorf("%.80s: %v, want %s", test.text, err, test.want)
+		}
+	}
+	for _, test := range []struct{ text, want string }{
+		{`{"photo": "AAAA", "photo": "AAAA"}`, `"photo" is given twice`},
+		{`{"photos": ["AAAA"], "photos": ["AAAA"]}`, `"photos" is given twice`},
+		{`{"Photo": "AAAA"}`, `"Photo": want "photo"`},
+		{`{"URLS": []}`, `"URLS": want "urls"`},
+		{`{"photo": "AAAA", "top": 3}`, `?top=3`},
+		{`{"model": "a b", "photo": "AAAA"}`, `?model=a+b`},
+		{`{"maps": {}}`, `?maps=...`},
+		{`{"foto": "AAAA"}`, `unknown field "foto"`},
+	} {
+		in := jsonRequest{r: jsonReader{data: []byte(test.text)}}
+		if err := in.read(); err == nil || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%s: %v, want %s", test.text, err, test.want)
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package serve
 
 import (
-	"encoding/json"
 	"io"
 	"net/http"
 	"strings"
@@ -110,13 +109,11 @@ func (s *Server) modelConfig(q *request) error {
 
 // index is the model repository extension: every model and whether it is there.
 func (s *Server) index(q *request) error {
-	var in struct {
-		Ready bool `json:"ready"`
-	}
-	if err := s.readSmall(q, &in); err != nil {
+	var ready bool
+	if err := s.readSmall(q, "ready", &ready); err != nil {
 		return err
 	}
-	return replyJSON(q, s.models.index(in.Ready))
+	return replyJSON(q, s.models.index(ready))
 }
 
 // A modelState is a line of the index.
@@ -142,8 +139,8 @@ func (m *models) index(ready bool) []modelState {
 	return list
 }
 
-// readSmall reads a JSON object, which may be left out.
-func (s *Server) readSmall(q *request, v any) error {
+// readSmall reads a member of a JSON object, both of which may be left out.
+func (s *Server) readSmall(q *request, name string, v any) error {
 	slow, err := s.slow(q)
 	if err != nil {
 		return err
@@ -159,10 +156,10 @@ func (s *Server) readSmall(q *request, v any) error {
 	if len(body) == 0 {
 		return nil
 	}
-	if err := json.Unmarshal(body, v); err != nil {
-		return badRequest("JSON: " + err.Error())
-	}
-	return nil
+	r := &jsonReader{data: body}
+	r.members(map[string]func(){name: func() { r.small(v) }}, func(string) { r.skip() })
+	r.end()
+	return jsonError(r.err, "")
 }
 
 // repositorySlot is the slot that a load or unload means, of one who may do it.
@@ -180,13 +177,11 @@ func (s *Server) repositorySlot(q *request) (*slot, error) {
 
 // load reads a model's file again. Where it can't be, the old one stays.
 func (s *Server) load(q *request) error {
-	var in struct {
-		Parameters map[string]any `json:"parameters"`
-	}
-	if err := s.readSmall(q, &in); err != nil {
+	var parameters map[string]any
+	if err := s.readSmall(q, "parameters", &parameters); err != nil {
 		return err
 	}
-	return s.loadModel(q, len(in.Parameters) > 0)
+	return s.loadModel(q, len(parameters) > 0)
 }
 
 // loadModel takes the time that it needs: a file may have to be downloaded first.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 	"time"
 )
 
@@ -30,22 +29,13 @@ type tensor struct {
 // readTensor reads a tensor of a request. Its data stays where it is.
 func readTensor(r *jsonReader) *tensor {
 	t := &tensor{until: r.until}
-	r.object(func(name string) {
-		switch strings.ToLower(name) {
-		case "name":
-			r.small(&t.Name)
-		case "datatype":
-			r.small(&t.Datatype)
-		case "shape":
-			r.small(&t.Shape)
-		case "parameters":
-			r.small(&t.Parameters)
-		case "data":
-			t.Data = r.raw()
-		default:
-			r.skip()
-		}
-	})
+	r.members(map[string]func(){
+		"name":       func() { r.small(&t.Name) },
+		"datatype":   func() { r.small(&t.Datatype) },
+		"shape":      func() { r.small(&t.Shape) },
+		"parameters": func() { t.Parameters = r.parameters() },
+		"data":       func() { t.Data = r.raw() },
+	}, func(string) { r.skip() })
 	return t
 }
 
@@ -181,12 +171,33 @@ func (t *tensor) numbers(n int, f func(float64) error) error {
 	return t.flatten(n, '-', func(r *jsonReader) error { return f(r.number()) })
 }
 
-// flatten has read read the strings ('"') or numbers ('-') of nested arrays, of which there
-// must be n.
+// flatten has read read the strings ('"') or numbers ('-') of an array, of which there must be
+// n: all in one list, or in lists in lists as the shape says.
 func (t *tensor) flatten(n int, kind byte, read func(*jsonReader) error) error {
 	r := &jsonReader{data: t.Data, until: t.until}
-	seen := 0
+	seen, flat, deep := 0, false, false // values in one list, or lists in it
+	wrong := func() {
+		r.stop(t.fail("data that is nested otherwise than the shape %v says: want one flat list, or lists in lists as the shape has them", t.Shape))
+	}
 	var one func()
+	list := func() {
+		depth, size := r.depth, 0 // of the lists around it, and its elements
+		if depth > 0 && (flat || depth >= len(t.Shape)) {
+			wrong()
+			return
+		}
+		deep = deep || depth > 0
+		r.array(func() {
+			if size++; deep && int64(size) > t.Shape[depth] {
+				wrong()
+				return
+			}
+			one()
+		})
+		if deep && int64(size) != t.Shape[depth] {
+			wrong()
+		}
+	}
 	one = func() {
 		c := r.next()
 		if '0' <= c && c <= '9' {
@@ -194,12 +205,15 @@ func (t *tensor) flatten(n int, kind byte, read func(*jsonReader) error) error {
 		}
 		switch {
 		case c == '[':
-			r.array(one)
+			list()
 		case c != kind && r.err == nil:
 			r.stop(t.fail("%.20q in place of %s", r.data[r.at:], map[byte]string{'"': "base64", '-': "numbers"}[kind]))
 		case seen == n || r.depth == 0:
 			r.stop(t.fail("other than %d values for the shape %v", n, t.Shape))
+		case r.depth > 1 && r.depth != len(t.Shape) || r.depth == 1 && deep:
+			wrong()
 		default:
+			flat = r.depth == 1
 			seen++
 			if err := read(r); err != nil {
 				r.stop(err)

@@ -27,7 +27,7 @@ func TestNumbers(t *testing.T) {
 		}
 		spread := strings.ReplaceAll(string(text), ",", " ,\n\t")
 		for _, data := range []string{string(text), "[[" + spread + "]]"} {
-			got, err := (&tensor{Shape: []int64{int64(len(want))}, Data: json.RawMessage(data)}).floats()
+			got, err := (&tensor{Shape: []int64{1, 1, int64(len(want))}, Data: json.RawMessage(data)}).floats()
 			if err != nil || fmt.Sprint(got) != fmt.Sprint(want) {
 				t.Fatalf("%s: %v, %v", data, got, err)
 			}
@@ -50,7 +50,7 @@ func TestNumbers(t *testing.T) {
 		{`1`, "other than 4"},
 		{`null`, "in place of numbers"},
 		{``, "0 values"},
-		{strings.Repeat("[", 17) + strings.Repeat("]", 17), "arrays in arrays"},
+		{strings.Repeat("[", 17) + strings.Repeat("]", 17), "nested otherwise"},
 	} {
 		if test.data != "" && !json.Valid([]byte(test.data)) {
 			t.Fatal(test.data)
@@ -66,6 +66,56 @@ func TestNumbers(t *testing.T) {
 			if err := json.Unmarshal([]byte(test.data), &want); err != nil || fmt.Sprint(v) != fmt.Sprint(want) {
 				t.Errorf("%s: %v, want %v (%v)", test.data, v, want, err)
 			}
+		}
+	}
+}
+
+// TestNesting: data lie in one list, or in lists in lists as their shape says, and every
+// other nesting is refused, with strings and numbers alike.
+func TestNesting(t *testing.T) {
+	nested := func(shape []int64, n *int) any {
+		var list func(shape []int64) any
+		list = func(shape []int64) any {
+			if len(shape) == 0 {
+				*n++
+				return *n
+			}
+			all := []any{}
+			for range shape[0] {
+				all = append(all, list(shape[1:]))
+			}
+			return all
+		}
+		return list(shape)
+	}
+	read := func(shape []int64, data string) error {
+		_, err := (&tensor{Shape: shape, Data: json.RawMessage(data)}).octets()
+		text := strings.NewReplacer("0", `""`, "1", `"AAAA"`, "2", `"AAAA"`, "3", `"AAAA"`, "4", `"AAAA"`, "5", `"AAAA"`, "6", `"AAAA"`).Replace(data)
+		if _, texts := (&tensor{Shape: shape, Data: json.RawMessage(text)}).texts(); (err == nil) != (texts == nil) {
+			t.Errorf("%v %s: numbers %v, strings %v", shape, data, err, texts)
+		}
+		return err
+	}
+	shapes := [][]int64{{6}, {1, 6}, {6, 1}, {2, 3}, {3, 2}, {1, 2, 3}, {1, 2, 1, 3}, {2, 1, 3, 1}, {1, 1, 6}}
+	for _, shape := range shapes {
+		if err := read(shape, "[1,2,3,4,5,6]"); err != nil {
+			t.Errorf("%v, flat: %v", shape, err)
+		}
+		for _, other := range shapes {
+			n := 0
+			data, err := json.Marshal(nested(other, &n))
+			if err != nil {
+				t.Fatal(err)
+			}
+			good := len(other) == 1 || fmt.Sprint(other) == fmt.Sprint(shape)
+			if err := read(shape, string(data)); (err == nil) != good || err != nil && !strings.Contains(err.Error(), "nested otherwise") {
+				t.Errorf("%v, %s: %v", shape, data, err)
+			}
+		}
+	}
+	for _, data := range []string{"[1,[2]]", "[[1],2]", "[[1,2]]", "[[1],[2],[]]", "[[1],[]]", "[[],[]]", "[[1,2],[]]", "[[[1]],[[2]]]", "[[[1,2]]]", "[[1],[2]", "[]", "[[]]"} {
+		if err := read([]int64{2, 1}, data); err == nil {
+			t.Errorf("%s is taken for 2 lists of 1", data)
 		}
 	}
 }
