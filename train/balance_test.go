@@ -2,6 +2,7 @@ package train
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -135,6 +136,31 @@ func TestUnreadable(t *testing.T) {
 		if _, _, err := run(func(o *Options) { o.MaxErrors = 2 }); err == nil || !strings.Contains(err.Error(), "more than the 2 allowed") {
 			t.Errorf("%s: error %v", name, err)
 		}
+	}
+}
+
+// TestUnseenClass: a class of which no image can be read is refused before a folder is
+// made, by the rehearsal, too.
+func TestUnseenClass(t *testing.T) {
+	train, val := photos(t, 6)
+	for _, item := range train.Items {
+		if item.Label == 1 {
+			if err := os.WriteFile(item.Name, nil, 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	o := options(t, train, val)
+	o.MaxErrors, o.RunDir = 10, filepath.Join(t.TempDir(), "run")
+	_, err := Fit(t.Context(), o)
+	_, rehearsed := Rehearse(t.Context(), o)
+	for _, err := range []error{err, rehearsed} {
+		if err == nil || !strings.Contains(err.Error(), fmt.Sprintf("class %q: none of its training images", train.Classes[1])) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if _, err := os.Stat(o.RunDir); err == nil {
+		t.Error("the refused run has left a folder")
 	}
 }
 

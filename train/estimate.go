@@ -88,6 +88,9 @@ func Rehearse(ctx context.Context, o Options) (*Estimate, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
+	if err := o.seeClasses(ctx); err != nil {
+		return nil, err
+	}
 	o.unreadable.max = len(o.Train.Items) // counted elsewhere
 	var calibrating time.Duration
 	if o.QAT {

@@ -50,7 +50,8 @@ func (t *trainer) writeCard(ctx context.Context, r *Result) error {
 	c := report.Card{
 		Classes: t.Train.Classes, Train: t.counts(t.Train), Weights: weightsOf(t.Model.Config), File: BestFile,
 		Epochs: r.Epochs, Best: r.Best, Evaluation: r.Evaluation, Test: r.Test, Unreadable: r.Unreadable,
-		Frozen: t.Freeze == FreezeBackbone,
+		Frozen: t.Freeze == FreezeBackbone, Balanced: t.Balance != "" && t.Balance != NoBalance,
+		Contradictions: len(t.Division.Contradictions()),
 	}
 	h, w := t.Model.Config.InputSize()
 	c.Input = fmt.Sprintf("%dx%d", h, w)
@@ -63,6 +64,9 @@ func (t *trainer) writeCard(ctx context.Context, r *Result) error {
 			return err
 		}
 		c.TestShared = len(known)
+	}
+	if err := t.leaks(ctx, &c, r.Test != nil); err != nil {
+		return err
 	}
 	switch q := r.Int8; {
 	case q == nil:
@@ -79,6 +83,34 @@ func (t *trainer) writeCard(ctx context.Context, r *Result) error {
 	}
 	c.Settings = string(settings)
 	return report.WriteCard(t.RunDir, c)
+}
+
+// leaks counts the images to measure with that were known before the run began: to the
+// weights or to the teacher.
+func (t *trainer) leaks(ctx context.Context, c *report.Card, test bool) error {
+	for _, from := range []struct {
+		by        *dataset.Division
+		val, test *int
+	}{{t.Before, &c.ValBefore, &c.TestBefore}, {t.TeacherBefore, &c.ValTaught, &c.TestTaught}} {
+		if from.by == nil {
+			continue
+		}
+		for _, of := range []struct {
+			set      *dataset.Set
+			measured bool
+			n        *int
+		}{{t.Val, t.validator != nil, from.val}, {t.Test, test, from.test}} {
+			if !of.measured {
+				continue
+			}
+			known, err := from.by.Known(ctx, of.set)
+			if err != nil {
+				return err
+			}
+			*of.n = len(known)
+		}
+	}
+	return nil
 }
 
 // counts are the images of each class that could be read.

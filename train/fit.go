@@ -36,6 +36,9 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
+	if err := o.seeClasses(ctx); err != nil { // before a folder is made
+		return nil, err
+	}
 	release, err := o.claim()
 	if err != nil {
 		return nil, err

@@ -90,6 +90,22 @@ func (o *Options) overwrites() error {
 	return nil
 }
 
+// IsRun reports whether a folder holds a training, whose files nobody else should write
+// over: its own, or one of what it was tested with.
+func IsRun(dir string) bool {
+	for _, in := range []string{dir, filepath.Dir(dir)} {
+		if in != dir && filepath.Base(dir) != TestDir {
+			break
+		}
+		for _, name := range []string{StateFile, ArgsFile, SplitFile} {
+			if _, err := os.Stat(filepath.Join(in, name)); err == nil {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (o *Options) writeArgs() error {
 	if o.Args == nil {
 		return nil

@@ -55,6 +55,9 @@ type Data struct {
 	// Before is what Model was trained with before, if that is known: its best file
 	// remembers all of it. It may be nil.
 	Before *dataset.Division
+
+	// TeacherBefore is what Teacher was trained with, if that is known. It may be nil.
+	TeacherBefore *dataset.Division
 }
 
 // Hyperparameters say how a network is trained. A [Recipe] has all of them. In JSON

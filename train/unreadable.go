@@ -1,11 +1,14 @@
 package train
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/internal/prefetch"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
@@ -67,6 +70,36 @@ func (u *unreadable) add(name string, err error) error {
 		return fmt.Errorf("%d images can't be read, more than the %d allowed (max-errors); the last: %w", n, u.max, err)
 	}
 	u.new = append(u.new, err)
+	return nil
+}
+
+// seeClasses reports a class of which no training image can be read: nothing would be
+// known of it, and nothing measured. It decodes each class' images up to the first that
+// can be.
+func (o *Options) seeClasses(ctx context.Context) error {
+	of := make([][]int, len(o.Train.Classes))
+	for i, item := range o.Train.Items {
+		of[item.Label] = append(of[item.Label], i)
+	}
+	class := 0
+	for _, err := range prefetch.Map(ctx, prefetch.Options{Workers: o.Threads}, slices.Values(of), func(ctx context.Context, items []int) (seen bool, first error) {
+		for _, i := range items {
+			_, err := o.Train.Image(ctx, i)
+			if err == nil {
+				return true, nil
+			}
+			first = cmp.Or(first, err)
+		}
+		return false, first
+	}) {
+		switch n := len(of[class]); {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err != nil:
+			return fmt.Errorf("class %q: none of its training images, %d, can be read; the first: %v", o.Train.Classes[class], n, err)
+		}
+		class++
+	}
 	return nil
 }
 

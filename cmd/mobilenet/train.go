@@ -384,7 +384,10 @@ func (f *trainFlags) loadTeacher(cmd *cobra.Command) error {
 		fmt.Fprintf(stderr, "teacher: sees the same part of every photo at %dx%d, the network at %dx%d\n", is, is, of, of)
 	}
 	f.o.Teacher = t
-	return nil
+	if isThere(f.teacher) {
+		f.o.TeacherBefore, err = mobilenet.TrainedWith(f.teacher)
+	}
+	return err
 }
 
 // runs is where runs lie that are told no other folder.

@@ -78,7 +78,13 @@ func (f *trainFlags) warnTest(ctx context.Context, w io.Writer) (err error) {
 	if len(known) > 0 {
 		fmt.Fprintf(w, "warning: %d of the %d photos to test with %s trained or validated with, too, by their content: %s\n", len(known), len(f.o.Test.Items), isAre(len(known)), few(known))
 	}
-	return err
+	if err != nil || f.o.Resume {
+		return err
+	}
+	if none := without(f.o.Test); len(none) > 0 {
+		fmt.Fprintln(w, "warning: no photos to test with of", few(none))
+	}
+	return f.warnKnown(ctx, w, f.o.Test, "test")
 }
 
 // sayNearly names each photo of the second part once, with the one it is most like.

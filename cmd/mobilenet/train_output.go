@@ -40,25 +40,44 @@ func (f *trainFlags) warn(ctx context.Context, w io.Writer) (err error) {
 	if shared := f.o.Division.Shared(); len(shared) > 0 {
 		fmt.Fprintf(w, "warning: %d of the %d photos to validate with %s trained with, too, by content: %s\n", len(shared), len(f.o.Val.Items), isAre(len(shared)), few(f.pairs(shared)))
 	}
-	if f.o.Before != nil {
-		seen, _, err := f.o.Before.Part(ctx, f.o.Val, "train")
+	if err := f.warnKnown(ctx, w, f.o.Val, "validate"); err != nil {
+		return err
+	}
+	if none := without(f.o.Val); len(none) > 0 {
+		fmt.Fprintln(w, "warning: no photos to validate with of", few(none))
+	}
+	return nil
+}
+
+// warnKnown says how many photos to measure with the weights that the run begins with, or
+// its teacher, were trained with.
+func (f *trainFlags) warnKnown(ctx context.Context, w io.Writer, set *dataset.Set, to string) error {
+	for _, from := range []struct {
+		name, is string
+		with     *dataset.Division
+	}{{f.model, "it is", f.o.Before}, {f.teacher, "the teacher is", f.o.TeacherBefore}} {
+		if from.with == nil {
+			continue
+		}
+		known, err := from.with.Known(ctx, set)
 		if err != nil {
 			return err
 		}
-		if n := len(seen.Items); n > 0 {
-			fmt.Fprintf(w, "warning: %s was trained with %d of the %d photos to validate with: it is better on them than on others\n", shown(f.model), n, len(f.o.Val.Items))
+		if n := len(known); n > 0 {
+			fmt.Fprintf(w, "warning: %s was trained with %d of the %d photos to %s with: %s better on them than on others\n", shown(from.name), n, len(set.Items), to, from.is)
 		}
-	}
-	var without []string
-	for i, n := range f.o.Val.Counts() {
-		if n == 0 {
-			without = append(without, strconv.Quote(f.o.Val.Classes[i]))
-		}
-	}
-	if len(without) > 0 {
-		fmt.Fprintln(w, "warning: no photos to validate with of", few(without))
 	}
 	return nil
+}
+
+// without are the classes of which a set has no photos.
+func without(set *dataset.Set) (names []string) {
+	for i, n := range set.Counts() {
+		if n == 0 {
+			names = append(names, strconv.Quote(set.Classes[i]))
+		}
+	}
+	return names
 }
 
 // unbalanced is of how many times as many photos of one class as of another it is said

@@ -86,6 +86,13 @@ func (f *valFlags) check(cmd *cobra.Command) error {
 
 func (f *valFlags) run(cmd *cobra.Command) error {
 	f.settle()
+	if f.out != "" {
+		if dir, err := resolved(f.out); err != nil {
+			return err
+		} else if train.IsRun(dir) {
+			return fmt.Errorf("%s holds a training, whose pictures --out would write over: choose another folder", shown(f.out))
+		}
+	}
 	c, err := f.open(cmd.Context(), cmd.ErrOrStderr())
 	if err != nil {
 		return err

@@ -28,8 +28,16 @@ type Card struct {
 	ValShared  int         // validation images that were trained with, too
 	TestShared int         // test images that were trained or validated with, too
 	Unreadable int         // images that were left out
-	Settings   string      // how it was trained, as text of lines
-	File       string      // of the weights
+	Balanced   bool        // rare classes counted for as much as others
+
+	// Images that were known before: the weights that the training began with had been
+	// trained with them, or the teacher.
+	ValBefore, TestBefore int
+	ValTaught, TestTaught int
+	Contradictions        int // images that come again under another label
+
+	Settings string // how it was trained, as text of lines
+	File     string // of the weights
 
 	// Of the 8-bit network made of the weights; zero without.
 	Int8File       string
@@ -148,22 +156,13 @@ func (c Card) figures(p func(string, ...any)) {
 	line("validation, which the epoch was chosen by", c.Evaluation)
 	line("the same in 8 bits", c.Int8)
 	test := "test, which nothing was chosen by"
-	if c.TestShared > 0 {
+	if c.TestShared+c.TestBefore+c.TestTaught > 0 {
 		test = "test, which is not all new"
 	}
 	line(test, c.Test)
 	line("the same in 8 bits", c.Int8Test)
 	p("")
-	if c.ValShared > 0 {
-		val := 0
-		for _, n := range c.Val {
-			val += n
-		}
-		p("%d of the %d photos to validate with are trained with, too: validation flatters the model.\n", c.ValShared, val)
-	}
-	if c.Test != nil && c.TestShared > 0 {
-		p("%d of the %d test photos are trained or validated with, too: the test flatters the model.\n", c.TestShared, c.Test.Images)
-	}
+	c.leaks(p)
 	e := c.Evaluation
 	if e == nil {
 		e = c.Test
@@ -178,6 +177,39 @@ func (c Card) figures(p func(string, ...any)) {
 	if c.Evaluation != nil {
 		p("![confusion matrix](confusion_matrix.png)\n")
 	}
+}
+
+// leaks says which of the figures flatter the model.
+func (c Card) leaks(p func(string, ...any)) {
+	val, test := 0, 0
+	for _, n := range c.Val {
+		val += n
+	}
+	if c.Test != nil {
+		test = c.Test.Images
+	}
+	for _, leak := range []struct {
+		n, of int
+		what  string
+	}{
+		{c.ValShared, val, "%d of the %d photos to validate with %s trained with, too: validation flatters the model.\n"},
+		{c.ValBefore, val, "%d of the %d photos to validate with %s known to the weights that this training began with: validation flatters the model.\n"},
+		{c.ValTaught, val, "%d of the %d photos to validate with %s known to the teacher, which was trained with them: validation flatters the model.\n"},
+		{c.TestShared, test, "%d of the %d test photos %s trained or validated with, too: the test flatters the model.\n"},
+		{c.TestBefore, test, "%d of the %d test photos %s known to the weights that this training began with: the test flatters the model.\n"},
+		{c.TestTaught, test, "%d of the %d test photos %s known to the teacher, which was trained with them: the test flatters the model.\n"},
+	} {
+		if leak.n > 0 && leak.of > 0 {
+			p(leak.what, leak.n, leak.of, isAre(leak.n))
+		}
+	}
+}
+
+func isAre(n int) string {
+	if n == 1 {
+		return "is"
+	}
+	return "are"
 }
 
 // interval is Wilson's: where the accuracy of all such images lies, to 95 %, if it was
@@ -261,8 +293,15 @@ func (c Card) limits(p func(string, ...any)) {
 	for _, n := range c.Train {
 		least, greatest = min(least, n), max(greatest, n)
 	}
-	if greatest >= 10*max(least, 1) {
-		p("- The classes are uneven, from %d to %d images: rare ones are named too seldom, unless that was balanced.", least, greatest)
+	switch {
+	case greatest < 10*max(least, 1):
+	case c.Balanced:
+		p("- The classes are uneven, from %d to %d images, and were balanced: of rare ones it has seen the same few images again and again.", least, greatest)
+	default:
+		p("- The classes are uneven, from %d to %d images: rare ones are named too seldom.", least, greatest)
+	}
+	if n := c.Contradictions; n > 0 {
+		p("- Images that are in more than one class, so that a label is wrong: %d.", n)
 	}
 	p("")
 }

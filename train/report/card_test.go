@@ -36,10 +36,19 @@ func TestCard(t *testing.T) {
 	}
 	flattered := c
 	flattered.Test, flattered.ValShared, flattered.TestShared = e, 3, 2
+	flattered.ValBefore, flattered.TestBefore, flattered.ValTaught, flattered.TestTaught = 1, 2, 3, 4
+	flattered.Contradictions, flattered.Balanced = 7, true
 	for want, in := range map[string]bool{
-		"3 of the 5 photos to validate with are trained with, too":  true,
-		"2 of the 5 test photos are trained or validated with, too": true,
-		"which nothing was chosen by":                               false,
+		"3 of the 5 photos to validate with are trained with, too":                                 true,
+		"2 of the 5 test photos are trained or validated with, too":                                true,
+		"which nothing was chosen by":                                                              false,
+		"1 of the 5 photos to validate with is known to the weights that this training began with": true,
+		"2 of the 5 test photos are known to the weights that this training began with":            true,
+		"3 of the 5 photos to validate with are known to the teacher":                              true,
+		"4 of the 5 test photos are known to the teacher":                                          true,
+		"in more than one class, so that a label is wrong: 7.":                                     true,
+		"uneven, from 3 to 200 images, and were balanced":                                          true,
+		"named too seldom": false,
 	} {
 		if text := string(flattered.markdown()); strings.Contains(text, want) != in {
 			t.Errorf("%q is in the card: %v:\n%s", want, !in, text)

@@ -54,7 +54,7 @@ func (c *canvas) reliabilityLegend(x, y float64) {
 	text := style(17, faint, false)
 	for i, what := range []string{
 		"how many images of this confidence are right; darker with more images",
-		"their mean confidence",
+		"their mean confidence, by how far right it lies",
 		"as often right as confident",
 	} {
 		middle := y + float64(i)*lineHeight
