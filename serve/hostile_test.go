@@ -694,10 +694,10 @@ func FuzzBodies(f *testing.F) {
 		{"/v1/classify", "", "application/json", []byte(`{"photos": ["AAAA"]}`)},
 		{"/v1/classify", "", "multipart/form-data; boundary=x", []byte("--x\r\nContent-Disposition: form-data; name=\"a\"; filename=\"b\"\r\n\r\nabc\r\n--x--\r\n")},
 		{"/v2/models/m/infer", "0", "", data},
-		{"/v2/models/m/infer", "", "", []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [[1, 2], 3]}], "outputs": [{"name": "logits", "parameters": {"binary_data": true, "classification": 3}}]}`)},
+		{"/v2/models/m/infer", "", "", []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [[[[1, 2, 3]]]]}], "outputs": [{"name": "logits", "parameters": {"binary_data": true, "classification": 3}}]}`)},
 		{"/v2/models/m/infer", "92", "", append([]byte(`{"inputs": [{"name":"image","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":8}}]}`), 4, 0, 0, 0, 1, 2, 3, 4)},
 		{"/v2/models/m-tensor/infer", "0", "", []byte("abcd")},
-		{"/v2/models/m-tensor/infer", "", "", []byte(`{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 3, 28, 28], "data": [[1.5, -2e-3], [3E+1], 4]}]}`)},
+		{"/v2/models/m-tensor/infer", "", "", []byte(`{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1, 3, 28, 28], "data": [1.5, -2e-3, 3E+1, 4]}]}`)},
 		{"/v2/repository/index", "", "", []byte(`{"ready": true}`)},
 	} {
 		f.Add(seed.route, seed.length, seed.kind, seed.body)

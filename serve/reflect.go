@@ -22,7 +22,7 @@ func (s *Server) reflectionRoutes() {
 }
 
 // reflect answers the questions of a stream one after the other.
-func (s *Server) reflect(ctx context.Context, stream *connect.BidiStream[oip.ReflectionRequest, oip.ReflectionResponse]) error {
+func (s *Server) reflect(ctx context.Context, stream *connect.BidiStream[oip.ServerReflectionRequest, oip.ServerReflectionResponse]) error {
 	q := ctx.Value(requestKey{}).(*request)
 	q.read = true
 	for {
@@ -33,6 +33,10 @@ func (s *Server) reflect(ctx context.Context, stream *connect.BidiStream[oip.Ref
 		}
 		if err != nil {
 			return err
+		}
+		if in.MessageRequest == nil {
+			q.err = badRequest("a question about nothing: want a service, a file, a symbol or an extension")
+			return grpcError(q.err)
 		}
 		out := reflection(in)
 		if err := q.answering(proto.Size(out)); err != nil {
@@ -46,34 +50,34 @@ func (s *Server) reflect(ctx context.Context, stream *connect.BidiStream[oip.Ref
 }
 
 // reflection is the answer to a question.
-func reflection(in *oip.ReflectionRequest) *oip.ReflectionResponse {
-	out := &oip.ReflectionResponse{ValidHost: in.Host, OriginalRequest: in}
+func reflection(in *oip.ServerReflectionRequest) *oip.ServerReflectionResponse {
+	out := &oip.ServerReflectionResponse{ValidHost: in.Host, OriginalRequest: in}
 	find := func(is func(*oip.Description) bool) {
 		for _, d := range oip.Descriptions() {
 			if is(d) {
-				out.MessageResponse = &oip.ReflectionResponse_FileDescriptorResponse{FileDescriptorResponse: &oip.ReflectionResponse_Files{FileDescriptorProto: [][]byte{d.Bytes}}}
+				out.MessageResponse = &oip.ServerReflectionResponse_FileDescriptorResponse{FileDescriptorResponse: &oip.FileDescriptorResponse{FileDescriptorProto: [][]byte{d.Bytes}}}
 			}
 		}
 	}
 	switch ask := in.MessageRequest.(type) {
-	case *oip.ReflectionRequest_ListServices:
-		all := &oip.ReflectionResponse_Services{}
+	case *oip.ServerReflectionRequest_ListServices:
+		all := &oip.ListServiceResponse{}
 		for _, d := range oip.Descriptions() {
-			all.Service = append(all.Service, &oip.ReflectionResponse_Service{Name: d.Service})
+			all.Service = append(all.Service, &oip.ServiceResponse{Name: d.Service})
 		}
-		out.MessageResponse = &oip.ReflectionResponse_ListServicesResponse{ListServicesResponse: all}
-	case *oip.ReflectionRequest_FileByFilename:
-		find(func(d *oip.Description) bool { return d.Path() == ask.FileByFilename })
-	case *oip.ReflectionRequest_FileContainingSymbol:
+		out.MessageResponse = &oip.ServerReflectionResponse_ListServicesResponse{ListServicesResponse: all}
+	case *oip.ServerReflectionRequest_FileByFilename:
+		find(func(d *oip.Description) bool { return d.Path == ask.FileByFilename })
+	case *oip.ServerReflectionRequest_FileContainingSymbol:
 		find(func(d *oip.Description) bool { return d.Has(ask.FileContainingSymbol) })
-	case *oip.ReflectionRequest_AllExtensionNumbersOfType: // there are no extensions
+	case *oip.ServerReflectionRequest_AllExtensionNumbersOfType: // there are no extensions
 		find(func(d *oip.Description) bool { return d.Has(ask.AllExtensionNumbersOfType) })
 		if out.MessageResponse != nil {
-			out.MessageResponse = &oip.ReflectionResponse_AllExtensionNumbersResponse{AllExtensionNumbersResponse: &oip.ReflectionResponse_ExtensionNumbers{BaseTypeName: ask.AllExtensionNumbersOfType}}
+			out.MessageResponse = &oip.ServerReflectionResponse_AllExtensionNumbersResponse{AllExtensionNumbersResponse: &oip.ExtensionNumberResponse{BaseTypeName: ask.AllExtensionNumbersOfType}}
 		}
 	}
 	if out.MessageResponse == nil {
-		out.MessageResponse = &oip.ReflectionResponse_ErrorResponse{ErrorResponse: &oip.ReflectionResponse_Error{ErrorCode: int32(connect.CodeNotFound), ErrorMessage: "there is no such file, symbol or extension"}}
+		out.MessageResponse = &oip.ServerReflectionResponse_ErrorResponse{ErrorResponse: &oip.ErrorResponse{ErrorCode: int32(connect.CodeNotFound), ErrorMessage: "there is no such file, symbol or extension"}}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"context"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -10,6 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/credentials/insecure"
+	grpcreflection "google.golang.org/grpc/reflection"
 	reflection "google.golang.org/grpc/reflection/grpc_reflection_v1"
 	"google.golang.org/grpc/status"
 	"google.golang.org/protobuf/encoding/protojson"
@@ -54,7 +56,7 @@ func TestReflection(t *testing.T) {
 		names = append(names, s.Name)
 	}
 	slices.Sort(names)
-	if got := strings.Join(names, " "); got != "grpc.health.v1.Health inference.GRPCInferenceService" {
+	if got := strings.Join(names, " "); got != "grpc.health.v1.Health grpc.reflection.v1.ServerReflection grpc.reflection.v1alpha.ServerReflection inference.GRPCInferenceService" {
 		t.Fatal(got)
 	}
 	methods := 0
@@ -81,7 +83,7 @@ func TestReflection(t *testing.T) {
 		}
 		methods += list.Len()
 	}
-	if methods != 13 {
+	if methods != 15 {
 		t.Errorf("%d methods", methods)
 	}
 	for _, r := range []*reflection.ServerReflectionRequest{
@@ -131,7 +133,7 @@ func callByDescription(t *testing.T, ctx context.Context, conn *grpc.ClientConn,
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	want := map[protoreflect.Name]codes.Code{"ModelInfer": codes.InvalidArgument, "RepositoryModelUnload": codes.NotFound}[m.Name()]
+	want := map[protoreflect.Name]codes.Code{"ModelInfer": codes.InvalidArgument, "ServerReflectionInfo": codes.InvalidArgument, "RepositoryModelUnload": codes.NotFound}[m.Name()]
 	var err error
 	if m.IsStreamingClient() {
 		var stream grpc.ClientStream
@@ -148,5 +150,63 @@ func callByDescription(t *testing.T, ctx context.Context, conn *grpc.ClientConn,
 	}
 	if len(out.GetUnknown()) > 0 {
 		t.Errorf("%s: fields that aren't described: %x", path, out.GetUnknown())
+	}
+}
+
+// TestReflectionItself: reflection describes itself as grpc-go's own server does, and takes
+// a request that asks nothing as that does.
+func TestReflectionItself(t *testing.T) {
+	theirs := grpc.NewServer()
+	grpcreflection.Register(theirs)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go theirs.Serve(l)
+	defer theirs.Stop()
+	ask := func(addr string, r *reflection.ServerReflectionRequest) (*reflection.ServerReflectionResponse, error) {
+		t.Helper()
+		conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		stream, err := reflection.NewServerReflectionClient(conn).ServerReflectionInfo(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := stream.Send(r); err != nil {
+			t.Fatal(err)
+		}
+		return stream.Recv()
+	}
+	ours := listen(t, serve.Options{}, serve.Listen{})
+	described := func(addr, symbol string) *descriptorpb.FileDescriptorProto {
+		t.Helper()
+		answer, err := ask(addr, &reflection.ServerReflectionRequest{MessageRequest: &reflection.ServerReflectionRequest_FileContainingSymbol{FileContainingSymbol: symbol}})
+		if err != nil || len(answer.GetFileDescriptorResponse().GetFileDescriptorProto()) != 1 {
+			t.Fatalf("%s: %v, %v", symbol, answer, err)
+		}
+		f := &descriptorpb.FileDescriptorProto{}
+		if err := proto.Unmarshal(answer.GetFileDescriptorResponse().FileDescriptorProto[0], f); err != nil {
+			t.Fatal(err)
+		}
+		f.Options = nil // packages of Go and Java
+		return f
+	}
+	for _, version := range []string{"v1", "v1alpha"} {
+		for _, symbol := range []string{".ServerReflection", ".ServerReflection.ServerReflectionInfo", ".ServerReflectionRequest"} {
+			symbol = "grpc.reflection." + version + symbol
+			if got, want := described(ours, symbol), described(l.Addr().String(), symbol); !proto.Equal(got, want) {
+				t.Errorf("%s:\n%v\nwant\n%v", symbol, got, want)
+			}
+		}
+	}
+	nothing := &reflection.ServerReflectionRequest{}
+	_, want := ask(l.Addr().String(), nothing)
+	if _, err := ask(ours, nothing); status.Code(err) != codes.InvalidArgument || status.Code(want) != status.Code(err) {
+		t.Errorf("asked nothing: %v, and grpc-go says %v", err, want)
 	}
 }

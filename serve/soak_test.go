@@ -37,7 +37,7 @@ func TestSoak(t *testing.T) {
 	}
 	defer conn.Close()
 	data := photo(t)
-	pixels := []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [2, 2, 1, 3], "data": [[1, 2, 3, 4, 5, 6], [7, 8, 9, 10, 11, 12]]}]}`)
+	pixels := []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [2, 2, 1, 3], "data": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]}]}`)
 	cam := []byte(`{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 28, 28, 3], "data": [` + strings.Repeat("0, ", 28*28*3-1) + `0]}], "outputs": [{"name": "cam"}], "parameters": {"cam_top": 2}}`)
 	message := &oip.ModelInferRequest{
 		ModelName: "fashion", RawInputContents: [][]byte{make([]byte, 12)},

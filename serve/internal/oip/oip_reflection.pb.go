@@ -23,35 +23,35 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-type ReflectionRequest struct {
+type ServerReflectionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Host  string                 `protobuf:"bytes,1,opt,name=host,proto3" json:"host,omitempty"`
 	// Types that are valid to be assigned to MessageRequest:
 	//
-	//	*ReflectionRequest_FileByFilename
-	//	*ReflectionRequest_FileContainingSymbol
-	//	*ReflectionRequest_FileContainingExtension
-	//	*ReflectionRequest_AllExtensionNumbersOfType
-	//	*ReflectionRequest_ListServices
-	MessageRequest isReflectionRequest_MessageRequest `protobuf_oneof:"message_request"`
+	//	*ServerReflectionRequest_FileByFilename
+	//	*ServerReflectionRequest_FileContainingSymbol
+	//	*ServerReflectionRequest_FileContainingExtension
+	//	*ServerReflectionRequest_AllExtensionNumbersOfType
+	//	*ServerReflectionRequest_ListServices
+	MessageRequest isServerReflectionRequest_MessageRequest `protobuf_oneof:"message_request"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
 
-func (x *ReflectionRequest) Reset() {
-	*x = ReflectionRequest{}
+func (x *ServerReflectionRequest) Reset() {
+	*x = ServerReflectionRequest{}
 	mi := &file_oip_reflection_proto_msgTypes[0]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReflectionRequest) String() string {
+func (x *ServerReflectionRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReflectionRequest) ProtoMessage() {}
+func (*ServerReflectionRequest) ProtoMessage() {}
 
-func (x *ReflectionRequest) ProtoReflect() protoreflect.Message {
+func (x *ServerReflectionRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_oip_reflection_proto_msgTypes[0]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -63,103 +63,104 @@ func (x *ReflectionRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReflectionRequest.ProtoReflect.Descriptor instead.
-func (*ReflectionRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use ServerReflectionRequest.ProtoReflect.Descriptor instead.
+func (*ServerReflectionRequest) Descriptor() ([]byte, []int) {
 	return file_oip_reflection_proto_rawDescGZIP(), []int{0}
 }
 
-func (x *ReflectionRequest) GetHost() string {
+func (x *ServerReflectionRequest) GetHost() string {
 	if x != nil {
 		return x.Host
 	}
 	return ""
 }
 
-func (x *ReflectionRequest) GetMessageRequest() isReflectionRequest_MessageRequest {
+func (x *ServerReflectionRequest) GetMessageRequest() isServerReflectionRequest_MessageRequest {
 	if x != nil {
 		return x.MessageRequest
 	}
 	return nil
 }
 
-func (x *ReflectionRequest) GetFileByFilename() string {
+func (x *ServerReflectionRequest) GetFileByFilename() string {
 	if x != nil {
-		if x, ok := x.MessageRequest.(*ReflectionRequest_FileByFilename); ok {
+		if x, ok := x.MessageRequest.(*ServerReflectionRequest_FileByFilename); ok {
 			return x.FileByFilename
 		}
 	}
 	return ""
 }
 
-func (x *ReflectionRequest) GetFileContainingSymbol() string {
+func (x *ServerReflectionRequest) GetFileContainingSymbol() string {
 	if x != nil {
-		if x, ok := x.MessageRequest.(*ReflectionRequest_FileContainingSymbol); ok {
+		if x, ok := x.MessageRequest.(*ServerReflectionRequest_FileContainingSymbol); ok {
 			return x.FileContainingSymbol
 		}
 	}
 	return ""
 }
 
-func (x *ReflectionRequest) GetFileContainingExtension() *ExtensionRequest {
+func (x *ServerReflectionRequest) GetFileContainingExtension() *ExtensionRequest {
 	if x != nil {
-		if x, ok := x.MessageRequest.(*ReflectionRequest_FileContainingExtension); ok {
+		if x, ok := x.MessageRequest.(*ServerReflectionRequest_FileContainingExtension); ok {
 			return x.FileContainingExtension
 		}
 	}
 	return nil
 }
 
-func (x *ReflectionRequest) GetAllExtensionNumbersOfType() string {
+func (x *ServerReflectionRequest) GetAllExtensionNumbersOfType() string {
 	if x != nil {
-		if x, ok := x.MessageRequest.(*ReflectionRequest_AllExtensionNumbersOfType); ok {
+		if x, ok := x.MessageRequest.(*ServerReflectionRequest_AllExtensionNumbersOfType); ok {
 			return x.AllExtensionNumbersOfType
 		}
 	}
 	return ""
 }
 
-func (x *ReflectionRequest) GetListServices() string {
+func (x *ServerReflectionRequest) GetListServices() string {
 	if x != nil {
-		if x, ok := x.MessageRequest.(*ReflectionRequest_ListServices); ok {
+		if x, ok := x.MessageRequest.(*ServerReflectionRequest_ListServices); ok {
 			return x.ListServices
 		}
 	}
 	return ""
 }
 
-type isReflectionRequest_MessageRequest interface {
-	isReflectionRequest_MessageRequest()
+type isServerReflectionRequest_MessageRequest interface {
+	isServerReflectionRequest_MessageRequest()
 }
 
-type ReflectionRequest_FileByFilename struct {
+type ServerReflectionRequest_FileByFilename struct {
 	FileByFilename string `protobuf:"bytes,3,opt,name=file_by_filename,json=fileByFilename,proto3,oneof"`
 }
 
-type ReflectionRequest_FileContainingSymbol struct {
+type ServerReflectionRequest_FileContainingSymbol struct {
 	FileContainingSymbol string `protobuf:"bytes,4,opt,name=file_containing_symbol,json=fileContainingSymbol,proto3,oneof"`
 }
 
-type ReflectionRequest_FileContainingExtension struct {
+type ServerReflectionRequest_FileContainingExtension struct {
 	FileContainingExtension *ExtensionRequest `protobuf:"bytes,5,opt,name=file_containing_extension,json=fileContainingExtension,proto3,oneof"`
 }
 
-type ReflectionRequest_AllExtensionNumbersOfType struct {
+type ServerReflectionRequest_AllExtensionNumbersOfType struct {
 	AllExtensionNumbersOfType string `protobuf:"bytes,6,opt,name=all_extension_numbers_of_type,json=allExtensionNumbersOfType,proto3,oneof"`
 }
 
-type ReflectionRequest_ListServices struct {
+type ServerReflectionRequest_ListServices struct {
 	ListServices string `protobuf:"bytes,7,opt,name=list_services,json=listServices,proto3,oneof"`
 }
 
-func (*ReflectionRequest_FileByFilename) isReflectionRequest_MessageRequest() {}
+func (*ServerReflectionRequest_FileByFilename) isServerReflectionRequest_MessageRequest() {}
 
-func (*ReflectionRequest_FileContainingSymbol) isReflectionRequest_MessageRequest() {}
+func (*ServerReflectionRequest_FileContainingSymbol) isServerReflectionRequest_MessageRequest() {}
 
-func (*ReflectionRequest_FileContainingExtension) isReflectionRequest_MessageRequest() {}
+func (*ServerReflectionRequest_FileContainingExtension) isServerReflectionRequest_MessageRequest() {}
 
-func (*ReflectionRequest_AllExtensionNumbersOfType) isReflectionRequest_MessageRequest() {}
+func (*ServerReflectionRequest_AllExtensionNumbersOfType) isServerReflectionRequest_MessageRequest() {
+}
 
-func (*ReflectionRequest_ListServices) isReflectionRequest_MessageRequest() {}
+func (*ServerReflectionRequest_ListServices) isServerReflectionRequest_MessageRequest() {}
 
 type ExtensionRequest struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
@@ -213,35 +214,35 @@ func (x *ExtensionRequest) GetExtensionNumber() int32 {
 	return 0
 }
 
-type ReflectionResponse struct {
-	state           protoimpl.MessageState `protogen:"open.v1"`
-	ValidHost       string                 `protobuf:"bytes,1,opt,name=valid_host,json=validHost,proto3" json:"valid_host,omitempty"`
-	OriginalRequest *ReflectionRequest     `protobuf:"bytes,2,opt,name=original_request,json=originalRequest,proto3" json:"original_request,omitempty"`
+type ServerReflectionResponse struct {
+	state           protoimpl.MessageState   `protogen:"open.v1"`
+	ValidHost       string                   `protobuf:"bytes,1,opt,name=valid_host,json=validHost,proto3" json:"valid_host,omitempty"`
+	OriginalRequest *ServerReflectionRequest `protobuf:"bytes,2,opt,name=original_request,json=originalRequest,proto3" json:"original_request,omitempty"`
 	// Types that are valid to be assigned to MessageResponse:
 	//
-	//	*ReflectionResponse_FileDescriptorResponse
-	//	*ReflectionResponse_AllExtensionNumbersResponse
-	//	*ReflectionResponse_ListServicesResponse
-	//	*ReflectionResponse_ErrorResponse
-	MessageResponse isReflectionResponse_MessageResponse `protobuf_oneof:"message_response"`
+	//	*ServerReflectionResponse_FileDescriptorResponse
+	//	*ServerReflectionResponse_AllExtensionNumbersResponse
+	//	*ServerReflectionResponse_ListServicesResponse
+	//	*ServerReflectionResponse_ErrorResponse
+	MessageResponse isServerReflectionResponse_MessageResponse `protobuf_oneof:"message_response"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
 
-func (x *ReflectionResponse) Reset() {
-	*x = ReflectionResponse{}
+func (x *ServerReflectionResponse) Reset() {
+	*x = ServerReflectionResponse{}
 	mi := &file_oip_reflection_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReflectionResponse) String() string {
+func (x *ServerReflectionResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReflectionResponse) ProtoMessage() {}
+func (*ServerReflectionResponse) ProtoMessage() {}
 
-func (x *ReflectionResponse) ProtoReflect() protoreflect.Message {
+func (x *ServerReflectionResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_oip_reflection_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -253,117 +254,119 @@ func (x *ReflectionResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReflectionResponse.ProtoReflect.Descriptor instead.
-func (*ReflectionResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use ServerReflectionResponse.ProtoReflect.Descriptor instead.
+func (*ServerReflectionResponse) Descriptor() ([]byte, []int) {
 	return file_oip_reflection_proto_rawDescGZIP(), []int{2}
 }
 
-func (x *ReflectionResponse) GetValidHost() string {
+func (x *ServerReflectionResponse) GetValidHost() string {
 	if x != nil {
 		return x.ValidHost
 	}
 	return ""
 }
 
-func (x *ReflectionResponse) GetOriginalRequest() *ReflectionRequest {
+func (x *ServerReflectionResponse) GetOriginalRequest() *ServerReflectionRequest {
 	if x != nil {
 		return x.OriginalRequest
 	}
 	return nil
 }
 
-func (x *ReflectionResponse) GetMessageResponse() isReflectionResponse_MessageResponse {
+func (x *ServerReflectionResponse) GetMessageResponse() isServerReflectionResponse_MessageResponse {
 	if x != nil {
 		return x.MessageResponse
 	}
 	return nil
 }
 
-func (x *ReflectionResponse) GetFileDescriptorResponse() *ReflectionResponse_Files {
+func (x *ServerReflectionResponse) GetFileDescriptorResponse() *FileDescriptorResponse {
 	if x != nil {
-		if x, ok := x.MessageResponse.(*ReflectionResponse_FileDescriptorResponse); ok {
+		if x, ok := x.MessageResponse.(*ServerReflectionResponse_FileDescriptorResponse); ok {
 			return x.FileDescriptorResponse
 		}
 	}
 	return nil
 }
 
-func (x *ReflectionResponse) GetAllExtensionNumbersResponse() *ReflectionResponse_ExtensionNumbers {
+func (x *ServerReflectionResponse) GetAllExtensionNumbersResponse() *ExtensionNumberResponse {
 	if x != nil {
-		if x, ok := x.MessageResponse.(*ReflectionResponse_AllExtensionNumbersResponse); ok {
+		if x, ok := x.MessageResponse.(*ServerReflectionResponse_AllExtensionNumbersResponse); ok {
 			return x.AllExtensionNumbersResponse
 		}
 	}
 	return nil
 }
 
-func (x *ReflectionResponse) GetListServicesResponse() *ReflectionResponse_Services {
+func (x *ServerReflectionResponse) GetListServicesResponse() *ListServiceResponse {
 	if x != nil {
-		if x, ok := x.MessageResponse.(*ReflectionResponse_ListServicesResponse); ok {
+		if x, ok := x.MessageResponse.(*ServerReflectionResponse_ListServicesResponse); ok {
 			return x.ListServicesResponse
 		}
 	}
 	return nil
 }
 
-func (x *ReflectionResponse) GetErrorResponse() *ReflectionResponse_Error {
+func (x *ServerReflectionResponse) GetErrorResponse() *ErrorResponse {
 	if x != nil {
-		if x, ok := x.MessageResponse.(*ReflectionResponse_ErrorResponse); ok {
+		if x, ok := x.MessageResponse.(*ServerReflectionResponse_ErrorResponse); ok {
 			return x.ErrorResponse
 		}
 	}
 	return nil
 }
 
-type isReflectionResponse_MessageResponse interface {
-	isReflectionResponse_MessageResponse()
+type isServerReflectionResponse_MessageResponse interface {
+	isServerReflectionResponse_MessageResponse()
 }
 
-type ReflectionResponse_FileDescriptorResponse struct {
-	FileDescriptorResponse *ReflectionResponse_Files `protobuf:"bytes,4,opt,name=file_descriptor_response,json=fileDescriptorResponse,proto3,oneof"`
+type ServerReflectionResponse_FileDescriptorResponse struct {
+	FileDescriptorResponse *FileDescriptorResponse `protobuf:"bytes,4,opt,name=file_descriptor_response,json=fileDescriptorResponse,proto3,oneof"`
 }
 
-type ReflectionResponse_AllExtensionNumbersResponse struct {
-	AllExtensionNumbersResponse *ReflectionResponse_ExtensionNumbers `protobuf:"bytes,5,opt,name=all_extension_numbers_response,json=allExtensionNumbersResponse,proto3,oneof"`
+type ServerReflectionResponse_AllExtensionNumbersResponse struct {
+	AllExtensionNumbersResponse *ExtensionNumberResponse `protobuf:"bytes,5,opt,name=all_extension_numbers_response,json=allExtensionNumbersResponse,proto3,oneof"`
 }
 
-type ReflectionResponse_ListServicesResponse struct {
-	ListServicesResponse *ReflectionResponse_Services `protobuf:"bytes,6,opt,name=list_services_response,json=listServicesResponse,proto3,oneof"`
+type ServerReflectionResponse_ListServicesResponse struct {
+	ListServicesResponse *ListServiceResponse `protobuf:"bytes,6,opt,name=list_services_response,json=listServicesResponse,proto3,oneof"`
 }
 
-type ReflectionResponse_ErrorResponse struct {
-	ErrorResponse *ReflectionResponse_Error `protobuf:"bytes,7,opt,name=error_response,json=errorResponse,proto3,oneof"`
+type ServerReflectionResponse_ErrorResponse struct {
+	ErrorResponse *ErrorResponse `protobuf:"bytes,7,opt,name=error_response,json=errorResponse,proto3,oneof"`
 }
 
-func (*ReflectionResponse_FileDescriptorResponse) isReflectionResponse_MessageResponse() {}
+func (*ServerReflectionResponse_FileDescriptorResponse) isServerReflectionResponse_MessageResponse() {
+}
 
-func (*ReflectionResponse_AllExtensionNumbersResponse) isReflectionResponse_MessageResponse() {}
+func (*ServerReflectionResponse_AllExtensionNumbersResponse) isServerReflectionResponse_MessageResponse() {
+}
 
-func (*ReflectionResponse_ListServicesResponse) isReflectionResponse_MessageResponse() {}
+func (*ServerReflectionResponse_ListServicesResponse) isServerReflectionResponse_MessageResponse() {}
 
-func (*ReflectionResponse_ErrorResponse) isReflectionResponse_MessageResponse() {}
+func (*ServerReflectionResponse_ErrorResponse) isServerReflectionResponse_MessageResponse() {}
 
-type ReflectionResponse_Files struct {
+type FileDescriptorResponse struct {
 	state               protoimpl.MessageState `protogen:"open.v1"`
 	FileDescriptorProto [][]byte               `protobuf:"bytes,1,rep,name=file_descriptor_proto,json=fileDescriptorProto,proto3" json:"file_descriptor_proto,omitempty"`
 	unknownFields       protoimpl.UnknownFields
 	sizeCache           protoimpl.SizeCache
 }
 
-func (x *ReflectionResponse_Files) Reset() {
-	*x = ReflectionResponse_Files{}
+func (x *FileDescriptorResponse) Reset() {
+	*x = FileDescriptorResponse{}
 	mi := &file_oip_reflection_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReflectionResponse_Files) String() string {
+func (x *FileDescriptorResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReflectionResponse_Files) ProtoMessage() {}
+func (*FileDescriptorResponse) ProtoMessage() {}
 
-func (x *ReflectionResponse_Files) ProtoReflect() protoreflect.Message {
+func (x *FileDescriptorResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_oip_reflection_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -375,19 +378,19 @@ func (x *ReflectionResponse_Files) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReflectionResponse_Files.ProtoReflect.Descriptor instead.
-func (*ReflectionResponse_Files) Descriptor() ([]byte, []int) {
-	return file_oip_reflection_proto_rawDescGZIP(), []int{2, 0}
+// Deprecated: Use FileDescriptorResponse.ProtoReflect.Descriptor instead.
+func (*FileDescriptorResponse) Descriptor() ([]byte, []int) {
+	return file_oip_reflection_proto_rawDescGZIP(), []int{3}
 }
 
-func (x *ReflectionResponse_Files) GetFileDescriptorProto() [][]byte {
+func (x *FileDescriptorResponse) GetFileDescriptorProto() [][]byte {
 	if x != nil {
 		return x.FileDescriptorProto
 	}
 	return nil
 }
 
-type ReflectionResponse_ExtensionNumbers struct {
+type ExtensionNumberResponse struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
 	BaseTypeName    string                 `protobuf:"bytes,1,opt,name=base_type_name,json=baseTypeName,proto3" json:"base_type_name,omitempty"`
 	ExtensionNumber []int32                `protobuf:"varint,2,rep,packed,name=extension_number,json=extensionNumber,proto3" json:"extension_number,omitempty"`
@@ -395,20 +398,20 @@ type ReflectionResponse_ExtensionNumbers struct {
 	sizeCache       protoimpl.SizeCache
 }
 
-func (x *ReflectionResponse_ExtensionNumbers) Reset() {
-	*x = ReflectionResponse_ExtensionNumbers{}
+func (x *ExtensionNumberResponse) Reset() {
+	*x = ExtensionNumberResponse{}
 	mi := &file_oip_reflection_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReflectionResponse_ExtensionNumbers) String() string {
+func (x *ExtensionNumberResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReflectionResponse_ExtensionNumbers) ProtoMessage() {}
+func (*ExtensionNumberResponse) ProtoMessage() {}
 
-func (x *ReflectionResponse_ExtensionNumbers) ProtoReflect() protoreflect.Message {
+func (x *ExtensionNumberResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_oip_reflection_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -420,46 +423,46 @@ func (x *ReflectionResponse_ExtensionNumbers) ProtoReflect() protoreflect.Messag
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReflectionResponse_ExtensionNumbers.ProtoReflect.Descriptor instead.
-func (*ReflectionResponse_ExtensionNumbers) Descriptor() ([]byte, []int) {
-	return file_oip_reflection_proto_rawDescGZIP(), []int{2, 1}
+// Deprecated: Use ExtensionNumberResponse.ProtoReflect.Descriptor instead.
+func (*ExtensionNumberResponse) Descriptor() ([]byte, []int) {
+	return file_oip_reflection_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *ReflectionResponse_ExtensionNumbers) GetBaseTypeName() string {
+func (x *ExtensionNumberResponse) GetBaseTypeName() string {
 	if x != nil {
 		return x.BaseTypeName
 	}
 	return ""
 }
 
-func (x *ReflectionResponse_ExtensionNumbers) GetExtensionNumber() []int32 {
+func (x *ExtensionNumberResponse) GetExtensionNumber() []int32 {
 	if x != nil {
 		return x.ExtensionNumber
 	}
 	return nil
 }
 
-type ReflectionResponse_Service struct {
+type ListServiceResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Service       []*ServiceResponse     `protobuf:"bytes,1,rep,name=service,proto3" json:"service,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReflectionResponse_Service) Reset() {
-	*x = ReflectionResponse_Service{}
+func (x *ListServiceResponse) Reset() {
+	*x = ListServiceResponse{}
 	mi := &file_oip_reflection_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReflectionResponse_Service) String() string {
+func (x *ListServiceResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReflectionResponse_Service) ProtoMessage() {}
+func (*ListServiceResponse) ProtoMessage() {}
 
-func (x *ReflectionResponse_Service) ProtoReflect() protoreflect.Message {
+func (x *ListServiceResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_oip_reflection_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -471,63 +474,63 @@ func (x *ReflectionResponse_Service) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReflectionResponse_Service.ProtoReflect.Descriptor instead.
-func (*ReflectionResponse_Service) Descriptor() ([]byte, []int) {
-	return file_oip_reflection_proto_rawDescGZIP(), []int{2, 2}
+// Deprecated: Use ListServiceResponse.ProtoReflect.Descriptor instead.
+func (*ListServiceResponse) Descriptor() ([]byte, []int) {
+	return file_oip_reflection_proto_rawDescGZIP(), []int{5}
 }
 
-func (x *ReflectionResponse_Service) GetName() string {
-	if x != nil {
-		return x.Name
-	}
-	return ""
-}
-
-type ReflectionResponse_Services struct {
-	state         protoimpl.MessageState        `protogen:"open.v1"`
-	Service       []*ReflectionResponse_Service `protobuf:"bytes,1,rep,name=service,proto3" json:"service,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *ReflectionResponse_Services) Reset() {
-	*x = ReflectionResponse_Services{}
-	mi := &file_oip_reflection_proto_msgTypes[6]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *ReflectionResponse_Services) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*ReflectionResponse_Services) ProtoMessage() {}
-
-func (x *ReflectionResponse_Services) ProtoReflect() protoreflect.Message {
-	mi := &file_oip_reflection_proto_msgTypes[6]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use ReflectionResponse_Services.ProtoReflect.Descriptor instead.
-func (*ReflectionResponse_Services) Descriptor() ([]byte, []int) {
-	return file_oip_reflection_proto_rawDescGZIP(), []int{2, 3}
-}
-
-func (x *ReflectionResponse_Services) GetService() []*ReflectionResponse_Service {
+func (x *ListServiceResponse) GetService() []*ServiceResponse {
 	if x != nil {
 		return x.Service
 	}
 	return nil
 }
 
-type ReflectionResponse_Error struct {
+type ServiceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServiceResponse) Reset() {
+	*x = ServiceResponse{}
+	mi := &file_oip_reflection_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServiceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServiceResponse) ProtoMessage() {}
+
+func (x *ServiceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_oip_reflection_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServiceResponse.ProtoReflect.Descriptor instead.
+func (*ServiceResponse) Descriptor() ([]byte, []int) {
+	return file_oip_reflection_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *ServiceResponse) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type ErrorResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	ErrorCode     int32                  `protobuf:"varint,1,opt,name=error_code,json=errorCode,proto3" json:"error_code,omitempty"`
 	ErrorMessage  string                 `protobuf:"bytes,2,opt,name=error_message,json=errorMessage,proto3" json:"error_message,omitempty"`
@@ -535,20 +538,20 @@ type ReflectionResponse_Error struct {
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ReflectionResponse_Error) Reset() {
-	*x = ReflectionResponse_Error{}
+func (x *ErrorResponse) Reset() {
+	*x = ErrorResponse{}
 	mi := &file_oip_reflection_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ReflectionResponse_Error) String() string {
+func (x *ErrorResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ReflectionResponse_Error) ProtoMessage() {}
+func (*ErrorResponse) ProtoMessage() {}
 
-func (x *ReflectionResponse_Error) ProtoReflect() protoreflect.Message {
+func (x *ErrorResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_oip_reflection_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -560,19 +563,19 @@ func (x *ReflectionResponse_Error) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ReflectionResponse_Error.ProtoReflect.Descriptor instead.
-func (*ReflectionResponse_Error) Descriptor() ([]byte, []int) {
-	return file_oip_reflection_proto_rawDescGZIP(), []int{2, 4}
+// Deprecated: Use ErrorResponse.ProtoReflect.Descriptor instead.
+func (*ErrorResponse) Descriptor() ([]byte, []int) {
+	return file_oip_reflection_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *ReflectionResponse_Error) GetErrorCode() int32 {
+func (x *ErrorResponse) GetErrorCode() int32 {
 	if x != nil {
 		return x.ErrorCode
 	}
 	return 0
 }
 
-func (x *ReflectionResponse_Error) GetErrorMessage() string {
+func (x *ErrorResponse) GetErrorMessage() string {
 	if x != nil {
 		return x.ErrorMessage
 	}
@@ -583,8 +586,8 @@ var File_oip_reflection_proto protoreflect.FileDescriptor
 
 const file_oip_reflection_proto_rawDesc = "" +
 	"\n" +
-	"\x14oip_reflection.proto\x12\x14mobilenet.reflection\"\xef\x02\n" +
-	"\x11ReflectionRequest\x12\x12\n" +
+	"\x14oip_reflection.proto\x12\x14mobilenet.reflection\"\xf5\x02\n" +
+	"\x17ServerReflectionRequest\x12\x12\n" +
 	"\x04host\x18\x01 \x01(\tR\x04host\x12*\n" +
 	"\x10file_by_filename\x18\x03 \x01(\tH\x00R\x0efileByFilename\x126\n" +
 	"\x16file_containing_symbol\x18\x04 \x01(\tH\x00R\x14fileContainingSymbol\x12d\n" +
@@ -594,29 +597,31 @@ const file_oip_reflection_proto_rawDesc = "" +
 	"\x0fmessage_request\"f\n" +
 	"\x10ExtensionRequest\x12'\n" +
 	"\x0fcontaining_type\x18\x01 \x01(\tR\x0econtainingType\x12)\n" +
-	"\x10extension_number\x18\x02 \x01(\x05R\x0fextensionNumber\"\xb4\a\n" +
-	"\x12ReflectionResponse\x12\x1d\n" +
+	"\x10extension_number\x18\x02 \x01(\x05R\x0fextensionNumber\"\xb8\x04\n" +
+	"\x18ServerReflectionResponse\x12\x1d\n" +
 	"\n" +
-	"valid_host\x18\x01 \x01(\tR\tvalidHost\x12R\n" +
-	"\x10original_request\x18\x02 \x01(\v2'.mobilenet.reflection.ReflectionRequestR\x0foriginalRequest\x12j\n" +
-	"\x18file_descriptor_response\x18\x04 \x01(\v2..mobilenet.reflection.ReflectionResponse.FilesH\x00R\x16fileDescriptorResponse\x12\x80\x01\n" +
-	"\x1eall_extension_numbers_response\x18\x05 \x01(\v29.mobilenet.reflection.ReflectionResponse.ExtensionNumbersH\x00R\x1ballExtensionNumbersResponse\x12i\n" +
-	"\x16list_services_response\x18\x06 \x01(\v21.mobilenet.reflection.ReflectionResponse.ServicesH\x00R\x14listServicesResponse\x12W\n" +
-	"\x0eerror_response\x18\a \x01(\v2..mobilenet.reflection.ReflectionResponse.ErrorH\x00R\rerrorResponse\x1a;\n" +
-	"\x05Files\x122\n" +
-	"\x15file_descriptor_proto\x18\x01 \x03(\fR\x13fileDescriptorProto\x1ac\n" +
-	"\x10ExtensionNumbers\x12$\n" +
+	"valid_host\x18\x01 \x01(\tR\tvalidHost\x12X\n" +
+	"\x10original_request\x18\x02 \x01(\v2-.mobilenet.reflection.ServerReflectionRequestR\x0foriginalRequest\x12h\n" +
+	"\x18file_descriptor_response\x18\x04 \x01(\v2,.mobilenet.reflection.FileDescriptorResponseH\x00R\x16fileDescriptorResponse\x12t\n" +
+	"\x1eall_extension_numbers_response\x18\x05 \x01(\v2-.mobilenet.reflection.ExtensionNumberResponseH\x00R\x1ballExtensionNumbersResponse\x12a\n" +
+	"\x16list_services_response\x18\x06 \x01(\v2).mobilenet.reflection.ListServiceResponseH\x00R\x14listServicesResponse\x12L\n" +
+	"\x0eerror_response\x18\a \x01(\v2#.mobilenet.reflection.ErrorResponseH\x00R\rerrorResponseB\x12\n" +
+	"\x10message_response\"L\n" +
+	"\x16FileDescriptorResponse\x122\n" +
+	"\x15file_descriptor_proto\x18\x01 \x03(\fR\x13fileDescriptorProto\"j\n" +
+	"\x17ExtensionNumberResponse\x12$\n" +
 	"\x0ebase_type_name\x18\x01 \x01(\tR\fbaseTypeName\x12)\n" +
-	"\x10extension_number\x18\x02 \x03(\x05R\x0fextensionNumber\x1a\x1d\n" +
-	"\aService\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\x1aV\n" +
-	"\bServices\x12J\n" +
-	"\aservice\x18\x01 \x03(\v20.mobilenet.reflection.ReflectionResponse.ServiceR\aservice\x1aK\n" +
-	"\x05Error\x12\x1d\n" +
+	"\x10extension_number\x18\x02 \x03(\x05R\x0fextensionNumber\"V\n" +
+	"\x13ListServiceResponse\x12?\n" +
+	"\aservice\x18\x01 \x03(\v2%.mobilenet.reflection.ServiceResponseR\aservice\"%\n" +
+	"\x0fServiceResponse\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"S\n" +
+	"\rErrorResponse\x12\x1d\n" +
 	"\n" +
 	"error_code\x18\x01 \x01(\x05R\terrorCode\x12#\n" +
-	"\rerror_message\x18\x02 \x01(\tR\ferrorMessageB\x12\n" +
-	"\x10message_responseB6Z4github.com/mobilenet-go/mobilenet/serve/internal/oipb\x06proto3"
+	"\rerror_message\x18\x02 \x01(\tR\ferrorMessage2\x8d\x01\n" +
+	"\x10ServerReflection\x12y\n" +
+	"\x14ServerReflectionInfo\x12-.mobilenet.reflection.ServerReflectionRequest\x1a..mobilenet.reflection.ServerReflectionResponse(\x010\x01B6Z4github.com/mobilenet-go/mobilenet/serve/internal/oipb\x06proto3"
 
 var (
 	file_oip_reflection_proto_rawDescOnce sync.Once
@@ -632,25 +637,27 @@ func file_oip_reflection_proto_rawDescGZIP() []byte {
 
 var file_oip_reflection_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_oip_reflection_proto_goTypes = []any{
-	(*ReflectionRequest)(nil),                   // 0: mobilenet.reflection.ReflectionRequest
-	(*ExtensionRequest)(nil),                    // 1: mobilenet.reflection.ExtensionRequest
-	(*ReflectionResponse)(nil),                  // 2: mobilenet.reflection.ReflectionResponse
-	(*ReflectionResponse_Files)(nil),            // 3: mobilenet.reflection.ReflectionResponse.Files
-	(*ReflectionResponse_ExtensionNumbers)(nil), // 4: mobilenet.reflection.ReflectionResponse.ExtensionNumbers
-	(*ReflectionResponse_Service)(nil),          // 5: mobilenet.reflection.ReflectionResponse.Service
-	(*ReflectionResponse_Services)(nil),         // 6: mobilenet.reflection.ReflectionResponse.Services
-	(*ReflectionResponse_Error)(nil),            // 7: mobilenet.reflection.ReflectionResponse.Error
+	(*ServerReflectionRequest)(nil),  // 0: mobilenet.reflection.ServerReflectionRequest
+	(*ExtensionRequest)(nil),         // 1: mobilenet.reflection.ExtensionRequest
+	(*ServerReflectionResponse)(nil), // 2: mobilenet.reflection.ServerReflectionResponse
+	(*FileDescriptorResponse)(nil),   // 3: mobilenet.reflection.FileDescriptorResponse
+	(*ExtensionNumberResponse)(nil),  // 4: mobilenet.reflection.ExtensionNumberResponse
+	(*ListServiceResponse)(nil),      // 5: mobilenet.reflection.ListServiceResponse
+	(*ServiceResponse)(nil),          // 6: mobilenet.reflection.ServiceResponse
+	(*ErrorResponse)(nil),            // 7: mobilenet.reflection.ErrorResponse
 }
 var file_oip_reflection_proto_depIdxs = []int32{
-	1, // 0: mobilenet.reflection.ReflectionRequest.file_containing_extension:type_name -> mobilenet.reflection.ExtensionRequest
-	0, // 1: mobilenet.reflection.ReflectionResponse.original_request:type_name -> mobilenet.reflection.ReflectionRequest
-	3, // 2: mobilenet.reflection.ReflectionResponse.file_descriptor_response:type_name -> mobilenet.reflection.ReflectionResponse.Files
-	4, // 3: mobilenet.reflection.ReflectionResponse.all_extension_numbers_response:type_name -> mobilenet.reflection.ReflectionResponse.ExtensionNumbers
-	6, // 4: mobilenet.reflection.ReflectionResponse.list_services_response:type_name -> mobilenet.reflection.ReflectionResponse.Services
-	7, // 5: mobilenet.reflection.ReflectionResponse.error_response:type_name -> mobilenet.reflection.ReflectionResponse.Error
-	5, // 6: mobilenet.reflection.ReflectionResponse.Services.service:type_name -> mobilenet.reflection.ReflectionResponse.Service
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
+	1, // 0: mobilenet.reflection.ServerReflectionRequest.file_containing_extension:type_name -> mobilenet.reflection.ExtensionRequest
+	0, // 1: mobilenet.reflection.ServerReflectionResponse.original_request:type_name -> mobilenet.reflection.ServerReflectionRequest
+	3, // 2: mobilenet.reflection.ServerReflectionResponse.file_descriptor_response:type_name -> mobilenet.reflection.FileDescriptorResponse
+	4, // 3: mobilenet.reflection.ServerReflectionResponse.all_extension_numbers_response:type_name -> mobilenet.reflection.ExtensionNumberResponse
+	5, // 4: mobilenet.reflection.ServerReflectionResponse.list_services_response:type_name -> mobilenet.reflection.ListServiceResponse
+	7, // 5: mobilenet.reflection.ServerReflectionResponse.error_response:type_name -> mobilenet.reflection.ErrorResponse
+	6, // 6: mobilenet.reflection.ListServiceResponse.service:type_name -> mobilenet.reflection.ServiceResponse
+	0, // 7: mobilenet.reflection.ServerReflection.ServerReflectionInfo:input_type -> mobilenet.reflection.ServerReflectionRequest
+	2, // 8: mobilenet.reflection.ServerReflection.ServerReflectionInfo:output_type -> mobilenet.reflection.ServerReflectionResponse
+	8, // [8:9] is the sub-list for method output_type
+	7, // [7:8] is the sub-list for method input_type
 	7, // [7:7] is the sub-list for extension type_name
 	7, // [7:7] is the sub-list for extension extendee
 	0, // [0:7] is the sub-list for field type_name
@@ -662,17 +669,17 @@ func file_oip_reflection_proto_init() {
 		return
 	}
 	file_oip_reflection_proto_msgTypes[0].OneofWrappers = []any{
-		(*ReflectionRequest_FileByFilename)(nil),
-		(*ReflectionRequest_FileContainingSymbol)(nil),
-		(*ReflectionRequest_FileContainingExtension)(nil),
-		(*ReflectionRequest_AllExtensionNumbersOfType)(nil),
-		(*ReflectionRequest_ListServices)(nil),
+		(*ServerReflectionRequest_FileByFilename)(nil),
+		(*ServerReflectionRequest_FileContainingSymbol)(nil),
+		(*ServerReflectionRequest_FileContainingExtension)(nil),
+		(*ServerReflectionRequest_AllExtensionNumbersOfType)(nil),
+		(*ServerReflectionRequest_ListServices)(nil),
 	}
 	file_oip_reflection_proto_msgTypes[2].OneofWrappers = []any{
-		(*ReflectionResponse_FileDescriptorResponse)(nil),
-		(*ReflectionResponse_AllExtensionNumbersResponse)(nil),
-		(*ReflectionResponse_ListServicesResponse)(nil),
-		(*ReflectionResponse_ErrorResponse)(nil),
+		(*ServerReflectionResponse_FileDescriptorResponse)(nil),
+		(*ServerReflectionResponse_AllExtensionNumbersResponse)(nil),
+		(*ServerReflectionResponse_ListServicesResponse)(nil),
+		(*ServerReflectionResponse_ErrorResponse)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -682,7 +689,7 @@ func file_oip_reflection_proto_init() {
 			NumEnums:      0,
 			NumMessages:   8,
 			NumExtensions: 0,
-			NumServices:   0,
+			NumServices:   1,
 		},
 		GoTypes:           file_oip_reflection_proto_goTypes,
 		DependencyIndexes: file_oip_reflection_proto_depIdxs,
