@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/internal/manifest"
 )
@@ -37,7 +39,7 @@ func (f *fromFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.shard, "shard", "", "of the list, do share `I/N`, as 0/16; the default is what Kubernetes, AWS Batch or Slurm say, or all")
 	fs.BoolVar(&f.resume, "resume", false, "leave out the parts of the list's results that are there")
 	fs.IntVar(&f.partRows, "part-rows", 1000, "rows of the list in a part")
-	fs.Var(&f.maxErrors, "max-errors", "photos that may fail in a part, or their share, as 1%; of more, it is not written, and left for --resume; the default is a tenth of it, or 10, but not more than half")
+	fs.Var(&f.maxErrors, "max-errors", "photos that may fail in a part, or their share, as 1%; of more, it is not written, and left for --resume; the default is a tenth of it, or 10, but not more than half. Without --output: of the list, and none by default; of more, the exit code is 1")
 }
 
 // photoArgs wants photos on the command line, unless they come from a list.
@@ -204,12 +206,17 @@ func (l *rowList) numbers() iter.Seq[int] {
 	return func(yield func(int) bool) {
 		i := 0
 		for part, err := range l.job.Parts(l.reader) {
+			whole := err == nil
+			if !whole && l.folder != nil { // for which nothing is made of some rows
+				part.Rows = nil
+			}
 			for at, row := range part.Rows {
-				if err = row.Unlike(l.names...); err != nil {
+				if e := row.Unlike(l.names...); e != nil {
+					err = e
 					break
 				}
 				l.mu.Lock()
-				l.waiting[i] = listed{row, &part, at == len(part.Rows)-1}
+				l.waiting[i] = listed{row, &part, whole && at == len(part.Rows)-1}
 				l.mu.Unlock()
 				if !yield(i) {
 					return
@@ -231,11 +238,16 @@ func (l *rowList) photo(i int) input {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	row := l.waiting[i].row
-	if row.Path == "-" { // standard input on a command line, and a file here
+	switch {
+	case row.Path == "-": // standard input on a command line, and a file here
 		return input{"./-", row.Err}
+	case boundedfile.Descriptor(row.Path): // which may be a pipe without an end
+		return input{row.Path, errNotFile}
 	}
 	return input{row.Path, row.Err}
 }
+
+var errNotFile = errors.New("not a file")
 
 // add writes the result of photo i: a struct that becomes members of its row in JSON, or
 // lines of fields that the row stands before in CSV.
@@ -360,7 +372,8 @@ func (l *rowList) tell() {
 }
 
 // finish says what was done. Photos that failed are rows of a folder and no error; a part
-// that is missing is one.
+// that is missing is one. Standard output is read by somebody who would not see the rows
+// without an answer: they are an error, unless --max-errors says how many are none.
 func (l *rowList) finish() error {
 	l.shut()
 	if l.err != nil {
@@ -368,10 +381,14 @@ func (l *rowList) finish() error {
 	}
 	if l.folder == nil {
 		l.begin() // of no rows
-		if l.failures > 0 {
-			return errReported
+		if l.failures == 0 {
+			return nil
 		}
-		return nil
+		fmt.Fprintf(l.stderr, "mobilenet: %s, %d failed\n", plural(l.photos, "photo"), l.failures)
+		if l.maxErrors.IsSet() && int64(l.failures) <= l.maxErrors.Of(int64(l.photos)) {
+			return nil
+		}
+		return errReported
 	}
 	fmt.Fprintf(l.stderr, "mobilenet: %s: share %s: %s written; %d photos, %d failed\n", shown(l.out), l.job.Shard, plural(l.parts, "part"), l.photos, l.failures)
 	if l.spoilt > 0 {

@@ -8,11 +8,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"strings"
 )
 
-// Read returns the content of the file at path, which may be a pipe. Folders,
-// devices, sockets, and files of more than limit bytes are errors. All errors are
-// *fs.PathError and so name the file.
+// Read returns the content of the file at path. Folders, devices, sockets, and files of
+// more than limit bytes are errors, and so are pipes, but for those that this process has
+// open: see [Descriptor]. All errors are *fs.PathError and so name the file.
 func Read(path string, limit int64) ([]byte, error) {
 	info, err := os.Stat(path) // before opening: a device might never end, or never open
 	if err != nil {
@@ -21,6 +23,9 @@ func Read(path string, limit int64) ([]byte, error) {
 	fail := func(err error) ([]byte, error) { return nil, &fs.PathError{Op: "read", Path: path, Err: err} }
 	if info.IsDir() {
 		return fail(errors.New("a folder, not a file"))
+	}
+	if info.Mode()&fs.ModeNamedPipe != 0 && !Descriptor(path) { // opening it may wait for ever
+		return fail(errors.New("a pipe, not a file"))
 	}
 	if info.Mode()&(fs.ModeDevice|fs.ModeSocket|fs.ModeIrregular) != 0 {
 		return fail(errors.New("not a file"))
@@ -42,6 +47,13 @@ func Read(path string, limit int64) ([]byte, error) {
 		return fail(overLimit(limit))
 	}
 	return b.Bytes(), nil
+}
+
+// Descriptor reports whether path is the name of an open file of this process, as a shell's
+// <(command) is. A list of photos, or a link in a folder, has no business with these.
+func Descriptor(path string) bool {
+	path = filepath.ToSlash(path)
+	return path == "/dev/stdin" || strings.HasPrefix(path, "/dev/fd/") || strings.HasPrefix(path, "/proc/self/fd/")
 }
 
 func overLimit(limit int64) error {

@@ -3,8 +3,10 @@ package manifest
 import (
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -58,6 +60,9 @@ func partNumber(name string) (int, bool) {
 	n, err := strconv.Atoi(digits)
 	return n, ok && err == nil
 }
+
+// Numbers are those of the parts that are there.
+func (f *Folder) Numbers() []int { return slices.Sorted(maps.Keys(f.there)) }
 
 // Owned is how many parts of a shard are there.
 func (f *Folder) Owned(s Shard) int {

@@ -36,23 +36,27 @@ type Part struct {
 // results and no others.
 func (p Part) Name() string { return fmt.Sprintf("part-%06d-%s-%s", p.Number, p.rows, p.settings) }
 
-// Parts yields the parts that are to be done, in order, or an error, which is the last
-// pair. The rows of other shards and of parts that are done are skipped unparsed; a
+// Parts yields the parts that are to be done, in order. An error is the last pair, and the
+// first in the list; beside it are the rows of its part that come before it, of which no
+// part can be made. The rows of other shards and of parts that are done are skipped unparsed; a
 // part is in memory at a time.
 func (j Job) Parts(r *Reader) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
 		settings := digest([]byte(j.Settings))
 		for number := 0; ; number++ {
 			records, err := j.read(r, j.Shard.owns(number))
+			part := Part{Number: number, settings: settings}
 			if err != nil && err != io.EOF {
-				yield(Part{}, err)
+				if e := part.parse(r, records); e != nil { // of a row before it
+					err = e
+				}
+				yield(part, err)
 				return
 			}
 			if len(records) > 0 {
-				part := Part{Number: number, settings: settings}
 				ok, err := j.fill(&part, r, records)
 				if err != nil {
-					yield(Part{}, err)
+					yield(part, err)
 					return
 				}
 				if ok && !yield(part, nil) {
@@ -80,7 +84,7 @@ func (j Job) read(r *Reader, wanted bool) ([]record, error) {
 			continue
 		}
 		if bytes += len(rec.text); bytes > maxPart {
-			return nil, rec.at(fault.TooLargef("the rows of a part have more than %d MiB", maxPart>>20))
+			return records, rec.at(fault.TooLargef("the rows of a part have more than %d MiB", maxPart>>20))
 		}
 		records = append(records, rec)
 	}
@@ -99,14 +103,20 @@ func (j Job) fill(part *Part, r *Reader, records []record) (bool, error) {
 			return false, err
 		}
 	}
-	part.Rows = make([]Row, len(records))
-	for i, rec := range records {
-		var err error
-		if part.Rows[i], err = r.parse(rec); err != nil {
-			return false, err
+	return true, part.parse(r, records)
+}
+
+// parse makes rows of records, up to one that is none.
+func (p *Part) parse(r *Reader, records []record) error {
+	p.Rows = make([]Row, 0, len(records))
+	for _, rec := range records {
+		row, err := r.parse(rec)
+		if err != nil {
+			return err
 		}
+		p.Rows = append(p.Rows, row)
 	}
-	return true, nil
+	return nil
 }
 
 // digest tells texts apart: 32 bits against chance, and nobody gains by a forgery.

@@ -71,6 +71,10 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return m, nil // no rows
 	case err != nil:
 		return nil, err
+	case starts(m.lines, "\x1f\x8b"):
+		return nil, fault.Unsupportedf("packed by gzip; gunzip -c FILE | mobilenet predict --from - reads what is in it")
+	case starts(m.lines, "PAR1"):
+		return nil, fault.Unsupportedf("a Parquet file, which mobilenet-spark reads; JSON lines and CSV are read here")
 	case begin[0] == '[':
 		return nil, fault.Unsupportedf("a JSON array; want an object a line, as jq -c '.[]' makes of it")
 	}
@@ -79,9 +83,26 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return nil, err
 	}
 	if m.path < 0 {
-		return nil, fault.Brokenf("no column is called %s: the columns are %s", strings.Join(pathColumns, " or "), fault.Shown(strings.Join(m.columns, ", ")))
+		return nil, fault.Brokenf("no column is called %s: the columns are %s%s", strings.Join(pathColumns, " or "), fault.Shown(strings.Join(m.columns, ", ")), m.hint())
 	}
 	return m, nil
+}
+
+// hint is what may be meant by a CSV file without a column for the path.
+func (m *Reader) hint() string {
+	switch {
+	case !m.csv || len(m.columns) > 1:
+	case strings.ContainsAny(m.columns[0], ";\t"):
+		return "; columns are separated by commas, and not by ; or tabs"
+	default:
+		return "; a list of paths is CSV if its first line is path"
+	}
+	return ""
+}
+
+func starts(r *bufio.Reader, text string) bool {
+	begin, _ := r.Peek(len(text))
+	return string(begin) == text
 }
 
 // readHead reads what the columns are called.
@@ -126,6 +147,16 @@ func (m *Reader) Unlike(results ...string) error {
 		}
 	}
 	return nil
+}
+
+// Count reads what remains and returns how many rows it has, up to one that can't be read.
+func (m *Reader) Count() (rows int64) {
+	for {
+		if _, err := m.next(); err != nil {
+			return rows
+		}
+		rows++
+	}
 }
 
 func pathColumn(names []string) int {

@@ -143,7 +143,11 @@ func TestBrokenLists(t *testing.T) {
 		{`[{"path":"a"}]`, "jq"},
 		{`{"uri":"a"}`, "uri"},
 		{"uri\na", "no column is called path or file"},
-		{"a.jpg\nb.jpg", "a.jpg"},
+		{"a.jpg\nb.jpg", "the columns are a.jpg; a list of paths is CSV if its first line is path"},
+		{"path;x\na;b", "the columns are path;x; columns are separated by commas, and not by ; or tabs"},
+		{"\x1f\x8b\x08...", "packed by gzip; gunzip -c FILE | mobilenet predict --from - reads what is in it"},
+		{"PAR1...", "a Parquet file, which mobilenet-spark reads; JSON lines and CSV are read here"},
+		{"{\n  \"path\": \"a\"\n}", "line 1: not JSON: the object does not end in its line; want an object a line, as jq -c . makes of it"},
 		{"path,path\na,b", "two columns"},
 		{`{"path":"a","path":"b"}`, "line 1: two members"},
 		{`{"path":"a"}` + "\n" + `{"path":"a"`, "line 2: not JSON"},
@@ -170,6 +174,32 @@ func TestBrokenLists(t *testing.T) {
 	for _, empty := range []string{"", "\n", "\ufeff", "  \n\n"} {
 		if rows := all(t, empty); len(rows) > 0 {
 			t.Errorf("%q: %v", empty, rows)
+		}
+	}
+}
+
+// TestFirstError: of several the first in the list is reported, with the rows before it.
+func TestFirstError(t *testing.T) {
+	long := `{"path":"` + strings.Repeat("a", maxRecord)
+	for _, c := range []struct {
+		text, want string
+		rows       int
+	}{
+		{`{"path":"a"}` + "\nbad\n" + `{"path":"b"}` + "\n" + long, "line 2: not a JSON object", 1},
+		{`{"path":"a"}` + "\n" + `{"path":"b"}` + "\n" + long, "line 3: a row of more than 1 MiB", 2},
+		{`{"path":"a"}` + "\n" + `{"path":"b"}` + "\nbad\n", "line 3: not a JSON object", 2},
+	} {
+		r, err := NewReader(strings.NewReader(c.text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows := 0
+		var last error
+		for part, err := range (Job{Shard: Shard{0, 1}, Rows: 1000}).Parts(r) {
+			rows, last = rows+len(part.Rows), err
+		}
+		if rows != c.rows || last == nil || !strings.Contains(last.Error(), c.want) {
+			t.Errorf("%d rows and %v, want %d and %s", rows, last, c.rows, c.want)
 		}
 	}
 }

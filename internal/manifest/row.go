@@ -85,7 +85,12 @@ func (r Row) Without(drop func(name string) bool) Row {
 	return r
 }
 
-func notJSON(err error) error { return fmt.Errorf("not JSON: %w", err) }
+func notJSON(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return errors.New("not JSON: the object does not end in its line; want an object a line, as jq -c . makes of it")
+	}
+	return fmt.Errorf("not JSON: %w", err)
+}
 
 // pathIn returns the path of an object.
 func (r *Row) pathIn(names []string) (string, error) {
