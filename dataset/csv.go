@@ -32,6 +32,9 @@ var separators = []rune{',', ';', '\t'}
 // parseTable parses a table of images with their classes: lines of fields, the first
 // of which may name the columns. The separator is the one that makes sense of it.
 func parseTable(data []byte) (*listing, error) {
+	if t, is := parseDivided(data); is {
+		return t, nil
+	}
 	if kind, todo := foreign.Describe(data[:min(len(data), foreign.Head)]); kind != "" && kind != "a text file" {
 		if todo != "" {
 			todo += "; "

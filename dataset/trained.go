@@ -11,9 +11,11 @@ import (
 	"io"
 	"iter"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
@@ -264,30 +266,55 @@ func ReadDivision(path string) (*Division, error) {
 }
 
 func parseDivision(data []byte) (*Division, error) {
-	r := csv.NewReader(bytes.NewReader(data))
+	d := &Division{parts: map[digest]side{}}
+	if is, err := eachDivided(data, func(_ int, r divided) { d.add(r) }); !is || err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// parseDivided reads the same as a table of images: byte for byte, where other tables may
+// be anybody's, and names are not to have control characters.
+func parseDivided(data []byte) (t *listing, is bool) {
+	t = &listing{header: true, parts: true}
+	labels := map[string]int32{}
+	is, err := eachDivided(data, func(line int, r divided) {
+		t.add(labels, row{path: r.path, line: int32(min(line, math.MaxInt32)), part: partByte(r.part)}, compose(r.label))
+	})
+	return t, is && err == nil && len(t.rows) > 0
+}
+
+// eachDivided calls f with every row and its line. is reports whether data is the file of
+// a Division at all.
+func eachDivided(data []byte, f func(line int, r divided)) (is bool, err error) {
+	if !bytes.HasPrefix(data, []byte(strings.Join(divisionHeader, ","))) { // of other tables not a row is read
+		return false, nil
+	}
+	from := &metered{Reader: bytes.NewReader(data), left: maxRecord}
+	r := csv.NewReader(from)
 	r.ReuseRecord = true
 	header, err := r.Read()
 	if err != nil || !slices.Equal(header, divisionHeader) {
-		return nil, nil
+		return false, nil
 	}
-	d := &Division{parts: map[digest]side{}}
 	for {
+		from.left = maxRecord
 		fields, err := r.Read()
 		if err == io.EOF {
-			return d, nil
+			return true, nil
 		}
 		if err != nil {
-			return nil, fault.Brokenf("%v", err)
+			return true, fault.Brokenf("%v", err)
 		}
 		line, _ := r.FieldPos(0)
 		row := divided{path: fields[0], label: fields[1]}
 		if row.part = map[string]string{"train": "train", "val": "val"}[fields[2]]; row.part == "" {
-			return nil, onLine(line, "%.40q in the column of parts: want train or val", fields[2])
+			return true, onLine(line, "%.40q in the column of parts: want train or val", fields[2])
 		}
 		if n, err := hex.Decode(row.content[:], []byte(fields[3][:min(len(fields[3]), 2*len(row.content))])); err != nil || n < len(row.content) || len(fields[3]) != 2*n {
-			return nil, onLine(line, "%.40q: want a digest of %d digits", fields[3], 2*len(row.content))
+			return true, onLine(line, "%.40q: want a digest of %d digits", fields[3], 2*len(row.content))
 		}
-		d.add(row)
+		f(line, row)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -146,6 +147,48 @@ func TestContradictions(t *testing.T) {
 	want := []Copy{{filepath.Join(dir, "bee", "1.pgm"), "bee", filepath.Join(dir, "ant", "1.pgm"), "ant"}}
 	if diff := cmp.Diff(want, d.Contradictions()); diff != "" {
 		t.Errorf("-want +found:\n%s", diff)
+	}
+}
+
+// TestDivisionNames: files of any name are found again in a division's file, and of
+// ordinary names it says what the same table does that somebody else made.
+func TestDivisionNames(t *testing.T) {
+	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
+		t.Skip("such names can't be there")
+	}
+	names := []string{"ant/a\nb.pgm", "ant/a\rb.pgm", "ant/\x1b[31m.pgm", "ant/\"q\",.pgm", "bee/\xff.pgm", "bee/ c.pgm", "bee/d.pgm"}
+	_, all := photosOf(t, names...)
+	d, err := Divide(t.Context(), nil, all)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text bytes.Buffer
+	if err := d.Write(&text); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "split.csv")
+	if err := os.WriteFile(file, text.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	again, err := OpenEval(file, EvalOptions{Labels: []string{"ant", "bee"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(listed(all), listed(again)); diff != "" || len(again.Items) != len(names) {
+		t.Errorf("-held out +opened:\n%s", diff)
+	}
+
+	const ordinary = "path,label,split,content\n/a/1.png,ant,train,0123456789abcdef0123456789abcdef\n/a/2.png,bee,val,ffffffffffffffffffffffffffffffff\n"
+	ours, err := parseTable([]byte(ordinary))
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := parseTable([]byte(strings.ReplaceAll(ordinary, ",", ";")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(theirs, ours, cmp.AllowUnexported(listing{}, row{})); diff != "" {
+		t.Errorf("-somebody's +ours:\n%s", diff)
 	}
 }
 

@@ -1,10 +1,13 @@
 package report
 
 import (
+	"fmt"
 	"image"
 	"image/jpeg"
 	"image/png"
 	"io"
+	"slices"
+	"unicode"
 
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/internal/drawing"
@@ -46,6 +49,84 @@ func (c *canvas) fit(s string, w float64, st drawing.Style) string {
 	}
 	return "…"
 }
+
+// fitAll is fit of names that are to be told apart: where several would look alike, what
+// these begin and end with alike is left out, and where they still do, they get their
+// numbers, from 0.
+func (c *canvas) fitAll(names []string, w float64, st drawing.Style) []string {
+	out := make([]string, len(names))
+	fit := func(i int, name string) { out[i] = c.fit(name, w, st) }
+	for i, name := range names {
+		fit(i, name)
+	}
+	places := repeated(out)
+	for k, rest := range differences(names, places) {
+		fit(places[k], rest)
+	}
+	for _, i := range repeated(out) {
+		fit(i, fmt.Sprintf("%d: %s", i, names[i]))
+	}
+	return out
+}
+
+// repeated are the places of names that come more than once.
+func repeated(names []string) (places []int) {
+	count := map[string]int{}
+	for _, name := range names {
+		count[name]++
+	}
+	for i, name := range names {
+		if count[name] > 1 {
+			places = append(places, i)
+		}
+	}
+	return places
+}
+
+// differences are the names in these places without what all of them begin and end
+// with, but for the letters and digits next to where they differ.
+func differences(names []string, places []int) (rest []string) {
+	var all [][]rune
+	for _, i := range places {
+		all = append(all, []rune(names[i]))
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	first, shortest := all[0], len(all[0])
+	for _, name := range all {
+		shortest = min(shortest, len(name))
+	}
+	alike := func(at func(name []rune) rune) bool {
+		return !slices.ContainsFunc(all, func(name []rune) bool { return at(name) != at(first) })
+	}
+	begin, end := 0, 0
+	for begin < shortest && alike(func(name []rune) rune { return name[begin] }) {
+		begin++
+	}
+	for end < shortest-begin && alike(func(name []rune) rune { return name[len(name)-1-end] }) {
+		end++
+	}
+	for begin > 0 && wordy(first[begin-1]) {
+		begin--
+	}
+	for end > 0 && wordy(first[len(first)-end]) {
+		end--
+	}
+	for _, name := range all {
+		text := string(name[begin : len(name)-end])
+		if begin > 0 {
+			text = "…" + text
+		}
+		if end > 0 {
+			text += "…"
+		}
+		rest = append(rest, text)
+	}
+	return rest
+}
+
+func wordy(r rune) bool { return unicode.IsLetter(r) || unicode.IsDigit(r) }
 
 func (c *canvas) line(x0, y0, x1, y1, width float64, color string) {
 	c.SetHexColor(color)

@@ -98,9 +98,9 @@ func (m matrix) names(c *canvas, st drawing.Style) []string {
 	}
 	var names []string
 	for _, class := range m.classes {
-		names = append(names, c.fit(shown(class.Name, class.Index), largestName, st))
+		names = append(names, shown(class.Name, class.Index))
 	}
-	return names
+	return c.fitAll(names, largestName, st)
 }
 
 // draw paints the cells with the top left corner at (x, y).

@@ -34,6 +34,44 @@ func drawn(t *testing.T, write func(path string) error) image.Image {
 	return m
 }
 
+// TestFitAll: names that are too long to be told apart by their ends are told apart
+// by what they differ in, or by their numbers.
+func TestFitAll(t *testing.T) {
+	c, st := newCanvas(1, 1), style(11, ink, false)
+	alike := func(format string) (names []string) {
+		for i := range 36 {
+			names = append(names, fmt.Sprintf(format, i))
+		}
+		return names
+	}
+	for _, test := range []struct {
+		names []string
+		want  map[int]string
+	}{
+		{alike("class number %02d which has a very long name indeed, and goes on"), map[int]string{0: "…00…", 35: "…35…"}},
+		{alike("class number %d which has a very long name indeed, and goes on"), map[int]string{7: "…7…", 17: "…17…"}},
+		{append(alike("one thing that has a very long name, and number %d, and goes on and on"), "ant"), map[int]string{3: "…3…", 36: "ant"}},
+		{[]string{"ant", "bee"}, map[int]string{0: "ant", 1: "bee"}},
+		{append(alike("a long name that does not begin with %d as others do"), alike("some name that does not end with %d as others do")...), nil},
+		{[]string{"same", "same"}, map[int]string{0: "0: same", 1: "1: same"}},
+	} {
+		got := c.fitAll(test.names, 120, st)
+		if same := repeated(got); same != nil {
+			t.Errorf("alike: %q", got)
+		}
+		for i, want := range test.want {
+			if got[i] != want {
+				t.Errorf("%q is %q, want %q", test.names[i], got[i], want)
+			}
+		}
+		for _, name := range got {
+			if c.Width(name, st) > 120 {
+				t.Errorf("%q is too wide", name)
+			}
+		}
+	}
+}
+
 func TestResultsPNG(t *testing.T) {
 	nan := math.NaN()
 	for name, epochs := range map[string][]Epoch{
