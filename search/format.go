@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"hash/crc32"
 	"math"
+	"slices"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
@@ -63,7 +65,7 @@ func (m *Meta) Same(o *Meta) error {
 	case m.Precision != o.Precision:
 		return fault.Unsupportedf("an index of a network that ran in %s; this one runs in %s", fault.Shown(m.Precision), fault.Shown(o.Precision))
 	case m.Height != o.Height || m.Width != o.Width || m.prepared() != o.prepared():
-		return fault.Unsupportedf("an index of photos prepared otherwise: %dx%d %+v; these are %dx%d %+v", m.Height, m.Width, m.Preprocess, o.Height, o.Width, o.Preprocess)
+		return fault.Unsupportedf("an index of photos prepared otherwise: %s", differences(m.flags(), o.flags()))
 	}
 	return nil
 }
@@ -76,6 +78,38 @@ func (m *Meta) prepared() model.Preprocess {
 		p.Resize = 0
 	}
 	return p
+}
+
+// flags are those of a command that prepares photos so.
+func (m *Meta) flags() []string {
+	list := model.AllAssumed.List(model.Config{Resolution: m.Height, InputWidth: m.Width, Preprocess: m.Preprocess})
+	if m.Preprocess.Squash {
+		list = append(list, "--squash")
+	}
+	return list
+}
+
+// differences says which flags of an index are others here: "--resize 256 in the index, 232
+// here".
+func differences(index, here []string) string {
+	var all []string
+	for _, flag := range index {
+		name, _, _ := strings.Cut(flag, " ")
+		same := slices.IndexFunc(here, func(other string) bool { return other == name || strings.HasPrefix(other, name+" ") })
+		switch {
+		case same < 0:
+			all = append(all, flag+" in the index and not here")
+		case here[same] != flag:
+			all = append(all, flag+" in the index, "+strings.TrimPrefix(here[same], name+" ")+" here")
+		}
+	}
+	for _, flag := range here {
+		name, _, _ := strings.Cut(flag, " ")
+		if !slices.ContainsFunc(index, func(other string) bool { return other == name || strings.HasPrefix(other, name+" ") }) {
+			all = append(all, flag+" here and not in the index")
+		}
+	}
+	return strings.Join(all, "; ")
 }
 
 // short is as much of a digest as a message needs.

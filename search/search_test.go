@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
@@ -196,5 +197,29 @@ func TestBounds(t *testing.T) {
 				t.Fatalf("%d values: %v is %v from %v", dim, score, margin, truth)
 			}
 		}
+	}
+}
+
+// TestSame: of an index of photos that were prepared otherwise only what differs is told, as
+// the flags that change it.
+func TestSame(t *testing.T) {
+	for want, change := range map[string]func(m *Meta){
+		"--resize 256 in the index, 232 here":                                                         func(m *Meta) { m.Preprocess.Resize = 232 },
+		"--resolution 224 in the index, 192x256 here":                                                 func(m *Meta) { m.Height, m.Width = 192, 256 },
+		"--resolution 224 in the index, 96 here; --interpolation bilinear in the index, bicubic here": func(m *Meta) { m.Height, m.Width, m.Preprocess.Interpolation = 96, 96, model.Bicubic },
+		"--mean 0.485,0.456,0.406 in the index, 0.5,0.456,0.406 here":                                 func(m *Meta) { m.Preprocess.Mean[0] = 0.5 },
+		"--std 0.229,0.224,0.225 in the index, 1,0.224,0.225 here":                                    func(m *Meta) { m.Preprocess.Std[0] = 1 },
+		"--resize 256 in the index and not here; --squash here and not in the index":                  func(m *Meta) { m.Preprocess.Squash = true },
+	} {
+		index, here := meta(3), meta(3)
+		change(&here)
+		if err := index.Same(&here); err == nil || !strings.HasSuffix(err.Error(), "prepared otherwise: "+want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	index, here := meta(3), meta(3)
+	index.Preprocess.Squash, here.Preprocess.Squash, here.Preprocess.Resize = true, true, 1
+	if err := index.Same(&here); err != nil {
+		t.Error(err) // squashed alike
 	}
 }

@@ -76,8 +76,8 @@ func (s *Server) mount(route string, h http.Handler) {
 		start := time.Now()
 		q := &request{w: w, began: start, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
 		q.Request = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
-		s.metrics.inFlight.Inc()
-		defer s.metrics.inFlight.Dec()
+		s.metrics.inFlight.Add(1)
+		defer s.metrics.inFlight.Add(-1)
 		defer func() {
 			if q.slow != nil {
 				q.slow.release()

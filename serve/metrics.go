@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,7 +22,7 @@ type metrics struct {
 	stages   *prometheus.HistogramVec // by stage, model
 	shed     *prometheus.CounterVec   // by reason
 	photos   *prometheus.CounterVec   // by model
-	inFlight prometheus.Gauge
+	inFlight atomic.Int64
 
 	mu    sync.Mutex
 	stats map[string]*stats
@@ -34,13 +35,13 @@ func newMetrics(s *Server) *metrics {
 		stages:   prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "mobilenet_stage_duration_seconds", Help: "The longest wait, decoding, run and search of a request's photos.", Buckets: buckets}, []string{"stage", "model"}),
 		shed:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mobilenet_shed_total", Help: "Requests that were not answered, by reason."}, []string{"reason"}),
 		photos:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "mobilenet_photos_total", Help: "Photos in requests that were answered."}, []string{"model"}),
-		inFlight: prometheus.NewGauge(prometheus.GaugeOpts{Name: "mobilenet_requests_in_flight", Help: "Requests at work."}),
 		stats:    map[string]*stats{},
 	}
 	gauge := func(name, help string, f func() float64) prometheus.Collector {
 		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, f)
 	}
-	m.registry.MustRegister(m.requests, m.stages, m.shed, m.photos, m.inFlight,
+	m.registry.MustRegister(m.requests, m.stages, m.shed, m.photos,
+		gauge("mobilenet_requests_in_flight", "Requests at work.", func() float64 { return float64(m.inFlight.Load()) }),
 		gauge("mobilenet_queue_depth", "Photos that wait.", func() float64 { n, _ := s.scheduler.load(); return float64(n) }),
 		gauge("mobilenet_workers_busy", "Workers at work.", func() float64 { _, n := s.scheduler.load(); return float64(n) }),
 		gauge("mobilenet_body_bytes", "Bytes of requests in memory.", func() float64 { return float64(s.bodies.bytes()) }),

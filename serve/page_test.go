@@ -153,7 +153,7 @@ func TestPage(t *testing.T) {
 	if names := get[string](t, ctx, `document.querySelector("#picker").innerText`); !strings.Contains(names, "second (10 classes)") {
 		t.Errorf("models %q", names)
 	}
-	want := "curl --data-binary @photo.jpg '" + url + "/v1/classify?top=5&model=fashion&maps=5'"
+	want := "curl --data-binary @photo.jpg '" + url + "/v1/classify?top=5&model=fashion'"
 	if curl := get[string](t, ctx, `document.querySelector("#curl").textContent`); curl != want {
 		t.Errorf("%s, want %s", curl, want)
 	}
@@ -206,7 +206,7 @@ func TestPageDrop(t *testing.T) {
 		t.Errorf("the error is on the card of %s", name)
 	}
 	until(t, ctx, broken+`.offsetHeight < 200`)
-	if curl := get[string](t, ctx, `document.querySelector("#curl").textContent`); !strings.Contains(curl, "model=second&maps=5'") {
+	if curl := get[string](t, ctx, `document.querySelector("#curl").textContent`); !strings.Contains(curl, "?top=5&model=second'") {
 		t.Errorf("the command is %s", curl)
 	}
 
@@ -243,6 +243,17 @@ func TestPageDrop(t *testing.T) {
 	until(t, ctx, broken+` !== null`)
 	until(t, ctx, broken+`.offsetHeight < 200`)
 	shot(t, ctx, "broken")
+
+	// A photo that the browser shows and the server refuses, beside one with classes.
+	act(t, ctx, chromedp.Click("#clear"))
+	get[any](t, ctx, `(() => { const real = fetch; fetch = (u, o) => o?.body?.name === "a.png" ? Promise.resolve(new Response('{"error": "too large"}', {status: 413})) : real(u, o); })()`)
+	get[any](t, ctx, `dropSeveral("a.png", "c.png")`)
+	until(t, ctx, answered+"1")
+	until(t, ctx, `document.querySelectorAll(".look:not([hidden])").length === 2`)
+	if !get[bool](t, ctx, `(() => { const [a, c] = document.querySelectorAll("#results article"); return a.offsetTop === c.offsetTop && a.offsetHeight < c.offsetHeight - 50; })()`) {
+		t.Error("a card with an error is as high as the one with classes beside it")
+	}
+	shot(t, ctx, "refused")
 }
 
 // dropSeveral drops files of these names at once: pictures, and text where the name says
@@ -297,6 +308,14 @@ func TestHeatMap(t *testing.T) {
 	if label != "" {
 		t.Error(label)
 	}
+	strong := get[string](t, ctx, `[...document.querySelectorAll(".card tbody tr")].map((r) => [getComputedStyle(r.querySelector(".name")).fontWeight, getComputedStyle(r.querySelector("rect")).fill].join()).map((s, i, all) => s !== all[1] && s.startsWith("600") ? "strong" : "").join()`)
+	if strong != ",,strong,," {
+		t.Errorf("rows in bold with the strong bar, the third chosen: %q", strong)
+	}
+	if !get[bool](t, ctx, `document.querySelector(".strength span").textContent === "Heat map: " + document.querySelectorAll("button.name")[2].textContent`) {
+		t.Error("the slider doesn't say which class the map is of")
+	}
+	shot(t, ctx, "chosen")
 	get[any](t, ctx, `document.querySelector(".strength input").focus()`)
 	act(t, ctx, chromedp.KeyEvent(kb.Home))
 	if o := get[string](t, ctx, `getComputedStyle(document.querySelector(".card canvas")).opacity`); o != "0" {
@@ -389,7 +408,7 @@ func TestPageNeighbours(t *testing.T) {
 	if got := get[string](t, ctx, told); strings.Join(strings.Fields(got), " ") != strings.Join(strings.Fields(want), " ") {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if curl := get[string](t, ctx, `document.querySelector("#curl").textContent`); !strings.Contains(curl, "model=fashion&maps=5&neighbours=8'") {
+	if curl := get[string](t, ctx, `document.querySelector("#curl").textContent`); !strings.Contains(curl, "?top=5&model=fashion'") {
 		t.Errorf("the command is %s", curl)
 	}
 	act(t, ctx, chromedp.EmulateViewport(390, 844, chromedp.EmulateMobile))

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -88,4 +90,49 @@ func TestSlowModel(t *testing.T) {
 			t.Errorf("%v: %s", deadline, &log)
 		}
 	}
+}
+
+// TestStopped: the log's last line says how the service ended.
+func TestStopped(t *testing.T) {
+	for _, open := range []int{0, 3} { // requests whose bodies don't end
+		var log bytes.Buffer
+		s, err := serve.New(t.Context(), serve.Options{Models: []serve.Model{{Name: "m", Open: openBuiltin}}, Log: slog.New(slog.NewTextHandler(&log, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		addr, ended := make(chan string, 1), make(chan error, 1)
+		go func() {
+			ended <- s.Run(ctx, serve.Listen{Addr: "127.0.0.1:0", DrainDelay: 50 * time.Millisecond, DrainTimeout: 2 * time.Second, Started: func(a net.Addr) { addr <- a.String() }})
+		}()
+		at := <-addr
+		for range open {
+			c, err := net.Dial("tcp", at)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			fmt.Fprint(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nP6")
+		}
+		for !strings.Contains(metricsOf(t, at), fmt.Sprintf("mobilenet_requests_in_flight %d\n", open)) {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+		err = <-ended
+		lines := strings.Split(strings.TrimSpace(log.String()), "\n")
+		last := lines[len(lines)-1]
+		want := "all requests were answered"
+		if open > 0 {
+			want = "3 requests were cut off"
+		}
+		if !strings.Contains(last, "msg=stopped") || !strings.Contains(last, want) || (err != nil) != (open > 0) || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("%d open: %v, %s", open, err, last)
+		}
+	}
+}
+
+func metricsOf(t *testing.T, addr string) string {
+	t.Helper()
+	_, _, body := ask(t, "GET", "http://"+addr+"/metrics", nil)
+	return string(body)
 }

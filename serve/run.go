@@ -106,13 +106,28 @@ func (s *Server) Run(ctx context.Context, l Listen) error {
 func (s *Server) shutDown(servers []*http.Server, l Listen) error {
 	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(l.DrainTimeout, 30*time.Second))
 	defer cancel()
+	start, how := time.Now(), "all requests were answered"
 	var errs []error
 	for _, h := range servers {
 		if err := h.Shutdown(ctx); err != nil {
-			errs = append(errs, err, h.Close())
+			if n := s.metrics.inFlight.Load(); n > 0 {
+				how = fmt.Sprintf("%d requests were cut off at the timeout", n)
+			}
+			errs = append(errs, fmt.Errorf("draining took too long: %s: %w", how, err), h.Close())
 		}
 	}
 	s.Close()
+	for range 100 { // those that were cut off have their lines first
+		if s.metrics.inFlight.Load() == 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	level := slog.LevelInfo
+	if len(errs) > 0 {
+		level = slog.LevelWarn
+	}
+	s.o.Log.Log(context.Background(), level, "stopped", "how", how, "drained_ms", ms(time.Since(start)))
 	return errors.Join(errs...)
 }
 

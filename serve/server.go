@@ -329,8 +329,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) serve(route string, w http.ResponseWriter, r *http.Request, f func(*request) error) {
 	start := time.Now()
 	q := &request{Request: r, w: w, began: start, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
-	s.metrics.inFlight.Inc()
-	defer s.metrics.inFlight.Dec()
+	s.metrics.inFlight.Add(1)
+	defer s.metrics.inFlight.Add(-1)
 	err := guarded(func() error { return f(q) })
 	if err != nil {
 		s.fail(q, err)

@@ -11,9 +11,14 @@ let given = []; // the photos of the last drop, to ask another model about
 // say tells what goes on, to people who see and who listen.
 function say(text) { byId("status").textContent = text; }
 
-// question is what this page and the command line ask a model.
+// question is what the command line asks a model.
 function question(model) {
-  return "v1/classify?top=5" + (model ? "&model=" + encodeURIComponent(model) : "") + (withMaps.has(model) ? "&maps=5" : "") + (indexes.has(model) ? "&neighbours=8" : "");
+  return "v1/classify?top=5" + (model ? "&model=" + encodeURIComponent(model) : "");
+}
+
+// pictured is what this page asks: for maps and photos alike, too, which are no sight as text.
+function pictured(model) {
+  return question(model) + (withMaps.has(model) ? "&maps=5" : "") + (indexes.has(model) ? "&neighbours=8" : "");
 }
 
 function showCommand() {
@@ -182,6 +187,7 @@ function explain(node, answer) {
   };
   const show = (i) => {
     buttons.forEach((b, k) => b.setAttribute("aria-pressed", k === i));
+    node.querySelector(".strength span").textContent = "Heat map: " + maps[i].label;
     paint(canvas, maps[i].map, most, answer.explained);
     canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `Where ${maps[i].label} is seen`);
@@ -237,6 +243,7 @@ function paint(canvas, map, most, photo) {
 }
 
 function fail(node, text) {
+  node.classList.add("failed");
   const p = node.querySelector(".timing");
   p.classList.add("bad");
   p.textContent = text;
@@ -247,7 +254,7 @@ function fail(node, text) {
 async function classify(node, name, blob, model) {
   let told = "";
   try {
-    const answer = await fetch(question(model), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
+    const answer = await fetch(pictured(model), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
     const body = await answer.json();
     if (answer.ok) {
       fill(node, body);
