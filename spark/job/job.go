@@ -10,6 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -83,10 +87,38 @@ func Run(ctx context.Context, s *Spec, session *Session, w io.Writer) (*Report, 
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
+	if r.remaining > 0 {
+		if err := r.unmark(); err != nil {
+			return nil, err
+		}
+	}
 	if err := r.chunks(ctx); err != nil {
 		return nil, err
 	}
-	return r.finish(ctx)
+	report, err := r.finish(ctx)
+	if err != nil {
+		err = errors.Join(err, r.unmark())
+	}
+	return report, err
+}
+
+// unmark removes an earlier run's _SUCCESS if Spark's output is a folder that is seen here,
+// with the record in it. In another one it stays, since SQL can't remove a file; it is older
+// than the record then.
+func (r *run) unmark() error {
+	dir := strings.TrimPrefix(strings.TrimPrefix(r.Output, "file:"), "//")
+	if _, err := os.Stat(filepath.Join(dir, path.Base(r.recordPath()))); !filepath.IsAbs(dir) || err != nil {
+		return nil
+	}
+	return Unmark(dir)
+}
+
+// Unmark removes the _SUCCESS of an earlier run from a folder.
+func Unmark(dir string) error {
+	if err := os.Remove(filepath.Join(dir, "_SUCCESS")); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 // A run is a job on its way.
@@ -98,7 +130,6 @@ type run struct {
 	before    *Report // rows that were there
 	remaining int64
 	cores     int // that were seen at work
-	told      time.Time
 }
 
 func (r *run) exec(ctx context.Context, statements ...string) error {
@@ -169,13 +200,18 @@ func (r *run) chunks(ctx context.Context) error {
 	}
 	chunks := int((r.remaining + int64(r.Chunk) - 1) / int64(r.Chunk))
 	tasks := max(1, int((r.remaining/int64(chunks)+int64(r.PerTask)-1)/int64(r.PerTask)))
-	began := time.Now()
-	var done, failed int64
+	state := State{Began: time.Now(), Total: r.remaining}
 	for i := range chunks {
+		chunk := ""
+		if chunks > 1 {
+			chunk = fmt.Sprintf(", chunk %d of %d", i+1, chunks)
+		}
+		before := state.Done
 		progress := func(p Progress) { // its other stages, which sort names, take seconds
 			r.cores = max(r.cores, p.Running)
-			if p.Tasks == tasks && p.Done < tasks && time.Since(r.told) > interval {
-				r.tell(began, done+r.remaining/int64(chunks)*int64(p.Done)/int64(p.Tasks), failed, i, chunks, p)
+			if p.Tasks == tasks && p.Done < tasks {
+				state.Done = before + r.remaining/int64(chunks)*int64(p.Done)/int64(p.Tasks)
+				state.Tell(r.w, fmt.Sprintf("%s, %d of %d tasks", chunk, p.Done, p.Tasks))
 			}
 		}
 		if err := r.session.Exec(ctx, r.chunk(i, chunks, tasks), progress); err != nil {
@@ -185,8 +221,8 @@ func (r *run) chunks(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		done, failed = now.Rows-r.before.Rows, now.Failed-r.before.Failed
-		r.tell(began, done, failed, i+1, chunks, Progress{})
+		state.Done, state.Failed, state.told = now.Rows-r.before.Rows, now.Failed-r.before.Failed, time.Time{}
+		state.Tell(r.w, chunk)
 		if _, err := r.judge(ctx, now); err != nil {
 			return err
 		}
@@ -197,26 +233,31 @@ func (r *run) chunks(ctx context.Context) error {
 // interval is the time between lines that say how far it is.
 const interval = 5 * time.Second
 
-// tell says how far it is.
-func (r *run) tell(began time.Time, done, failed int64, chunk, chunks int, p Progress) {
-	r.told = time.Now()
-	seconds := time.Since(began).Seconds()
-	line := fmt.Sprintf("%d of %d photos", done, r.remaining)
-	if chunks > 1 {
-		line += fmt.Sprintf(", chunk %d of %d", min(chunk+1, chunks), chunks)
+// A State is how far a run is.
+type State struct {
+	Began               time.Time
+	Done, Total, Failed int64 // photos
+
+	told time.Time
+}
+
+// Tell says how far it is, and what more there is to say behind the photos, unless it did
+// just now. The end it always says.
+func (s *State) Tell(w io.Writer, more string) {
+	if time.Since(s.told) < interval && s.Done < s.Total {
+		return
 	}
-	if p.Tasks > 0 {
-		line += fmt.Sprintf(", %d of %d tasks", p.Done, p.Tasks)
+	s.told = time.Now()
+	seconds := time.Since(s.Began).Seconds()
+	line := fmt.Sprintf("%d of %d photos%s, %.1f a second", s.Done, s.Total, more, float64(s.Done)/seconds)
+	if s.Failed > 0 {
+		line += fmt.Sprintf(", %d failed", s.Failed)
 	}
-	line += fmt.Sprintf(", %.1f a second", float64(done)/seconds)
-	if failed > 0 {
-		line += fmt.Sprintf(", %d failed", failed)
-	}
-	if done > 0 && done < r.remaining {
-		left := time.Duration(seconds * float64(r.remaining-done) / float64(done) * float64(time.Second))
+	if s.Done > 0 && s.Done < s.Total {
+		left := time.Duration(seconds * float64(s.Total-s.Done) / float64(s.Done) * float64(time.Second))
 		line += fmt.Sprintf(", %v to go", left.Round(time.Second))
 	}
-	fmt.Fprintln(r.w, line)
+	fmt.Fprintln(w, line)
 }
 
 // count counts the rows of the output, and those with errors.
@@ -249,10 +290,13 @@ func (r *Report) Tolerable(most flags.Tolerance) error {
 	return errors.New(text)
 }
 
-// CauseOf is an error without its numbers, which are of one photo.
-func CauseOf(text string) string { return digits.ReplaceAllString(text, "N") }
+// CauseOf is an error without its numbers, which are of one photo. Sizes such as 30000x20000
+// are numbers, and s3 is a word.
+func CauseOf(text string) string { return numbers.ReplaceAllString(text, "N") }
 
-var digits = regexp.MustCompile("[0-9]+")
+var numbers = regexp.MustCompile(numbersPattern)
+
+const numbersPattern = `\b[0-9]+(x[0-9]+)*`
 
 // Causes lists the most frequent causes.
 func Causes(counts map[string]int64) []Cause {

@@ -126,7 +126,8 @@ func kindOf(input string) string {
 // manifest is every photo of the input once: of several rows for a photo the first in the
 // order of their places and columns. Columns that the input lacks are found missing through
 // JSON, which SQL can't do otherwise. Those that are passed on are called x0, x1 and so on,
-// which no other is.
+// which no other is. Rows without a path are a photo together, of which the worker says that
+// it has none.
 func (s *Spec) manifest() string {
 	var values, names, fields, places string
 	for i, c := range s.Columns {
@@ -145,7 +146,7 @@ func (s *Spec) manifest() string {
 	return fmt.Sprintf(`CREATE OR REPLACE TEMPORARY VIEW mobilenet_manifest AS
 SELECT path, member, place.offset, place.size%s FROM (
   SELECT path, member, min(named_struct('offset', offset, 'size', size%s)) AS place FROM (
-    SELECT coalesce(r.path, r.file, CAST(raise_error('a row of the manifest has no path') AS STRING)) AS path,
+    SELECT coalesce(r.path, r.file, '') AS path,
       nullif(r.member, '') AS member, CAST(r.offset AS BIGINT) AS offset, CAST(r.size AS BIGINT) AS size%s
     FROM (SELECT from_json(to_json(struct(*)), 'path STRING, file STRING, member STRING, offset STRING, size STRING') AS r%s
       FROM mobilenet_input))
@@ -235,8 +236,8 @@ FROM mobilenet_manifest m FULL OUTER JOIN (
 ) r ON m.path = r.path AND m.member <=> r.member`
 
 // causes counts errors by their text, numbers apart.
-const causes = `SELECT to_json(named_struct('photos', count(*), 'cause', cause)) FROM (
-  SELECT regexp_replace(error, '[0-9]+', 'N') AS cause FROM mobilenet_results WHERE error IS NOT NULL
+var causes = `SELECT to_json(named_struct('photos', count(*), 'cause', cause)) FROM (
+  SELECT regexp_replace(error, ` + literal(numbersPattern) + `, 'N') AS cause FROM mobilenet_results WHERE error IS NOT NULL
 ) GROUP BY cause ORDER BY count(*) DESC, cause LIMIT 10`
 
 // success writes _SUCCESS, beside what is there.

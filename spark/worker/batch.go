@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
+	"strings"
 	"time"
 
 	"github.com/mobilenet-go/mobilenet"
@@ -112,7 +113,7 @@ func catch(err *error) {
 
 func (b *batch) fail(r Row, err error) error {
 	result := b.w.result(r)
-	result.Error = err.Error()
+	result.Error = strings.Replace(err.Error(), "DecodeOptions.MaxPixels", "--max-pixels", 1)
 	return b.use(&result)
 }
 

@@ -33,12 +33,12 @@ type Result struct {
 	Line int // of the row
 }
 
-// maxLine bounds a row: S3's keys have 1024 bytes at most, and files' paths 4096, which
-// are six times as many where JSON escapes them.
-const maxLine = 1 << 18
+// maxLine bounds a row, as it does in a manifest: S3's keys have 1024 bytes at most, and files'
+// paths 4096, which are six times as many where JSON escapes them; the rest is for columns.
+const maxLine = 1 << 20
 
 // errLine is about a line that is no row.
-var errLine = errors.New("not a row: want a JSON object with a path")
+var errLine = errors.New("not a row")
 
 // BadRow is an error of [Job.Next] about one row, which has a result all the same.
 func BadRow(err error) error { return badRow{err} }
@@ -62,8 +62,8 @@ func newLines(r io.Reader, guarded bool) *lines {
 	return &lines{r: bufio.NewReaderSize(r, maxLine), guarded: guarded}
 }
 
-// next returns the next row. Of a line that is none it returns errLine, wrapped, and goes
-// on behind it.
+// next returns the next row. Of a line that is none it returns a [BadRow], and goes on behind
+// it.
 func (l *lines) next() (Row, error) {
 	for {
 		line, err := l.r.ReadSlice('\n')
@@ -79,7 +79,7 @@ func (l *lines) next() (Row, error) {
 			if l.guarded {
 				l.n, _, _ = unframe(start)
 			}
-			return Row{Line: l.n}, fmt.Errorf("line %d: %w: it is longer than %d bytes", l.n, errLine, maxLine)
+			return Row{Line: l.n}, BadRow(fmt.Errorf("line %d: a row of more than %d MiB", l.n, maxLine>>20))
 		}
 		if err != nil && err != io.EOF || err == io.EOF && len(line) == 0 {
 			return Row{}, err
@@ -96,11 +96,11 @@ func (l *lines) next() (Row, error) {
 		}
 		row, err := rowjson.Parse(line)
 		row.Line = l.n
-		if err != nil && row.Path != "" {
-			return row, BadRow(err)
+		if err != nil && row.Path == "" && len(row.Columns) == 0 { // nothing else tells it from others
+			err = fmt.Errorf("line %d: %w", l.n, err)
 		}
 		if err != nil {
-			return row, fmt.Errorf("line %d: %w: %v", l.n, errLine, err)
+			return row, BadRow(err)
 		}
 		if fate != "" {
 			return row, BadRow(errors.New(fate))

@@ -145,10 +145,14 @@ func TestLines(t *testing.T) {
 
 func TestBadLines(t *testing.T) {
 	w, _ := open(t, "fashion-mnist", Options{Top: 1})
-	for _, in := range []string{"x\n", "{}\n", `{"path":""}`, `["a"]`, `{"path":3}`, `{"path":"a","path":"a"}`, strings.Repeat("x", 3*maxLine)} {
+	for in, want := range map[string]string{ // what lists of mobilenet and of --local say, too
+		"x\n": "line 2: not a JSON object", "{}\n": "line 2: this row has no path", `{"path":""}`: "line 2: this row has no path", `["a"]`: "line 2: not a JSON object",
+		`{"path":3}`: "line 2: path is no text", `{"path":"a","path":"a"}`: "line 2: two members are called path",
+		strings.Repeat("x", 3*maxLine): "line 2: a row of more than 1 MiB",
+	} {
 		got := run(t, w, "\n"+in)
-		if len(got) != 1 || !strings.Contains(got[""].Error, "line 2: not a row: want a JSON object with a path") {
-			t.Errorf("%.20q: %+v", in, got)
+		if len(got) != 1 || got[""].Error != want {
+			t.Errorf("%.20q: %+v, want %s", in, got, want)
 		}
 	}
 	if got := run(t, w, ""); len(got) != 0 {
@@ -307,13 +311,16 @@ func TestColumns(t *testing.T) {
 	}
 	// A row that is refused has a result with what could be read of it.
 	for in, want := range map[string]string{
-		`{"n":1,"path":"a","member":"b","model":2,"x":null}`:   `{"path":"a","member":"b","n":1,"x":null,"error":"column model has the name of one of the results",`,
-		`{"path":"a","offset":-1,"n":1}`:                       `{"path":"a","n":1,"error":"offset or size is negative",`,
-		`{"path":"a","n":1,"x":2,"n":1}`:                       `{"path":"a","x":2,"error":"two members are called n",`,
-		`{"n":1,"n":2,"path":"a","path":"b","file":"c","x":2}`: `{"path":"","x":2,"error":"line 1: not a row: want a JSON object with a path: two members are called n",`,
-		`{"path":"a","member":"b","member":"c","x":2}`:         `{"path":"a","x":2,"error":"two members are called member",`,
-		`{"path":"a","member":"b","n":1,"path":"c"}`:           `{"path":"","member":"b","n":1,"error":"line 1: not a row: want a JSON object with a path: two members are called path",`,
-		`{"path":"a","predictions":7,"predictions":8,"n":"é"}`: `{"path":"a","n":"é","error":"two members are called predictions",`,
+		`{"n":1,"path":"a","member":"b","model":2,"x":null}`: `{"path":"a","member":"b","n":1,"x":null,"error":"column model has the name of one of the results",`,
+		`{"path":7,"n":1}`:    `{"path":"","n":1,"error":"path is no text",`, // as in lists of mobilenet and of --local
+		`{"path":null,"n":1}`: `{"path":"","n":1,"error":"this row has no path",`,
+		`{"path":"` + dir + `/none","n":"` + strings.Repeat("x", 300_000) + `"}`: `{"path":"` + dir + `/none","n":"xxx`, // so long a row may be
+		`{"path":"a","offset":-1,"n":1}`:                                         `{"path":"a","n":1,"error":"offset or size is negative",`,
+		`{"path":"a","n":1,"x":2,"n":1}`:                                         `{"path":"a","x":2,"error":"two members are called n",`,
+		`{"n":1,"n":2,"path":"a","path":"b","file":"c","x":2}`:                   `{"path":"","x":2,"error":"two members are called n",`,
+		`{"path":"a","member":"b","member":"c","x":2}`:                           `{"path":"a","x":2,"error":"two members are called member",`,
+		`{"path":"a","member":"b","n":1,"path":"c"}`:                             `{"path":"","member":"b","n":1,"error":"two members are called path",`,
+		`{"path":"a","predictions":7,"predictions":8,"n":"é"}`:                   `{"path":"a","n":"é","error":"two members are called predictions",`,
 	} {
 		var out bytes.Buffer
 		if err := w.Lines(t.Context(), strings.NewReader(in), &out); err != nil || !strings.HasPrefix(out.String(), want) || !json.Valid(out.Bytes()) {

@@ -50,8 +50,11 @@ func (f *explainFlags) args() []string {
 func (f *explainFlags) options(c *mobilenet.Classifier) (*mobilenet.ExplainOptions, error) {
 	o := &mobilenet.ExplainOptions{Method: mobilenet.Method(f.method), Layer: f.layer}
 	for _, text := range f.classes {
-		if k, ok := strings.CutPrefix(text, "top"); ok && len(f.classes) == 1 && !slices.Contains(c.Labels(), text) {
+		if k, ok := strings.CutPrefix(text, "top"); ok && !slices.Contains(c.Labels(), text) {
 			if n, err := strconv.Atoi(k); err == nil && n > 0 {
+				if len(f.classes) > 1 {
+					return nil, fmt.Errorf("--class %s beside another --class: which classes are the most probable differs from photo to photo; want names and indices, or one topK alone", text)
+				}
 				o.Top = min(n, len(c.Labels()))
 				return o, nil
 			}

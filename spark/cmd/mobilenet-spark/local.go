@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -33,7 +34,7 @@ type localRun struct {
 	began    time.Time
 
 	mu     sync.Mutex
-	said   bool // what is assumed of the model
+	state  job.State
 	report job.Report
 }
 
@@ -51,11 +52,30 @@ func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report,
 	if n := r.folder.Owned(manifest.Shard{Count: 1}); n > 0 && !f.Resume {
 		return nil, fmt.Errorf("%s has %d parts of results: --resume goes on with them, or choose another --output", f.Output, n)
 	}
+	r.state = job.State{Began: r.began, Total: r.manifest.rows}
+	there := int64(0)
+	for _, number := range r.folder.Numbers() { // each a part of --per-task rows, the last one of fewer
+		there += max(0, min(int64(r.PerTask), r.manifest.rows-int64(number)*int64(r.PerTask)))
+	}
+	switch {
+	case r.manifest.rows == 0:
+		fmt.Fprintf(stderr, "%s has no rows\n", f.Input)
+	case there > 0:
+		r.state.Total -= there
+		fmt.Fprintf(stderr, "%d results are there, %d photos remain\n", there, r.state.Total)
+	}
 	if err := r.run(ctx); err != nil {
 		return nil, err
 	}
-	return r.finish()
+	report, err := r.finish()
+	if err != nil {
+		return nil, errors.Join(err, r.unmark())
+	}
+	return report, nil
 }
+
+// unmark takes away what says that all results are there. It is of an earlier run.
+func (r *localRun) unmark() error { return job.Unmark(r.Output) }
 
 func (r *localRun) run(ctx context.Context) error {
 	in, err := r.manifest.open()
@@ -71,7 +91,7 @@ func (r *localRun) run(ctx context.Context) error {
 	parts := make(chan manifest.Part)
 	g.Go(func() error {
 		defer close(parts)
-		list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: r.About(), Done: r.folder.Has}
+		list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: r.About(), Done: r.done}
 		for part, err := range list.Parts(rows) {
 			if err != nil {
 				return fmt.Errorf("%s: %w", r.Input, err)
@@ -95,7 +115,7 @@ func (r *localRun) run(ctx context.Context) error {
 			for part := range parts {
 				if w == nil { // not before there is something to do
 					var err error
-					if w, err = r.open(ctx, r.once()); err != nil {
+					if w, err = r.open(ctx, io.Discard); err != nil { // what it assumes is said
 						return err
 					}
 				}
@@ -109,15 +129,13 @@ func (r *localRun) run(ctx context.Context) error {
 	return g.Wait()
 }
 
-// once is where the first of the workers says what it assumes of the model, which all do.
-func (r *localRun) once() io.Writer {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.said {
-		return io.Discard
+// done reports whether a part is there.
+func (r *localRun) done(p manifest.Part) (bool, error) {
+	ok, err := r.folder.Has(p)
+	if e, other := errors.AsType[*fault.Error](err); other {
+		e.Reason = strings.Replace(e.Reason, "the number of rows in a part", "--per-task", 1)
 	}
-	r.said = true
-	return r.stderr
+	return ok, err
 }
 
 // part computes a part and writes its file.
@@ -152,7 +170,7 @@ func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Par
 		return err
 	}
 	file, err := r.table.write(results)
-	if err != nil {
+	if err := cmp.Or(err, r.unmark()); err != nil {
 		return err
 	}
 	if err := r.folder.Write(part, file); err != nil {
@@ -161,7 +179,8 @@ func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Par
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.report.Done += int64(len(results))
-	fmt.Fprintf(r.stderr, "%d photos, %.1f a second\n", r.report.Done, float64(r.report.Done)/time.Since(r.began).Seconds())
+	r.state.Done, r.state.Failed = r.report.Done, r.state.Failed+int64(failed)
+	r.state.Tell(r.stderr, "")
 	return nil
 }
 

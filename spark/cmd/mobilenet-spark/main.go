@@ -6,10 +6,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -20,14 +22,37 @@ func main() {
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	if err := newRoot().ExecuteContext(ctx); err != nil {
+		if ctx.Err() != nil {
+			if e, ok := errors.AsType[*stoppedError](err); ok {
+				fmt.Fprintln(os.Stderr, e)
+			}
+			os.Exit(exitInterrupted)
+		}
 		if child, ok := errors.AsType[*exec.ExitError](err); !ok || child.ExitCode() != 1 { // which has said why
-			fmt.Fprintln(os.Stderr, "error:", err)
+			fmt.Fprintln(os.Stderr, "error:", message(err))
 		}
 		if _, ok := errors.AsType[*usageError](err); ok {
 			os.Exit(2)
 		}
 		os.Exit(1)
 	}
+}
+
+const exitInterrupted = 130 // 128 + SIGINT, as shells have it
+
+// message is an error's text, without the system call that failed on the way to a file.
+func message(err error) string {
+	if e, ok := errors.AsType[*fs.PathError](err); ok {
+		return strings.ReplaceAll(err.Error(), e.Op+" "+e.Path+": ", e.Path+": ")
+	}
+	return err.Error()
+}
+
+// A stoppedError is a job that a signal has ended.
+type stoppedError struct{ output string }
+
+func (e *stoppedError) Error() string {
+	return "stopped: what is in " + e.output + " stays, and --resume goes on with the rest"
 }
 
 // A usageError is a command line that makes no sense, which no other try mends.
@@ -51,7 +76,7 @@ func newRoot() *cobra.Command {
 		},
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newPredict(), newEmbed(), newExplain(), newWorker(), newList())
+	root.AddCommand(newPredict(), newEmbed(), newExplain(), newWorker(), newList(), newLocal())
 	for _, cmd := range root.Commands() {
 		valid := cmd.Args
 		cmd.Args = func(cmd *cobra.Command, args []string) error {
@@ -62,6 +87,16 @@ func newRoot() *cobra.Command {
 		}
 	}
 	return root
+}
+
+// newLocal answers who takes --local for a command.
+func newLocal() *cobra.Command {
+	return &cobra.Command{
+		Use: "local", Hidden: true, DisableFlagParsing: true, Args: cobra.ArbitraryArgs,
+		RunE: func(*cobra.Command, []string) error {
+			return &usageError{errors.New("local is no command, but a flag: mobilenet-spark predict --local")}
+		},
+	}
 }
 
 // version is the module's version, or the commit of a build from a checkout.

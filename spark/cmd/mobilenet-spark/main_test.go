@@ -229,7 +229,7 @@ func TestLocal(t *testing.T) {
 		t.Fatal(err)
 	}
 	os.Remove(parts[1]) // as if the program had been killed
-	if _, stderr, err := command(append(args, "--resume")...); err != nil || !strings.Contains(stderr, "3 photos, ") {
+	if _, stderr, err := command(append(args, "--resume")...); err != nil || !strings.Contains(stderr, "19 results are there, 3 photos remain\n") || !strings.Contains(stderr, "3 of 3 photos, ") {
 		t.Errorf("%v: %s", err, stderr)
 	}
 	if after, err := os.ReadFile(parts[1]); err != nil || !bytes.Equal(before, after) {
@@ -237,6 +237,15 @@ func TestLocal(t *testing.T) {
 	}
 	if !exists(filepath.Join(out, "_SUCCESS")) {
 		t.Error("not marked as whole")
+	}
+	if _, _, err := command(append(args, "--resume", "--max-errors", "0")...); err == nil || exists(filepath.Join(out, "_SUCCESS")) {
+		t.Errorf("the mark of an earlier run stays when one fails: %v", err)
+	}
+	if _, _, err := command(append(args, "--resume")...); err != nil || !exists(filepath.Join(out, "_SUCCESS")) {
+		t.Errorf("not marked again: %v", err)
+	}
+	if _, _, err := command(append(args, "--resume", "--per-task", "4")...); err == nil || !strings.Contains(err.Error(), "the list changed, or --per-task") || !exists(filepath.Join(out, "_SUCCESS")) {
+		t.Errorf("another --per-task, which writes nothing: %v", err)
 	}
 	check(t, model, results(t, out), paths, missing)
 	if _, _, err := command(append(args, "--resume", "--top", "1")...); err == nil || !strings.Contains(err.Error(), "other settings") {
@@ -449,6 +458,29 @@ func TestUsage(t *testing.T) {
 			t.Errorf("%v: %v is no error of usage", args, err)
 		}
 	}
+	list, model := write(t, []string{"x"}), fashion(t)
+	for want, args := range map[string][]string{
+		"local is no command, but a flag: mobilenet-spark predict --local": {"local", "-i", "x"},
+		"--class top2 beside another --class: which classes":               {"explain", "--local", "-i", list, "-o", t.TempDir(), "-m", model, "--class=top2", "--class=Coat"},
+		"--class coats: no class has that name":                            {"explain", "--local", "-i", list, "-o", t.TempDir(), "-m", model, "--class=coats"},
+	} {
+		if _, _, err := command(args...); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%v: %v", args, err)
+		} else if _, ok := errors.AsType[*usageError](err); !ok {
+			t.Errorf("%v: %v is no error of usage", args, err)
+		}
+	}
+	empty := filepath.Join(t.TempDir(), "empty.jsonl")
+	put(t, empty, "")
+	if _, stderr, err := command("predict", "--local", "-i", empty, "-o", t.TempDir(), "-m", model); err != nil || !strings.Contains(stderr, "empty.jsonl has no rows\n") {
+		t.Errorf("an empty manifest: %v: %s", err, stderr)
+	}
+	for _, args := range [][]string{{"predict", "--local", "-i", "/absent.csv", "-o", t.TempDir(), "-m", model}, {"predict", "--local", "-i", list, "-o", t.TempDir(), "-m", "/absent.pth"}} {
+		cmd := exec.Command(os.Args[0], args...)
+		if out, _ := cmd.CombinedOutput(); !bytes.HasPrefix(out, []byte("error: /absent.")) {
+			t.Errorf("%v: %s", args, out)
+		}
+	}
 	for _, args := range [][]string{{"predict", "--local"}, {"worker"}} {
 		cmd := exec.Command(os.Args[0], args...)
 		if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 2 {
@@ -563,6 +595,81 @@ func TestFlags(t *testing.T) {
 			if d := cmp.Diff(b, a); d != "" {
 				t.Errorf("%s: (-mobilenet +job)\n%s", name, d)
 			}
+		}
+	}
+}
+
+// What is assumed of a model is said where somebody reads it, once.
+func TestAssumed(t *testing.T) {
+	const model = "../../../checkpoint/testdata/zip.pth"
+	dir := t.TempDir()
+	list := write(t, []string{filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c")})
+	for _, verb := range []string{"predict", "embed", "explain"} {
+		_, stderr, err := command(verb, "--local", "-i", list, "-o", t.TempDir(), "-m", model, "--max-errors", "3", "--per-task", "1", "--threads", "2")
+		if err != nil || strings.Count(stderr, "zip.pth does not say how its photos were prepared; assumed: --resolution 224 ") != 1 {
+			t.Errorf("%s: %v: %s", verb, err, stderr)
+		}
+	}
+	cmd := exec.Command(os.Args[0], "worker", "--model="+model)
+	cmd.Stdin = strings.NewReader(`{"path":"none"}`)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil || strings.Count(stderr.String(), "assumed: ") != 1 {
+		t.Errorf("worker: %v: %s", err, stderr.String())
+	}
+}
+
+// A signal ends a job as it ends mobilenet, and says what goes on with it.
+func TestInterrupted(t *testing.T) {
+	model, dir, out := fashion(t), t.TempDir(), filepath.Join(t.TempDir(), "out")
+	name := filepath.Join(dir, "a.png")
+	photo(t, name, 1)
+	paths := make([]string, 200_000)
+	for i := range paths {
+		paths[i] = name
+	}
+	cmd := exec.Command(os.Args[0], "predict", "--local", "--input", write(t, paths), "--output", out, "--model", model, "--per-task", "20")
+	stderr, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var text []byte
+	for lines := bufio.NewReader(stderr); ; {
+		line, err := lines.ReadBytes('\n')
+		if text = append(text, line...); err != nil {
+			break
+		}
+		if bytes.Contains(line, []byte(" of 200000 photos, ")) {
+			cmd.Process.Signal(os.Interrupt)
+		}
+	}
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != 130 || !bytes.HasSuffix(text, []byte("\nstopped: what is in "+out+" stays, and --resume goes on with the rest\n")) {
+		t.Errorf("exit code %d: %s", code, text)
+	}
+}
+
+// A row without a path is a row with an error.
+func TestLocalWithoutPath(t *testing.T) {
+	model := fashion(t)
+	for text, want := range map[string]string{`{"path":7}`: "path is no text", `{"n":1}`: "", `{"path":null}` + "\n" + `{"path":"none"}`: "this row has no path", "path,n\n,1\n": "this row has no path"} {
+		list, out := filepath.Join(t.TempDir(), "list.csv"), t.TempDir()
+		put(t, list, text+"\n")
+		_, _, err := command("predict", "--local", "-i", list, "-o", out, "-m", model, "--max-errors", "2")
+		if want == "" { // no row has one
+			if err == nil || !strings.Contains(err.Error(), "no column is called path") {
+				t.Errorf("%s: %v", text, err)
+			}
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r, ok := results(t, out)[""]; !ok || r.Error == nil || *r.Error != want {
+			t.Errorf("%s: %+v", text, r)
 		}
 	}
 }

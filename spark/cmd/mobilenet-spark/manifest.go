@@ -31,6 +31,7 @@ type localManifest struct {
 	path    string
 	parquet []string // its files, if it is of Parquet
 	csv     bool
+	rows    int64
 	columns []job.Column // that are passed on
 }
 
@@ -92,6 +93,7 @@ func (m *localManifest) all() ([]job.Column, error) {
 		for _, name := range rows.Columns() {
 			all = append(all, job.Column{Name: name, Type: "STRING"})
 		}
+		m.rows = rows.Count()
 		return all, nil
 	}
 	types := map[string]*job.JSONType{}
@@ -99,6 +101,7 @@ func (m *localManifest) all() ([]job.Column, error) {
 		if err != nil {
 			return nil, err
 		}
+		m.rows += int64(len(part.Rows))
 		for _, row := range part.Rows {
 			for name, value := range row.Values() {
 				if types[name] == nil {
@@ -132,6 +135,7 @@ func (m *localManifest) parquetColumns() ([]job.Column, error) {
 		for _, field := range file.Schema().Fields() {
 			columns = append(columns, job.Column{Name: field.Name(), Type: typeOf(field)})
 		}
+		m.rows += file.NumRows()
 		f.Close()
 		if i > 0 && !slices.Equal(all, columns) {
 			return nil, fault.Unsupportedf("%s has other columns than %s", fault.Shown(filepath.Base(path)), fault.Shown(filepath.Base(m.parquet[0])))

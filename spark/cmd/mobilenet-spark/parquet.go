@@ -17,7 +17,7 @@ import (
 
 // A parquetRow is a result without the columns of the manifest.
 type parquetRow struct {
-	Path        string              `parquet:"path,optional"`
+	Path        string              `parquet:"path"`
 	Member      *string             `parquet:"member,optional"`
 	Predictions []prediction        `parquet:"predictions,list,optional"`
 	Embedding   []float32           `parquet:"embedding,list,optional"`

@@ -128,22 +128,48 @@ func (f *jobFlags) run(cmd *cobra.Command) error {
 		}
 		return nil
 	}
-	if f.local {
-		report, err := f.runLocal(ctx, stderr)
-		if report != nil {
-			tell(stderr, report)
-		}
+	if err := f.look(ctx, stderr); err != nil {
 		return err
 	}
-	session, err := f.session(ctx, stderr)
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	report, err := job.Run(ctx, &f.Spec, session, stderr)
+	report, err := f.engine(ctx, stderr)
 	if report != nil {
 		tell(stderr, report)
 	}
+	if err != nil && ctx.Err() != nil {
+		return &stoppedError{f.Output}
+	}
+	return err
+}
+
+// engine runs the job, here or on Spark.
+func (f *jobFlags) engine(ctx context.Context, stderr io.Writer) (*job.Report, error) {
+	if f.local {
+		return f.runLocal(ctx, stderr)
+	}
+	session, err := f.session(ctx, stderr)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close()
+	return job.Run(ctx, &f.Spec, session, stderr)
+}
+
+// look opens the model before anything runs, if it is on this machine: to say what is assumed
+// of it where somebody reads that, and what it can't do.
+func (f *jobFlags) look(ctx context.Context, stderr io.Writer) error {
+	if _, err := findFile(f.model); err != nil {
+		return nil // it is on the nodes alone
+	}
+	c, digest, err := f.classifier(ctx, stderr)
+	if err != nil {
+		return err
+	}
+	if f.explain {
+		if _, err := f.explaining.options(c); err != nil {
+			return &usageError{err}
+		}
+	}
+	_, err = f.workerOf(ctx, c, digest)
 	return err
 }
 

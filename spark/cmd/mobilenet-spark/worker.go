@@ -174,28 +174,49 @@ func guard(cmd *cobra.Command) error {
 // open makes a worker that computes on one core. What it assumes of the model it says on
 // stderr.
 func (f *workerFlags) open(ctx context.Context, stderr io.Writer) (*worker.Worker, error) {
-	if f.version != "" && f.version != version() {
-		return nil, fmt.Errorf("this program is %s, and the job is of %s: all nodes need the same", version(), f.version)
-	}
-	path, err := findFile(f.model)
+	c, digest, err := f.classifier(ctx, stderr)
 	if err != nil {
 		return nil, err
 	}
-	digest, err := mobilenet.Digest(ctx, path)
+	return f.workerOf(ctx, c, digest)
+}
+
+// workerOf makes a worker of an open model.
+func (f *workerFlags) workerOf(ctx context.Context, c *mobilenet.Classifier, digest string) (*worker.Worker, error) {
+	o := f.Options
+	if f.explain {
+		o.Top = 0
+		var err error
+		if o.Explain, err = f.explaining.options(c); err != nil {
+			return nil, err
+		}
+	}
+	return worker.New(ctx, c, digest, version(), store.New(f.store), o)
+}
+
+// classifier opens the model, whose digest and version have to be those of the job.
+func (f *workerFlags) classifier(ctx context.Context, stderr io.Writer) (c *mobilenet.Classifier, digest string, err error) {
+	if f.version != "" && f.version != version() {
+		return nil, "", fmt.Errorf("this program is %s, and the job is of %s: all nodes need the same", version(), f.version)
+	}
+	path, err := findFile(f.model)
+	if err != nil {
+		return nil, "", err
+	}
+	digest, err = mobilenet.Digest(ctx, path)
 	if err := cmp.Or(err, same(path, digest, f.digest)); err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	opts := []mobilenet.Option{mobilenet.WithThreads(1), mobilenet.WithBatch(f.Batch), mobilenet.WithInput(f.photos.In), f.precision.Option()}
 	if f.labels != "" {
 		labels, _, err := readLabels(f.labels, f.labelsDigest)
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		opts = append(opts, mobilenet.WithLabels(labels))
 	}
-	c, err := mobilenet.Open(ctx, path, opts...)
-	if err != nil {
-		return nil, err
+	if c, err = mobilenet.Open(ctx, path, opts...); err != nil {
+		return nil, "", err
 	}
 	if list := c.Assumed(); len(list) > 0 {
 		fmt.Fprintf(stderr, "%s does not say how its photos were prepared; assumed: %s\n", fault.Shown(path), strings.Join(list, " "))
@@ -203,14 +224,7 @@ func (f *workerFlags) open(ctx context.Context, stderr io.Writer) (*worker.Worke
 	if c.Dequantized() && f.precision != "float" {
 		fmt.Fprintf(stderr, "%s is quantised to 8 bits and runs as float32 here\n", fault.Shown(path))
 	}
-	o := f.Options
-	if f.explain {
-		o.Top = 0
-		if o.Explain, err = f.explaining.options(c); err != nil {
-			return nil, err
-		}
-	}
-	return worker.New(ctx, c, digest, version(), store.New(f.store), o)
+	return c, digest, nil
 }
 
 // findFile finds a file of a job where Spark may have put it: in the working folder, or beside

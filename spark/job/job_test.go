@@ -1,0 +1,74 @@
+package job
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Causes are told apart by their words, and not by a photo's numbers.
+func TestCauseOf(t *testing.T) {
+	for text, want := range map[string]string{
+		"PNG image of 30000x20000 pixels, more than the limit of 250000000": "PNG image of N pixels, more than the limit of N",
+		"ftp: is none of these: want file, s3, gs":                          "ftp: is none of these: want file, s3, gs",
+		"the server answers 404 Not Found after 30s":                        "the server answers N Not Found after Ns",
+	} {
+		if got := CauseOf(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	if !strings.Contains(causes, `regexp_replace(error, '\\b[0-9]+(x[0-9]+)*', 'N')`) {
+		t.Error(causes)
+	}
+}
+
+// A row without a path is a row with an error, also on a cluster, and ends no job.
+func TestRowsWithoutPath(t *testing.T) {
+	s := Spec{Input: "/a.jsonl", Output: "/out"}
+	if text := s.manifest(); strings.Contains(text, "raise_error") || !strings.Contains(text, "coalesce(r.path, r.file, '')") {
+		t.Error(text)
+	}
+}
+
+// An earlier run's mark goes where the record is that the run has written, and nowhere else.
+func TestUnmark(t *testing.T) {
+	dir := t.TempDir()
+	mark, record := filepath.Join(dir, "_SUCCESS"), filepath.Join(dir, "_mobilenet")
+	for _, c := range []struct {
+		output string
+		record bool
+		stays  bool
+	}{
+		{dir, true, false}, {"file:" + dir, true, false}, {"file://" + dir + "/", true, false}, {dir, false, true}, {"s3a:/" + dir, true, true},
+	} {
+		os.Remove(record)
+		os.WriteFile(mark, nil, 0o666)
+		if c.record {
+			os.Mkdir(record, 0o777)
+		}
+		r := run{Spec: &Spec{Output: c.output}}
+		if err := r.unmark(); err != nil {
+			t.Error(err)
+		}
+		if _, err := os.Stat(mark); (err == nil) != c.stays {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
+
+func TestTell(t *testing.T) {
+	var out bytes.Buffer
+	s := State{Began: time.Now().Add(-10 * time.Second), Total: 400}
+	for _, done := range []int64{100, 200, 400} { // the second too soon after the first
+		s.Done = done
+		s.Tell(&out, ", 1 of 4 tasks")
+		s.Failed = 3
+	}
+	const want = "100 of 400 photos, 1 of 4 tasks, 10.0 a second, 30s to go\n400 of 400 photos, 1 of 4 tasks, 40.0 a second, 3 failed\n"
+	if out.String() != want {
+		t.Errorf("%s, want %s", out.String(), want)
+	}
+}
