@@ -44,8 +44,13 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer release()
-	if o.Begun != nil {
-		o.Begun()
+	begun := func() {
+		if o.Begun != nil {
+			o.Begun()
+		}
+	}
+	if !o.Resume {
+		begun()
 	}
 	defer o.unreadable.report() // an error may be for the lack of these
 	defer o.uniform.report()    // of Data.Test
@@ -62,6 +67,14 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer t.close()
+	if o.Resume { // now that nothing speaks against it
+		if o.Extend {
+			if err := o.writeArgs(); err != nil {
+				return nil, err
+			}
+		}
+		begun()
+	}
 	if err := o.writeDivision(); err != nil {
 		return nil, err
 	}

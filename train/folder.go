@@ -60,9 +60,6 @@ func (o *Options) begin() error {
 		}
 	}
 	if o.Resume {
-		if o.Extend {
-			return o.writeArgs()
-		}
 		return nil
 	}
 	if err := o.overwrites(); err != nil {

@@ -59,14 +59,18 @@ func evaluationText(e *report.Evaluation) string {
 func overall(e *report.Evaluation) string {
 	t := newTable()
 	t.SetColumnConfigs([]table.ColumnConfig{{Number: 2, Align: text.AlignRight}})
+	mean := "mean over classes"
+	if n := len(e.Worst(len(e.PerClass))); n < len(e.PerClass) {
+		mean = fmt.Sprintf("mean over the %d of %d classes that occur", n, len(e.PerClass))
+	}
 	t.AppendRows([]table.Row{
 		{"images", e.Images},
 		{"top-1 accuracy", fmt.Sprintf("%.3f %%", 100*e.Top1Accuracy), fmt.Sprintf("error %.3f %%", 100*e.Top1Error)},
 		{"top-5 accuracy", fmt.Sprintf("%.3f %%", 100*e.Top5Accuracy), fmt.Sprintf("error %.3f %%", 100*e.Top5Error)},
 		{"loss", fmt.Sprintf("%.4f", e.Loss)},
-		{"precision", percent(e.Precision), "mean over classes"},
-		{"recall", percent(e.Recall), "mean over classes"},
-		{"F1", percent(e.F1), "mean over classes"},
+		{"precision", percent(e.Precision), mean},
+		{"recall", percent(e.Recall), mean},
+		{"F1", percent(e.F1), mean},
 		{"ECE", percent(e.ECE), "expected calibration error"},
 	})
 	if e.ImagesPerSecond > 0 {

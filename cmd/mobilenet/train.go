@@ -33,7 +33,8 @@ type trainFlags struct {
 	resolution                                   int
 	photos                                       photoFlags
 	dryRun                                       bool
-	settled                                      bool          // an args.yaml has set all flags; they were checked when its run began
+	settled                                      bool // an args.yaml has set all flags; they were checked when its run began
+	from                                         settingsFile
 	o                                            train.Options // flags set its fields, the recipe those that no flag sets
 }
 
@@ -82,7 +83,7 @@ The recipes set what no flag sets:
 	f.photos.register(cmd, false)
 	fs.StringVar(&f.recipe, "recipe", "", names(recipes)+"; finetune with weights, otherwise torchvision")
 	fs.Float64Var(&f.val, "val", 0.2, "share of each class to validate with, where the data has no split")
-	fs.IntVar(&f.o.Epochs, "epochs", 0, "passes over the data")
+	fs.IntVar(&f.o.Epochs, "epochs", 0, "passes over the data; the learning rates go by their number, those of the classifier alone, too")
 	fs.IntVar(&f.o.Batch, "batch", 0, "images in a step")
 	fs.Float64Var(&f.o.LR, "lr", 0, "learning rate; the default is the recipe's, or one for another optimizer than its own")
 	fs.StringVar((*string)(&f.o.Optimizer), "optimizer", "", names(optimizers))
@@ -176,10 +177,10 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	}
 	recipe, err := train.RecipeNamed(f.recipe, f.model != "none")
 	if err != nil {
-		return usagef(cmd, "%w", err)
+		return f.blame(usagef(cmd, "%w", err))
 	}
 	if err := f.apply(cmd, recipe); err != nil {
-		return err
+		return f.blame(err)
 	}
 	if f.data == "" {
 		return usagef(cmd, "--data is missing")
@@ -190,10 +191,10 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		}
 	}
 	if err := f.load(cmd, recipe); err != nil {
-		return err
+		return f.blame(err)
 	}
 	if err := f.o.Validate(); err != nil { // again, now with the model: --freeze and --pad depend on it
-		return usagef(cmd, "%w", err)
+		return f.blame(usagef(cmd, "%w", err))
 	}
 	if err := f.warn(cmd.Context(), cmd.ErrOrStderr()); err != nil {
 		return err
@@ -208,6 +209,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		if f.o.RunDir, err = newRunDir(); err != nil {
 			return err
 		}
+		defer os.Remove(f.o.RunDir) // which only an empty one lets happen: that of a training that is refused
 	}
 	if f.o.Args, err = f.args(cmd.Flags()); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -143,7 +144,29 @@ func (f *trainFlags) likeAnother(cmd *cobra.Command) error {
 	if f.settled {
 		addLater(settings)
 	}
+	f.from = settingsFile{path, maps.Clone(settings)}
+	for _, name := range given {
+		delete(f.from.settings, name)
+	}
 	return fault.In(path, setArgs(cmd.Flags(), settings, given))
+}
+
+// A settingsFile is what --config had of settings that no flag gave.
+type settingsFile struct {
+	path     string
+	settings map[string]any
+}
+
+// blame names --config in an error about a setting that was made there. Such errors begin
+// with the names of settings.
+func (f *trainFlags) blame(err error) error {
+	for wrong := range strings.SplitSeq(err.Error(), "; ") {
+		name, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(wrong, "model config: "), "--"), " ")
+		if _, there := f.from.settings[strings.TrimSuffix(name, ":")]; there {
+			return fmt.Errorf("%s: %w", shown(f.from.path), err)
+		}
+	}
+	return err
 }
 
 // always are settings that every args.yaml of a run has, of any version.
@@ -179,11 +202,32 @@ func resumed(text []byte) (map[string]any, error) {
 	return settings, nil
 }
 
-func readSettings(text []byte) (settings map[string]any, err error) {
-	if err := yaml.Unmarshal(text, &settings); err != nil {
+func readSettings(text []byte) (map[string]any, error) {
+	d := yaml.NewDecoder(bytes.NewReader(text))
+	var nodes map[string]yaml.Node
+	settings := map[string]any{}
+	err := d.Decode(&nodes)
+	for name, node := range nodes {
+		var v any
+		err = cmp.Or(err, node.Decode(&v))
+		if settings[name] = v; node.Kind == yaml.ScalarNode && node.ShortTag() == "!!int" && isOctal(node.Value) {
+			settings[name] = node.Value // 010 would be 8
+		}
+	}
+	if err != nil && err != io.EOF { // of a file of comments
 		return nil, fmt.Errorf("not YAML of settings (%s)", strings.Join(strings.Fields(err.Error()), " "))
 	}
+	if err := d.Decode(new(yaml.Node)); err != io.EOF {
+		return nil, errors.New("more than one document of YAML: want no --- or ... and settings behind it")
+	}
 	return settings, nil
+}
+
+// isOctal reports whether a whole number begins with a zero, and so may be another than
+// people take it for.
+func isOctal(text string) bool {
+	digits := strings.TrimLeft(text, "+-")
+	return len(digits) > 1 && digits[0] == '0'
 }
 
 // setArgs sets flags but those given. All settings that can't be are in one error, of a
@@ -231,12 +275,15 @@ func setArg(fs *pflag.FlagSet, flag *pflag.Flag, value any) string {
 	default:
 		return fmt.Sprintf("%s is %.40q: want text, a number or a truth value", flag.Name, fmt.Sprint(value))
 	}
-	if err := fs.Set(flag.Name, fmt.Sprint(value)); err != nil {
-		want := kindOf(flag)
+	text, want := fmt.Sprint(value), kindOf(flag)
+	if whole := strings.HasPrefix(want, "a whole number"); whole && isOctal(text) {
+		return fmt.Sprintf("%s is %.40q, which can't be: want %s without a zero in front", flag.Name, text, want)
+	}
+	if err := fs.Set(flag.Name, text); err != nil {
 		if want != "" {
-			want = ": want " + want
+			return fmt.Sprintf("%s is %.40q, which can't be: want %s", flag.Name, text, want)
 		}
-		return fmt.Sprintf("%s is %.40q, which can't be%s", flag.Name, fmt.Sprint(value), want)
+		return fmt.Sprintf("%s is %.40q, which can't be: %v", flag.Name, text, flag.Value.Set(text)) // without the name of the flag
 	}
 	return ""
 }

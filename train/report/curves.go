@@ -52,9 +52,9 @@ func panels(epochs []Epoch) []panel {
 	}
 	top1 := curve{name: "validation top-1", color: orange, of: func(e Epoch) float64 { return e.ValAcc1 }}
 	return []panel{
-		{title: "Loss", format: plain, curves: []curve{
-			{name: "training", color: blue, of: func(e Epoch) float64 { return e.TrainLoss }},
-			{name: "validation", color: orange, of: func(e Epoch) float64 { return e.ValLoss }},
+		{title: "Loss", format: plain, curves: []curve{ // two things: smoothed labels and a teacher are in one alone
+			{name: "training (as minimised)", color: blue, of: func(e Epoch) float64 { return e.TrainLoss }},
+			{name: "validation (cross-entropy)", color: orange, of: func(e Epoch) float64 { return e.ValLoss }},
 		}},
 		{title: "Accuracy", format: func(v float64) string { return plain(100*v) + " %" }, best: &top1, most: 1, curves: []curve{
 			{name: "training", color: blue, of: func(e Epoch) float64 { return e.TrainAcc }},
