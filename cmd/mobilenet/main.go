@@ -36,10 +36,14 @@ func run() int {
 	// A second signal ends the program at once, and so does one that nothing heeds:
 	// a pipe that nobody writes to may never open. Files are whole at any moment.
 	context.AfterFunc(ctx, func() {
-		stop()
 		if drains.Load() {
+			// timeout(1) sends a signal to the process and to its group: the two are one, and
+			// no reason to drop what has been accepted.
+			time.Sleep(time.Second)
+			stop()
 			return
 		}
+		stop()
 		time.Sleep(3 * time.Second)
 		os.Exit(exitInterrupted)
 	})

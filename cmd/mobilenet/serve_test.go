@@ -359,15 +359,31 @@ func TestServeSignals(t *testing.T) {
 	}
 }
 
-// TestServeInterrupt: SIGINT drains as SIGTERM does, and the process ends well.
+// TestServeInterrupt: SIGINT drains as SIGTERM does, and the process ends well, also where
+// it comes twice at once. Another one, later, ends it.
 func TestServeInterrupt(t *testing.T) {
 	s := startService(t)
 	s.cmd.Process.Signal(syscall.SIGINT)
 	s.await(t, `"msg":"draining"`)
+	s.cmd.Process.Signal(syscall.SIGINT) // as timeout(1) sends it, twice at once
+	if how := s.await(t, `"msg":"stopped","how":"([^"]*)"`); how != "all requests were answered" {
+		t.Error(how)
+	}
 	for range s.lines {
 	}
 	if err := s.cmd.Wait(); err != nil {
 		t.Error(err)
+	}
+
+	s = startService(t, "--drain-delay", "1m")
+	s.cmd.Process.Signal(syscall.SIGTERM)
+	s.await(t, `"msg":"draining"`)
+	time.Sleep(1500 * time.Millisecond)
+	s.cmd.Process.Signal(syscall.SIGTERM) // of somebody who doesn't want to wait
+	for range s.lines {
+	}
+	if err := s.cmd.Wait(); err == nil {
+		t.Error("a second signal is not heeded")
 	}
 }
 
