@@ -606,7 +606,7 @@ func TestAssumed(t *testing.T) {
 	list := write(t, []string{filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "c")})
 	for _, verb := range []string{"predict", "embed", "explain"} {
 		_, stderr, err := command(verb, "--local", "-i", list, "-o", t.TempDir(), "-m", model, "--max-errors", "3", "--per-task", "1", "--threads", "2")
-		if err != nil || strings.Count(stderr, "zip.pth does not say how its photos were prepared; assumed: --resolution 224 ") != 1 {
+		if err != nil || strings.Count(stderr, "zip.pth does not say how its photos were prepared; assumed: --resolution 224 ") != 1 || strings.Count(stderr, "strides assumed: ") != 1 {
 			t.Errorf("%s: %v: %s", verb, err, stderr)
 		}
 	}
@@ -614,8 +614,21 @@ func TestAssumed(t *testing.T) {
 	cmd.Stdin = strings.NewReader(`{"path":"none"}`)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
-	if err := cmd.Run(); err != nil || strings.Count(stderr.String(), "assumed: ") != 1 {
+	if err := cmd.Run(); err != nil || strings.Count(stderr.String(), "assumed: ") != 2 {
 		t.Errorf("worker: %v: %s", err, stderr.String())
+	}
+}
+
+// Errors name the flags of this program, and not the library's options.
+func TestTooManyPixels(t *testing.T) {
+	model, name := fashion(t), filepath.Join(t.TempDir(), "a.png")
+	photo(t, name, 1)
+	out := t.TempDir()
+	if _, stderr, err := command("predict", "--local", "-i", write(t, []string{name}), "-o", out, "-m", model, "--max-pixels", "100", "--max-errors", "1"); err != nil || !strings.Contains(stderr, "more than the limit of N (--max-pixels)") {
+		t.Errorf("%v: %s", err, stderr)
+	}
+	if e := results(t, out)[name].Error; e == nil || !strings.HasSuffix(*e, "28x28 pixels, more than the limit of 100 (--max-pixels)") {
+		t.Errorf("%v", e)
 	}
 }
 

@@ -205,6 +205,29 @@ func TestSpark(t *testing.T) {
 		}
 	})
 
+	t.Run("rows without a path", func(t *testing.T) {
+		dir, name := t.TempDir(), filepath.Join(t.TempDir(), "a.png")
+		photo(t, name, 1)
+		in := filepath.Join(dir, "list.jsonl")
+		put(t, in, fmt.Sprintf("{\"path\":%q,\"n\":1}\n{\"path\":null,\"n\":2}\n{\"n\":3}\n{\"path\":\"\",\"n\":4}\n", name))
+		args := []string{"predict", "--remote", remote, "--input", in, "--output", filepath.Join(dir, "out"), "--model", model, "--top", "2"}
+		if _, stderr, err := command(append(args, "--max-errors", "1")...); err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		got := results(t, filepath.Join(dir, "out"))
+		check(t, model, got, []string{name}, []string{""})
+		if e := got[""].Error; e == nil || *e != "this row has no path" {
+			t.Errorf("%v", e)
+		}
+		mark := filepath.Join(dir, "out", "_SUCCESS")
+		if !exists(mark) {
+			t.Error("not marked as whole")
+		}
+		if _, _, err := command(append(args, "--resume", "--max-errors", "0")...); err == nil || exists(mark) {
+			t.Errorf("the mark of an earlier run stays when one fails: %v", err)
+		}
+	})
+
 	t.Run("another model on the nodes", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "photo")
 		photo(t, path, 1)

@@ -221,6 +221,9 @@ func (f *workerFlags) classifier(ctx context.Context, stderr io.Writer) (c *mobi
 	if list := c.Assumed(); len(list) > 0 {
 		fmt.Fprintf(stderr, "%s does not say how its photos were prepared; assumed: %s\n", fault.Shown(path), strings.Join(list, " "))
 	}
+	for _, note := range c.Notes() {
+		fmt.Fprintf(stderr, "%s: %s\n", fault.Shown(path), note)
+	}
 	if c.Dequantized() && f.precision != "float" {
 		fmt.Fprintf(stderr, "%s is quantised to 8 bits and runs as float32 here\n", fault.Shown(path))
 	}
