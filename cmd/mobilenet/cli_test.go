@@ -207,7 +207,7 @@ func TestControlCharacters(t *testing.T) {
 	}
 	for _, command := range [][]string{
 		{"predict", drawing}, {"predict", "-f", "csv", drawing}, {"predict", "-f", "json", drawing},
-		{"val", "-d", listOf(t, "4")}, {"val", "-f", "json", "-d", listOf(t, "4")},
+		{"val", "--split", "all", "-d", listOf(t, "4")}, {"val", "--split", "all", "-f", "json", "-d", listOf(t, "4")},
 	} {
 		var out bytes.Buffer
 		stderr, err := mobilenetCommand(t.Context(), t, &out, append(command, "-m", path)...)
