@@ -192,7 +192,11 @@ func TestInt8OddNetworks(t *testing.T) {
 
 // TestInt8SameBits runs a batch in every way it can be cut up.
 func TestInt8SameBits(t *testing.T) {
-	const n, h, w = 33, 50, 41
+	const h, w = 50, 41
+	n := 33
+	if testing.Short() {
+		n = 9
+	}
 	for _, q := range []*model.Quantized{
 		randomInt8(small(), 9, 127, false, false), randomInt8(small(), 9, 127, true, false), foreign(randomInt8(small(), 10, 255, false, true)),
 	} {
