@@ -58,11 +58,11 @@ func ParseObject(line []byte) (Row, error) {
 	if _, err := d.Token(); err != io.EOF {
 		return row.once(), errors.New("more than a JSON object in a line")
 	}
-	names := row.names()
+	names := row.Names()
 	if name := firstTwice(names); name != "" {
 		once := row.once()
-		if i := pathColumn(names); i >= 0 && slices.Contains(once.names(), names[i]) { // else nobody knows which
-			once.Path, _ = once.pathIn(once.names())
+		if i := pathColumn(names); i >= 0 && slices.Contains(once.Names(), names[i]) { // else nobody knows which
+			once.Path, _ = once.pathIn(once.Names())
 		}
 		return once, fmt.Errorf("two members are called %s", fault.Shown(name))
 	}
@@ -132,9 +132,6 @@ func (r Row) fault(format string, args ...any) error {
 	return e
 }
 
-// Names are the names of the row's columns, in its order.
-func (r Row) Names() []string { return r.names() }
-
 // Values yields the names of a JSON row's columns and their values as they are written.
 func (r Row) Values() iter.Seq2[string, json.RawMessage] {
 	return func(yield func(string, json.RawMessage) bool) {
@@ -146,7 +143,8 @@ func (r Row) Values() iter.Seq2[string, json.RawMessage] {
 	}
 }
 
-func (r *Row) names() []string {
+// Names are the names of the row's columns, in its order.
+func (r Row) Names() []string {
 	names := make([]string, len(r.columns))
 	for i, c := range r.columns {
 		names[i] = c.name
@@ -202,7 +200,7 @@ func (r *Row) Take(name string, v any) error {
 // Others is the row's columns but for the path, as members of a JSON object without its
 // braces.
 func (r Row) Others() ([]byte, error) {
-	path := pathColumn(r.names())
+	path := pathColumn(r.Names())
 	if path >= 0 {
 		r.columns = slices.Delete(slices.Clone(r.columns), path, path+1)
 	}
