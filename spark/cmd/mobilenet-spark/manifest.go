@@ -342,7 +342,7 @@ func appendNumber(b []byte, v float64, bits int) []byte {
 
 // passed is a row's columns that are passed on, as members of an object without its braces.
 func (m *localManifest) passed(row manifest.Row) ([]byte, error) {
-	hasPath := slices.ContainsFunc(row.Names(), func(name string) bool { return name == "path" })
+	hasPath := slices.Contains(row.Names(), "path")
 	text, err := row.Without(func(name string) bool {
 		named := name == "file" && !hasPath // that is the photo
 		return named || !slices.ContainsFunc(m.columns, func(c job.Column) bool { return c.Name == name })
