@@ -160,8 +160,11 @@ func (f *valFlags) trainedWith() (*dataset.Division, error) {
 		return beside, err
 	}
 	own, err := mobilenet.TrainedWith(f.model)
-	if own == nil || err != nil {
-		return beside, err
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%w (--split all measures on all photos, whatever it was trained with)", err)
+	case own == nil:
+		return beside, nil
 	}
 	return own, nil
 }
