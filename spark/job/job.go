@@ -70,7 +70,7 @@ type Report struct {
 	Others  int64 `json:"others"`  // rows of photos that the manifest doesn't have
 
 	Done    int64 // photos of this run
-	Cores   int   // that were seen at work at a time
+	Cores   int   // at work at a time, as Spark told
 	Elapsed time.Duration
 	Causes  []Cause
 }
@@ -161,18 +161,23 @@ func (r *run) prepare(ctx context.Context) error {
 	if there > 0 && !r.Resume {
 		return fmt.Errorf("%s has %d results: --resume goes on with them, or choose another --output", r.Output, there)
 	}
-	rows, err := r.session.Query(ctx, countRemaining)
-	if err != nil {
-		return err
-	}
-	if len(rows) != 1 {
-		return fmt.Errorf("%d answers to one question", len(rows))
-	}
-	r.remaining, err = strconv.ParseInt(rows[0], 10, 64)
+	r.remaining, err = r.number(ctx, countRemaining)
 	if err == nil && there > 0 {
 		fmt.Fprintf(r.w, "%d results are there, %d photos remain\n", there, r.remaining)
 	}
 	return err
+}
+
+// number asks for one number.
+func (r *run) number(ctx context.Context, query string) (int64, error) {
+	rows, err := r.session.Query(ctx, query)
+	if err != nil {
+		return 0, err
+	}
+	if len(rows) != 1 {
+		return 0, fmt.Errorf("%d answers to one question", len(rows))
+	}
+	return strconv.ParseInt(rows[0], 10, 64)
 }
 
 // takeOver looks for a run before this one. If its program died while Spark did not, Spark
@@ -226,6 +231,13 @@ func (r *run) chunks(ctx context.Context) error {
 		if _, err := r.judge(ctx, now); err != nil {
 			return err
 		}
+	}
+	if r.cores == 0 { // Spark tells how many are at work every two seconds, and all was done in between
+		cores, err := r.number(ctx, countCores)
+		if err != nil {
+			return err
+		}
+		r.cores = min(int(cores), tasks)
 	}
 	return nil
 }

@@ -183,6 +183,9 @@ func (s *Spec) remaining() string {
 
 const countRemaining = "SELECT CAST(count(*) AS STRING) FROM mobilenet_remaining"
 
+// countCores asks how many cores there are: Spark makes as many partitions of a range.
+const countCores = "SELECT CAST(count(DISTINCT p) AS STRING) FROM (SELECT spark_partition_id() AS p FROM range(1000000))"
+
 // chunk computes a share of the photos, in so many tasks. The members of a shard are of
 // one share, and neighbours in a task, in the order of their bytes. Rows are JSON, in which
 // no name has a tab or a newline, and delimiters are said: the default ones change what
