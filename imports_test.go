@@ -13,7 +13,7 @@ var order = []string{
 	"cmd/mobilenet", "internal/flags", "bench/newmodel", "bench/augment", "bench/decode", "bench/duplicates", "bench/search", "bench/serve", "conformance", "serve", "explain", "search/duplicates", "search", "", "train", "train/report", "quant", "diagram", "engine",
 	"tflite", "onnx", "internal/onnx/trace", "internal/onnx/simplify", "internal/onnx/check", "internal/onnx/export", "internal/onnx/ops", "internal/onnx/ir", "internal/onnx/pb", "internal/recognise",
 	"internal/hub", "checkpoint",
-	"internal/manifest", "internal/builtin", "dataset", "internal/foreign", "vision", "model", "internal/wholefile", "internal/kernel", "internal/atomicfile", "internal/boundedfile", "internal/drawing", "internal/fonts", "internal/half", "internal/hdf5", "internal/jpeg", "internal/parquet", "internal/png", "internal/prefetch", "fault", "internal/testenv",
+	"internal/manifest", "internal/builtin", "dataset", "internal/foreign", "vision", "model", "internal/wholefile", "internal/kernel", "internal/atomicfile", "internal/boundedfile", "internal/drawing", "internal/fonts", "internal/half", "internal/hdf5", "internal/jpeg", "internal/parquet", "internal/png", "internal/prefetch", "internal/rfc4180", "fault", "internal/testenv",
 }
 
 // heavy packages are not for every program that classifies a photo.

@@ -54,9 +54,9 @@ func TestSummary(t *testing.T) {
 			t.Fatalf("%s: %v", test.name, err)
 		}
 		for part, want := range map[string][]string{"train": test.train, "val": test.val} {
-			s, _, err := d.Part(t.Context(), all, part)
-			if err != nil || !slices.Equal(namesOf(s), want) {
-				t.Errorf("%s: %s is %v, %v; want %v", test.name, part, namesOf(s), err, want)
+			s, err := d.Part(t.Context(), all, part)
+			if err != nil || !slices.Equal(namesOf(s.Set), want) {
+				t.Errorf("%s: %s is %+v, %v; want %v", test.name, part, s, err, want)
 			}
 		}
 		if again := d.Summary(nil); again != text {

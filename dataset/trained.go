@@ -20,6 +20,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
 	"github.com/mobilenet-go/mobilenet/internal/prefetch"
+	"github.com/mobilenet-go/mobilenet/internal/rfc4180"
 )
 
 // A Division remembers what a model was trained with and what was held out. It
@@ -290,54 +291,65 @@ func eachDivided(data []byte, f func(line int, r divided)) (is bool, err error) 
 	if !bytes.HasPrefix(data, []byte(strings.Join(divisionHeader, ","))) { // of other tables not a row is read
 		return false, nil
 	}
-	from := &metered{Reader: bytes.NewReader(data), left: maxRecord}
-	r := csv.NewReader(from)
-	r.ReuseRecord = true
-	header, err := r.Read()
-	if err != nil || !slices.Equal(header, divisionHeader) {
+	record, rest, line := rfc4180.Cut(data)
+	if header, err := rfc4180.Fields(record); err != nil || !slices.Equal(header, divisionHeader) {
 		return false, nil
 	}
-	for {
-		from.left = maxRecord
-		fields, err := r.Read()
-		if err == io.EOF {
-			return true, nil
+	for lines := 0; len(rest) > 0; line += lines {
+		first := line + 1
+		if record, rest, lines = rfc4180.Cut(rest); len(record) == 0 {
+			continue
+		}
+		if len(record) > maxRecord {
+			return true, onLine(first, "a row of more than %d bytes; is a quotation mark left open?", maxRecord)
+		}
+		fields, err := rfc4180.Fields(record)
+		if err == nil && len(fields) != len(divisionHeader) {
+			err = fmt.Errorf("%d columns, but %d in the first line", len(fields), len(divisionHeader))
 		}
 		if err != nil {
-			return true, fault.Brokenf("%v", err)
+			return true, onLine(first, "%v", err)
 		}
-		line, _ := r.FieldPos(0)
 		row := divided{path: fields[0], label: fields[1]}
 		if row.part = map[string]string{"train": "train", "val": "val"}[fields[2]]; row.part == "" {
-			return true, onLine(line, "%.40q in the column of parts: want train or val", fields[2])
+			return true, onLine(first, "%.40q in the column of parts: want train or val", fields[2])
 		}
 		if n, err := hex.Decode(row.content[:], []byte(fields[3][:min(len(fields[3]), 2*len(row.content))])); err != nil || n < len(row.content) || len(fields[3]) != 2*n {
-			return true, onLine(line, "%.40q: want a digest of %d digits", fields[3], 2*len(row.content))
+			return true, onLine(first, "%.40q: want a digest of %d digits", fields[3], 2*len(row.content))
 		}
-		f(line, row)
+		f(first, row)
 	}
+	return true, nil
+}
+
+// A Part is some images of a set: see [Division.Part].
+type Part struct {
+	*Set
+	Others int // images of the set that are not among them
+	Copies int // of the images, those whose content was trained with
 }
 
 // Part returns the images of a set whose content was trained with ("train"), those of
 // which nothing was ("new"), or those that were held out or not there at the time
 // ("val"): these may be copies of what was trained with, and are for a set of which it
-// is known that it was held out. rest is how many others the set has. Images that can't
-// be read count as not there.
-func (d *Division) Part(ctx context.Context, s *Set, part string) (of *Set, rest int, err error) {
+// is known that it was held out. Images that can't be read count as not there. It looks
+// at every image once.
+func (d *Division) Part(ctx context.Context, s *Set, part string) (*Part, error) {
 	belongs, ok := map[string]func(side) bool{
 		"train": func(was side) bool { return was.train },
 		"new":   func(was side) bool { return !was.train },
 		"val":   func(was side) bool { return was.val || !was.train },
 	}[part]
 	if !ok {
-		return nil, 0, fmt.Errorf("part %q: want train, new or val", part)
+		return nil, fmt.Errorf("part %q: want train, new or val", part)
 	}
 	only := *s
 	only.Items = nil
+	p := &Part{Set: &only}
 	i := 0
 	for content, err := range s.digests(ctx) {
 		if ctx.Err() != nil {
-			return nil, 0, context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		var was side
 		if err == nil {
@@ -345,12 +357,15 @@ func (d *Division) Part(ctx context.Context, s *Set, part string) (of *Set, rest
 		}
 		if belongs(was) {
 			only.Items = append(only.Items, s.Items[i])
+			if was.train {
+				p.Copies++
+			}
 		} else {
-			rest++
+			p.Others++
 		}
 		i++
 	}
-	return &only, rest, nil
+	return p, nil
 }
 
 // readers is how many files are looked at ahead: the time goes into waiting.

@@ -50,11 +50,11 @@ func TestDivision(t *testing.T) {
 		t.Errorf("in both parts: %v", s)
 	}
 	if twice, err := Divide(t.Context(), all, val); err == nil {
-		if held, _, err := twice.Part(t.Context(), all, "val"); err != nil || len(held.Items) != len(val.Items) {
-			t.Errorf("%v were held out, though trained with, too; error %v", listed(held), err)
+		if held, err := twice.Part(t.Context(), all, "val"); err != nil || len(held.Items) != len(val.Items) || held.Copies != len(val.Items) {
+			t.Errorf("%+v were held out, though trained with, too; error %v", held, err)
 		}
-		if held, rest, err := twice.Part(t.Context(), all, "new"); err != nil || len(held.Items) != 0 || rest != len(all.Items) {
-			t.Errorf("%v count as new, though all were trained with; error %v", listed(held), err)
+		if held, err := twice.Part(t.Context(), all, "new"); err != nil || len(held.Items) != 0 || held.Others != len(all.Items) {
+			t.Errorf("%+v count as new, though all were trained with; error %v", held, err)
 		}
 	}
 	if twice, err := Divide(t.Context(), all, val); err != nil || len(twice.Shared()) != len(val.Items) {
@@ -97,23 +97,23 @@ func TestDivision(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trained, rest, err := d.Part(t.Context(), again, "train")
-	if err != nil || len(trained.Items) != len(train.Items) || rest != len(val.Items)+1 {
-		t.Errorf("%v were trained with, %d not; error %v", listed(trained), rest, err)
+	trained, err := d.Part(t.Context(), again, "train")
+	if err != nil || len(trained.Items) != len(train.Items) || trained.Others != len(val.Items)+1 || trained.Copies != len(train.Items) {
+		t.Errorf("%+v were trained with; error %v", trained, err)
 	}
-	held, rest, err := d.Part(t.Context(), again, "val")
-	if err != nil || rest != len(train.Items) {
-		t.Errorf("%v were held out, %d not; error %v", listed(held), rest, err)
+	held, err := d.Part(t.Context(), again, "val")
+	if err != nil || held.Others != len(train.Items) || held.Copies != 0 {
+		t.Errorf("%+v were held out; error %v", held, err)
 	}
-	if diff := cmp.Diff(append(listed(val), "bee/new.pgm"), listed(held)); diff != "" {
+	if diff := cmp.Diff(append(listed(val), "bee/new.pgm"), listed(held.Set)); diff != "" {
 		t.Errorf("-held out +found:\n%s", diff)
 	}
-	if _, _, err := d.Part(t.Context(), again, "test"); err == nil {
+	if _, err := d.Part(t.Context(), again, "test"); err == nil {
 		t.Error("no error for another part")
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := d.Part(ctx, again, "val"); !errors.Is(err, context.Canceled) {
+	if _, err := d.Part(ctx, again, "val"); !errors.Is(err, context.Canceled) {
 		t.Errorf("error %v", err)
 	}
 	if gone, err := Divide(t.Context(), train, nil); err != nil || len(gone.rows) != 0 {
@@ -156,7 +156,7 @@ func TestDivisionNames(t *testing.T) {
 	if runtime.GOOS == "windows" || runtime.GOOS == "darwin" {
 		t.Skip("such names can't be there")
 	}
-	names := []string{"ant/a\nb.pgm", "ant/a\rb.pgm", "ant/\x1b[31m.pgm", "ant/\"q\",.pgm", "bee/\xff.pgm", "bee/ c.pgm", "bee/d.pgm"}
+	names := []string{"ant/a\nb.pgm", "ant/a\rb.pgm", "ant/a\r\nb.pgm", "ant/\x1b[31m.pgm", "ant/\"q\",.pgm", "bee/\xff.pgm", "bee/ c.pgm", "bee/d.pgm"}
 	_, all := photosOf(t, names...)
 	d, err := Divide(t.Context(), nil, all)
 	if err != nil {
@@ -300,7 +300,8 @@ func TestReadDivisionRejects(t *testing.T) {
 		"path,label,split,content\na,b,val,00\n":                                     `line 2: "00": want a digest`,
 		"path,label,split,content\na,b,val,0123456789abcdef0123456789abcdef00\n":     "want a digest",
 		"path,label,split,content\na,b,val,0123456789abcdef0123456789abcdeg\n":       "want a digest",
-		"path,label,split,content\na,b,val\n":                                        "line 2",
+		"path,label,split,content\na,b,val\n":                                        "line 2: 3 columns",
+		"path,label,split,content\n\n\"a\nb\",\"c,val,0\n":                           "line 3: a quote that nothing closes",
 		"path,label,split,content\na,b,val,0123456789abcdef0123456789abcdef,extra\n": "line 2",
 	} {
 		path := filepath.Join(dir, "split.csv")

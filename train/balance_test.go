@@ -126,6 +126,19 @@ func TestUnreadable(t *testing.T) {
 		if len(told) != 3 || r.Unreadable != 3 || r.Evaluation.Images != len(val.Items)-1 {
 			t.Errorf("%s: told of %q, %d in all; validated with %d", name, told, r.Unreadable, r.Evaluation.Images)
 		}
+		again := whole // which trains with nothing any more
+		again.Resume, told = true, nil
+		if r, err = Fit(t.Context(), again); err != nil {
+			t.Fatalf("%s: resumed: %v", name, err)
+		}
+		card, err := os.ReadFile(filepath.Join(again.RunDir, report.CardFile))
+		if len(told) != 3 || r.Unreadable != 3 || !strings.Contains(string(card), "3 images could not be read") {
+			t.Errorf("%s: resumed, told of %q, %d in all; %v, %s", name, told, r.Unreadable, err, card)
+		}
+		again.MaxErrors = 2
+		if _, err := Fit(t.Context(), again); err == nil || !strings.Contains(err.Error(), "more than the 2 allowed") {
+			t.Errorf("%s: resumed with less patience: error %v", name, err)
+		}
 		parts, _, err := run(func(o *Options) { o.Threads = 2 })
 		if err != nil {
 			t.Fatal(err)

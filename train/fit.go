@@ -67,6 +67,9 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer t.close()
+	if err := o.lookAgain(ctx, t.lost); err != nil {
+		return nil, err
+	}
 	if o.Resume { // now that nothing speaks against it
 		if o.Extend {
 			if err := o.writeArgs(); err != nil {
@@ -104,6 +107,7 @@ type trainer struct {
 	bestSum   string          // modelSum of its weights
 	features  []float32       // of a frozen backbone
 	known     []float32       // of fewer frozen modules: see activations
+	lost      lost            // images that could not be read before the run went on
 	missing   map[int]bool    // training images that features or known have nothing of
 	losses    []float64       // of the batches of the pass under way, or of the last one
 	before    model.StateDict // the tensors before an epoch that may be undone

@@ -38,11 +38,12 @@ const (
 	metaData     = "data"     // see fingerprint
 	metaSettings = "settings" // JSON of settings
 	metaWeights  = "weights"  // digest of what is in BestFile
+	metaLost     = "lost"     // JSON of lost, the images that can't be read; not there without any
 	metaSum      = "sha256"   // digest of the tensors and of all other metadata
 )
 
-// Runs of versions before 0.1 have none of these.
-var metaOptional = []string{metaSettings, metaWeights, metaSum}
+// Not every run has these: those of versions before 0.1 have none.
+var metaOptional = []string{metaSettings, metaWeights, metaLost, metaSum}
 
 // save writes the state after an epoch. The state file comes first: what follows
 // can be made from it again.
@@ -65,6 +66,13 @@ func (t *trainer) save() error {
 		metaData:     t.data,
 		metaSettings: t.settings,
 		metaWeights:  t.bestSum,
+	}
+	if l := t.lostOnes(); !l.none() {
+		text, err := json.Marshal(l)
+		if err != nil {
+			return err
+		}
+		meta[metaLost] = string(text)
 	}
 	meta[metaSum] = sum(dict, meta)
 	if err := checkpoint.WriteTensors(filepath.Join(t.RunDir, StateFile), dict, meta); err != nil {
@@ -325,7 +333,7 @@ func (t *trainer) restore(dict model.StateDict, meta map[string]string) error {
 // may be the damaged name of one that is.
 func checkMeta(dict model.StateDict, meta map[string]string) error {
 	known := 0
-	for _, key := range []string{metaHistory, metaBest, metaSteps, metaSeed, metaData, metaSettings, metaWeights, metaSum} {
+	for _, key := range []string{metaHistory, metaBest, metaSteps, metaSeed, metaData, metaSettings, metaWeights, metaLost, metaSum} {
 		if _, ok := meta[key]; ok {
 			known++
 		} else if !slices.Contains(metaOptional, key) {
@@ -368,6 +376,11 @@ func (t *trainer) restoreHistory(meta map[string]string) error {
 	}
 	if last > t.Epochs {
 		return fmt.Errorf("the run has %d epochs already, more than %d", last, t.Epochs)
+	}
+	if text := meta[metaLost]; text != "" {
+		if err := json.Unmarshal([]byte(text), &t.lost); err != nil || !t.lost.within(t.Train, t.Val) {
+			return fault.Brokenf("damaged metadata: images that can't be read: %.40q", text)
+		}
 	}
 	t.history, t.best, t.optimizer.steps, t.bestSum = epochs, best, steps, meta[metaWeights]
 	return nil

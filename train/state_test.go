@@ -344,6 +344,36 @@ func FuzzState(f *testing.F) {
 	})
 }
 
+// TestLost refuses a state whose unreadable images are none of the data's.
+func TestLost(t *testing.T) {
+	o := tiny(t)
+	tr, err := newTrainer(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.close()
+	tr.history, tr.optimizer.steps, tr.best = []report.Epoch{{Epoch: 1}}, 1, 1
+	if err := o.unreadable.add(o.Train.Items[1].Name, errors.New("broken")); o.MaxErrors > 0 && err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.save(); err != nil {
+		t.Fatal(err)
+	}
+	dict, meta, err := checkpoint.ReadTensors(filepath.Join(o.RunDir, StateFile))
+	if err != nil || meta[metaLost] != `{"train":[1]}` {
+		t.Fatalf("%q, %v", meta[metaLost], err)
+	}
+	for text, sound := range map[string]bool{
+		meta[metaLost]: true, `{}`: true, `{"train":[0,1]}`: true, `{"train":[99]}`: false, `{"val":[0]}`: false, `{"train":[-1]}`: false, `[`: false, `{"train":["a"]}`: false,
+	} {
+		meta[metaLost] = text
+		meta[metaSum] = sum(dict, meta)
+		if err := tr.restore(dict, meta); (err == nil) != sound {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 // TestStateSeeds checks that the committed seeds of FuzzState are still restored.
 func TestStateSeeds(t *testing.T) {
 	for _, name := range []string{"v01", "unchecked"} {

@@ -14,8 +14,8 @@ import (
 )
 
 // unreadable are the images of a run that can't be decoded. They are left out
-// wherever they would come, and looked at again in the next epoch: what a resumed
-// run finds out is what it would have known.
+// wherever they would come, and looked at again in the next epoch. A run that goes on
+// looks at those again that the state has (see lost): it may not come by them.
 type unreadable struct {
 	max  int
 	tell func(error) // may be nil
@@ -70,6 +70,56 @@ func (u *unreadable) add(name string, err error) error {
 		return fmt.Errorf("%d images can't be read, more than the %d allowed (max-errors); the last: %w", n, u.max, err)
 	}
 	u.new = append(u.new, err)
+	return nil
+}
+
+// lost are the images of a run that could not be read so far, by their places in the sets,
+// which may have been moved.
+type lost struct {
+	Train []int `json:"train,omitempty"`
+	Val   []int `json:"val,omitempty"`
+}
+
+func (l lost) none() bool { return len(l.Train)+len(l.Val) == 0 }
+
+// within reports whether the sets have images in these places.
+func (l lost) within(train, val *dataset.Set) bool {
+	in := func(items []int, n int) bool {
+		return !slices.ContainsFunc(items, func(i int) bool { return i < 0 || i >= n })
+	}
+	return in(l.Train, images(train)) && in(l.Val, images(val))
+}
+
+// lostOnes are those known by now.
+func (o *Options) lostOnes() (l lost) {
+	o.unreadable.mu.Lock()
+	defer o.unreadable.mu.Unlock()
+	of := func(set *dataset.Set) (items []int) {
+		if len(o.unreadable.seen) == 0 || set == nil {
+			return nil
+		}
+		for i, item := range set.Items {
+			if o.unreadable.seen[item.Name] {
+				items = append(items, i)
+			}
+		}
+		return items
+	}
+	return lost{of(o.Train), of(o.Val)}
+}
+
+// lookAgain notes those that still can't be read.
+func (o *Options) lookAgain(ctx context.Context, l lost) error {
+	for _, of := range []struct {
+		set   *dataset.Set
+		items []int
+	}{{o.Train, l.Train}, {o.Val, l.Val}} {
+		for _, i := range of.items {
+			if _, err := o.image(ctx, of.set, i); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 )
 
 // Exit codes.
@@ -122,6 +123,7 @@ func newRoot(only string) *cobra.Command {
 		cmd.SuggestFor, cmd.SuggestionsMinimumDistance = otherVerbs[v.name], letters
 		root.AddCommand(cmd)
 	}
+	flags.Decimal(root)
 	return root
 }
 

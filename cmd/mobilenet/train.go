@@ -206,10 +206,11 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		return cmp.Or(f.describe(cmd.Context(), cmd.OutOrStdout()), f.leftOut(cmd.ErrOrStderr()))
 	}
 	if f.o.RunDir == "" {
-		if f.o.RunDir, err = newRunDir(); err != nil {
+		var tidy func()
+		if f.o.RunDir, tidy, err = newRunDir(); err != nil {
 			return err
 		}
-		defer os.Remove(f.o.RunDir) // which only an empty one lets happen: that of a training that is refused
+		defer tidy()
 	}
 	if f.o.Args, err = f.args(cmd.Flags()); err != nil {
 		return err
@@ -395,19 +396,32 @@ func (f *trainFlags) loadTeacher(cmd *cobra.Command) error {
 // runs is where runs lie that are told no other folder.
 const runs = "runs"
 
-// newRunDir makes runs/train, runs/train2, ...: the first that is not there.
-func newRunDir() (string, error) {
-	if err := os.MkdirAll(runs, 0o755); err != nil {
-		return "", err
-	}
+// newRunDir makes runs/train, runs/train2, ...: the first that is not there. tidy removes
+// it and runs, if that is new, where nothing was written to them: a training was refused.
+func newRunDir() (dir string, tidy func(), err error) {
+	made := !isThere(runs)
 	for i := 1; ; i++ {
-		dir := filepath.Join(runs, "train")
+		dir = filepath.Join(runs, "train")
 		if i > 1 {
 			dir += strconv.Itoa(i)
 		}
-		// Mkdir fails where another process was faster, so the folder is this one's.
-		if err := os.Mkdir(dir, 0o755); !errors.Is(err, fs.ErrExist) {
-			return dir, err
+		if err := os.MkdirAll(runs, 0o755); err != nil {
+			return "", nil, err
+		}
+		// Mkdir fails where another process was faster, so the folder is this one's. It may have
+		// removed runs, too, which is made again.
+		switch err := os.Mkdir(dir, 0o755); {
+		case errors.Is(err, fs.ErrNotExist):
+			i--
+		case err == nil:
+			return dir, func() {
+				os.Remove(dir) // only an empty one
+				if made {
+					os.Remove(runs)
+				}
+			}, nil
+		case !errors.Is(err, fs.ErrExist):
+			return "", nil, err
 		}
 	}
 }

@@ -224,10 +224,11 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 		}
 		return set, nil
 	}
-	part, others, err := division.Part(cmd.Context(), set, known)
-	switch {
-	case err != nil:
+	part, err := division.Part(cmd.Context(), set, known)
+	if err != nil {
 		return nil, err
+	}
+	switch others := part.Others; {
 	case len(part.Items) == 0 && f.split == "train":
 		return nil, fmt.Errorf("%s: the model was trained with none of the %d images", data, others)
 	case len(part.Items) == 0:
@@ -239,16 +240,10 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 	case f.data == "":
 		fmt.Fprintf(stderr, "note: measured on what was held out: %s\n", plural(len(part.Items), "photo"))
 	}
-	if known == "val" {
-		copies, _, err := division.Part(cmd.Context(), part, "train")
-		if err != nil {
-			return nil, err
-		}
-		if n := len(copies.Items); n > 0 {
-			fmt.Fprintf(stderr, "note: trained with, too, by content, so that they flatter the model: %d of these\n", n)
-		}
+	if known == "val" && part.Copies > 0 {
+		fmt.Fprintf(stderr, "note: trained with, too, by content, so that they flatter the model: %d of these\n", part.Copies)
 	}
-	return part, nil
+	return part.Set, nil
 }
 
 // A validator runs a model over labelled images.

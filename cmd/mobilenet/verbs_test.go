@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // TestVerbs requires of every verb a script that runs it, examples in its help,
@@ -79,5 +80,24 @@ func TestOneVerb(t *testing.T) {
 		if got := asked(args); got != "" {
 			t.Errorf("%q: asked for %q", args, got)
 		}
+	}
+}
+
+// TestDecimalNumbers wants 010 to be 10 in every command, and not the octal 8.
+func TestDecimalNumbers(t *testing.T) {
+	numbers := 0
+	for _, cmd := range newRoot("").Commands() {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !strings.Contains(f.Value.Type(), "int") {
+				return
+			}
+			numbers++
+			if err := f.Value.Set("010"); err != nil || f.Value.String() != "10" {
+				t.Errorf("%s --%s 010: %s, %v", cmd.Name(), f.Name, f.Value, err)
+			}
+		})
+	}
+	if numbers < 30 {
+		t.Errorf("%d whole numbers: some are of other types", numbers)
 	}
 }

@@ -27,6 +27,7 @@ import (
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/rfc4180"
 )
 
 // maxRecord bounds a row's bytes: a path has at most 4096, and a signed URL 2048.
@@ -112,7 +113,7 @@ func (m *Reader) readHead() error {
 		return err
 	}
 	if m.csv {
-		m.columns, err = splitCSV(first.text)
+		m.columns, err = rfc4180.Fields(first.text)
 	} else {
 		m.pending = &first
 		var row Row
@@ -197,7 +198,7 @@ func (m *Reader) next() (record, error) {
 				return record{}, r.at(fault.TooLargef("a row of more than %d MiB", maxRecord>>20))
 			}
 			r.text = append(r.text, piece...)
-			if m.csv && bytes.Count(piece, quote)%2 == 1 { // those inside quotes are doubled, and change nothing
+			if m.csv && bytes.Count(piece, []byte{'"'})%2 == 1 { // those inside quotes are doubled, and change nothing
 				inQuotes = !inQuotes
 			}
 			if err == bufio.ErrBufferFull {
@@ -239,7 +240,7 @@ func (m *Reader) parse(r record) (Row, error) {
 		row.Line = r.line
 		return row, nil
 	}
-	fields, err := splitCSV(r.text)
+	fields, err := rfc4180.Fields(r.text)
 	if err == nil && len(fields) != len(m.columns) {
 		err = fmt.Errorf("%d fields where the first line has %d", len(fields), len(m.columns))
 	}

@@ -15,6 +15,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 )
 
 func main() {
@@ -77,6 +79,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(newPredict(), newEmbed(), newExplain(), newWorker(), newList(), newLocal())
+	flags.Decimal(root)
 	for _, cmd := range root.Commands() {
 		valid := cmd.Args
 		cmd.Args = func(cmd *cobra.Command, args []string) error {

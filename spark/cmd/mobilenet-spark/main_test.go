@@ -21,6 +21,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
+	"github.com/spf13/pflag"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/spark/worker"
@@ -451,6 +452,7 @@ func TestUsage(t *testing.T) {
 		{"worker", "-m", "x", "--threshold=2"}, {"worker", "-m", "x", "--explain", "--method=magic"}, {"worker", "-m", "x", "--mean=127.5"},
 		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--top=0"}, {"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--max-errors=-1"},
 		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--resize=0"}, {"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--threads=-1"},
+		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--threads=0x1"},
 	} {
 		if _, _, err := command(args...); err == nil {
 			t.Errorf("%v: no error", args)
@@ -486,6 +488,20 @@ func TestUsage(t *testing.T) {
 		if err := cmd.Run(); err == nil || cmd.ProcessState.ExitCode() != 2 {
 			t.Errorf("%v: exit code: %v", args, err)
 		}
+	}
+}
+
+// 010 is 10, and not the octal 8.
+func TestDecimalNumbers(t *testing.T) {
+	for _, cmd := range newRoot().Commands() {
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !strings.Contains(f.Value.Type(), "int") {
+				return
+			}
+			if err := f.Value.Set("010"); err != nil || f.Value.String() != "10" {
+				t.Errorf("%s --%s 010: %s, %v", cmd.Name(), f.Name, f.Value, err)
+			}
+		})
 	}
 }
 

@@ -1,4 +1,7 @@
-package manifest
+// Package rfc4180 splits CSV byte for byte. Package encoding/csv makes "\n" of "\r\n" inside
+// quotes, which is another file's name, and has no bound on a record whose quotes never
+// close.
+package rfc4180
 
 import (
 	"bytes"
@@ -7,10 +10,30 @@ import (
 
 var quote = []byte{'"'}
 
-// splitCSV splits a record without its line end into fields (RFC 4180). Package
-// encoding/csv does not do: it has no bound on a record whose quotes never close, and
-// makes "\n" of "\r\n" inside quotes, which is another file's name.
-func splitCSV(record []byte) ([]string, error) {
+// Cut returns the first record of data, without its line end, what comes behind it, and how
+// many lines it takes.
+func Cut(data []byte) (record, rest []byte, lines int) {
+	inQuotes := false
+	for rest = data; len(rest) > 0; {
+		end := bytes.IndexByte(rest, '\n') + 1
+		if end == 0 {
+			end = len(rest)
+		}
+		if bytes.Count(rest[:end], quote)%2 == 1 { // those inside quotes are doubled, and change nothing
+			inQuotes = !inQuotes
+		}
+		rest = rest[end:]
+		lines++
+		if !inQuotes {
+			break
+		}
+	}
+	record = data[:len(data)-len(rest)]
+	return bytes.TrimSuffix(bytes.TrimSuffix(record, []byte("\n")), []byte("\r")), rest, lines
+}
+
+// Fields splits a record without its line end into fields.
+func Fields(record []byte) ([]string, error) {
 	var fields []string
 	for {
 		var field []byte
