@@ -2,6 +2,7 @@ package serve_test
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"context"
 	"crypto/ecdsa"
@@ -45,6 +46,7 @@ import (
 // listen runs a server as the command does, and returns its address.
 func listen(t testing.TB, o serve.Options, l serve.Listen) (addr string) {
 	t.Helper()
+	o.Deadline = cmp.Or(o.Deadline, time.Minute)
 	if o.Models == nil {
 		o.Models = []serve.Model{{Name: "fashion", Open: openBuiltin}}
 	}
@@ -148,7 +150,7 @@ func TestPythonClients(t *testing.T) {
 		for name, l := range map[string]serve.Listen{"cleartext": {}, "TLS": {TLS: config}} {
 			t.Run(module+" "+name, func(t *testing.T) {
 				python := testenv.Python(t, module)
-				addr := listen(t, serve.Options{Deadline: time.Minute}, l)
+				addr := listen(t, serve.Options{}, l)
 				args := []string{"testdata/" + script, addr, "fashion", file, best[0].Label, ""}
 				if l.TLS != nil {
 					args[5] = ca
@@ -173,8 +175,8 @@ func TestCurl(t *testing.T) {
 	}
 	file, _, best := bootJPEG(t)
 	config, ca := selfSigned(t)
-	clear := "http://" + listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
-	secret := "https://" + listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{TLS: config})
+	clear := "http://" + listen(t, serve.Options{}, serve.Listen{})
+	secret := "https://" + listen(t, serve.Options{}, serve.Listen{TLS: config})
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {
 		t.Helper()
@@ -271,14 +273,13 @@ func TestGRPC(t *testing.T) {
 		c credentials.TransportCredentials
 	}{"cleartext": {serve.Listen{}, insecure.NewCredentials()}, "TLS": {serve.Listen{TLS: config}, fromFile}} {
 		t.Run(name, func(t *testing.T) {
-			addr := listen(t, serve.Options{Deadline: time.Minute, MaxBody: 8 << 20}, test.l)
+			addr := listen(t, serve.Options{MaxBody: 8 << 20}, test.l)
 			conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(test.c))
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-			defer cancel()
+			ctx := t.Context()
 			call := func(method string, in, out any, opts ...grpc.CallOption) error {
 				return conn.Invoke(ctx, "/inference.GRPCInferenceService/"+method, in, out, opts...)
 			}

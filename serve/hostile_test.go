@@ -46,14 +46,13 @@ func dial(t testing.TB, addr string) net.Conn {
 	return c
 }
 
-// answers requires that somebody else is answered at once, and that memory is bounded.
+// answers requires that somebody else is answered, within the deadline, and that memory is
+// bounded.
 func answers(t testing.TB, addr string) {
 	t.Helper()
 	for range 3 {
-		start := time.Now()
-		code, _, body := ask(t, "POST", "http://"+addr+"/v1/classify", photo(t))
-		if took := time.Since(start); code != 200 || took > 20*time.Second {
-			t.Errorf("another client: %d %s after %v", code, body, took)
+		if code, _, body := ask(t, "POST", "http://"+addr+"/v1/classify", photo(t)); code != 200 {
+			t.Errorf("another client: %d %s", code, body)
 		}
 	}
 	var mem runtime.MemStats
@@ -66,7 +65,7 @@ func answers(t testing.TB, addr string) {
 
 // TestHostileClients: whatever clients do to their connections, others are answered.
 func TestHostileClients(t *testing.T) {
-	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+	addr := listen(t, serve.Options{}, serve.Listen{})
 	data := photo(t)
 	for range 300 {
 		dial(t, addr)                                                          // and nothing more
@@ -119,14 +118,15 @@ func TestRoom(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+			addr := listen(t, serve.Options{}, serve.Listen{})
 			t.Run("while", func(t *testing.T) {
 				fill(t, addr)
-				for deadline := time.Now().Add(time.Minute); held(t, addr) < 60<<20 && time.Now().Before(deadline); {
-					time.Sleep(20 * time.Millisecond)
+				most := 0
+				for deadline := time.Now().Add(time.Minute); most < 60<<20 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+					most = max(most, held(t, addr))
 				}
-				if held(t, addr) < 60<<20 {
-					t.Errorf("only %d MB are held: the test is none", held(t, addr)>>20)
+				if most < 60<<20 {
+					t.Errorf("only %d MB are held: the test is none", most>>20)
 				}
 				time.Sleep(1200 * time.Millisecond) // the grace
 				large := append(photo(t), make([]byte, 20<<20)...)
@@ -135,7 +135,7 @@ func TestRoom(t *testing.T) {
 				}
 				answers(t, addr)
 			})
-			for deadline := time.Now().Add(10 * time.Second); held(t, addr) != 0; time.Sleep(20 * time.Millisecond) {
+			for deadline := time.Now().Add(time.Minute); held(t, addr) != 0; time.Sleep(20 * time.Millisecond) {
 				if time.Now().After(deadline) {
 					t.Fatalf("%d bytes are held for clients that have gone", held(t, addr))
 				}
@@ -146,23 +146,24 @@ func TestRoom(t *testing.T) {
 
 // TestLyingLengths: a length that is only claimed takes no room.
 func TestLyingLengths(t *testing.T) {
-	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+	addr := listen(t, serve.Options{}, serve.Listen{})
 	const n = 100
 	for range n {
 		c := dial(t, addr)
 		go fmt.Fprint(c, head(31<<20)+strings.Repeat("x", 60<<10))
 	}
-	for deadline := time.Now().Add(10 * time.Second); held(t, addr) < n*64<<10 && time.Now().Before(deadline); {
-		time.Sleep(20 * time.Millisecond)
+	h := 0
+	for deadline := time.Now().Add(time.Minute); h < n*64<<10 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+		h = held(t, addr)
 	}
-	if h := held(t, addr); h < n*64<<10 || h > n*96<<10 {
+	if h < n*64<<10 || h > n*96<<10 {
 		t.Errorf("%d KB are held for %d clients that sent 60 each", h>>10, n)
 	}
 }
 
 // TestUnread: an answer that a client doesn't take is counted until it goes.
 func TestUnread(t *testing.T) {
-	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+	addr := listen(t, serve.Options{}, serve.Listen{})
 	c := dialH2(t, addr, http2.Setting{ID: http2.SettingInitialWindowSize}) // of 0 bytes
 	body := fmt.Appendf(nil, `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [16, 1, 1, 3], "data": [%s0]}]}`, strings.Repeat("0, ", 16*3-1))
 	for range 8 {
@@ -200,7 +201,11 @@ func held(t testing.TB, addr string) (n int) {
 	return int(f)
 }
 
-// TestSlowClients: who sends or reads too slowly is cut off, whatever the route.
+// never is longer than anything takes here that is awaited, however slow the machine is.
+const never = 3 * time.Minute
+
+// TestSlowClients: who sends or reads too slowly is cut off, whatever the route. When, by this
+// machine's clock, TestGate holds.
 func TestSlowClients(t *testing.T) {
 	if testing.Short() {
 		t.Skip("takes the server's timeouts")
@@ -209,22 +214,20 @@ func TestSlowClients(t *testing.T) {
 	addr := listen(t, serve.Options{}, serve.Listen{})
 	for name, test := range map[string]struct {
 		first, each string
-		within      time.Duration
 		answer      string // the status line of the last answer
 	}{
-		"nothing":             {"", "", 20 * time.Second, ""},
-		"slowloris":           {"GET /v2 HTTP/1.1\r\nHost: x\r\n", "X-A: b\r\n", 20 * time.Second, ""},
-		"a slow photo":        {head(1 << 20), "x", 20 * time.Second, "408"},
-		"a slow upload":       {head(1 << 20), strings.Repeat("x", 4<<10), 20 * time.Second, "408"},
-		"a body nobody asked": {"GET /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", "", 30 * time.Second, ""},
-		"a slow index":        {"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 20 * time.Second, "408"},
-		"a slow unload":       {"POST /v2/repository/models/none/unload HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 30 * time.Second, ""},
-		"a slow page":         {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", 30 * time.Second, "200"},
+		"nothing":             {"", "", ""},
+		"slowloris":           {"GET /v2 HTTP/1.1\r\nHost: x\r\n", "X-A: b\r\n", ""},
+		"a slow photo":        {head(1 << 20), "x", "408"},
+		"a slow upload":       {head(1 << 20), strings.Repeat("x", 4<<10), "408"},
+		"a body nobody asked": {"GET /v2 HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n", "", ""},
+		"a slow index":        {"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", "408"},
+		"a slow unload":       {"POST /v2/repository/models/none/unload HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", ""},
+		"a slow page":         {"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: 10000\r\n\r\n", "{", "200"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c := dial(t, addr)
-			start := time.Now()
 			fmt.Fprint(c, test.first)
 			stop := make(chan struct{})
 			defer close(stop)
@@ -238,11 +241,11 @@ func TestSlowClients(t *testing.T) {
 					}
 				}
 			}()
-			c.SetReadDeadline(start.Add(test.within))
+			c.SetReadDeadline(time.Now().Add(never))
 			all, err := io.ReadAll(c)
 			var timeout net.Error
 			if errors.As(err, &timeout) && timeout.Timeout() {
-				t.Errorf("still connected after %v", test.within)
+				t.Error("still connected")
 			}
 			if !strings.HasPrefix(string(all), "HTTP/1.1 "+test.answer) && test.answer != "" {
 				t.Errorf("%q, want %s", all, test.answer)
@@ -253,14 +256,14 @@ func TestSlowClients(t *testing.T) {
 	t.Run("never reads", func(t *testing.T) {
 		t.Parallel()
 		c := dial(t, addr)
-		c.SetWriteDeadline(time.Now().Add(40 * time.Second))
+		c.SetWriteDeadline(time.Now().Add(never))
 		var err error
-		for start := time.Now(); err == nil && time.Since(start) < 35*time.Second; {
+		for err == nil {
 			_, err = fmt.Fprint(c, strings.Repeat("GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n", 100))
 		}
 		var timeout net.Error
-		if err == nil || errors.As(err, &timeout) && timeout.Timeout() {
-			t.Errorf("still connected: %v", err)
+		if errors.As(err, &timeout) && timeout.Timeout() {
+			t.Error("still connected")
 		}
 	})
 	// As many connections as are allowed are served, and the next when one of them ends.
@@ -279,7 +282,7 @@ func TestSlowClients(t *testing.T) {
 			t.Error("a fourth connection is served")
 		}
 		first.Close()
-		c.SetReadDeadline(time.Now().Add(10 * time.Second))
+		c.SetReadDeadline(time.Now().Add(never))
 		if _, err := c.Read(make([]byte, 1)); err != nil {
 			t.Error(err)
 		}
@@ -289,12 +292,13 @@ func TestSlowClients(t *testing.T) {
 		t.Parallel()
 		c := dial(t, addr)
 		data := append(photo(t), make([]byte, 500<<10)...)
+		start := time.Now()
 		fmt.Fprint(c, head(len(data)))
-		for len(data) > 0 {
-			n := min(len(data), 35<<10)
-			c.Write(data[:n])
-			data = data[n:]
-			time.Sleep(time.Second)
+		for sent := 0; sent < len(data); {
+			n := min(len(data)-sent, 35<<10)
+			c.Write(data[sent:][:n])
+			sent += n
+			time.Sleep(time.Until(start.Add(time.Duration(sent) * time.Second / (35 << 10)))) // by the clock, however long a write took
 		}
 		resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 		if err != nil {
@@ -346,13 +350,13 @@ func TestHalfClosed(t *testing.T) {
 	c := dial(t, addr)
 	fmt.Fprint(c, head(1000)+"abc")
 	c.(*net.TCPConn).CloseWrite()
-	c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	c.SetReadDeadline(time.Now().Add(never))
 	resp, err := http.ReadResponse(bufio.NewReader(c), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != 400 {
+	if resp.StatusCode != 400 { // 408 is of a client whose body was waited for
 		t.Error(resp.Status)
 	}
 	answers(t, addr)
@@ -392,7 +396,7 @@ func TestOddRequests(t *testing.T) {
 	} {
 		c := dial(t, addr)
 		go fmt.Fprint(c, request+"\r\nHost: x\r\nConnection: close\r\n\r\n")
-		c.SetReadDeadline(time.Now().Add(20 * time.Second))
+		c.SetReadDeadline(time.Now().Add(never))
 		all, err := io.ReadAll(c)
 		if len(all) < 12 || string(all[9:12]) != want {
 			t.Errorf("%.60q: %.60q %v, want %s", request, all, err, want)
@@ -524,7 +528,7 @@ func TestHTTP2Abuse(t *testing.T) {
 			before := runtime.NumGoroutine()
 			h := dialH2(t, addr)
 			ended := make(chan error, 1)
-			h.SetWriteDeadline(time.Now().Add(30 * time.Second))
+			h.SetWriteDeadline(time.Now().Add(never))
 			go func() { ended <- test.abuse(h) }()
 			answers(t, addr)
 			err := <-ended
@@ -533,7 +537,7 @@ func TestHTTP2Abuse(t *testing.T) {
 			}
 			answers(t, addr)
 			if test.cut {
-				h.SetReadDeadline(time.Now().Add(10 * time.Second))
+				h.SetReadDeadline(time.Now().Add(never))
 				h.drain()
 				if _, e := h.Conn.Read(make([]byte, 1)); err == nil && (e == nil || errors.Is(e, os.ErrDeadlineExceeded)) {
 					t.Error("it is not cut off")
@@ -545,74 +549,64 @@ func TestHTTP2Abuse(t *testing.T) {
 
 // TestRefusedUnread: a full queue answers before it has read a body.
 func TestRefusedUnread(t *testing.T) {
-	addr := listen(t, serve.Options{Workers: 1, Queue: 1, Deadline: time.Minute}, serve.Listen{})
+	addr := listen(t, serve.Options{Workers: 1, Queue: 1}, serve.Listen{})
 	stop := keepBusy(t, addr)
-	refused := false
-	for end := time.Now().Add(20 * time.Second); !refused && time.Now().Before(end); {
-		c, err := net.Dial("tcp", addr)
+	defer stop()
+	c, _, _ := refused(t, addr, "Content-Length: 1000000")
+	c.Close()
+}
+
+// refused sends the header of a request, and not its body, until one is refused. One that
+// finds the queue with room is waited for, and told after some seconds that it is slow.
+func refused(t *testing.T, addr, length string) (net.Conn, *bufio.Reader, *http.Response) {
+	t.Helper()
+	for range 12 {
+		c := dial(t, addr)
+		fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", length)
+		c.SetReadDeadline(time.Now().Add(never))
+		r := bufio.NewReader(c)
+		resp, err := http.ReadResponse(r, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprint(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n")
-		c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-		if resp, err := http.ReadResponse(bufio.NewReader(c), nil); err == nil {
-			refused = resp.StatusCode == 429
-			resp.Body.Close()
+		if resp.StatusCode == 429 {
+			return c, r, resp
 		}
+		resp.Body.Close()
 		c.Close()
 	}
-	stop()
-	if !refused {
-		t.Error("a body is read before it is refused")
-	}
+	t.Fatal("a body is waited for before it is refused")
+	return nil, nil, nil
 }
 
 // TestRefusedConnection: a refusal leaves the connection to the next request, unless the
 // body is large, or of unknown length; whatever has come of it is no request of its own.
 func TestRefusedConnection(t *testing.T) {
-	addr := listen(t, serve.Options{Workers: 1, Queue: 1, Deadline: time.Minute}, serve.Listen{})
+	addr := listen(t, serve.Options{Workers: 1, Queue: 1}, serve.Listen{})
+	stop := keepBusy(t, addr)
+	defer stop()
 	for _, test := range []struct {
-		name, head string
-		body       int
-		reused     bool
+		name, length string
+		body         int
+		reused       bool
 	}{
 		{"small", "Content-Length: 100000", 100000, true},
 		{"large", "Content-Length: 1000000", 1000000, false},
 		{"chunked", "Transfer-Encoding: chunked", 0, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			stop := keepBusy(t, addr)
-			defer stop()
-			for end := time.Now().Add(20 * time.Second); ; {
-				if time.Now().After(end) {
-					t.Fatal("never refused")
-				}
-				c, err := net.Dial("tcp", addr)
-				if err != nil {
-					t.Fatal(err)
-				}
-				fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", test.head)
-				c.SetReadDeadline(time.Now().Add(200 * time.Millisecond))
-				r := bufio.NewReader(c)
-				resp, err := http.ReadResponse(r, nil)
-				if err != nil || resp.StatusCode != 429 {
-					c.Close()
-					continue
-				}
-				if resp.Close == test.reused {
-					t.Errorf("Connection: close is %v", resp.Close)
-				}
-				io.Copy(io.Discard, resp.Body)
-				if test.reused {
-					c.SetReadDeadline(time.Now().Add(10 * time.Second))
-					c.Write(bytes.Repeat([]byte("GET / HTTP/1.1\r\n\r\n"), 1+test.body/18)[:test.body])
-					fmt.Fprint(c, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
-					if resp, err = http.ReadResponse(r, nil); err != nil || resp.StatusCode != 200 {
-						t.Errorf("the next request: %v, %v", resp, err)
-					}
-				}
-				c.Close()
+			c, r, resp := refused(t, addr, test.length)
+			if resp.Close == test.reused {
+				t.Errorf("Connection: close is %v", resp.Close)
+			}
+			io.Copy(io.Discard, resp.Body)
+			if !test.reused {
 				return
+			}
+			c.Write(bytes.Repeat([]byte("GET / HTTP/1.1\r\n\r\n"), 1+test.body/18)[:test.body])
+			fmt.Fprint(c, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+			if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != 200 {
+				t.Errorf("the next request: %v, %v", resp, err)
 			}
 		})
 	}
@@ -636,7 +630,7 @@ func keepBusy(t *testing.T, addr string) (stop func()) {
 // TestHeavyBodies: what would take a hundred times its bytes in memory is refused before it
 // is made.
 func TestHeavyBodies(t *testing.T) {
-	_, url := start(t, serve.Options{Deadline: time.Minute})
+	_, url := start(t, serve.Options{})
 	const n = 2 << 20
 	list := func(head, one, tail string) []byte { return []byte(head + one + strings.Repeat(","+one, n) + tail) }
 	frame := func(field string) []byte {

@@ -28,7 +28,7 @@ import (
 // TestReflection finds out by grpc-go's client of server reflection which services there
 // are, as grpcurl does, and calls each of their methods by what it was told alone.
 func TestReflection(t *testing.T) {
-	addr := listen(t, serve.Options{Deadline: time.Minute}, serve.Listen{})
+	addr := listen(t, serve.Options{}, serve.Listen{})
 	conn, err := grpc.NewClient(addr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		t.Fatal(err)

@@ -27,7 +27,7 @@ func TestOrder(t *testing.T) {
 		{"full", 16, 0, []int{15, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			s := newScheduler(1, limit, time.Minute)
+			s := newScheduler(1, limit, time.Hour) // in which all is done that a test has
 			defer s.close()
 			var mu sync.Mutex
 			var done []int
@@ -41,11 +41,11 @@ func TestOrder(t *testing.T) {
 				return j
 			}
 			started, release := make(chan bool), make(chan bool)
-			submit(time.Minute, func(bool) error { close(started); <-release; return errors.New("not counted") })
+			submit(time.Hour, func(bool) error { close(started); <-release; return errors.New("not counted") })
 			<-started
 			var jobs []*job
 			for i := range test.jobs {
-				deadline := time.Minute
+				deadline := time.Hour
 				if i < test.late {
 					deadline = time.Millisecond
 				}
@@ -74,13 +74,13 @@ func TestOrder(t *testing.T) {
 // TestRefusals: a job is refused where the queue is full, where the deadline comes before
 // its turn, and where the server goes down; not where nothing else is to do.
 func TestRefusals(t *testing.T) {
-	s := newScheduler(1, 4, time.Minute)
-	s.mean = time.Second
+	s := newScheduler(1, 4, time.Hour)
+	s.mean = time.Hour // so that the time between two lines here is none
 	if err := s.refuse(1, time.Now().Add(time.Millisecond)); err != nil {
 		t.Errorf("an idle server: %v", err)
 	}
 	started, release := make(chan bool), make(chan bool)
-	first := &job{ctx: context.Background(), deadline: time.Now().Add(time.Minute), done: func() {}, work: func(bool) error { close(started); <-release; return nil }}
+	first := &job{ctx: context.Background(), deadline: time.Now().Add(time.Hour), done: func() {}, work: func(bool) error { close(started); <-release; return nil }}
 	if err := s.submit([]*job{first}); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestRefusals(t *testing.T) {
 		n      int
 		in     time.Duration
 		reason string
-	}{{1, time.Minute, ""}, {4, time.Minute, ""}, {5, time.Minute, "queue_full"}, {1, 1500 * time.Millisecond, "too_late"}, {1, 2500 * time.Millisecond, ""}, {2, 2500 * time.Millisecond, "too_late"}} {
+	}{{1, 60 * time.Hour, ""}, {4, 60 * time.Hour, ""}, {5, 60 * time.Hour, "queue_full"}, {1, 90 * time.Minute, "too_late"}, {1, 150 * time.Minute, ""}, {2, 150 * time.Minute, "too_late"}} {
 		if got := shed(s.refuse(test.n, time.Now().Add(test.in))); got != test.reason {
 			t.Errorf("%d jobs in %v: %q, want %q", test.n, test.in, got, test.reason)
 		}

@@ -12,7 +12,7 @@ import (
 
 // TestInterrupt presses Ctrl-C while a photo is awaited.
 func TestInterrupt(t *testing.T) {
-	program := build(t)
+	program := executable(t)
 	asked := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(asked)

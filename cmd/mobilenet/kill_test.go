@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -13,19 +12,21 @@ import (
 	"time"
 )
 
-// build makes the program, for tests of what signals do to its process.
-func build(t *testing.T) string {
-	program := filepath.Join(t.TempDir(), "mobilenet.exe")
-	if out, err := exec.Command("go", "build", "-o", program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+// executable is the program's path, for tests of what signals do to its process: TestMain
+// has this test's own file be the program under that name.
+func executable(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("mobilenet")
+	if err != nil {
+		t.Fatal(err)
 	}
-	return program
+	return path
 }
 
 // TestKillTraining kills a training at random moments until it has been through
 // most of its epochs, and compares what it ends in with a training left alone.
 func TestKillTraining(t *testing.T) {
-	program := build(t)
+	program := executable(t)
 	t.Run("random weights", func(t *testing.T) {
 		killTraining(t, program, "--model", "none", "--width", "0.1", "--resolution", "32", "--batch", "4", "--epochs", "12", "--ema", "0.9")
 	})
@@ -36,11 +37,9 @@ func TestKillTraining(t *testing.T) {
 }
 
 func killTraining(t *testing.T, program string, settings ...string) {
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
-	defer cancel()
 	dir := t.TempDir()
 	start := func(run string, resume bool) *exec.Cmd {
-		cmd := exec.CommandContext(ctx, program, append([]string{"train", "--data", "../../dataset/testdata/fashion", "--run-dir", filepath.Join(dir, run)}, settings...)...)
+		cmd := exec.CommandContext(t.Context(), program, append([]string{"train", "--data", "../../dataset/testdata/fashion", "--run-dir", filepath.Join(dir, run)}, settings...)...)
 		if resume {
 			cmd.Args = []string{program, "train", "--resume", "--run-dir", filepath.Join(dir, run)}
 		}
@@ -89,7 +88,7 @@ func killTraining(t *testing.T, program string, settings ...string) {
 // TestKillMove kills duplicates --move at random moments while it moves, has it done
 // again, and takes it all back: every photo is where it was, with its bytes.
 func TestKillMove(t *testing.T) {
-	program := build(t)
+	program := executable(t)
 	dir := t.TempDir()
 	photos, out := filepath.Join(dir, "photos"), filepath.Join(dir, "out")
 	data, err := os.ReadFile("../../testdata/ankle-boot.png")
@@ -166,7 +165,7 @@ func TestKillMove(t *testing.T) {
 // TestMoveTwice has two programs move the same photos at once, into one folder and with
 // one log: each photo is there once, and all comes back.
 func TestMoveTwice(t *testing.T) {
-	program := build(t)
+	program := executable(t)
 	for _, change := range []string{"--move", "--link"} {
 		t.Run(change, func(t *testing.T) {
 			dir := t.TempDir()

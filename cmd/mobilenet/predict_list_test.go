@@ -107,7 +107,7 @@ func TestListHostileNames(t *testing.T) {
 // TestKillList kills shards at random moments, and compares what a last run makes of it
 // with results of a run that was left alone.
 func TestKillList(t *testing.T) {
-	program := build(t)
+	program := executable(t)
 	var paths []string
 	for i := range 600 {
 		paths = append(paths, drawing)
