@@ -8,12 +8,12 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
-	"time"
 
 	"google.golang.org/protobuf/encoding/protowire"
 
 	"github.com/mobilenet-go/mobilenet/internal/onnx/ir"
 	"github.com/mobilenet-go/mobilenet/internal/onnx/pb"
+	"github.com/mobilenet-go/mobilenet/internal/testenv"
 )
 
 // hostile are files that ask for much more than they are, each made here. They are the
@@ -179,8 +179,8 @@ func field(number protowire.Number, data []byte) []byte {
 }
 
 // TestHostile does all that can be done with each file in a process of its own, as the
-// command does: in 8 seconds of CPU for all of it, most of which is for running graphs
-// to compare them, and 300 MB over the file's size.
+// command does: in some seconds of a fast processor for all of it, most of which is for
+// running graphs to compare them, and 300 MB over the file's size.
 func TestHostile(t *testing.T) {
 	if name := os.Getenv("MOBILENET_HOSTILE"); name != "" {
 		useAll(hostile[name]())
@@ -208,7 +208,7 @@ func TestHostile(t *testing.T) {
 			used := cmd.ProcessState.SystemTime() + cmd.ProcessState.UserTime()
 			megabytes := peak(out) - size>>20
 			t.Logf("%.1f s, %d MB over %d bytes", used.Seconds(), megabytes, size)
-			if used > 8*time.Second || megabytes > 300 {
+			if testenv.TooLong(used, 200) || megabytes > 300 {
 				t.Errorf("%v of CPU, %d MB over the file's size", used, megabytes)
 			}
 		})

@@ -123,7 +123,7 @@ func TestThreadsHaveWork(t *testing.T) {
 		}()
 		select {
 		case <-done:
-		case <-time.After(30 * time.Second):
+		case <-time.After(3 * time.Minute):
 			mu.Lock()
 			defer mu.Unlock()
 			t.Fatalf("%d images on %d threads: only %d are under way", images, threads, len(began))

@@ -4,7 +4,6 @@ package kernel
 
 import (
 	"bytes"
-	"context"
 	"debug/elf"
 	"debug/gosym"
 	"encoding/binary"
@@ -17,7 +16,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 	"unsafe"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
@@ -228,9 +226,7 @@ panic: action=fatal
 // command runs a program and returns its output. Bochs exits with 1 at its best.
 func command(t *testing.T, name string, args ...string) []byte {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, name, args...).Output()
+	out, err := exec.CommandContext(t.Context(), name, args...).Output()
 	if err != nil && name != "bochs" {
 		t.Fatalf("%s: %v\n%s", name, err, out)
 	}
