@@ -2,8 +2,6 @@ package train
 
 import (
 	"iter"
-	"sync"
-	"sync/atomic"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 )
@@ -42,32 +40,6 @@ func (b *buffers) bytes() (n int64) {
 		n += int64(cap(s)) * 4
 	}
 	return n
-}
-
-// each calls f for 0 to n-1 on so many threads and waits.
-func each(threads, n int, f func(i int)) {
-	eachOn(threads, n, func(_, i int) { f(i) })
-}
-
-// eachOn is each with the number of the thread, from 0.
-func eachOn(threads, n int, f func(thread, i int)) {
-	threads = min(threads, n)
-	if threads <= 1 {
-		for i := range n {
-			f(0, i)
-		}
-		return
-	}
-	var next atomic.Int64
-	var wg sync.WaitGroup
-	for thread := range threads {
-		wg.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(thread, i)
-			}
-		})
-	}
-	wg.Wait()
 }
 
 // A piece is some of the numbers of one of several arrays.
