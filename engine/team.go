@@ -12,7 +12,8 @@ import (
 // joining whichever run it hears of first.
 type team struct {
 	threads int
-	runs    chan *run // runs that want helpers
+	runs    chan *run    // runs that want helpers
+	parked  atomic.Int32 // helpers that wait without looking
 }
 
 func newTeam(threads int) *team {
@@ -67,6 +68,8 @@ func (t *team) poll() (*run, bool) {
 			runtime.Gosched()
 		}
 	}
+	t.parked.Add(1)
+	defer t.parked.Add(-1)
 	r, ok := <-t.runs
 	return r, ok
 }
@@ -142,6 +145,9 @@ func (r *run) start(t *team) {
 }
 
 func (r *run) invite(t *team) {
+	if t.parked.Load() > 0 {
+		defer offer()
+	}
 	for range t.threads - 1 {
 		select {
 		case t.runs <- r:
@@ -150,6 +156,12 @@ func (r *run) invite(t *team) {
 		}
 	}
 }
+
+// offer has another thread take the goroutine that this one just woke. Go keeps that for the
+// thread that woke it, which has work to do, and lets others take it only after a sleep of 3
+// microseconds, which Linux makes 55. Behind an empty goroutine, it can be taken at once:
+// BenchmarkJoin has a helper join after 25-46 microseconds in place of 101.
+func offer() { go func() {}() }
 
 // hold takes a reference unless the run is free.
 func (r *run) hold() bool {
@@ -192,6 +204,7 @@ func (r *run) work(slot int) {
 				r.mu.Lock()
 				r.wake.Broadcast()
 				r.mu.Unlock()
+				offer()
 			}
 		}
 		r.await(phase, tasks)
