@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -60,15 +61,17 @@ func TestUnmark(t *testing.T) {
 }
 
 func TestTell(t *testing.T) {
-	var out bytes.Buffer
-	s := State{Began: time.Now().Add(-10 * time.Second), Total: 400}
-	for _, done := range []int64{100, 200, 400} { // the second too soon after the first
-		s.Done = done
-		s.Tell(&out, ", 1 of 4 tasks")
-		s.Failed = 3
-	}
-	const want = "100 of 400 photos, 1 of 4 tasks, 10.0 a second, 30s to go\n400 of 400 photos, 1 of 4 tasks, 40.0 a second, 3 failed\n"
-	if out.String() != want {
-		t.Errorf("%s, want %s", out.String(), want)
-	}
+	synctest.Test(t, func(t *testing.T) { // where time stands still
+		var out bytes.Buffer
+		s := State{Began: time.Now().Add(-10 * time.Second), Total: 400}
+		for _, done := range []int64{100, 200, 400} { // the second too soon after the first
+			s.Done = done
+			s.Tell(&out, ", 1 of 4 tasks")
+			s.Failed = 3
+		}
+		const want = "100 of 400 photos, 1 of 4 tasks, 10.0 a second, 30s to go\n400 of 400 photos, 1 of 4 tasks, 40.0 a second, 3 failed\n"
+		if out.String() != want {
+			t.Errorf("%s, want %s", out.String(), want)
+		}
+	})
 }

@@ -46,10 +46,13 @@ func (c *cloud) troubled(h http.Handler) http.Handler {
 	})
 }
 
-func (c *cloud) open(t *testing.T) *store.Store {
+// patience is the stall of a store that waits for a slow machine.
+const patience = time.Minute
+
+func (c *cloud) open(t *testing.T, stall time.Duration) *store.Store {
 	t.Helper()
 	o := c.options
-	o.Tries, o.Wait, o.Stall = 4, time.Millisecond, time.Second
+	o.Tries, o.Wait, o.Stall = 4, time.Millisecond, stall
 	s := store.New(o)
 	t.Cleanup(func() { s.Close() })
 	return s
@@ -173,7 +176,7 @@ func TestClouds(t *testing.T) {
 	for name, start := range clouds {
 		t.Run(name, func(t *testing.T) {
 			c := start(t)
-			s := c.open(t)
+			s := c.open(t, patience)
 			want := map[string]bool{}
 			for _, key := range c.keys {
 				data := []byte("photo " + key)
@@ -254,8 +257,11 @@ func TestCloudTroubles(t *testing.T) {
 				{"refused", always, answer(403, "AccessDenied"), 4, "403"},
 			} {
 				meet(k.times, k.f)
-				s := c.open(t)
-				got, err := read(t, s, bucket+"a.jpg")
+				patience := patience
+				if k.name == "stalled" {
+					patience = 2 * time.Second
+				}
+				got, err := read(t, c.open(t, patience), bucket+"a.jpg")
 				if n := asked.Load(); n != k.asked {
 					t.Errorf("%s: asked %d times, want %d", k.name, n, k.asked)
 				}
@@ -268,12 +274,12 @@ func TestCloudTroubles(t *testing.T) {
 			}
 			meet(2, answer(503, "SlowDown"))
 			n := 0
-			if err := c.open(t).List(t.Context(), bucket, func(string) error { n++; return nil }); err != nil || n != 3 || asked.Load() != 3 {
+			if err := c.open(t, patience).List(t.Context(), bucket, func(string) error { n++; return nil }); err != nil || n != 3 || asked.Load() != 3 {
 				t.Errorf("a throttled list has %d names, %v", n, err)
 			}
 			c.trouble.Store(nil)
 
-			s := c.open(t)
+			s := c.open(t, patience)
 			if _, err := read(t, s, bucket+"none.jpg"); err == nil || store.Fatal(t.Context(), err) {
 				t.Errorf("an object that is not there: %v", err)
 			}

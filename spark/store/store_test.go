@@ -172,7 +172,11 @@ func TestTries(t *testing.T) {
 			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.Start()
 			defer server.Close()
-			s := store.New(store.Options{Tries: 4, Wait: time.Millisecond, Stall: 200 * time.Millisecond})
+			stall := patience
+			if slices.Contains(c.codes, -2) {
+				stall = 2 * time.Second
+			}
+			s := store.New(store.Options{Tries: 4, Wait: time.Millisecond, Stall: stall})
 			if c.good {
 				if _, err := read(t, s, server.URL+"/good"); err != nil {
 					t.Fatal(err)

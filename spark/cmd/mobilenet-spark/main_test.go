@@ -18,6 +18,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
@@ -28,8 +29,9 @@ import (
 )
 
 // Spark runs the test's own program as the worker, and the tests as the command. A worker
-// that finds a file to remove at $MOBILENET_TEST_CRASH ends at once, as if it were killed. The
-// process that does its work dies of rows with the word deadly.
+// that finds a file to remove at $MOBILENET_TEST_CRASH ends at once, as if it were killed. While
+// there is a folder $MOBILENET_TEST_HOLD each worker takes a file out of it, and one that finds
+// none stands still. The process that does a worker's work dies of rows with the word deadly.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && (os.Args[1] == "worker" || os.Args[1] == "predict") {
 		if crash := os.Getenv("MOBILENET_TEST_CRASH"); os.Args[1] == "worker" && crash != "" && os.Remove(crash) == nil {
@@ -38,11 +40,29 @@ func TestMain(m *testing.M) {
 		}
 		if slices.Contains(os.Args, "--guarded") {
 			os.Stdin = deadly(os.Stdin)
+		} else if folder := os.Getenv("MOBILENET_TEST_HOLD"); os.Args[1] == "worker" && folder != "" {
+			hold(folder)
 		}
 		main()
 		return
 	}
 	os.Exit(m.Run())
+}
+
+// hold takes a file out of a folder. Where there is none it says so, and waits for the folder's end.
+func hold(folder string) {
+	files, err := os.ReadDir(folder)
+	for _, f := range files {
+		if os.Remove(filepath.Join(folder, f.Name())) == nil {
+			return
+		}
+	}
+	if err == nil {
+		os.WriteFile(folder+".held", nil, 0o666)
+	}
+	for ; err == nil; _, err = os.Stat(folder) {
+		time.Sleep(50 * time.Millisecond)
+	}
 }
 
 // deadly passes rows on until one kills this process.

@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -55,20 +57,30 @@ func sparkPython(t *testing.T) string {
 	return ""
 }
 
-// freePort is a port that nobody listens at.
+// freePort is a port that nobody listens at, and none of those that systems give to who asks
+// for any, as all parts of Spark do before the one has begun that it is for.
 func freePort(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		port := strconv.Itoa(10_000 + rand.IntN(20_000))
+		if l, err := net.Listen("tcp", "127.0.0.1:"+port); err == nil {
+			l.Close()
+			return port
+		}
 	}
-	defer l.Close()
-	_, port, _ := net.SplitHostPort(l.Addr().String())
-	return port
+	t.Fatal("no port is free")
+	return ""
 }
 
-// start starts a program in a session of its own, as a daemon is, and ends it with the test.
-func start(t *testing.T, log string, name string, args ...string) *exec.Cmd {
+// A daemon is a program in a session of its own.
+type daemon struct {
+	log   string // file of what it says
+	pid   int
+	ended chan struct{} // closed when it has
+}
+
+// start starts a daemon, and ends it with the test.
+func start(t *testing.T, log string, name string, args ...string) *daemon {
 	t.Helper()
 	out, err := os.Create(log)
 	if err != nil {
@@ -80,12 +92,25 @@ func start(t *testing.T, log string, name string, args ...string) *exec.Cmd {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+	d := &daemon{log, cmd.Process.Pid, make(chan struct{})}
+	go func() {
 		cmd.Wait()
 		out.Close()
-	})
-	return cmd
+		close(d.ended)
+	}()
+	t.Cleanup(d.kill)
+	return d
+}
+
+// kill ends a daemon at once, and all that it has started.
+func (d *daemon) kill() {
+	select {
+	case <-d.ended: // its number may be another's
+		return
+	default:
+	}
+	syscall.Kill(-d.pid, syscall.SIGKILL)
+	<-d.ended
 }
 
 // cluster starts a standalone cluster: a master and two workers of one core.
@@ -105,25 +130,26 @@ func cluster(t *testing.T, home string) (master string) {
 	return master
 }
 
-// driver starts a Spark Connect server.
-func driver(t *testing.T, home, master string, more ...string) (remote string, cmd *exec.Cmd) {
+// driver starts a Spark Connect server, and waits until it listens.
+func driver(t *testing.T, home, master string, more ...string) (remote string, d *daemon) {
 	t.Helper()
-	log := filepath.Join(t.TempDir(), "driver.log")
 	port := freePort(t)
 	args := append([]string{"--class", "org.apache.spark.sql.connect.service.SparkConnectServer",
 		"--master", master, "--conf", "spark.executor.memory=512m", "--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=false",
 		"--conf", "spark.connect.grpc.binding.address=127.0.0.1", "--conf", "spark.connect.grpc.binding.port=" + port}, more...)
-	cmd = start(t, log, filepath.Join(home, "bin", "spark-submit"), append(args, "spark-internal")...)
-	for range 3000 {
+	d = start(t, filepath.Join(t.TempDir(), "driver.log"), filepath.Join(home, "bin", "spark-submit"), append(args, "spark-internal")...)
+	for {
 		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
 			conn.Close()
-			return "sc://127.0.0.1:" + port, cmd
+			return "sc://127.0.0.1:" + port, d
 		}
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-d.ended:
+			text, _ := os.ReadFile(d.log)
+			t.Fatalf("the driver has ended: %s", text)
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
-	text, _ := os.ReadFile(log)
-	t.Fatalf("no driver: %s", text)
-	return "", nil
 }
 
 // TestSpark runs jobs on a real cluster.
@@ -134,6 +160,8 @@ func TestSpark(t *testing.T) {
 	home := sparkHome(t)
 	crash := filepath.Join(t.TempDir(), "crash")
 	t.Setenv("MOBILENET_TEST_CRASH", crash) // which the nodes inherit
+	held := filepath.Join(t.TempDir(), "hold")
+	t.Setenv("MOBILENET_TEST_HOLD", held)
 	master := cluster(t, home)
 	remote, server := driver(t, home, master)
 	model := fashion(t)
@@ -277,21 +305,26 @@ func TestSpark(t *testing.T) {
 			photo(t, paths[i], uint64(i))
 		}
 		args := []string{"predict", "--input", write(t, paths), "--output", out, "--model", model, "--top", "2", "--per-task", "50", "--chunk", "100"}
-		var log bytes.Buffer
-		first := exec.Command(os.Args[0], append(args, "--remote", remote)...)
-		first.Stderr = &log
-		if err := first.Start(); err != nil {
+		// The first chunk's two tasks go on, and those of the second stand still.
+		if err := errors.Join(os.Mkdir(held, 0o777), os.WriteFile(filepath.Join(held, "1"), nil, 0o666), os.WriteFile(filepath.Join(held, "2"), nil, 0o666)); err != nil {
 			t.Fatal(err)
 		}
-		for range 6000 { // until a chunk is there
-			if files, _ := filepath.Glob(filepath.Join(out, "*.parquet")); len(files) > 0 {
-				break
+		first := start(t, filepath.Join(t.TempDir(), "first.log"), os.Args[0], append(args, "--remote", remote)...)
+		for !exists(held + ".held") {
+			select {
+			case <-first.ended:
+				text, _ := os.ReadFile(first.log)
+				t.Fatalf("ended before the driver was killed: %s", text)
+			case <-time.After(50 * time.Millisecond):
 			}
-			time.Sleep(50 * time.Millisecond)
 		}
-		syscall.Kill(-server.Process.Pid, syscall.SIGKILL)
-		if err := first.Wait(); err == nil {
-			t.Error("nothing was wrong")
+		server.kill()
+		<-first.ended
+		if text, _ := os.ReadFile(first.log); !bytes.Contains(text, []byte("error: ")) {
+			t.Errorf("nothing was wrong: %s", text)
+		}
+		if err := os.RemoveAll(held); err != nil {
+			t.Fatal(err)
 		}
 		before := len(results(t, out))
 		// What tasks of the dead driver have left is of the chunk that was not whole; some of
