@@ -395,7 +395,7 @@ func (l *rowList) finish() error {
 		fmt.Fprintf(l.stderr, "mobilenet: %s not written: --resume tries again, --max-errors allows more\n", plural(l.spoilt, "part"))
 		return errReported
 	}
-	return nil
+	return l.folder.Check()
 }
 
 // noSettings are the flags that change no result: the bits are the same for any number

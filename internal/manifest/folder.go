@@ -19,6 +19,9 @@ type Folder struct {
 	dir, ext string
 	there    map[int]string   // the names of parts' files
 	left     map[int][]string // temporary files of processes that were killed
+
+	list     []string // the digests of the list's parts, of which Has was asked
+	settings string   // and that of the settings
 }
 
 // OpenFolder makes dir, if it is not there, and looks what it has. ext is the ending of
@@ -27,16 +30,22 @@ func OpenFolder(dir, ext string) (*Folder, error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	d, err := os.Open(dir)
+	f := &Folder{dir: dir, ext: ext}
+	return f, f.look()
+}
+
+// look looks what is in the folder.
+func (f *Folder) look() error {
+	d, err := os.Open(f.dir)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer d.Close()
 	names, err := d.Readdirnames(-1)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	f := &Folder{dir, ext, map[int]string{}, map[int][]string{}}
+	f.there, f.left = map[int]string{}, map[int][]string{}
 	for _, name := range names {
 		rest, temporary := strings.CutPrefix(name, ".")
 		number, ok := partNumber(rest)
@@ -45,12 +54,18 @@ func OpenFolder(dir, ext string) (*Folder, error) {
 		case temporary:
 			f.left[number] = append(f.left[number], name)
 		case f.there[number] != "":
-			return nil, fmt.Errorf("%s: %s and %s are results of the same photos: delete the folder or one of them", dir, f.there[number], name)
+			return fmt.Errorf("%s: %s and %s are results of the same photos: delete the folder or one of them", f.dir, min(f.there[number], name), max(f.there[number], name))
 		default:
 			f.there[number] = name
 		}
 	}
-	return f, nil
+	return nil
+}
+
+// IsPart reports whether a file's name is that of a part.
+func IsPart(name string) bool {
+	_, ok := partNumber(name)
+	return ok
 }
 
 // partNumber is the number in a part's name.
@@ -76,23 +91,47 @@ func (f *Folder) Owned(s Shard) int {
 }
 
 // Has reports whether a part is there. What is there in its place is an error: results
-// of other photos, of another model.
+// of other photos, of another model. It is asked of all parts of the list in their order.
 func (f *Folder) Has(p Part) (bool, error) {
+	f.list, f.settings = append(f.list, p.rows), p.settings
 	name, ok := f.there[p.Number]
 	if !ok || name == p.Name()+f.ext {
 		return ok, nil
 	}
-	other := func(reason string) error {
-		return &fault.Error{Kind: fault.Unsupported, File: filepath.Join(f.dir, name), Reason: reason}
-	}
+	return false, f.other(name, p.rows)
+}
+
+// other is the error of a file that is there for a part with these rows.
+func (f *Folder) other(name, rows string) error {
+	reason := "these are results of other rows: the list changed, or the number of rows in a part"
 	ends := strings.Split(strings.TrimSuffix(name, filepath.Ext(name)), "-")
 	switch {
 	case filepath.Ext(name) != f.ext:
-		return false, other("there are results already, and these are to be " + f.ext)
-	case len(ends) == 4 && ends[2] == p.rows:
-		return false, other("these are results of another model or other settings")
+		reason = "there are results already, and these are to be " + f.ext
+	case len(ends) == 4 && ends[2] == rows:
+		reason = "these are results of another model or other settings"
 	}
-	return false, other("these are results of other rows: the list changed, or the number of rows in a part")
+	return &fault.Error{Kind: fault.Unsupported, File: filepath.Join(f.dir, name), Reason: reason}
+}
+
+// Check looks again what is in the folder when all is done: another process may have
+// written results of another list, or with other settings, in the meantime; and what a
+// longer list has left is not of this one.
+func (f *Folder) Check() error {
+	if err := f.look(); err != nil {
+		return err
+	}
+	for _, number := range f.Numbers() {
+		name := f.there[number]
+		if number >= len(f.list) {
+			return &fault.Error{Kind: fault.Unsupported, File: filepath.Join(f.dir, name), Reason: "these are results of rows that the list doesn't have"}
+		}
+		p := Part{Number: number, rows: f.list[number], settings: f.settings}
+		if name != p.Name()+f.ext {
+			return f.other(name, p.rows)
+		}
+	}
+	return nil
 }
 
 // Write writes a part's results; the file is whole or absent.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"fmt"
+	"hash"
 	"io"
 	"iter"
 
@@ -19,8 +20,9 @@ type Job struct {
 	Shard    Shard
 	Rows     int    // in a part
 	Settings string // what else the results depend on: the model, flags
-	// Done reports whether a part need not be done again. Nil means that all are to be
-	// done.
+	// Done reports whether a part need not be done again. It is asked of the other shards'
+	// parts, too, which have no rows then: they are wrong where this shard's would be. Nil
+	// means that all are to be done.
 	Done func(Part) (bool, error)
 }
 
@@ -42,68 +44,66 @@ func (p Part) Name() string { return fmt.Sprintf("part-%06d-%s-%s", p.Number, p.
 // part is in memory at a time.
 func (j Job) Parts(r *Reader) iter.Seq2[Part, error] {
 	return func(yield func(Part, error) bool) {
-		settings := digest([]byte(j.Settings))
+		all := newDigest()
+		all.add([]byte(j.Settings))
+		settings := all.text()
 		for number := 0; ; number++ {
-			records, err := j.read(r, j.Shard.owns(number))
+			own := j.Shard.owns(number)
 			part := Part{Number: number, settings: settings}
-			if err != nil && err != io.EOF {
+			records, n, err := j.read(r, &part, own)
+			last := err == io.EOF
+			if err != nil && !last {
 				if e := part.parse(r, records); e != nil { // of a row before it
 					err = e
 				}
 				yield(part, err)
 				return
 			}
-			if len(records) > 0 {
-				ok, err := j.fill(&part, r, records)
-				if err != nil {
-					yield(part, err)
-					return
+			if n > 0 {
+				done, err := j.done(part)
+				if own && !done && err == nil {
+					err = part.parse(r, records)
 				}
-				if ok && !yield(part, nil) {
+				if (err != nil || own && !done) && !yield(part, err) || err != nil {
 					return
 				}
 			}
-			if err == io.EOF {
+			if last {
 				return
 			}
 		}
 	}
 }
 
-// read reads the rows of a part, and keeps them if they are wanted. The last part comes
+func (j Job) done(p Part) (bool, error) {
+	if j.Done == nil {
+		return false, nil
+	}
+	return j.Done(p)
+}
+
+// read reads the n rows of a part, and keeps them if they are wanted. The last part comes
 // with io.EOF.
-func (j Job) read(r *Reader, wanted bool) ([]record, error) {
-	var records []record
+func (j Job) read(r *Reader, part *Part, wanted bool) (records []record, n int, err error) {
+	rows := newDigest()
 	bytes := 0
-	for range j.Rows {
-		rec, err := r.next()
-		if err != nil {
-			return records, err
+	for n < j.Rows {
+		var rec record
+		if rec, err = r.next(); err != nil {
+			break
 		}
+		n++
+		rows.add(rec.text)
 		if !wanted {
 			continue
 		}
 		if bytes += len(rec.text); bytes > maxPart {
-			return records, rec.at(fault.TooLargef("the rows of a part have more than %d MiB", maxPart>>20))
+			return records, n, rec.at(fault.TooLargef("the rows of a part have more than %d MiB", maxPart>>20))
 		}
 		records = append(records, rec)
 	}
-	return records, nil
-}
-
-// fill makes rows of a part's records, unless it is done.
-func (j Job) fill(part *Part, r *Reader, records []record) (bool, error) {
-	texts := make([][]byte, len(records))
-	for i, rec := range records {
-		texts[i] = rec.text
-	}
-	part.rows = digest(texts...)
-	if j.Done != nil {
-		if done, err := j.Done(*part); done || err != nil {
-			return false, err
-		}
-	}
-	return true, part.parse(r, records)
+	part.rows = rows.text()
+	return records, n, err
 }
 
 // parse makes rows of records, up to one that is none.
@@ -119,14 +119,17 @@ func (p *Part) parse(r *Reader, records []record) error {
 	return nil
 }
 
-// digest tells texts apart: 32 bits against chance, and nobody gains by a forgery.
-func digest(texts ...[]byte) string {
-	h := sha256.New()
-	var size [8]byte
-	for _, text := range texts {
-		binary.LittleEndian.PutUint64(size[:], uint64(len(text)))
-		h.Write(size[:])
-		h.Write(text)
-	}
-	return hex.EncodeToString(h.Sum(nil)[:4])
+// A digest tells texts apart: 32 bits against chance, and nobody gains by a forgery.
+type digest struct {
+	hash.Hash
+	buffer []byte
 }
+
+func newDigest() *digest { return &digest{Hash: sha256.New()} }
+
+func (d *digest) add(text []byte) {
+	d.buffer = append(binary.LittleEndian.AppendUint64(d.buffer[:0], uint64(len(text))), text...)
+	d.Write(d.buffer)
+}
+
+func (d *digest) text() string { return hex.EncodeToString(d.Sum(nil)[:4]) }

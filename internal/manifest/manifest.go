@@ -20,6 +20,7 @@ package manifest
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -33,8 +34,8 @@ import (
 // maxRecord bounds a row's bytes: a path has at most 4096, and a signed URL 2048.
 const maxRecord = 1 << 20
 
-// pathColumns are the names of the column that says which photo it is, the first that a
-// manifest has. The second is what predict calls it in its own results.
+// pathColumns are the names of the column that says which photo it is: the first of them in
+// which a row has something. The second is what predict calls it in its own results.
 var pathColumns = []string{"path", "file"}
 
 // A Reader reads a manifest: JSON lines, an object each, or CSV with a head.
@@ -42,7 +43,6 @@ type Reader struct {
 	lines   *bufio.Reader
 	csv     bool
 	columns []string // of the head, or of the first object
-	path    int      // which of them, in CSV
 	line    int      // of the file, that was read last
 	pending *record  // read already, to see the columns
 }
@@ -83,7 +83,7 @@ func NewReader(r io.Reader) (*Reader, error) {
 	if err := m.readHead(); err != nil {
 		return nil, err
 	}
-	if m.path < 0 {
+	if !slices.ContainsFunc(m.columns, func(name string) bool { return slices.Contains(pathColumns, name) }) {
 		return nil, fault.Brokenf("no column is called %s: the columns are %s%s", strings.Join(pathColumns, " or "), fault.Shown(strings.Join(m.columns, ", ")), m.hint())
 	}
 	return m, nil
@@ -125,10 +125,9 @@ func (m *Reader) readHead() error {
 	if err != nil {
 		return first.broken(err)
 	}
-	if name := firstTwice(m.columns); name != "" {
-		return first.broken(fmt.Errorf("two columns are called %s", fault.Shown(name)))
+	if name, twice := firstTwice(m.columns); twice {
+		return first.broken(fmt.Errorf("two columns are called %s", cmp.Or(fault.Shown(name), `""`)))
 	}
-	m.path = pathColumn(m.columns)
 	return nil
 }
 
@@ -160,25 +159,16 @@ func (m *Reader) Count() (rows int64) {
 	}
 }
 
-func pathColumn(names []string) int {
-	for _, want := range pathColumns {
-		if i := slices.Index(names, want); i >= 0 {
-			return i
-		}
-	}
-	return -1
-}
-
-// firstTwice returns a name that is there twice, or "".
-func firstTwice(names []string) string {
+// firstTwice returns a name that is there twice, if one is.
+func firstTwice(names []string) (name string, twice bool) {
 	seen := make(map[string]bool, len(names)) // of a megabyte of names each with all others would take seconds
 	for _, name := range names {
 		if seen[name] {
-			return name
+			return name, true
 		}
 		seen[name] = true
 	}
-	return ""
+	return "", false
 }
 
 // next returns the bytes of the next row, or io.EOF. To skip a row costs no more.
@@ -247,13 +237,11 @@ func (m *Reader) parse(r record) (Row, error) {
 	if err != nil {
 		return Row{}, r.broken(err)
 	}
-	row := Row{Path: fields[m.path], Line: r.line}
+	row := Row{Line: r.line}
 	for i, text := range fields {
 		row.columns = append(row.columns, column{name: m.columns[i], text: text})
 	}
-	if row.Path == "" {
-		row.Err = errNoPath
-	}
+	row.Path, row.Err = row.photo()
 	return row, nil
 }
 

@@ -127,6 +127,18 @@ func TestRowsWithoutPath(t *testing.T) {
 			t.Errorf("row %d: %s, want %q", i, err, want)
 		}
 	}
+	// Where path is missing, null or empty, file is the photo.
+	both := all(t, `{"file":"a"}`+"\n"+`{"path":null,"file":"a"}`+"\n"+`{"path":"","file":"a"}`+"\n"+`{"file":"b","path":"a"}`+"\n"+`{"path":"a","file":7}`)
+	both = append(both, all(t, "file,path\na,\nb,a\n")...)
+	for i, row := range both {
+		want := "file"
+		if i == 3 || i == 4 || i == 6 {
+			want = "path"
+		}
+		if row.Path != "a" || row.Err != nil || row.Naming() != want {
+			t.Errorf("row %d: %q by %s, %v", i, row.Path, row.Naming(), row.Err)
+		}
+	}
 	if rows[1].Line != 4 {
 		t.Errorf("line %d, want 4", rows[1].Line)
 	}
@@ -149,6 +161,7 @@ func TestBrokenLists(t *testing.T) {
 		{"PAR1...", "a Parquet file, which mobilenet-spark reads; JSON lines and CSV are read here"},
 		{"{\n  \"path\": \"a\"\n}", "line 1: not JSON: the object does not end in its line; want an object a line, as jq -c . makes of it"},
 		{"path,path\na,b", "two columns"},
+		{"path,,\na,b,c", `line 1: two columns are called ""`},
 		{`{"path":"a","path":"b"}`, "line 1: two members"},
 		{`{"path":"a"}` + "\n" + `{"path":"a"`, "line 2: not JSON"},
 		{`{"path":"a"}` + "\n\n" + `{"path":"a"} {}`, "line 3: more than"},
@@ -382,9 +395,69 @@ func TestFolder(t *testing.T) {
 			t.Errorf("%v, %v; want %q", has, err, c.want)
 		}
 	}
+	// What another process writes in the meantime, or a longer list has left, is found at the end.
+	for _, c := range []struct{ list, settings, other, others, want string }{
+		{"path\na\nb\n", "m", "", "", ""},
+		{"path\na\nb\n", "m", "path\na\nb\nz\n", "m", "rows that the list doesn't have"},
+		{"path\na\n", "m", "path\nc\n", "m", "the same photos"},
+		{"path\na\n", "m", "path\na\n", "n", "the same photos"},
+		{"", "m", "path\na\n", "n", "rows that the list doesn't have"},
+	} {
+		f, err := OpenFolder(filepath.Join(t.TempDir()), ".jsonl")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range parts(c.list, c.settings) {
+			f.Has(p)
+			f.Write(p, nil)
+		}
+		for _, p := range parts(c.other, c.others) {
+			f.Write(p, nil)
+		}
+		if err := f.Check(); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
 	f.Write(parts("path\na\n", "n")[0], nil)
 	if _, err := OpenFolder(dir, ".jsonl"); err == nil || !strings.Contains(err.Error(), "the same photos") {
 		t.Errorf("two results of a part: %v", err)
+	}
+}
+
+// Parts of other shards are held against the list, too: with other settings, or another
+// number of rows in a part, they would be mixed with this one's.
+func TestOtherShards(t *testing.T) {
+	dir := t.TempDir()
+	run := func(shard Shard, rows int, settings string) error {
+		r, err := NewReader(strings.NewReader("path\na\nb\nc\nd\ne\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		f, err := OpenFolder(dir, ".jsonl")
+		if err != nil {
+			return err
+		}
+		for part, err := range (Job{Shard: shard, Rows: rows, Settings: settings, Done: f.Has}).Parts(r) {
+			if err != nil {
+				return err
+			}
+			if err := f.Write(part, nil); err != nil {
+				return err
+			}
+		}
+		return f.Check()
+	}
+	for _, c := range []struct {
+		index, rows int
+		settings    string
+		want        string
+	}{
+		{0, 1, "m", ""}, {1, 1, "n", "another model or other settings"}, {1, 2, "m", "other rows"}, {1, 1, "m", ""}, {0, 1, "m", ""},
+	} {
+		err := run(Shard{c.index, 2}, c.rows, c.settings)
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package manifest
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,14 +60,14 @@ func ParseObject(line []byte) (Row, error) {
 		return row.once(), errors.New("more than a JSON object in a line")
 	}
 	names := row.Names()
-	if name := firstTwice(names); name != "" {
+	if name, twice := firstTwice(names); twice {
 		once := row.once()
-		if i := pathColumn(names); i >= 0 && slices.Contains(once.Names(), names[i]) { // else nobody knows which
-			once.Path, _ = once.pathIn(once.Names())
+		if slices.Contains(names, "path") == slices.Contains(once.Names(), "path") { // else nobody knows which
+			once.Path, _ = once.photo()
 		}
-		return once, fmt.Errorf("two members are called %s", fault.Shown(name))
+		return once, fmt.Errorf("two members are called %s", cmp.Or(fault.Shown(name), `""`))
 	}
-	row.Path, row.Err = row.pathIn(names)
+	row.Path, row.Err = row.photo()
 	return row, nil
 }
 
@@ -92,25 +93,51 @@ func notJSON(err error) error {
 	return fmt.Errorf("not JSON: %w", err)
 }
 
-// pathIn returns the path of an object.
-func (r *Row) pathIn(names []string) (string, error) {
-	i := pathColumn(names)
+// Naming is the name of the column that says which photo it is: path, or where that is
+// missing, null or empty, file. It is "" if none does.
+func (r Row) Naming() string {
+	if i := r.naming(); i >= 0 {
+		return r.columns[i].name
+	}
+	return ""
+}
+
+func (r Row) naming() int {
+	for _, name := range pathColumns {
+		i := slices.IndexFunc(r.columns, func(c column) bool { return c.name == name })
+		if i >= 0 && !r.columns[i].empty() {
+			return i
+		}
+	}
+	return -1
+}
+
+func (c column) empty() bool {
+	if c.json == nil {
+		return c.text == ""
+	}
+	return string(c.json) == "null" || string(c.json) == `""`
+}
+
+// photo is the photo's path.
+func (r Row) photo() (string, error) {
+	i := r.naming()
 	if i < 0 {
 		return "", errNoPath
 	}
-	var path *string
-	value := r.columns[i].json
-	if err := json.Unmarshal(value, &path); err != nil {
-		return "", fmt.Errorf("%s is no text", names[i])
+	name, value := r.columns[i].name, r.columns[i].json
+	if value == nil {
+		return r.columns[i].text, nil
 	}
-	if path == nil || *path == "" {
-		return "", errNoPath
+	var path string
+	if err := json.Unmarshal(value, &path); err != nil {
+		return "", fmt.Errorf("%s is no text", name)
 	}
 	// Of half a surrogate pair, encoding/json makes U+FFFD: the name of another file.
-	if strings.ContainsRune(*path, utf8.RuneError) && !bytes.ContainsRune(value, utf8.RuneError) && !bytes.Contains(bytes.ToLower(value), []byte(`\ufffd`)) {
-		return "", fmt.Errorf("%s has half of a surrogate pair, which is no text", names[i])
+	if strings.ContainsRune(path, utf8.RuneError) && !bytes.ContainsRune(value, utf8.RuneError) && !bytes.Contains(bytes.ToLower(value), []byte(`\ufffd`)) {
+		return "", fmt.Errorf("%s has half of a surrogate pair, which is no text", name)
 	}
-	return *path, nil
+	return path, nil
 }
 
 // Unlike returns an error if the row has a column of one of these names, which are
@@ -182,29 +209,23 @@ func (r Row) JSON(result any) ([]byte, error) {
 	return append(bytes.TrimSuffix(line, []byte{','}), '}'), nil
 }
 
-// Take removes a column other than the path from a JSON row and decodes it into v, which
-// stays as it is where the row doesn't have the column.
-func (r *Row) Take(name string, v any) error {
-	for i, c := range r.columns {
-		if c.name == name {
-			r.columns = slices.Delete(r.columns, i, i+1)
-			if err := json.Unmarshal(c.json, v); err != nil {
-				return fmt.Errorf("%s is not what it should be: %w", name, err)
-			}
-			return nil
-		}
+// Take removes a column from a JSON row and returns its value, nil where the row doesn't
+// have the column.
+func (r *Row) Take(name string) json.RawMessage {
+	i := slices.IndexFunc(r.columns, func(c column) bool { return c.name == name })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	value := r.columns[i].json
+	r.columns = slices.Delete(r.columns, i, i+1)
+	return value
 }
 
-// Others is the row's columns but for the path, as members of a JSON object without its
-// braces.
+// Others is the row's columns but for those of the photo's path, as members of a JSON
+// object without its braces: file is among them only beside a path.
 func (r Row) Others() ([]byte, error) {
-	path := pathColumn(r.Names())
-	if path >= 0 {
-		r.columns = slices.Delete(slices.Clone(r.columns), path, path+1)
-	}
-	members, err := r.JSON(struct{}{})
+	naming := r.Naming()
+	members, err := r.Without(func(name string) bool { return name == "path" || name == "file" && naming != "path" }).JSON(struct{}{})
 	if err != nil {
 		return nil, err
 	}

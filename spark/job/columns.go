@@ -1,16 +1,19 @@
 package job
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/mobilenet-go/mobilenet/fault"
 )
 
 // A Column is one of the manifest's that is passed on to the results. Its type is one of
-// Spark's: STRING, BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT or DOUBLE.
+// Spark's: STRING, BOOLEAN, TINYINT, SMALLINT, INT, BIGINT, FLOAT, DOUBLE or DECIMAL(P,S).
 type Column struct{ Name, Type string }
 
 // Wanted are the manifest's columns that are to be passed on: all others than the job's own,
@@ -20,8 +23,8 @@ type Wanted struct {
 	Names  []string
 }
 
-// ownColumns are the manifest's that the job reads itself.
-var ownColumns = []string{"path", "member", "offset", "size"}
+// OwnColumns are the manifest's that the job reads itself, and file where a row has no path.
+var OwnColumns = []string{"path", "member", "offset", "size"}
 
 // resultColumns are those that the job adds.
 var resultColumns = []string{"predictions", "embedding", "explanation", "error", "model", "version"}
@@ -35,11 +38,14 @@ const maxColumns = 1000
 func Choose(all []Column, wanted Wanted) ([]Column, error) {
 	const way = "; --columns says which are passed on"
 	var chosen []Column
+	if len(all) > 0 && !slices.ContainsFunc(all, func(c Column) bool { return c.Name == "path" || c.Name == "file" }) {
+		return nil, errors.New("no column of the manifest is called path or file")
+	}
 	hasPath := slices.ContainsFunc(all, func(c Column) bool { return c.Name == "path" })
 	there := map[string]string{}
 	for _, c := range all {
 		lower := strings.ToLower(c.Name)
-		own := slices.Contains(ownColumns, c.Name) || c.Name == "file" && !hasPath
+		own := slices.Contains(OwnColumns, c.Name) || c.Name == "file" && !hasPath
 		if other, twice := there[lower]; twice {
 			return nil, fmt.Errorf("columns %q and %q of the manifest differ in case alone, and Spark takes them for one", other, c.Name)
 		}
@@ -47,13 +53,13 @@ func Choose(all []Column, wanted Wanted) ([]Column, error) {
 		switch {
 		case own, wanted.Listed && !slices.Contains(wanted.Names, c.Name):
 			continue
-		case slices.Contains(ownColumns, lower):
+		case slices.Contains(OwnColumns, lower):
 			return nil, fmt.Errorf("column %q of the manifest differs from %s in case alone: rename it", c.Name, lower)
 		case slices.Contains(resultColumns, lower):
 			return nil, fmt.Errorf("column %q of the manifest has the name of one of the results: rename it%s", c.Name, way)
 		case c.Name == "":
 			return nil, errors.New("a column of the manifest has no name" + way)
-		case !slices.Contains(columnTypes, c.Type):
+		case !isPassed(c.Type):
 			return nil, fmt.Errorf("column %q of the manifest is of type %s, and strings, numbers and booleans are passed on%s", c.Name, c.Type, way)
 		}
 		chosen = append(chosen, c)
@@ -71,6 +77,18 @@ func Choose(all []Column, wanted Wanted) ([]Column, error) {
 
 var columnTypes = []string{"STRING", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "BIGINT", "FLOAT", "DOUBLE"}
 
+func isPassed(kind string) bool {
+	_, _, ok := Decimal(kind)
+	return ok || slices.Contains(columnTypes, kind)
+}
+
+// Decimal takes the type DECIMAL(P,S) apart: the digits, and how many of them stand behind
+// the point. Spark has up to 38 of them.
+func Decimal(kind string) (precision, scale int, ok bool) {
+	_, err := fmt.Sscanf(kind, "DECIMAL(%d,%d)", &precision, &scale)
+	return precision, scale, err == nil && precision >= 1 && precision <= 38 && scale >= 0 && scale <= precision
+}
+
 // columns finds out which columns the manifest has, and which of them are passed on.
 //
 // Of JSON lines Spark looks at every row, and at every name. What it makes objects, arrays or
@@ -79,6 +97,10 @@ var columnTypes = []string{"STRING", "BOOLEAN", "TINYINT", "SMALLINT", "INT", "B
 // strings.
 func (r *run) columns(ctx context.Context) error {
 	kind := kindOf(r.Input)
+	head, err := r.head(ctx)
+	if err != nil {
+		return err
+	}
 	if r.Wanted.Listed && len(r.Wanted.Names) == 0 {
 		return nil
 	}
@@ -95,12 +117,40 @@ func (r *run) columns(ctx context.Context) error {
 	}
 	for i := range all {
 		all[i].Type = sparkType(all[i].Type, kind)
+		if i < len(head) && head[i] == "" {
+			all[i].Name = ""
+		}
 	}
 	if r.Columns, err = Choose(all, r.Wanted); err != nil || kind != "json" {
 		return err
 	}
 	slices.SortFunc(r.Columns, func(a, b Column) int { return strings.Compare(a.Name, b.Name) })
 	return r.emptied(ctx)
+}
+
+// head is the names of a CSV file's columns as they are written. Spark has others for what
+// has none, and for those that are there twice, so that none may be called path any more.
+func (r *run) head(ctx context.Context) ([]string, error) {
+	if kindOf(r.Input) != "csv" {
+		return nil, nil
+	}
+	if err := r.exec(ctx, r.headless()); err != nil {
+		return nil, err
+	}
+	rows, err := r.session.Query(ctx, "SELECT to_json(array(*)) FROM mobilenet_input LIMIT 1")
+	if err != nil || len(rows) == 0 {
+		return nil, err
+	}
+	var names []string // those of nothing are null
+	if err := json.Unmarshal([]byte(rows[0]), &names); err != nil {
+		return nil, err
+	}
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
+			return nil, fmt.Errorf("two columns of the manifest are called %s", cmp.Or(fault.Shown(name), `""`))
+		}
+	}
+	return names, nil
 }
 
 // sparkType is the type of a column that Spark describes.
@@ -113,6 +163,8 @@ func sparkType(described, kind string) string {
 		return name
 	case kind == "json":
 		return "STRING"
+	case name == "DECIMAL":
+		return strings.ToUpper(described)
 	}
 	return described
 }

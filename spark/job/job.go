@@ -37,10 +37,15 @@ type Spec struct {
 	Wanted  Wanted   // of the manifest's other columns
 	Columns []Column // which [Run] finds
 
+	Digest, Version string // of the model and the program, which every row of the results has
+
 	PerTask   int  // photos of a task
 	Chunk     int  // photos whose results appear at a time
 	Resume    bool // whether the output may have results already
 	MaxErrors flags.Tolerance
+
+	// Remove removes a file of Spark's by the clients of the workers, or can't.
+	Remove func(ctx context.Context, name string) error
 }
 
 // About is what results depend on besides the photos.
@@ -56,7 +61,7 @@ func (s *Spec) About() string {
 func (s *Spec) Statements() []string {
 	list := append(s.settings(), s.files()...)
 	const tasks = 1000 // the photos over --per-task, which only a run counts
-	list = append(list, s.input(), s.manifest(), s.record(""), s.results(), s.remaining(), s.chunk(0, 1, tasks), countErrors, s.results(), check, causes)
+	list = append(list, s.input(), s.manifest(), s.record(""), s.results(), s.remaining(), s.chunk(0, 1, tasks), s.countErrors(), s.results(), check, causes)
 	return append(list, success...)
 }
 
@@ -68,6 +73,7 @@ type Report struct {
 	Missing int64 `json:"missing"` // photos without a row
 	Twice   int64 `json:"twice"`   // photos with more than one
 	Others  int64 `json:"others"`  // rows of photos that the manifest doesn't have
+	Alien   int64 `json:"alien"`   // rows that are no results of this model and program
 
 	Done    int64 // photos of this run
 	Cores   int   // at work at a time, as Spark told
@@ -88,7 +94,7 @@ func Run(ctx context.Context, s *Spec, session *Session, w io.Writer) (*Report, 
 		return nil, err
 	}
 	if r.remaining > 0 {
-		if err := r.unmark(); err != nil {
+		if err := r.unmark(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -97,20 +103,45 @@ func Run(ctx context.Context, s *Spec, session *Session, w io.Writer) (*Report, 
 	}
 	report, err := r.finish(ctx)
 	if err != nil {
-		err = errors.Join(err, r.unmark())
+		err = errors.Join(err, r.unmark(ctx))
 	}
 	return report, err
 }
 
-// unmark removes an earlier run's _SUCCESS if Spark's output is a folder that is seen here,
-// with the record in it. In another one it stays, since SQL can't remove a file; it is older
-// than the record then.
-func (r *run) unmark() error {
-	dir := strings.TrimPrefix(strings.TrimPrefix(r.Output, "file:"), "//")
-	if _, err := os.Stat(filepath.Join(dir, path.Base(r.recordPath()))); !filepath.IsAbs(dir) || err != nil {
+// unmark removes an earlier run's _SUCCESS, which SQL can't: if Spark's output is a folder
+// that is seen here, with the record in it, or in a bucket, as the workers reach it. Where
+// it stays it is older than the record.
+func (r *run) unmark(ctx context.Context) error {
+	if dir := r.folder(); dir != "" {
+		return Unmark(dir)
+	}
+	mark := strings.TrimRight(r.Output, "/") + "/_SUCCESS"
+	if !r.exists(ctx, mark) {
 		return nil
 	}
-	return Unmark(dir)
+	err := r.Remove(ctx, mark)
+	if err == nil && r.exists(ctx, mark) { // this is the same name elsewhere
+		err = errors.New("Spark has another file of that name")
+	}
+	if err != nil {
+		fmt.Fprintf(r.w, "%s is an earlier run's, and stays (%v): it counts where it is younger than %s\n", mark, err, r.recordPath())
+	}
+	return nil
+}
+
+// folder is Spark's output if that is a folder that is seen here, and has the record.
+func (r *run) folder() string {
+	dir := strings.TrimPrefix(strings.TrimPrefix(r.Output, "file:"), "//")
+	if _, err := os.Stat(filepath.Join(dir, path.Base(r.recordPath()))); filepath.IsAbs(dir) && err == nil {
+		return dir
+	}
+	return ""
+}
+
+// exists reports whether Spark finds a file. It lists none of that name, but looks for it.
+func (r *run) exists(ctx context.Context, name string) bool {
+	_, err := r.session.Query(ctx, fmt.Sprintf("SELECT CAST(count(*) AS STRING) FROM text.`%s`", strings.ReplaceAll(name, "`", "``")))
+	return err == nil
 }
 
 // Unmark removes the _SUCCESS of an earlier run from a folder.
@@ -275,7 +306,13 @@ func (s *State) Tell(w io.Writer, more string) {
 // count counts the rows of the output, and those with errors.
 func (r *run) count(ctx context.Context) (*Report, error) {
 	n := &Report{}
-	return n, r.ask(ctx, countErrors, n)
+	if err := r.ask(ctx, r.countErrors(), n); err != nil {
+		return nil, err
+	}
+	if n.Alien > 0 {
+		return nil, fmt.Errorf("%s has %d rows that are no results of this model and this version of the program: choose another --output", r.Output, n.Alien)
+	}
+	return n, nil
 }
 
 // ask decodes the only row of an answer.

@@ -29,7 +29,7 @@ func TestCauseOf(t *testing.T) {
 // A row without a path is a row with an error, also on a cluster, and ends no job.
 func TestRowsWithoutPath(t *testing.T) {
 	s := Spec{Input: "/a.jsonl", Output: "/out"}
-	if text := s.manifest(); strings.Contains(text, "raise_error") || !strings.Contains(text, "coalesce(r.path, r.file, '')") {
+	if text := s.manifest(); strings.Contains(text, "raise_error") || !strings.Contains(text, "coalesce(nullif(r.path, ''), nullif(r.file, ''), '')") {
 		t.Error(text)
 	}
 }
@@ -37,26 +37,31 @@ func TestRowsWithoutPath(t *testing.T) {
 // An earlier run's mark goes where the record is that the run has written, and nowhere else.
 func TestUnmark(t *testing.T) {
 	dir := t.TempDir()
-	mark, record := filepath.Join(dir, "_SUCCESS"), filepath.Join(dir, "_mobilenet")
 	for _, c := range []struct {
 		output string
 		record bool
-		stays  bool
+		want   string
 	}{
-		{dir, true, false}, {"file:" + dir, true, false}, {"file://" + dir + "/", true, false}, {dir, false, true}, {"s3a:/" + dir, true, true},
+		{dir, true, dir}, {"file:" + dir, true, dir}, {"file://" + dir + "/", true, dir + "/"}, {dir, false, ""}, {"s3a:/" + dir, true, ""},
 	} {
+		record := filepath.Join(dir, "_mobilenet")
 		os.Remove(record)
-		os.WriteFile(mark, nil, 0o666)
 		if c.record {
 			os.Mkdir(record, 0o777)
 		}
-		r := run{Spec: &Spec{Output: c.output}}
-		if err := r.unmark(); err != nil {
+		if got := (&run{Spec: &Spec{Output: c.output}}).folder(); got != c.want {
+			t.Errorf("%+v: %q", c, got)
+		}
+	}
+	mark := filepath.Join(dir, "_SUCCESS")
+	os.WriteFile(mark, nil, 0o666)
+	for range 2 { // also where there is none
+		if err := Unmark(dir); err != nil {
 			t.Error(err)
 		}
-		if _, err := os.Stat(mark); (err == nil) != c.stays {
-			t.Errorf("%+v: %v", c, err)
-		}
+	}
+	if _, err := os.Stat(mark); err == nil {
+		t.Error("the mark is there")
 	}
 }
 

@@ -72,26 +72,31 @@ func (s *Spec) input() string {
 		for _, c := range s.Columns {
 			columns += ", " + name(c.Name) + " " + c.Type
 		}
-		return view + "(" + columns + ") USING json" + s.options()
+		return view + "(" + columns + ") USING json" + s.options(true)
 	case "csv", "parquet":
-		return view + "USING " + kind + s.options()
+		return view + "USING " + kind + s.options(true)
 	}
 	return view + "AS SELECT * FROM " + s.Input
 }
 
-// inferred is the manifest of JSON lines with the columns and types that Spark finds in it.
+// inferred is the manifest with the columns and types that Spark finds in it.
 func (s *Spec) inferred() string {
-	return "CREATE OR REPLACE TEMPORARY VIEW mobilenet_input USING json" + s.options()
+	return "CREATE OR REPLACE TEMPORARY VIEW mobilenet_input USING " + kindOf(s.Input) + s.options(true)
 }
 
-// options are those of a manifest in files.
-func (s *Spec) options() string {
+// headless is a manifest of CSV whose first row are the names of its columns.
+func (s *Spec) headless() string {
+	return "CREATE OR REPLACE TEMPORARY VIEW mobilenet_input USING csv" + s.options(false)
+}
+
+// options are those of a manifest in files, of CSV with a head or without.
+func (s *Spec) options(head bool) string {
 	options := " OPTIONS (path " + literal(s.Input)
 	switch kindOf(s.Input) {
 	case "json":
 		options += ", mode 'FAILFAST'"
 	case "csv":
-		options += `, header 'true', multiLine 'true', escape '"', mode 'FAILFAST'`
+		options += fmt.Sprintf(`, header '%t', multiLine 'true', escape '"', mode 'FAILFAST'`, head)
 	}
 	return options + ")"
 }
@@ -127,14 +132,15 @@ func kindOf(input string) string {
 // order of their places and columns. Columns that the input lacks are found missing through
 // JSON, which SQL can't do otherwise. Those that are passed on are called x0, x1 and so on,
 // which no other is. Rows without a path are a photo together, of which the worker says that
-// it has none.
+// it has none. Places are texts here: of one that is no number the worker says so, too. What
+// has a place and no name is called OFFSET+SIZE, as by the worker.
 func (s *Spec) manifest() string {
 	var values, names, fields, places string
 	for i, c := range s.Columns {
 		value := name(c.Name)
 		switch {
 		case c.Name == "file": // beside path: where that is missing it names the photo
-			value = "if(path IS NULL, NULL, file)"
+			value = "if(nullif(CAST(path AS STRING), '') IS NULL, NULL, file)"
 		case kindOf(s.Input) == "csv":
 			value = "nullif(" + value + ", '')" // and not two kinds of nothing, by its quotes
 		}
@@ -144,12 +150,14 @@ func (s *Spec) manifest() string {
 		places += fmt.Sprintf(", place.x%d", i)
 	}
 	return fmt.Sprintf(`CREATE OR REPLACE TEMPORARY VIEW mobilenet_manifest AS
-SELECT path, member, place.offset, place.size%s FROM (
-  SELECT path, member, min(named_struct('offset', offset, 'size', size%s)) AS place FROM (
-    SELECT coalesce(r.path, r.file, '') AS path,
-      nullif(r.member, '') AS member, CAST(r.offset AS BIGINT) AS offset, CAST(r.size AS BIGINT) AS size%s
-    FROM (SELECT from_json(to_json(struct(*)), 'path STRING, file STRING, member STRING, offset STRING, size STRING') AS r%s
-      FROM mobilenet_input))
+SELECT path, member, place.at, place.offset, place.size%s FROM (
+  SELECT path, member, min(named_struct('at', at, 'offset', offset, 'size', size%s)) AS place FROM (
+    SELECT *, coalesce(called, if(at > 0 AND n >= 0, concat(at, '+', n), NULL)) AS member FROM (
+      SELECT coalesce(nullif(r.path, ''), nullif(r.file, ''), '') AS path, nullif(r.member, '') AS called, r.offset, r.size,
+        if(r.offset RLIKE '^[0-9]+$', try_cast(r.offset AS BIGINT), NULL) AS at,
+        if(coalesce(r.size, '') = '', 0, if(r.size RLIKE '^[0-9]+$', try_cast(r.size AS BIGINT), NULL)) AS n%s
+      FROM (SELECT from_json(to_json(struct(*)), 'path STRING, file STRING, member STRING, offset STRING, size STRING') AS r%s
+        FROM mobilenet_input)))
   GROUP BY path, member)`, places, fields, names, values)
 }
 
@@ -208,8 +216,8 @@ SELECT r.* FROM (
       %s
     FROM (
       SELECT * FROM (
-        SELECT /*+ REPARTITION_BY_RANGE(%d, path, offset, member) */ * FROM mobilenet_remaining%s)
-      SORT BY path, offset, member)))`,
+        SELECT /*+ REPARTITION_BY_RANGE(%d, path, at, member) */ * FROM mobilenet_remaining%s)
+      SORT BY path, at, member)))`,
 		literal(s.schema()), fields, format, literal(s.command()), format, tasks, share)
 }
 
@@ -228,8 +236,12 @@ func (s *Spec) command() string {
 	return command
 }
 
-// countErrors asks for the rows that are written, and for those of them with errors.
-const countErrors = "SELECT to_json(named_struct('rows', count(*), 'failed', count(error))) FROM mobilenet_results"
+// countErrors asks for the rows that are written, for those of them with errors, and for
+// those that are of no worker of this job.
+func (s *Spec) countErrors() string {
+	return fmt.Sprintf("SELECT to_json(named_struct('rows', count(*), 'failed', count(error), 'alien', count_if(NOT (model <=> %s AND version <=> %s)))) FROM mobilenet_results",
+		literal(s.Digest), literal(s.Version))
+}
 
 // check holds the output against the manifest.
 const check = `SELECT to_json(named_struct('photos', count(m.path), 'rows', coalesce(sum(r.n), 0), 'failed', coalesce(sum(r.failed), 0),

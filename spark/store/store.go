@@ -162,6 +162,21 @@ func (s *Store) open(ctx context.Context, at location, offset, length int64) (r 
 	return s.openObject(ctx, at, offset, length)
 }
 
+// Remove removes an object.
+func (s *Store) Remove(ctx context.Context, name string) error {
+	at, err := locate(name)
+	if err != nil || at.bucket == "" {
+		return fmt.Errorf("only from buckets can it be removed: %w", errors.ErrUnsupported)
+	}
+	ctx, cancel := context.WithTimeout(ctx, s.o.Stall)
+	defer cancel()
+	bucket, err := s.bucketOf(ctx, at)
+	if err != nil {
+		return err
+	}
+	return bucket.Delete(ctx, at.key)
+}
+
 // A place is what is known of a bucket, or of a web server.
 type place struct {
 	mu   sync.Mutex

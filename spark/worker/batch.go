@@ -119,7 +119,7 @@ func (b *batch) fail(r Row, err error) error {
 
 // result is what every result of a row has.
 func (w *Worker) result(r Row) Result {
-	return Result{Path: r.Path, Member: r.Member, Columns: r.Columns, Model: w.digest, Version: w.version, Line: r.Line}
+	return Result{Path: r.Path, Member: r.MemberName(), Columns: r.Columns, Model: w.digest, Version: w.version, Line: r.Line}
 }
 
 // flush runs the batch. If that fails, each photo runs on its own.

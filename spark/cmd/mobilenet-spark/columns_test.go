@@ -43,11 +43,15 @@ var listings = []listing{
 			Double *float64 `parquet:"double"`
 			Sold   *bool    `parquet:"sold"`
 			Name   *string  `parquet:"name"`
+			Ulong  uint64   `parquet:"ulong"`
+			Few    *int32   `parquet:"few,decimal(2:9)"`
+			More   int64    `parquet:"more,decimal(18:18)"`
+			Many   [9]byte  `parquet:"many,decimal(5:20)"`
 		}
-		some, small, long, double, sold := "b\x00c", int16(-32768), int64(math.MinInt64), math.NaN(), true
+		some, small, long, double, sold, few := "b\x00c", int16(-32768), int64(math.MinInt64), math.NaN(), true, int32(-123456789)
 		rows := []row{
-			{photos[0], -128, &small, math.MinInt32, &long, 255, math.MaxUint32, 0.1, &double, &sold, &some},
-			{Path: photos[1], Float: float32(math.Inf(-1))}, {Path: photos[2], Float: math.MaxFloat32},
+			{photos[0], -128, &small, math.MinInt32, &long, 255, math.MaxUint32, 0.1, &double, &sold, &some, math.MaxUint64, &few, 999999999999999999, [9]byte{0, 1}},
+			{Path: photos[1], Float: float32(math.Inf(-1)), Ulong: 1 << 63, More: -1, Many: [9]byte{255, 255, 255, 255, 255, 255, 255, 255, 255}}, {Path: photos[2], Float: math.MaxFloat32},
 		}
 		if err := parquet.WriteFile(file, rows); err != nil {
 			t.Fatal(err)
@@ -147,12 +151,17 @@ func TestPassedColumns(t *testing.T) {
 		Float  *float32 `parquet:"float"`
 		Double *float64 `parquet:"double"`
 		Name   *string  `parquet:"name"`
+		Ulong  [9]byte  `parquet:"ulong,decimal(0:20)"`
+		Few    *int32   `parquet:"few,decimal(2:9)"`
+		More   int64    `parquet:"more,decimal(18:18)"`
+		Many   [9]byte  `parquet:"many,decimal(5:20)"`
 	}
 	got := read(t, run(2), func(r ofParquet) string { return r.Path })
 	wantParquet := map[string]ofParquet{
 		"a.png": {Tiny: new(int8(-128)), Small: new(int16(-32768)), Byte: new(int16(255)), Uint: new(int64(math.MaxUint32)), Long: new(int64(math.MinInt64)), Float: new(float32(0.1)),
-			Double: new(math.NaN()), Name: new("b\x00c")},
-		"b.png":    {Tiny: new(int8(0)), Byte: new(int16(0)), Uint: new(int64(0)), Float: new(float32(math.Inf(-1)))},
+			Double: new(math.NaN()), Name: new("b\x00c"), Ulong: [9]byte{0, 255, 255, 255, 255, 255, 255, 255, 255}, Few: new(int32(-123456789)), More: 999999999999999999, Many: [9]byte{0, 1}},
+		"b.png": {Tiny: new(int8(0)), Byte: new(int16(0)), Uint: new(int64(0)), Float: new(float32(math.Inf(-1))),
+			Ulong: [9]byte{0, 128}, More: -1, Many: [9]byte{255, 255, 255, 255, 255, 255, 255, 255, 255}},
 		"none.png": {Tiny: new(int8(0)), Byte: new(int16(0)), Uint: new(int64(0)), Float: new(float32(math.MaxFloat32))},
 	}
 	if d := cmp.Diff(wantParquet, got, cmpopts.IgnoreFields(ofParquet{}, "Path"), cmpopts.EquateNaNs()); d != "" {

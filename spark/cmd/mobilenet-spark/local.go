@@ -3,13 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,6 +20,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/internal/manifest"
 	"github.com/mobilenet-go/mobilenet/spark/job"
 	"github.com/mobilenet-go/mobilenet/spark/worker"
+	"github.com/mobilenet-go/mobilenet/spark/worker/rowjson"
 )
 
 // localRun is a job on the cores of this machine: a part of the manifest, a worker, a file.
@@ -47,6 +46,9 @@ func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report,
 	r.Columns = r.manifest.columns
 	r.table = newTable(r.Columns, r.manifest.csv)
 	if r.folder, err = manifest.OpenFolder(f.Output, ".parquet"); err != nil {
+		return nil, err
+	}
+	if err := r.alone(); err != nil {
 		return nil, err
 	}
 	if n := r.folder.Owned(manifest.Shard{Count: 1}); n > 0 && !f.Resume {
@@ -186,57 +188,22 @@ func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Par
 
 // workerRow is a row as a worker knows it.
 func (r *localRun) workerRow(row manifest.Row) (worker.Row, error) {
-	text, err := row.JSON(struct{}{})
+	text, err := r.manifest.passed(row).JSON(struct{}{})
 	if err != nil {
-		return worker.Row{}, err
+		return worker.Row{}, fault.In(r.Input, err)
 	}
-	w := worker.Row{Path: row.Path}
-	if w.Columns, err = r.manifest.passed(row); err != nil {
-		return worker.Row{}, err
+	w, err := rowjson.Parse(text)
+	if err != nil {
+		err = worker.BadRow(err)
 	}
-	if row.Err != nil {
-		return w, worker.BadRow(row.Err)
-	}
-	var columns struct {
-		Member       *string
-		Offset, Size json.RawMessage
-	}
-	if err := json.Unmarshal(text, &columns); err != nil {
-		return w, worker.BadRow(err)
-	}
-	if columns.Member != nil {
-		w.Member = *columns.Member
-	}
-	offset, err1 := whole(columns.Offset)
-	size, err2 := whole(columns.Size)
-	place := worker.Row{Offset: offset, Size: size}
-	if err := cmp.Or(err1, err2, place.Check()); err != nil {
-		return w, worker.BadRow(err)
-	}
-	w.Offset, w.Size = offset, size
-	return w, nil
+	return w, err
 }
 
-// whole reads a whole number, which CSV has as text. Of what isn't there it is 0.
-func whole(value json.RawMessage) (int64, error) {
-	text := string(value)
-	if len(value) > 0 && value[0] == '"' {
-		if err := json.Unmarshal(value, &text); err != nil {
-			return 0, err
-		}
-	}
-	if text == "" || text == "null" {
-		return 0, nil
-	}
-	n, err := strconv.ParseInt(text, 10, 64)
-	if err != nil {
-		return 0, errors.New("offset and size are whole numbers")
-	}
-	return n, nil
-}
-
-// finish counts what is in the folder and marks it as whole.
+// finish holds what is in the folder against the list, counts it, and marks it as whole.
 func (r *localRun) finish() (*job.Report, error) {
+	if err := cmp.Or(r.folder.Check(), r.alone()); err != nil {
+		return nil, err
+	}
 	paths, err := parquetIn(r.Output)
 	if err != nil {
 		return nil, err
@@ -257,10 +224,28 @@ func (r *localRun) finish() (*job.Report, error) {
 			}
 		}
 	}
-	r.report.Photos, r.report.Elapsed = r.report.Rows, time.Since(r.began)
+	r.report.Photos, r.report.Elapsed = r.manifest.rows, time.Since(r.began)
+	if r.report.Rows != r.report.Photos {
+		return nil, fmt.Errorf("%s has %d rows of %d photos: its files are not those that were written", r.Output, r.report.Rows, r.report.Photos)
+	}
 	r.report.Causes = job.Causes(causes)
 	if err := r.report.Tolerable(r.MaxErrors); err != nil {
 		return nil, err
 	}
 	return &r.report, atomicfile.Write(filepath.Join(r.Output, "_SUCCESS"), func(io.Writer) error { return nil })
+}
+
+// alone is an error if the folder has Parquet files that are no parts of results: who reads
+// the folder would read them, too.
+func (r *localRun) alone() error {
+	paths, err := parquetIn(r.Output)
+	if err != nil {
+		return err
+	}
+	for _, path := range paths {
+		if !manifest.IsPart(filepath.Base(path)) {
+			return fault.In(path, fault.Unsupportedf("no part of a job's results: choose an --output without other files of Parquet"))
+		}
+	}
+	return nil
 }

@@ -15,6 +15,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -704,7 +705,8 @@ func TestInterrupted(t *testing.T) {
 // A row without a path is a row with an error.
 func TestLocalWithoutPath(t *testing.T) {
 	model := fashion(t)
-	for text, want := range map[string]string{`{"path":7}`: "path is no text", `{"n":1}`: "", `{"path":null}` + "\n" + `{"path":"none"}`: "this row has no path", "path,n\n,1\n": "this row has no path"} {
+	for text, want := range map[string]string{`{"path":7}`: "path is no text", `{"n":1}`: "", `{"path":null}` + "\n" + `{"path":"none"}`: "this row has no path", "path,n\n,1\n": "this row has no path",
+		`{"path":null,"file":""}`: "this row has no path"} {
 		list, out := filepath.Join(t.TempDir(), "list.csv"), t.TempDir()
 		put(t, list, text+"\n")
 		_, _, err := command("predict", "--local", "-i", list, "-o", out, "-m", model, "--max-errors", "2")
@@ -720,6 +722,60 @@ func TestLocalWithoutPath(t *testing.T) {
 		if r, ok := results(t, out)[""]; !ok || r.Error == nil || *r.Error != want {
 			t.Errorf("%s: %+v", text, r)
 		}
+	}
+}
+
+// Where path is missing, null or empty, file is the photo, and not passed on.
+func TestLocalFile(t *testing.T) {
+	model, dir := fashion(t), t.TempDir()
+	photo(t, filepath.Join(dir, "a.png"), 1)
+	type row struct {
+		Path  string  `parquet:"path"`
+		File  *string `parquet:"file"`
+		Error *string `parquet:"error"`
+	}
+	for text, file := range map[string]*string{`{"path":null,"file":"a.png"}`: nil, `{"path":"","file":"a.png"}`: nil, `{"path":"a.png","file":"x"}`: new("x"), "file,path\na.png,\n": nil, "path,file\na.png,x\n": new("x")} {
+		list, out := filepath.Join(dir, "list.csv"), t.TempDir()
+		put(t, list, strings.ReplaceAll(text, "a.png", filepath.Join(dir, "a.png"))+"\n")
+		if _, _, err := command("predict", "--local", "-i", list, "-o", out, "-m", model); err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		want := map[string]row{"a.png": {Path: filepath.Join(dir, "a.png"), File: file}}
+		if got := read(t, out, func(r row) string { return r.Path }); !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: %+v", text, got)
+		}
+	}
+}
+
+// An output has the results of a job, and nothing else that its readers would read.
+func TestLocalOthers(t *testing.T) {
+	model, dir := fashion(t), t.TempDir()
+	var paths []string
+	for i := range 4 {
+		paths = append(paths, filepath.Join(dir, fmt.Sprint(i)))
+		photo(t, paths[i], uint64(i))
+	}
+	out := filepath.Join(dir, "out")
+	args := []string{"predict", "--local", "-o", out, "-m", model, "--per-task", "2", "--resume", "-i"}
+	if _, _, err := command(append(args, write(t, paths))...); err != nil {
+		t.Fatal(err)
+	}
+	mark := filepath.Join(out, "_SUCCESS")
+	if _, _, err := command(append(args, write(t, paths[:2]))...); err == nil || !strings.Contains(err.Error(), "these are results of rows that the list doesn't have") || exists(mark) {
+		t.Errorf("a list that became shorter: %v", err)
+	}
+	if _, _, err := command(append(args, write(t, paths))...); err != nil || !exists(mark) {
+		t.Errorf("the list that it was: %v", err)
+	}
+	type row struct {
+		Path string `parquet:"path"`
+	}
+	list := filepath.Join(out, "list.parquet")
+	if err := parquet.WriteFile(list, []row{{paths[0]}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := command(append(args, list)...); err == nil || !strings.Contains(err.Error(), "list.parquet: no part of a job's results") {
+		t.Errorf("a list in its output: %v", err)
 	}
 }
 

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"compress/gzip"
 	"encoding/json"
@@ -179,25 +178,15 @@ func typeOf(n parquet.Node) string {
 		return cmp.Or(plain, n.Type().String())
 	case *format.StringType, *format.EnumType, *format.JsonType:
 		return "STRING"
-	case *format.IntType: // those without a sign become the next larger ones; the largest has none
-		signed := map[int8]string{8: "TINYINT", 16: "SMALLINT", 32: "INT", 64: "BIGINT"}
-		unsigned := map[int8]string{8: "SMALLINT", 16: "INT", 32: "BIGINT"}
+	case *format.DecimalType:
+		return fmt.Sprintf("DECIMAL(%d,%d)", l.Precision, l.Scale)
+	case *format.IntType: // those without a sign become the next larger ones
 		if l.IsSigned {
-			return signed[l.BitWidth]
+			return map[int8]string{8: "TINYINT", 16: "SMALLINT", 32: "INT", 64: "BIGINT"}[l.BitWidth]
 		}
-		return cmp.Or(unsigned[l.BitWidth], n.Type().String())
+		return map[int8]string{8: "SMALLINT", 16: "INT", 32: "BIGINT", 64: "DECIMAL(20,0)"}[l.BitWidth]
 	}
 	return n.Type().String()
-}
-
-// isUnsigned reports whether a column's numbers have no sign.
-func isUnsigned(n parquet.Node) bool {
-	logical := n.Type().LogicalType()
-	if logical == nil {
-		return false
-	}
-	i, ok := logical.Value.(*format.IntType)
-	return ok && !i.IsSigned
 }
 
 // open opens the list as JSON lines or CSV.
@@ -241,14 +230,12 @@ func (m *localManifest) linesOf(path string, out io.Writer) error {
 		return err
 	}
 	defer f.Close()
-	wanted := map[int]string{} // by the numbers of columns
-	unsigned := map[int]bool{}
+	wanted := map[int]source{} // by the numbers of columns
 	for _, field := range file.Schema().Fields() {
 		name := field.Name()
 		leaf, ok := file.Schema().Lookup(name)
-		if ok && (slices.Contains([]string{"path", "file", "member", "offset", "size"}, name) || slices.ContainsFunc(m.columns, func(c job.Column) bool { return c.Name == name })) {
-			wanted[leaf.ColumnIndex] = name
-			unsigned[leaf.ColumnIndex] = isUnsigned(field)
+		if ok && ((name == "file" || slices.Contains(job.OwnColumns, name)) || slices.ContainsFunc(m.columns, func(c job.Column) bool { return c.Name == name })) {
+			wanted[leaf.ColumnIndex] = newSource(field)
 		}
 	}
 	buffer := make([]parquet.Row, 100)
@@ -259,7 +246,7 @@ func (m *localManifest) linesOf(path string, out io.Writer) error {
 			n, err := rows.ReadRows(buffer)
 			for _, row := range buffer[:n] {
 				number++
-				line, err := lineOf(row, wanted, unsigned)
+				line, err := lineOf(row, wanted)
 				if err != nil {
 					rows.Close()
 					return fault.In(path, fault.Brokenf("row %d: %v", number, err))
@@ -282,51 +269,81 @@ func (m *localManifest) linesOf(path string, out io.Writer) error {
 	return nil
 }
 
+// A source is a column of Parquet that values are read of.
+type source struct {
+	name              string
+	unsigned, decimal bool
+	scale             int // of decimals
+}
+
+func newSource(f parquet.Field) source {
+	s := source{name: f.Name()}
+	if logical := f.Type().LogicalType(); logical != nil {
+		switch l := logical.Value.(type) {
+		case *format.IntType:
+			s.unsigned = !l.IsSigned
+		case *format.DecimalType:
+			s.decimal, s.scale = true, int(l.Scale)
+		}
+	}
+	return s
+}
+
 // lineOf is a row of Parquet as a line of JSON.
-func lineOf(row parquet.Row, wanted map[int]string, unsigned map[int]bool) ([]byte, error) {
+func lineOf(row parquet.Row, wanted map[int]source) ([]byte, error) {
 	line := []byte{'{'}
 	for _, v := range row {
-		name, ok := wanted[v.Column()]
+		s, ok := wanted[v.Column()]
 		if !ok || v.IsNull() {
 			continue
 		}
 		if len(line) > 1 {
 			line = append(line, ',')
 		}
-		key, err := json.Marshal(name)
+		key, err := json.Marshal(s.name)
 		if err != nil {
 			return nil, err
 		}
-		line = append(append(line, key...), ':')
-		switch v.Kind() {
-		case parquet.Boolean:
-			line = strconv.AppendBool(line, v.Boolean())
-		case parquet.Int32:
-			if unsigned[v.Column()] {
-				line = strconv.AppendUint(line, uint64(uint32(v.Int32())), 10)
-			} else {
-				line = strconv.AppendInt(line, int64(v.Int32()), 10)
-			}
-		case parquet.Int64:
-			line = strconv.AppendInt(line, v.Int64(), 10)
-		case parquet.Float:
-			line = appendNumber(line, float64(v.Float()), 32)
-		case parquet.Double:
-			line = appendNumber(line, v.Double(), 64)
-		case parquet.ByteArray:
-			if !utf8.Valid(v.ByteArray()) {
-				return nil, fmt.Errorf("column %q is not UTF-8", name)
-			}
-			text, err := json.Marshal(string(v.ByteArray()))
-			if err != nil {
-				return nil, err
-			}
-			line = append(line, text...)
-		default:
-			return nil, errors.New("a value of type " + v.Kind().String())
+		if line, err = s.append(append(append(line, key...), ':'), v); err != nil {
+			return nil, err
 		}
 	}
 	return append(line, '}', '\n'), nil
+}
+
+// append adds a value to a line.
+func (s source) append(line []byte, v parquet.Value) ([]byte, error) {
+	switch {
+	case s.decimal && (s.scale < 0 || s.scale > 38): // which nobody writes, and takes long to write out
+		return nil, fmt.Errorf("column %q is of decimals with %d digits behind the point", s.name, s.scale)
+	case s.decimal:
+		return append(line, decimalText(v, s.scale)...), nil
+	}
+	switch v.Kind() {
+	case parquet.Boolean:
+		return strconv.AppendBool(line, v.Boolean()), nil
+	case parquet.Int32:
+		if s.unsigned {
+			return strconv.AppendUint(line, uint64(uint32(v.Int32())), 10), nil
+		}
+		return strconv.AppendInt(line, int64(v.Int32()), 10), nil
+	case parquet.Int64:
+		if s.unsigned {
+			return strconv.AppendUint(line, uint64(v.Int64()), 10), nil
+		}
+		return strconv.AppendInt(line, v.Int64(), 10), nil
+	case parquet.Float:
+		return appendNumber(line, float64(v.Float()), 32), nil
+	case parquet.Double:
+		return appendNumber(line, v.Double(), 64), nil
+	case parquet.ByteArray:
+		if !utf8.Valid(v.ByteArray()) {
+			return nil, fmt.Errorf("column %q is not UTF-8", s.name)
+		}
+		text, err := json.Marshal(string(v.ByteArray()))
+		return append(line, text...), err
+	}
+	return nil, errors.New("a value of type " + v.Kind().String())
 }
 
 // appendNumber writes a number, and in quotes what JSON has no number for.
@@ -340,15 +357,11 @@ func appendNumber(b []byte, v float64, bits int) []byte {
 	return strconv.AppendFloat(b, v, 'g', -1, bits)
 }
 
-// passed is a row's columns that are passed on, as members of an object without its braces.
-func (m *localManifest) passed(row manifest.Row) ([]byte, error) {
-	hasPath := slices.Contains(row.Names(), "path")
-	text, err := row.Without(func(name string) bool {
-		named := name == "file" && !hasPath // that is the photo
-		return named || !slices.ContainsFunc(m.columns, func(c job.Column) bool { return c.Name == name })
-	}).JSON(struct{}{})
-	if err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(text[1:], []byte("}")), nil
+// passed is a row with what the job reads of it and what is passed on.
+func (m *localManifest) passed(row manifest.Row) manifest.Row {
+	naming := row.Naming()
+	return row.Without(func(name string) bool {
+		read := name == naming || slices.Contains(job.OwnColumns, name)
+		return !read && !slices.ContainsFunc(m.columns, func(c job.Column) bool { return c.Name == name })
+	})
 }

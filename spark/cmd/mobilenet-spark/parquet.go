@@ -96,6 +96,9 @@ func leafOf(kind string) parquet.Node {
 	case "DOUBLE":
 		return parquet.Leaf(parquet.DoubleType)
 	}
+	if precision, scale, ok := job.Decimal(kind); ok {
+		return decimalLeaf(precision, scale)
+	}
 	return parquet.String()
 }
 
@@ -228,6 +231,9 @@ func valueOf(kind string, text json.RawMessage) (parquet.Value, error) {
 			return parquet.FloatValue(float32(v)), err
 		}
 		return parquet.DoubleValue(v), err
+	}
+	if precision, scale, ok := job.Decimal(kind); ok {
+		return decimalValue(plain, precision, scale)
 	}
 	return parquet.ByteArrayValue([]byte(plain)), nil
 }

@@ -17,6 +17,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/spark/job"
+	"github.com/mobilenet-go/mobilenet/spark/store"
 )
 
 // jobFlags are those of predict, embed and explain.
@@ -151,6 +152,9 @@ func (f *jobFlags) engine(ctx context.Context, stderr io.Writer) (*job.Report, e
 		return nil, err
 	}
 	defer session.Close()
+	buckets := store.New(f.store)
+	defer buckets.Close()
+	f.Remove = buckets.Remove
 	return job.Run(ctx, &f.Spec, session, stderr)
 }
 
@@ -259,6 +263,7 @@ func (f *jobFlags) spec(ctx context.Context, fs *pflag.FlagSet) error {
 		}
 		model, labels = base(model), base(labels)
 	}
+	f.Digest, f.Version = f.digest, version()
 	f.Settings = f.settings(fs)
 	f.Args = append(slices.Clone(f.Settings), "--model="+model)
 	if labels != "" {

@@ -8,7 +8,10 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet/internal/manifest"
 )
@@ -28,15 +31,55 @@ type Row struct {
 	Line int `json:"-"` // that it was, if somebody counts
 }
 
+// MemberName is the name of the member in a result: where the row names none, its place, as
+// OFFSET+SIZE.
+func (r Row) MemberName() string {
+	if r.Member == "" && r.Offset > 0 {
+		return fmt.Sprintf("%d+%d", r.Offset, r.Size)
+	}
+	return r.Member
+}
+
 // InShard reports whether the photo is a member of an archive.
 func (r Row) InShard() bool { return r.Member != "" || r.Offset > 0 }
 
-// Check is an error of a place that no bytes lie at.
-func (r Row) Check() error {
-	if r.Offset < 0 || r.Size < 0 {
+// place sets the member, and where its bytes lie: numbers, which CSV has as texts. Values
+// are nil where the row has none.
+func (r *Row) place(member, offset, size json.RawMessage) error {
+	if member != nil && json.Unmarshal(member, &r.Member) != nil {
+		return errors.New("member is no text")
+	}
+	at, err1 := whole(offset)
+	n, err2 := whole(size)
+	switch {
+	case err1 != nil || err2 != nil:
+		return errors.New("offset and size are whole numbers")
+	case at < 0 || n < 0:
 		return errors.New("offset or size is negative")
 	}
+	r.Offset, r.Size = at, n
+	if r.Member == (Row{Offset: at, Size: n}).MemberName() { // which Spark tells it from others by
+		r.Member = ""
+	}
 	return nil
+}
+
+// whole reads a whole number. Of what isn't there it is 0. The statements of Spark take the
+// same texts for numbers.
+func whole(value json.RawMessage) (int64, error) {
+	text := string(value)
+	if strings.HasPrefix(text, `"`) {
+		if err := json.Unmarshal(value, &text); err != nil {
+			return 0, err
+		}
+	}
+	if text == "" || text == "null" {
+		return 0, nil
+	}
+	if text[0] == '+' {
+		return 0, strconv.ErrSyntax
+	}
+	return strconv.ParseInt(text, 10, 64)
 }
 
 // ResultNames are the members of a result that no row may have: there would be two.
@@ -47,13 +90,9 @@ var ResultNames = []string{"predictions", "embedding", "explanation", "error", "
 func Parse(line []byte) (Row, error) {
 	columns, err := manifest.ParseObject(line)
 	row := Row{Path: columns.Path}
-	err = cmp.Or(err, columns.Err, columns.Unlike(ResultNames...),
-		columns.Take("member", &row.Member), columns.Take("offset", &row.Offset), columns.Take("size", &row.Size))
-	if err == nil {
-		err = row.Check()
-	}
+	err = cmp.Or(err, columns.Err, columns.Unlike(ResultNames...), row.place(columns.Take("member"), columns.Take("offset"), columns.Take("size")))
 	if err != nil {
-		columns = columns.Without(func(name string) bool { return name == "path" || slices.Contains(ResultNames, name) })
+		columns = columns.Without(func(name string) bool { return slices.Contains(ResultNames, name) })
 	}
 	others, e := columns.Others()
 	row.Columns = others
