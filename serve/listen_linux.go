@@ -12,8 +12,8 @@ import (
 const handshake = 250 * time.Millisecond
 
 // noMore has the kernel drop what would begin another connection, and waits until those that
-// have begun are there to be accepted: closing the listener would reset them, and their
-// clients have sent requests already. Whoever is dropped tries again a second later, and
+// have begun are there to be accepted (see [unaccepted]): closing the listener would reset them,
+// and their clients have sent requests already. Whoever is dropped tries again a second later, and
 // finds the port closed. Where a sandbox forbids the filter there is nothing to wait for.
 func noMore(l net.Listener) {
 	const flags, syn, ack = 13, 0x02, 0x10 // of a TCP header
@@ -39,4 +39,23 @@ func noMore(l net.Listener) {
 	if err == nil && failed == nil {
 		time.Sleep(handshake)
 	}
+}
+
+// unaccepted is how many connections wait to be accepted: of a socket that listens, that is
+// what the kernel has in the place of its unacknowledged segments (tcp_get_info).
+func unaccepted(l net.Listener) (n int) {
+	tcp, ok := l.(*net.TCPListener)
+	if !ok {
+		return 0
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	raw.Control(func(fd uintptr) {
+		if info, err := unix.GetsockoptTCPInfo(int(fd), unix.SOL_TCP, unix.TCP_INFO); err == nil {
+			n = int(info.Unacked)
+		}
+	})
+	return n
 }

@@ -61,6 +61,7 @@ func (s *Server) Run(ctx context.Context, l Listen) error {
 		return err
 	}
 	servers := []*http.Server{s.httpServer(s, l.TLS)}
+	s.newcomers.watch(servers[0])
 	listeners := []net.Listener{netutil.LimitListener(main, cmp.Or(l.MaxConns, 16384))}
 	if l.Metrics != "" {
 		second, err := net.Listen("tcp", l.Metrics)
@@ -99,6 +100,7 @@ func (s *Server) Run(ctx context.Context, l Listen) error {
 	s.o.Log.Info("draining", "delay", l.DrainDelay.String())
 	time.Sleep(l.DrainDelay)
 	noMore(main)
+	s.newcomers.hear(main)
 	return s.shutDown(servers, l)
 }
 

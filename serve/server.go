@@ -79,6 +79,7 @@ type Server struct {
 	mux       *http.ServeMux
 	origins   *http.CrossOriginProtection // of who may change what is served
 	draining  atomic.Bool
+	newcomers newcomers
 	refusals  sampler
 }
 
@@ -305,6 +306,7 @@ type request struct {
 
 // ServeHTTP makes a Server an http.Handler.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.newcomers.begin(r)
 	if s.o.CORS != "" {
 		w.Header().Set("Access-Control-Allow-Origin", s.o.CORS)
 		w.Header().Set("Access-Control-Expose-Headers", "Inference-Header-Content-Length, Retry-After")
