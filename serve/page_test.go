@@ -256,6 +256,45 @@ func TestPageDrop(t *testing.T) {
 	shot(t, ctx, "refused")
 }
 
+// TestPageAgain: a photo that a busy server refused, or one that is being loaded, or one that
+// can't be reached, is asked about again at the press of a key, and a broken one isn't.
+func TestPageAgain(t *testing.T) {
+	_, url := start(t, serve.Options{})
+	ctx := browse(t, url, false)
+	if only := get[string](t, ctx, `document.querySelector("#only").innerText`); only != "fashion (10 classes)" {
+		t.Errorf("the only model is %q", only)
+	}
+	get[any](t, ctx, dropSeveral+`
+		let answers = [];
+		const real = fetch;
+		fetch = (...a) => (answers.shift() ?? (() => real(...a)))();
+		const refuse = (status, error, headers) => () => Promise.resolve(new Response(JSON.stringify({error}), {status, headers}))`)
+	get[any](t, ctx, `answers = [refuse(429, "256 photos wait already", {"Retry-After": "2"}), refuse(503, "model x is not ready", {}), () => Promise.reject(new Error("no network"))]`)
+	name := strings.Repeat("long", 30) + "-end.png"
+	get[any](t, ctx, fmt.Sprintf(`dropSeveral(%q)`, name))
+	for _, want := range []string{"The server is busy. Try again in 2 s.", "model x is not ready", "The server can't be reached."} {
+		until(t, ctx, fmt.Sprintf(`document.querySelector(".card .bad")?.textContent === %q`, want))
+		until(t, ctx, `document.querySelector(".card .retry").checkVisibility()`)
+		get[any](t, ctx, `document.querySelector(".card .retry").focus()`)
+		act(t, ctx, chromedp.KeyEvent(kb.Enter))
+	}
+	until(t, ctx, answered+"1")
+	if left := get[string](t, ctx, `document.querySelector(".card .retry").hidden + " " + document.querySelectorAll(".bad:not(:empty)").length + document.querySelector("table").hidden + document.querySelectorAll(".card").length`); left != "true 0false1" {
+		t.Errorf("after the answer: %s", left)
+	}
+	until(t, ctx, fmt.Sprintf(`document.querySelector("#status").textContent.startsWith(%q)`, name+": "))
+	heading := get[string](t, ctx, `document.querySelector(".card h2").textContent + " " + (document.querySelector(".card h2").title.length)`)
+	if want := "longlonglonglonglong…longlonglonglong-end.png 128"; heading != want {
+		t.Errorf("heading %q", heading)
+	}
+	act(t, ctx, chromedp.Click("#clear"))
+	get[any](t, ctx, `answers = [refuse(415, "no photo", {})]; dropSeveral("a.png")`)
+	until(t, ctx, `document.querySelector(".card .bad")?.textContent === "no photo"`)
+	if !get[bool](t, ctx, `document.querySelector(".card .retry").hidden`) {
+		t.Error("what can't be read is to be tried again")
+	}
+}
+
 // dropSeveral drops files of these names at once: pictures, and text where the name says
 // so or says that the picture is broken.
 const dropSeveral = `

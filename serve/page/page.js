@@ -36,6 +36,8 @@ async function loadModels() {
     if (m.index) indexes.set(m.name, m.index);
   }
   byId("picker").hidden = models.length < 2;
+  byId("only").hidden = models.length !== 1;
+  if (models.length === 1) byId("only").textContent = picker.options[0].text;
   showCommand();
 }
 
@@ -52,7 +54,8 @@ function card(name, blob, model, before) {
     img.hidden = true;
     node.querySelector(".look").hidden = node.querySelector("canvas").hidden;
   };
-  node.querySelector("h2").textContent = name;
+  node.querySelector("h2").textContent = shortened(name);
+  node.querySelector("h2").title = name;
   node.querySelector("caption").textContent = "Classes of " + name;
   if (picker.options.length > 1) {
     const by = node.querySelector(".model");
@@ -242,17 +245,41 @@ function paint(canvas, map, most, photo) {
   context.putImageData(image, 0, 0);
 }
 
+// fail says on a card why it has no classes, none where it is asked again.
 function fail(node, text) {
-  node.classList.add("failed");
-  const p = node.querySelector(".timing");
-  p.classList.add("bad");
+  const p = node.querySelector(".told > .timing");
+  node.classList.toggle("failed", text !== "");
+  p.classList.toggle("bad", text !== "");
   p.textContent = text;
-  node.querySelector("table").hidden = true;
+  node.querySelector("table").hidden = text !== "";
+}
+
+// retriable has a card ask again at the press of a button.
+function retriable(node, ask) {
+  const button = node.querySelector(".retry");
+  button.hidden = false;
+  button.onclick = () => {
+    button.hidden = true;
+    node.tabIndex = -1;
+    node.focus(); // the button goes
+    fail(node, "");
+    begin(1);
+    ask();
+  };
+}
+
+// begin counts photos that are asked about.
+function begin(photos) {
+  if (!waiting) asked = failed = 0;
+  waiting += photos;
+  asked += photos;
+  say(`Looking at ${waiting} ${waiting === 1 ? "photo" : "photos"} …`);
 }
 
 // classify fills a card with what the model answers.
 async function classify(node, name, blob, model) {
   let told = "";
+  const again = () => retriable(node, () => classify(node, name, blob, model));
   try {
     const answer = await fetch(pictured(model), { method: "POST", body: blob, headers: { "Content-Type": "application/octet-stream" } });
     const body = await answer.json();
@@ -260,14 +287,17 @@ async function classify(node, name, blob, model) {
       fill(node, body);
       told = `${name}: ${body.predictions[0].label}, ${percent(body.predictions[0].probability)} percent`;
     } else {
-      const again = answer.headers.get("Retry-After");
+      const after = answer.headers.get("Retry-After");
+      const why = answer.status === 429 ? "The server is busy" : body.error.replace(/ \(--[a-z-]+\)/, "");
       failed++;
-      fail(node, body.error.replace(/ \(--[a-z-]+\)/, "") + (again ? `. Try again in ${again} s.` : ""));
-      told = `${name}: ${body.error}`;
+      fail(node, why + (after ? `. Try again in ${after} s.` : ""));
+      if ([429, 503, 504].includes(answer.status)) again();
+      told = `${name}: ${why}`;
     }
   } catch (e) {
     failed++;
     fail(node, "The server can't be reached.");
+    again();
     told = "The server can't be reached.";
   }
   waiting--;
@@ -284,14 +314,11 @@ async function classifyAll(files) {
   const model = picker.value;
   given = [...list];
   byId("again").hidden = true;
-  if (!waiting) asked = failed = 0;
-  waiting += list.length;
-  asked += list.length;
-  say(`Looking at ${waiting} ${waiting === 1 ? "photo" : "photos"} …`);
+  begin(list.length);
   let last = null;
   const next = async () => {
     for (let f; (f = list.shift()); ) {
-      const name = f.name || "pasted photo";
+      const name = printable(f.name || "pasted photo");
       last = card(name, f, model, last);
       await classify(last, name, f, model);
     }
