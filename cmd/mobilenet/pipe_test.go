@@ -100,7 +100,7 @@ func TestPipeAsPhoto(t *testing.T) {
 			if text := r.text + fmt.Sprint(r.err); !strings.Contains(text, c.want) {
 				t.Errorf("%v: %s", c.args, text)
 			}
-		case <-time.After(3 * time.Minute):
+		case <-time.After(never):
 			t.Errorf("%v: no end", c.args)
 		}
 		cancel()

@@ -62,7 +62,7 @@ func startService(t *testing.T, args ...string) *service {
 func (s *service) await(t *testing.T, pattern string) string {
 	t.Helper()
 	re := regexp.MustCompile(pattern)
-	timeout := time.After(3 * time.Minute) // of a machine that is very slow
+	timeout := time.After(never)
 	for {
 		select {
 		case line, ok := <-s.lines:
@@ -502,7 +502,7 @@ func TestServeMemory(t *testing.T) {
 		}
 		return n
 	}
-	for began := time.Now(); time.Since(began) < 4*time.Second || came() == 0 && time.Since(began) < 3*time.Minute; {
+	for began := time.Now(); time.Since(began) < 4*time.Second || came() == 0 && time.Since(began) < never; {
 		time.Sleep(10 * time.Millisecond)
 	}
 	cancel()
