@@ -12,6 +12,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train/report"
 )
 
@@ -150,6 +151,7 @@ type rehearsal struct {
 	Estimate
 	epochs     time.Duration
 	photo      time.Duration // that an engine takes for one
+	few        *validator    // of a few images; nil without any
 	heap, goal int64         // after some steps, and what it grows to in many: they leave more garbage
 }
 
@@ -160,13 +162,18 @@ func images(set *dataset.Set) int {
 	return len(set.Items)
 }
 
-// some are a few images of a set, from all over it.
+// some are a few images of a set, from all over it, and one of every class: the picture
+// of the confusion matrix grows with the classes that occur.
 func some(set *dataset.Set) *dataset.Set {
 	s := *set
 	step := max(1, len(set.Items)/rehearsedPhotos)
 	s.Items = nil
-	for i := 0; i < len(set.Items) && len(s.Items) < rehearsedPhotos; i += step {
-		s.Items = append(s.Items, set.Items[i])
+	seen := make([]bool, len(set.Classes))
+	for i, item := range set.Items {
+		if i%step == 0 || !seen[item.Label] {
+			s.Items = append(s.Items, item)
+			seen[item.Label] = true
+		}
 	}
 	return &s
 }
@@ -185,7 +192,9 @@ func (r *rehearsal) features(ctx context.Context) error {
 	all := images(r.Train) + images(r.Val)
 	r.photo = scaled(time.Since(began)-compiling, 1, len(few.Items))
 	if images(r.Val) > 0 { // with an engine of its own, when the one before is garbage
-		if _, _, err := r.featuresOf(ctx, some(r.Val)); err != nil {
+		few := some(r.Val)
+		r.few = &validator{Options: r.Options, set: few}
+		if r.few.features, r.few.missing, err = r.featuresOf(ctx, few); err != nil {
 			return err
 		}
 	}
@@ -331,33 +340,13 @@ func (r *rehearsal) fromKnown(ctx context.Context, order [][]int) error {
 // ends is what comes at the end of each epoch, and of all: validation and files.
 func (r *rehearsal) ends(ctx context.Context) (err error) {
 	runtime.GC() // what follows is far later in a training
-	last := *r.trainer
-	last.Int8, last.QAT = false, false
-	last.Division = cmp.Or(r.Division, &dataset.Division{}) // for the card, which nobody reads
-	if images(r.Test) > 0 {
-		last.Test = some(r.Test)
-	}
 	var validating time.Duration
-	if r.validator != nil {
-		few := some(r.Val)
-		last.validator = &validator{Options: r.Options, set: few}
-		if r.Freeze == FreezeBackbone { // features are known: it takes no time, and no engine
-			last.validator.features = make([]float32, len(few.Items)*r.Model.Config.Network().Features())
-			r.goal = heap()
-		} else if validating, err = r.validation(ctx, last.validator); err != nil {
+	if r.validator != nil && r.Freeze != FreezeBackbone { // whose features are known: it takes no time, and no engine
+		r.few = &validator{Options: r.Options, set: some(r.Val)}
+		if validating, err = r.validation(ctx, r.few); err != nil {
 			return err
 		}
 		r.Time += validating * (r.epochs + 1)
-	}
-	r.Time += r.photo * time.Duration(images(r.Test))
-	if r.QAT { // what it began with is measured, too
-		r.Time += validating
-	}
-	if r.Int8 && !r.QAT {
-		if err := r.calibrations(ctx); err != nil {
-			return err
-		}
-		r.Time += r.photo * time.Duration(images(r.Val))
 	}
 	began := time.Now()
 	r.history = append(r.history, report.Epoch{Epoch: r.first()})
@@ -366,9 +355,27 @@ func (r *rehearsal) ends(ctx context.Context) (err error) {
 		return err
 	}
 	r.Time += (r.epochs + 1) * time.Since(began)
-	runtime.GC()
+	r.heap = max(r.heap, heap())
+
+	learned := r.weights()
+	r.rest()
+	r.Time += r.photo * time.Duration(images(r.Test))
+	if r.QAT { // what it began with is measured, too
+		r.Time += validating
+	}
+	if r.Int8 && !r.QAT {
+		if err := r.calibrations(ctx, learned); err != nil {
+			return err
+		}
+		r.Time += r.photo * time.Duration(images(r.Val))
+	}
+	last := *r.trainer
+	last.validator, last.Int8, last.QAT = r.few, false, false
+	last.Division = cmp.Or(r.Division, &dataset.Division{}) // for the card, which nobody reads
+	if images(r.Test) > 0 {
+		last.Test = some(r.Test)
+	}
 	began = time.Now()
-	last.history, last.best = r.history, r.best
 	_, err = last.finish(ctx) // pictures take a second, and tens of megabytes
 	r.Time += time.Since(began)
 	return err
@@ -388,17 +395,17 @@ func (r *rehearsal) validation(ctx context.Context, v *validator) (time.Duration
 	_, err = v.through(ctx, e, r.Model.Config)
 	whole := time.Since(began)
 	r.goal = max(r.goal, heapGoal()) // the buffers of training and those of the engine are there
-	e.Close()
+	release(e)
 	r.photo = scaled(whole-compiling, 1, len(v.set.Items))
 	return compiling + scaled(whole-compiling, images(r.Val), len(v.set.Items)), err
 }
 
 // calibrations is the 8-bit network at the end, without its validation.
-func (r *rehearsal) calibrations(ctx context.Context) error {
+func (r *rehearsal) calibrations(ctx context.Context, m *model.Model) error {
 	few := r.Options
 	few.Train = some(r.Train)
 	began := time.Now()
-	_, n, err := few.calibrate(ctx, r.weights())
+	_, n, err := few.calibrate(ctx, m)
 	r.Time += scaled(time.Since(began), min(calibration, images(r.Train)), n)
 	runtime.GC() // as in compile
 	return err
@@ -411,9 +418,8 @@ func compile(o *Options) (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	e.Close()
 	took := time.Since(began)
-	runtime.GC() // a training doesn't have this one, too
+	release(e)
 	return took, nil
 }
 

@@ -2,8 +2,10 @@ package train
 
 import (
 	"os"
+	"slices"
 	"testing"
 
+	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -11,6 +13,11 @@ import (
 // nothing in its folder.
 func TestRehearse(t *testing.T) {
 	train, val := photos(t, 9)
+	for _, item := range []dataset.Item{train.Items[2], val.Items[1]} {
+		if err := os.WriteFile(item.Name, []byte("no image"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, test := range map[string]struct {
 		change func(o *Options)
 		more   bool // takes memory that the rehearsal does not
@@ -37,6 +44,7 @@ func TestRehearse(t *testing.T) {
 	} {
 		o := phases(t, train, val)
 		test.change(&o)
+		o.MaxErrors = 2
 		e, err := Rehearse(t.Context(), o)
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -48,5 +56,24 @@ func TestRehearse(t *testing.T) {
 		if left, err := os.ReadDir(o.RunDir); err != nil || len(left) > 0 {
 			t.Errorf("%s: left %v, error %v", name, left, err)
 		}
+	}
+}
+
+// TestSome wants an image of every class among a few: pictures of classes grow with them.
+func TestSome(t *testing.T) {
+	set := &dataset.Set{Classes: make([]string, 200)}
+	for i := range 1000 {
+		set.Items = append(set.Items, dataset.Item{Label: i / 5})
+	}
+	few := some(set)
+	if n := len(few.Items); n < 200 || n > 200+rehearsedPhotos+1 {
+		t.Errorf("%d images of 200 classes", n)
+	}
+	if slices.Contains(few.Counts(), 0) {
+		t.Error("a class has none")
+	}
+	set.Classes, set.Items = set.Classes[:2], set.Items[:10]
+	if n := len(some(set).Items); n != 10 {
+		t.Errorf("%d of 10 images", n)
 	}
 }

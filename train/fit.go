@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"path/filepath"
+	"runtime"
 	"time"
 
 	"github.com/mobilenet-go/mobilenet/engine"
@@ -71,10 +72,8 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	if o.Resume { // now that nothing speaks against it
-		if o.Extend {
-			if err := o.writeArgs(); err != nil {
-				return nil, err
-			}
+		if err := o.writeArgs(); err != nil {
+			return nil, err
 		}
 		begun()
 	}
@@ -90,6 +89,7 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 			return nil, err
 		}
 	}
+	t.rest()
 	return t.finish(ctx)
 }
 
@@ -183,6 +183,17 @@ func (t *trainer) close() {
 	if t.events != nil {
 		t.events.Close()
 	}
+}
+
+// rest gives up what learns, and its memory: pictures of many classes and 8-bit networks
+// take as much.
+func (t *trainer) rest() {
+	if t.teacher != nil {
+		t.teacher.engine.Close()
+		t.teacher = nil
+	}
+	t.network, t.optimizer, t.average, t.before, t.features, t.known = nil, nil, nil, nil, nil, nil
+	runtime.GC()
 }
 
 // first is the number of the first epoch: 0 is the classifier alone.

@@ -170,7 +170,7 @@ func (t *trainer) measure(ctx context.Context, q *model.Quantized, set *dataset.
 	if err != nil {
 		return nil, err
 	}
-	defer e.Close()
+	defer release(e)
 	v := &validator{Options: t.Options, set: set}
 	return v.through(ctx, e, q.Config)
 }

@@ -103,9 +103,9 @@ type Hyperparameters struct {
 // Run says where results go and how the machine is used.
 type Run struct {
 	RunDir  string // folder for the results, for this run alone
-	Args    []byte // what ArgsFile is to say about a new run, such as how to call it again; nil for no such file
+	Args    []byte // what ArgsFile is to say about the run, such as how to call it again; nil for no such file, with Resume for the one that is there
 	Resume  bool   // go on with the run in RunDir, from its last whole epoch
-	Extend  bool   // with Resume: Epochs, and Args, may be others than the run had; the learning rate goes on as Epochs say
+	Extend  bool   // with Resume: Epochs may be others than the run had; the learning rate goes on as Epochs say
 	Seed    uint64 // of everything random
 	Threads int    // 0 for all cores; the result doesn't depend on it
 

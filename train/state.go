@@ -377,11 +377,13 @@ func (t *trainer) restoreHistory(meta map[string]string) error {
 	if last > t.Epochs {
 		return fmt.Errorf("the run has %d epochs already, more than %d", last, t.Epochs)
 	}
+	var ones lost
 	if text := meta[metaLost]; text != "" {
-		if err := json.Unmarshal([]byte(text), &t.lost); err != nil || !t.lost.within(t.Train, t.Val) {
+		if err := json.Unmarshal([]byte(text), &ones); err != nil || !ones.within(t.Train, t.Val) {
 			return fault.Brokenf("damaged metadata: images that can't be read: %.40q", text)
 		}
 	}
+	t.lost = ones
 	t.history, t.best, t.optimizer.steps, t.bestSum = epochs, best, steps, meta[metaWeights]
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"image"
+	"runtime"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/engine"
@@ -34,7 +35,7 @@ func (v *validator) run(ctx context.Context, m *model.Model) (*report.Evaluation
 		if err != nil {
 			return nil, err
 		}
-		defer e.Close()
+		defer release(e)
 		return v.through(ctx, e, m.Config)
 	}
 	v.begin()
@@ -102,6 +103,13 @@ func (v *validator) picture(i int) (image.Image, error) {
 	return picture(vision.Crop(img, c.Preprocess, c.Resolution)), nil
 }
 
+// release closes an engine and has its memory collected, so that the next one finds it and
+// a training takes no more for the chance that there were two.
+func release(e *engine.Engine) {
+	e.Close()
+	runtime.GC()
+}
+
 // eachBatch calls run with all images of a set that can be read, as m wants them, in
 // batches, and with m's engine.
 func (o *Options) eachBatch(ctx context.Context, m *model.Model, set *dataset.Set, run func(e *engine.Engine, in engine.Input, items []int) error) error {
@@ -109,7 +117,7 @@ func (o *Options) eachBatch(ctx context.Context, m *model.Model, set *dataset.Se
 	if err != nil {
 		return err
 	}
-	defer e.Close()
+	defer release(e)
 	return o.eachOf(ctx, m.Config, set, func(in engine.Input, items []int) error { return run(e, in, items) })
 }
 

@@ -33,6 +33,7 @@ type trainFlags struct {
 	resolution                                   int
 	photos                                       photoFlags
 	dryRun                                       bool
+	anew                                         bool // with --resume: settings that are others from now on
 	settled                                      bool // an args.yaml has set all flags; they were checked when its run began
 	from                                         settingsFile
 	o                                            train.Options // flags set its fields, the recipe those that no flag sets
@@ -212,8 +213,10 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		}
 		defer tidy()
 	}
-	if f.o.Args, err = f.args(cmd.Flags()); err != nil {
-		return err
+	if !f.o.Resume || f.anew { // so that the next --resume goes on with what this one says
+		if f.o.Args, err = f.args(cmd.Flags()); err != nil {
+			return err
+		}
 	}
 	stderr := cmd.ErrOrStderr()
 	f.o.Begun = func() { f.begins(stderr) }

@@ -96,6 +96,7 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	// What may be said anew is kept aside while args.yaml sets all flags.
 	data, test, teacher, epochs, maxErrors := f.data, f.test, f.teacher, f.o.Epochs, f.o.MaxErrors
 	f.o.Extend = fs.Changed("epochs")
+	f.anew = slices.ContainsFunc(resumable, func(name string) bool { return fs.Changed(name) && !slices.Contains(notArgs, name) })
 	tolerant, int8 := fs.Changed("max-errors"), f.o.Int8
 	f.settled = true
 	settings, err := resumed(text)

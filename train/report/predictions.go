@@ -152,6 +152,9 @@ func (p *Predictions) WriteFolder(dir string, e *Evaluation, picture func(i int)
 	if err := e.WriteFolder(dir); err != nil {
 		return err
 	}
+	if err := clean(dir, "predictions.csv", "val_predictions.jpg"); err != nil {
+		return err
+	}
 	if err := atomicfile.Write(filepath.Join(dir, "predictions.csv"), p.WriteCSV); err != nil {
 		return err
 	}

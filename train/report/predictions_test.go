@@ -82,8 +82,16 @@ func TestPredictionsFolder(t *testing.T) {
 		asked = append(asked, i)
 		return image.NewGray(image.Rect(0, 0, 8, 8)), nil
 	}
+	for _, name := range []string{".evaluation.json.12", ".val_predictions.jpg.3"} { // of a process that was killed
+		if err := os.WriteFile(filepath.Join(dir, name), []byte("{"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if err := p.WriteFolder(dir, p.Evaluation(), picture); err != nil {
 		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(filepath.Join(dir, ".*")); err != nil || len(left) > 0 {
+		t.Errorf("left: %v, %v", left, err)
 	}
 	if !slices.Equal(asked, p.Worst(4)) {
 		t.Errorf("pictures of %v", asked)

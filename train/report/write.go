@@ -16,6 +16,9 @@ import (
 // WriteFolder writes everything to a folder that exists: evaluation.json,
 // classes.csv, confusion_matrix.csv and .png, and reliability.png.
 func (e *Evaluation) WriteFolder(dir string) error {
+	if err := clean(dir, "evaluation.json", "classes.csv", "confusion_matrix.csv", "confusion_matrix.png", "reliability.png"); err != nil {
+		return err
+	}
 	in := func(name string) string { return filepath.Join(dir, name) }
 	for _, f := range []struct {
 		name  string
@@ -31,6 +34,16 @@ func (e *Evaluation) WriteFolder(dir string) error {
 		return err
 	}
 	return WriteReliabilityPNG(in("reliability.png"), e)
+}
+
+// clean removes from a folder what a process that was killed left of files half-written.
+func clean(dir string, names ...string) error {
+	for _, name := range names {
+		if err := atomicfile.Clean(filepath.Join(dir, name)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // WriteJSON writes the evaluation as a JSON object and a line break.
