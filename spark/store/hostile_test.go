@@ -100,13 +100,14 @@ func TestHostileShards(t *testing.T) {
 		cause   string // of it
 	}{
 		{"a broken header, by name", damaged, named, 3, "a damaged archive: archive/tar: invalid tar header"},
-		{"cut, by name", whole[:placed[3].Offset+10], named, 3, "a damaged archive: unexpected EOF"},
-		{"cut, by place", whole[:placed[3].Offset+10], placed, 3, "a damaged archive: unexpected EOF"},
-		{"cut and packed", packed[:len(packed)-40], named, 4, "a damaged archive: unexpected EOF"},
+		{"cut, by name", whole[:placed[3].Offset+10], named, 3, "a damaged archive: it ends too early"},
+		{"cut, by place", whole[:placed[3].Offset+10], placed, 3, "the archive ends before that: it is cut off, or the place is another's"},
+		{"cut and packed", packed[:len(packed)-40], named, 4, "a damaged archive: it ends too early"},
 		{"a member of 40 MiB in 8 KiB", lying, named, 5, "more than 1 MiB"},
 		{"a member of 7 GiB", huge, named, 5, "more than 1 MiB"},
 		{"a row of 7 GiB", whole, append(placed[:5:5], store.Member{Name: "5.jpg", Offset: placed[5].Offset, Size: 7 << 30}), 5, "more than 1 MiB"},
 		{"a bomb", bomb.Bytes(), []store.Member{{Name: "none"}}, 0, "unpacks to more than 100 times its size"},
+		{"behind its end", whole, append(placed[:5:5], store.Member{Offset: int64(len(whole)) + 512, Size: 9}), 5, "the archive ends before that"},
 		{"no archive", []byte("hello"), named[:1], 0, "a damaged archive"},
 		{"nothing", nil, named[:1], 0, "a damaged archive"},
 	} {

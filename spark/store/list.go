@@ -2,13 +2,17 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path/filepath"
 
 	"cloud.google.com/go/storage"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"gocloud.dev/blob"
+
+	"github.com/mobilenet-go/mobilenet/fault"
 )
 
 // List calls yield with the name of every object below a folder or a prefix of keys, in
@@ -22,16 +26,7 @@ func (s *Store) List(ctx context.Context, name string, yield func(name string) e
 	case "http", "https":
 		return fmt.Errorf("%s: web servers don't list their files", name)
 	case "file":
-		root, err := filepath.Abs(at.key) // other machines read the list in other folders
-		if err != nil {
-			return err
-		}
-		return filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
-				return err
-			}
-			return yield(path)
-		})
+		return listFolder(at.key, yield)
 	}
 	bucket, err := s.bucketOf(ctx, at)
 	if err != nil {
@@ -56,6 +51,40 @@ func (s *Store) List(ctx context.Context, name string, yield func(name string) e
 		}
 	}
 	return nil
+}
+
+// listFolder yields the files below a folder, and those that links in it lead to. Folders that
+// can't be read, or that links lead to, are errors at the end: such a link may lead to where
+// it is. The folder itself may be a link.
+func listFolder(root string, yield func(name string) error) error {
+	root, err := filepath.Abs(root) // other machines read the list in other folders
+	if err != nil {
+		return err
+	}
+	begin := root
+	if info, err := os.Stat(root); err == nil && info.IsDir() {
+		begin += string(filepath.Separator) // so that it isn't taken for a link
+	}
+	var missed []error
+	err = filepath.WalkDir(begin, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			missed = append(missed, err)
+			return nil
+		}
+		mode := d.Type()
+		if mode&fs.ModeSymlink != 0 {
+			if info, err := os.Stat(path); err != nil {
+				mode = 0 // it leads nowhere, which its row says
+			} else if mode = info.Mode(); mode.IsDir() {
+				missed = append(missed, fmt.Errorf("%s is a link to a folder, which is not followed", fault.Shown(path)))
+			}
+		}
+		if !mode.IsRegular() {
+			return nil
+		}
+		return yield(path)
+	})
+	return errors.Join(append([]error{err}, missed...)...)
 }
 
 // pageSize is the most that S3 and Google give at a time.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"slices"
+	"sync/atomic"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/spark/store/shard"
@@ -134,11 +135,14 @@ func (p *picking) scan(ctx context.Context, which []int, w *watch) error {
 	return p.Scan(reader{body, w}, size, which)
 }
 
-// taking returns what takes the bytes of a member, once there is room for them.
-func (p *picking) taking(ctx context.Context, w *watch) func(i int, r io.Reader, size int64) error {
-	return func(i int, r io.Reader, size int64) error {
+// taking returns what takes the bytes of members, which all have the same ones, once there is
+// room for them.
+func (p *picking) taking(ctx context.Context, w *watch) func(which []int, r io.Reader, size int64) error {
+	return func(which []int, r io.Reader, size int64) error {
 		if size > p.budget.most() {
-			p.Fail(i, p.budget.tooLarge())
+			for _, i := range which {
+				p.Fail(i, p.budget.tooLarge())
+			}
 			_, err := io.CopyN(io.Discard, r, size)
 			return err
 		}
@@ -151,7 +155,15 @@ func (p *picking) taking(ctx context.Context, w *watch) func(i int, r io.Reader,
 			release()
 			return err
 		}
-		p.settle(i, Data{data, release}, nil)
+		var left atomic.Int64
+		left.Store(int64(len(which)))
+		for _, i := range which {
+			p.settle(i, Data{data, func() {
+				if left.Add(-1) == 0 {
+					release()
+				}
+			}}, nil)
+		}
 		return nil
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/spark/store"
+	"github.com/mobilenet-go/mobilenet/spark/store/shard"
 	"github.com/mobilenet-go/mobilenet/spark/worker"
 )
 
@@ -31,8 +32,8 @@ shards (.tar, .tar.gz, .tgz), with the places of their bytes. Nothing is held in
 however many there are.
 
 What can't be listed is said, the rest is listed, and the exit code is 1: shards that are
-damaged, of which only what lies before the damage is listed, and names that aren't UTF-8,
-which JSON has to be.`,
+damaged, of which only what lies before the damage is listed, links in shards, and names that
+aren't UTF-8, which JSON has to be.`,
 		Example: `  mobilenet-spark list s3://bucket/photos/ > photos.jsonl
   mobilenet-spark list s3://bucket/shards/ gs://other/ /data/photos > all.jsonl`,
 		Args: cobra.MinimumNArgs(1),
@@ -78,6 +79,12 @@ which JSON has to be.`,
 						return nil
 					}
 					return failed(s.ListMembers(cmd.Context(), name, func(m store.Member) error {
+						if m.Link && (all || isPhoto(m.Name)) {
+							miss(fault.Shown(name) + ": " + fault.Shown(m.Name) + " is left out: " + shard.ErrLink.Error())
+						}
+						if m.Link {
+							return nil
+						}
 						return write(worker.Row{Path: name, Member: m.Name, Offset: m.Offset, Size: m.Size})
 					}))
 				})

@@ -466,6 +466,29 @@ func TestListOfDamaged(t *testing.T) {
 	}
 }
 
+// Links lead to photos, and a folder that is one is listed; those to folders are told.
+func TestListOfLinks(t *testing.T) {
+	dir := t.TempDir()
+	photos := filepath.Join(dir, "photos")
+	if err := os.MkdirAll(filepath.Join(photos, "below"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	put(t, filepath.Join(photos, "below", "a.png"), "")
+	for name, to := range map[string]string{"photos/b.png": "below/a.png", "photos/gone.png": "nowhere", "photos/loop": ".", "photos/c.png": "/dev/null", "link": "photos"} {
+		if err := os.Symlink(to, filepath.Join(dir, name)); err != nil {
+			t.Skip(err)
+		}
+	}
+	stdout, stderr, err := command("list", filepath.Join(dir, "link"))
+	want := ""
+	for _, name := range []string{"b.png", "below/a.png", "gone.png"} {
+		want += fmt.Sprintf("{\"path\":%q}\n", filepath.Join(dir, "link", name))
+	}
+	if err == nil || stdout != want || stderr != fmt.Sprintf("error: %s is a link to a folder, which is not followed\n", filepath.Join(dir, "link", "loop")) {
+		t.Errorf("%v\n%s\n%s", err, stdout, stderr)
+	}
+}
+
 func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"list"}, {"predict"}, {"predict", "x"}, {"predict", "--local"}, {"embed", "--none"}, {"worker", "x"}, {"classify"}, {"worker"}, {"worker", "--embed"},

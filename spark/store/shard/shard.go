@@ -15,6 +15,7 @@ import (
 	"io"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
 )
@@ -25,6 +26,8 @@ import (
 type Member struct {
 	Name         string
 	Offset, Size int64
+
+	Link bool // in a list: to another member, without bytes of its own
 }
 
 // End is behind the member's last byte.
@@ -33,9 +36,9 @@ func (m Member) End() int64 { return m.Offset + max(0, m.Size) }
 // A Picking is which members are wanted, and what becomes of them.
 type Picking struct {
 	Members []Member
-	// Take reads size bytes of member i from r, or settles it without them. Its errors are
-	// r's: they end the reading.
-	Take func(i int, r io.Reader, size int64) error
+	// Take reads size bytes from r, which are those of all of these members, or settles them
+	// without. Its errors are r's: they end the reading.
+	Take func(which []int, r io.Reader, size int64) error
 	// Fail says what is wrong with member i.
 	Fail func(i int, err error)
 }
@@ -80,6 +83,12 @@ func (p *Picking) Span(which []int) (start, end int64) {
 // that overlap.
 func (p *Picking) Range(body io.Reader, size int64, which []int) (rest []int, err error) {
 	c := &counting{r: body, size: size}
+	judge := func(err error) error {
+		if err = c.judge(err); errors.Is(err, errCut) {
+			return ErrBehind
+		}
+		return err
+	}
 	r := bufio.NewReaderSize(c, 64<<10)
 	pos, _ := p.Span(which)
 	for n, i := range which {
@@ -88,19 +97,19 @@ func (p *Picking) Range(body io.Reader, size int64, which []int) (rest []int, er
 			return which[n:], nil
 		}
 		if _, err := io.CopyN(io.Discard, r, m.Offset-block-pos); err != nil {
-			return nil, c.judge(err)
+			return nil, judge(err)
 		}
 		var head [block]byte
 		if _, err := io.ReadFull(r, head[:]); err != nil {
-			return nil, c.judge(err)
+			return nil, judge(err)
 		}
 		pos = m.Offset
 		if err := m.check(head[:]); err != nil {
 			p.Fail(i, err)
 			continue
 		}
-		if err := p.Take(i, r, m.Size); err != nil {
-			return nil, c.judge(err)
+		if err := p.Take([]int{i}, r, m.Size); err != nil {
+			return nil, judge(err)
 		}
 		pos += m.Size
 	}
@@ -110,21 +119,39 @@ func (p *Picking) Range(body io.Reader, size int64, which []int) (rest []int, er
 // ErrOffset is about an offset before which there is no header of the same size.
 var ErrOffset error = fault.Brokenf("no member of the archive begins there")
 
+// ErrBehind is about a place that the archive doesn't have.
+var ErrBehind error = fault.Brokenf("the archive ends before that: it is cut off, or the place is another's")
+
 // check holds a member's header against what the row says of it. Headers have the name's
-// first 100 bytes at 0, the size in octal at 124, and ustar at 257.
+// first 100 bytes at 0, in octal the size at 124, and at 148 the sum of their bytes, itself
+// taken for spaces: that is what tells a header, since old ones don't say ustar at 257.
 func (m Member) check(head []byte) error {
-	size, err := strconv.ParseInt(string(bytes.Trim(head[124:136], " \x00")), 8, 64)
-	if err != nil || !bytes.HasPrefix(head[257:], []byte("ustar")) || size != m.Size {
+	size, err1 := octal(head[124:136])
+	sum, err2 := octal(head[148:156])
+	for i, b := range head {
+		if i >= 148 && i < 156 {
+			b = ' '
+		}
+		sum -= int64(b)
+	}
+	if err1 != nil || err2 != nil || sum != 0 || size != m.Size {
 		return ErrOffset
 	}
 	// A longer name stands elsewhere, and so may one with other letters.
 	name, _, _ := bytes.Cut(head[:100], []byte{0})
 	prefix, _, _ := bytes.Cut(head[345:500], []byte{0})
 	plain := len(m.Name) <= 100 && !bytes.ContainsFunc([]byte(m.Name), func(r rune) bool { return r < ' ' || r > '~' })
+	if !bytes.HasPrefix(head[257:], []byte("ustar")) {
+		prefix = nil
+	}
 	if m.Name != "" && plain && len(prefix) == 0 && string(name) != m.Name {
 		return fault.Brokenf("the member that begins there is %s", fault.Shown(string(name)))
 	}
 	return nil
+}
+
+func octal(field []byte) (int64, error) {
+	return strconv.ParseInt(string(bytes.Trim(field, " \x00")), 8, 64)
 }
 
 // Scan finds members by their names in body, which is the whole archive. Of several with the
@@ -140,6 +167,7 @@ func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
 		return c.judge(err)
 	}
 	archive := tar.NewReader(plain)
+	links := map[string]bool{}
 	for len(wanted) > 0 {
 		h, err := archive.Next()
 		if err == io.EOF {
@@ -150,25 +178,32 @@ func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
 		}
 		rows := wanted[h.Name]
 		if len(rows) == 0 || h.Typeflag != tar.TypeReg {
+			links[h.Name] = links[h.Name] || isLink(h) && len(rows) > 0
 			continue
 		}
 		delete(wanted, h.Name)
-		if err := p.Take(rows[0], archive, h.Size); err != nil {
+		if err := p.Take(rows, archive, h.Size); err != nil {
 			return c.judge(err)
 		}
-		for _, i := range rows[1:] {
-			p.Fail(i, errors.New("the same member as another row"))
-		}
 	}
-	for _, rows := range wanted {
+	for name, rows := range wanted {
+		err := errNoMember
+		if links[name] {
+			err = ErrLink
+		}
 		for _, i := range rows {
-			p.Fail(i, errNoMember)
+			p.Fail(i, err)
 		}
 	}
 	return nil
 }
 
 var errNoMember error = fault.Brokenf("the archive has no such file")
+
+// ErrLink is about a member that has no bytes of its own.
+var ErrLink error = fault.Unsupportedf("a link to another file, which is not followed in archives")
+
+func isLink(h *tar.Header) bool { return h.Typeflag == tar.TypeLink || h.Typeflag == tar.TypeSymlink }
 
 // decompressed unpacks what gzip packed.
 func decompressed(packed *counting) (io.Reader, error) {
@@ -207,8 +242,9 @@ func (u *unpacked) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// List yields the files in an archive, with their offsets where these can be used. An error
-// of yield is returned as it is.
+// List yields the files in an archive, with their offsets where these can be used, and the
+// links. An error of yield is returned as it is. An archive without the empty blocks of its
+// end may have been cut off between two members.
 func List(body io.Reader, yield func(Member) error) error {
 	packed := &counting{r: body, size: -1}
 	plain, err := decompressed(packed)
@@ -218,18 +254,25 @@ func List(body io.Reader, yield func(Member) error) error {
 	_, compressed := plain.(*unpacked)
 	c := &counting{r: plain}
 	archive := tar.NewReader(c)
+	end := int64(0) // of the last member
 	for {
 		h, err := archive.Next()
+		if err == io.EOF && c.n < end+block {
+			return errNoEnd
+		}
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return packed.judge(err)
 		}
-		if h.Typeflag != tar.TypeReg {
+		if end = c.n; h.Typeflag == tar.TypeReg && !isSparse(h) {
+			end += (h.Size + block - 1) / block * block
+		}
+		if h.Typeflag != tar.TypeReg && !isLink(h) {
 			continue
 		}
-		m := Member{Name: h.Name, Offset: c.n, Size: h.Size}
+		m := Member{Name: h.Name, Offset: c.n, Size: h.Size, Link: isLink(h)}
 		if compressed {
 			m.Offset, m.Size = 0, 0
 		}
@@ -238,6 +281,18 @@ func List(body io.Reader, yield func(Member) error) error {
 		}
 	}
 }
+
+// isSparse reports whether a file has fewer bytes in the archive than its size is.
+func isSparse(h *tar.Header) bool {
+	for name := range h.PAXRecords {
+		if strings.HasPrefix(name, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
+}
+
+var errNoEnd error = fault.Brokenf("the archive has no end: it may have been cut off between two files")
 
 // counting counts what was read: after a header of a tar archive, where its bytes begin.
 type counting struct {
@@ -266,5 +321,10 @@ func (c *counting) judge(err error) error {
 	case judged, c.failed, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	}
+	if early {
+		return errCut
+	}
 	return fault.Brokenf("a damaged archive: %v", err)
 }
+
+var errCut error = fault.Brokenf("a damaged archive: it ends too early")

@@ -22,9 +22,11 @@ func pick(t *testing.T, archive []byte, members []Member, limit int64) [][]byte 
 	got, settled := make([][]byte, len(members)), make([]int, len(members))
 	p := Picking{Members: members}
 	p.Fail = func(i int, err error) { settled[i]++ }
-	p.Take = func(i int, r io.Reader, size int64) error {
+	p.Take = func(which []int, r io.Reader, size int64) error {
 		if size > limit {
-			settled[i]++
+			for _, i := range which {
+				settled[i]++
+			}
 			_, err := io.CopyN(io.Discard, r, size)
 			return err
 		}
@@ -32,8 +34,10 @@ func pick(t *testing.T, archive []byte, members []Member, limit int64) [][]byte 
 		if _, err := io.ReadFull(r, data); err != nil {
 			return err
 		}
-		settled[i]++
-		got[i] = data
+		for _, i := range which {
+			settled[i]++
+			got[i] = data
+		}
 		return nil
 	}
 	fail := func(which []int, err error) {
@@ -101,6 +105,58 @@ func header(name string, size int64) []byte {
 		panic(err)
 	}
 	return b.Bytes()
+}
+
+// Links are no files, and are told; a header needn't say ustar; rows for the same member all get
+// its bytes; and an archive may lack its end.
+func TestMembers(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	w.WriteHeader(&tar.Header{Name: "a", Size: 3, Mode: 0o644})
+	io.WriteString(w, "aaa")
+	w.WriteHeader(&tar.Header{Name: "hard", Linkname: "a", Typeflag: tar.TypeLink})
+	w.WriteHeader(&tar.Header{Name: "soft", Linkname: "a", Typeflag: tar.TypeSymlink})
+	w.Flush()
+	cut := bytes.Clone(b.Bytes())
+	w.Close()
+	archive := b.Bytes()
+	old := bytes.Clone(archive)
+	clear(old[257:265])
+	sum := 8 * int(' ')
+	for i, c := range old[:block] {
+		if i < 148 || i >= 156 {
+			sum += int(c)
+		}
+	}
+	copy(old[148:], fmt.Sprintf("%06o\x00 ", sum))
+
+	for name, archive := range map[string][]byte{"ustar": archive, "old": old, "cut": cut, "packed": pack(archive)} {
+		causes := map[string]error{}
+		p := Picking{Members: []Member{{Name: "a"}, {Name: "hard"}, {Name: "a"}, {Name: "soft"}, {Name: "none"}}}
+		p.Fail = func(i int, err error) { causes[p.Members[i].Name] = err }
+		var taken []int
+		p.Take = func(which []int, r io.Reader, size int64) error {
+			taken = append(taken, which...)
+			return nil
+		}
+		if err := p.Scan(bytes.NewReader(archive), int64(len(archive)), []int{0, 1, 2, 3, 4}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !slices.Equal(taken, []int{0, 2}) || causes["hard"] != ErrLink || causes["soft"] != ErrLink || causes["none"] != errNoMember {
+			t.Errorf("%s: taken %v, %v", name, taken, causes)
+		}
+		var listed []string
+		err := List(bytes.NewReader(archive), func(m Member) error {
+			listed = append(listed, fmt.Sprintf("%s %v", m.Name, m.Link))
+			return nil
+		})
+		if !slices.Equal(listed, []string{"a false", "hard true", "soft true"}) || (err != nil) != (name == "cut") || err != nil && err != errNoEnd {
+			t.Errorf("%s: listed %q, %v", name, listed, err)
+		}
+		if got := pick(t, archive, []Member{{Name: "a", Offset: 512, Size: 3}}, 10)[0]; name != "packed" && string(got) != "aaa" {
+			t.Errorf("%s: by its place %q", name, got)
+		}
+	}
 }
 
 // What is wrong with an archive is said to be, whatever package tar calls it: another try
