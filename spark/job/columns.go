@@ -89,6 +89,11 @@ func Decimal(kind string) (precision, scale int, ok bool) {
 	return precision, scale, err == nil && precision >= 1 && precision <= 38 && scale >= 0 && scale <= precision
 }
 
+// FindColumns asks Spark which of the manifest's columns are passed on.
+func FindColumns(ctx context.Context, s *Spec, session *Session) error {
+	return (&run{Spec: s, session: session}).columns(ctx)
+}
+
 // columns finds out which columns the manifest has, and which of them are passed on.
 //
 // Of JSON lines Spark looks at every row, and at every name. What it makes objects, arrays or

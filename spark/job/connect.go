@@ -218,24 +218,26 @@ func (c *Session) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		again, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
 		defer cancel()
-		return errors.Join(ctx.Err(), c.Interrupt(again, c.ID()))
+		_, err := c.Interrupt(again, c.ID())
+		return errors.Join(ctx.Err(), err)
 	}
 	text, _, _ := strings.Cut(err.Error(), "\n\nJVM stacktrace")
 	return errors.New(text)
 }
 
-// Interrupt ends everything that runs in a session of the same user.
-func (c *Session) Interrupt(ctx context.Context, id string) error {
+// Interrupt ends everything that runs in a session of the same user, and reports whether
+// anything did.
+func (c *Session) Interrupt(ctx context.Context, id string) (ended bool, err error) {
 	if id == "" {
-		return nil
+		return false, nil
 	}
 	request, err := message("InterruptRequest")
 	if err != nil {
-		return err
+		return false, err
 	}
 	response, err := message("InterruptResponse")
 	if err != nil {
-		return err
+		return false, err
 	}
 	fields := request.Descriptor().Fields()
 	request.Set(fields.ByName("session_id"), protoreflect.ValueOfString(id))
@@ -247,9 +249,9 @@ func (c *Session) Interrupt(ctx context.Context, id string) error {
 	err = c.conn.Invoke(ctx, "/spark.connect.SparkConnectService/Interrupt", request.Interface(), response.Interface())
 	switch status.Code(err) {
 	case codes.Internal, codes.NotFound, codes.InvalidArgument: // no such session: nothing runs in it
-		return nil
+		return false, nil
 	}
-	return err
+	return field(response, "interrupted_ids").IsValid(), err
 }
 
 // message makes one of Spark Connect's.

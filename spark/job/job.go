@@ -176,6 +176,9 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.columns(ctx); err != nil {
 		return err
 	}
+	if err := r.look(ctx); err != nil {
+		return err
+	}
 	if err := r.takeOver(ctx); err != nil {
 		return err
 	}
@@ -185,18 +188,28 @@ func (r *run) prepare(ctx context.Context) error {
 		return err
 	}
 	var err error
-	if r.before, err = r.count(ctx); err != nil {
-		return err
-	}
-	there := r.before.Rows
-	if there > 0 && !r.Resume {
-		return fmt.Errorf("%s has %d results: --resume goes on with them, or choose another --output", r.Output, there)
-	}
 	r.remaining, err = r.number(ctx, countRemaining)
-	if err == nil && there > 0 {
+	if there := r.before.Rows; err == nil && there > 0 {
 		fmt.Fprintf(r.w, "%d results are there, %d photos remain\n", there, r.remaining)
 	}
 	return err
+}
+
+// look looks what the output has, and whether the run may go on with it. Nothing is written
+// before: what is refused stays as it is, with its record.
+func (r *run) look(ctx context.Context) error {
+	r.before = &Report{}
+	if r.exec(ctx, r.results()) != nil {
+		return nil // it is not there, or whoever writes to it will say what is wrong
+	}
+	var err error
+	if r.before, err = r.count(ctx); err != nil {
+		return err
+	}
+	if there := r.before.Rows; there > 0 && !r.Resume {
+		return fmt.Errorf("%s has %d results: --resume goes on with them, or choose another --output", r.Output, there)
+	}
+	return nil
 }
 
 // number asks for one number.
@@ -225,7 +238,11 @@ func (r *run) takeOver(ctx context.Context) error {
 	if r.Resume && last.Settings != r.About() {
 		return fmt.Errorf("%s has results of another model or other settings:\n  %s\nand not\n  %s", r.Output, last.Settings, r.About())
 	}
-	return r.session.Interrupt(ctx, last.Session)
+	ended, err := r.session.Interrupt(ctx, last.Session)
+	if err == nil && ended {
+		err = r.look(ctx) // it may have written something in the meantime
+	}
+	return err
 }
 
 // chunks computes the remaining photos, a chunk after the other: what is written stays,

@@ -51,8 +51,11 @@ var (
 	serving = flag.Bool("serve", false, "be the server")
 )
 
-// perShard is how many photos a shard has.
+// perShard is how many photos a shard has, also where a run reads fewer of them.
 const perShard = 1000
+
+// stored is how many photos the server has.
+func stored() int { return max(*rows, perShard) }
 
 func main() {
 	log.SetFlags(0)
@@ -106,7 +109,7 @@ func serve(photos []string) error {
 	}
 	var shard bytes.Buffer
 	archive := tar.NewWriter(&shard)
-	for i := range *rows {
+	for i := range stored() {
 		data, err := os.ReadFile(photos[i%len(photos)])
 		if err != nil {
 			return err
@@ -120,7 +123,7 @@ func serve(photos []string) error {
 		if _, err := archive.Write(data); err != nil {
 			return err
 		}
-		if (i+1)%perShard == 0 || i+1 == *rows {
+		if (i+1)%perShard == 0 || i+1 == stored() {
 			if err := archive.Close(); err != nil {
 				return err
 			}
@@ -290,9 +293,10 @@ func (s *server) sources(photos []string) ([]source, error) {
 			return nil, err
 		}
 		of.lines = strings.Split(strings.TrimSpace(string(out)), "\n")
-		if len(of.lines) != *rows {
-			return nil, fmt.Errorf("%s: %d photos of %d", of.name, len(of.lines), *rows)
+		if len(of.lines) != stored() {
+			return nil, fmt.Errorf("%s: %d photos of %d", of.name, len(of.lines), stored())
 		}
+		of.lines = of.lines[:*rows]
 		all = append(all, of)
 	}
 	return all, nil

@@ -87,7 +87,7 @@ have none. At the end the output is held against the manifest, and marked by _SU
 	f.MaxErrors.Set("1%")
 	fs.Var(&f.MaxErrors, "max-errors", "photos that may fail: a count, as 10, or a share, as 1%")
 	fs.IntVar(&f.threads, "threads", 0, "with --local: cores to use; 0 means all")
-	fs.BoolVar(&f.printSQL, "print-sql", false, "print the job's statements, and run nothing")
+	fs.BoolVar(&f.printSQL, "print-sql", false, "print the job's statements, and compute nothing; with --remote or --spark-home Spark is asked for the columns of a manifest that is not on this machine")
 	return cmd
 }
 
@@ -121,7 +121,7 @@ func (f *jobFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if f.printSQL {
-		if err := f.printedColumns(cmd.OutOrStdout()); err != nil {
+		if err := f.printedColumns(ctx, cmd.OutOrStdout(), stderr); err != nil {
 			return err
 		}
 		for _, statement := range f.Statements() {
@@ -177,21 +177,29 @@ func (f *jobFlags) look(ctx context.Context, stderr io.Writer) error {
 	return err
 }
 
-// printedColumns finds the columns of a manifest that is a file on this machine. Of another
-// one Spark is asked when the job runs.
-func (f *jobFlags) printedColumns(out io.Writer) error {
+// printedColumns finds the columns of a manifest: here, if it is a file on this machine, and
+// else by Spark, if that is said.
+func (f *jobFlags) printedColumns(ctx context.Context, out, stderr io.Writer) error {
 	if f.Wanted.Listed && len(f.Wanted.Names) == 0 {
 		return nil
 	}
 	m, err := openLocal(f.Input, f.Wanted)
-	if errors.Is(err, fs.ErrNotExist) {
-		_, err = fmt.Fprintln(out, "-- A run asks Spark for the manifest's other columns, and passes them on: they are not in these statements.")
+	switch {
+	case err == nil:
+		f.Columns = m.columns
+		return nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	case f.remote == "" && f.sparkHome == "":
+		_, err = fmt.Fprintln(out, "-- The manifest's other columns are not in these statements: with --remote or --spark-home Spark is asked for them.")
 		return err
 	}
-	if err == nil {
-		f.Columns = m.columns
+	session, err := f.session(ctx, stderr)
+	if err != nil {
+		return err
 	}
-	return err
+	defer session.Close()
+	return job.FindColumns(ctx, &f.Spec, session)
 }
 
 func (f *jobFlags) session(ctx context.Context, stderr io.Writer) (*job.Session, error) {

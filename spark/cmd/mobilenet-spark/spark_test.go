@@ -3,6 +3,7 @@
 package main
 
 import (
+	"archive/tar"
 	"bytes"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ import (
 
 	"github.com/johannesboyne/gofakes3"
 	"github.com/johannesboyne/gofakes3/backend/s3mem"
+	"github.com/parquet-go/parquet-go"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
 )
@@ -256,6 +258,70 @@ func TestSpark(t *testing.T) {
 		}
 	})
 
+	t.Run("other files in the output", func(t *testing.T) {
+		dir := t.TempDir()
+		in := filepath.Join(dir, "list.parquet")
+		type row struct {
+			Path string `parquet:"path"`
+		}
+		if err := parquet.WriteFile(in, []row{{"a"}, {"b"}}); err != nil {
+			t.Fatal(err)
+		}
+		_, _, err := command("predict", "--remote", remote, "--input", dir, "--output", dir, "--model", model, "--resume")
+		if err == nil || !strings.Contains(err.Error(), "has 2 rows that are no results of this model") {
+			t.Errorf("%v", err)
+		}
+		if files, _ := os.ReadDir(dir); len(files) != 1 {
+			t.Errorf("%v", files)
+		}
+	})
+
+	t.Run("members without names", func(t *testing.T) {
+		dir := t.TempDir()
+		var shard bytes.Buffer
+		w := tar.NewWriter(&shard)
+		var names, rows []string
+		for i := range 3 {
+			name := filepath.Join(dir, fmt.Sprint(i))
+			photo(t, name, uint64(i))
+			data, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.WriteHeader(&tar.Header{Name: fmt.Sprint(i), Size: int64(len(data)), Mode: 0o644})
+			rows = append(rows, fmt.Sprintf(`{"path":%q,"offset":%d,"size":"%d"}`, filepath.Join(dir, "a.tar"), shard.Len(), len(data)))
+			names = append(names, fmt.Sprintf("%d+%d", shard.Len(), len(data)))
+			w.Write(data)
+			w.Flush()
+		}
+		rows = append(rows, fmt.Sprintf(`{"path":%q,"offset":"x"}`, filepath.Join(dir, "a.tar")))
+		w.Close()
+		put(t, filepath.Join(dir, "a.tar"), shard.String())
+		in := filepath.Join(dir, "list.jsonl")
+		put(t, in, strings.Join(rows, "\n"))
+		if _, stderr, err := command("predict", "--remote", remote, "--input", in, "--output", filepath.Join(dir, "out"), "--model", model, "--max-errors", "1"); err != nil {
+			t.Fatalf("%v\n%s", err, stderr)
+		}
+		type row struct {
+			Member *string `parquet:"member"`
+			Error  *string `parquet:"error"`
+		}
+		got := read(t, filepath.Join(dir, "out"), func(r row) string {
+			if r.Member == nil {
+				return "none"
+			}
+			return *r.Member
+		})
+		for _, name := range names {
+			if r, ok := got[name]; !ok || r.Error != nil {
+				t.Errorf("%s: %v", name, r)
+			}
+		}
+		if e := got["none"].Error; len(got) != 4 || e == nil || *e != "offset and size are whole numbers" {
+			t.Errorf("%v", got)
+		}
+	})
+
 	t.Run("another model on the nodes", func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "photo")
 		photo(t, path, 1)
@@ -292,6 +358,10 @@ func TestSpark(t *testing.T) {
 			t.Errorf("%v\n%s", err, stderr)
 		}
 		check(t, model, results(t, out), paths, missing)
+		// What is refused changes nothing, also not what the results are said to be of.
+		if _, _, err := command(append(args, "--top", "3")...); err == nil || !strings.Contains(err.Error(), "272 results: --resume") {
+			t.Errorf("another --top, without --resume: %v", err)
+		}
 		if _, _, err := command(append(args, "--resume", "--top", "3")...); err == nil || !strings.Contains(err.Error(), "other settings") {
 			t.Errorf("another --top: %v", err)
 		}
