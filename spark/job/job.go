@@ -90,6 +90,15 @@ type Cause struct {
 // Run runs a job, and tells of it on w.
 func Run(ctx context.Context, s *Spec, session *Session, w io.Writer) (*Report, error) {
 	r := run{Spec: s, session: session, w: w, began: time.Now()}
+	report, err := r.all(ctx)
+	if err != nil && ctx.Err() == nil && strings.Contains(err.Error(), "OPERATION_CANCELED") {
+		err = fmt.Errorf("%w; a job that writes to the same output ends those before it", err)
+	}
+	return report, err
+}
+
+// all is the whole run.
+func (r *run) all(ctx context.Context) (*Report, error) {
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -349,8 +358,11 @@ func (r *Report) Tolerable(most flags.Tolerance) error {
 	if r.Failed <= most.Of(r.Rows) {
 		return nil
 	}
-	text := fmt.Sprintf("%d of %d photos failed, %.2f %%, and --max-errors is %s:", r.Failed, r.Rows, 100*float64(r.Failed)/float64(r.Rows), most.String())
-	for _, c := range r.Causes {
+	text := fmt.Sprintf("%d of %d photos failed, %.2f %%, and --max-errors is %s", r.Failed, r.Rows, 100*float64(r.Failed)/float64(r.Rows), most.String())
+	for i, c := range r.Causes {
+		if i == 0 {
+			text += ":"
+		}
 		text += fmt.Sprintf("\n  %d: %s", c.Photos, c.Text)
 	}
 	return errors.New(text)

@@ -33,6 +33,7 @@ type localRun struct {
 	began    time.Time
 
 	mu     sync.Mutex
+	judged int64 // photos, when errors were held against --max-errors last
 	state  job.State
 	report job.Report
 }
@@ -183,7 +184,11 @@ func (r *localRun) part(ctx context.Context, w *worker.Worker, part manifest.Par
 	r.report.Done += int64(len(results))
 	r.state.Done, r.state.Failed = r.report.Done, r.state.Failed+int64(failed)
 	r.state.Tell(r.stderr, "")
-	return nil
+	if r.state.Done-r.judged < int64(r.Chunk) {
+		return nil
+	}
+	r.judged = r.state.Done
+	return (&job.Report{Rows: r.state.Done, Failed: r.state.Failed}).Tolerable(r.MaxErrors)
 }
 
 // workerRow is a row as a worker knows it.

@@ -435,6 +435,22 @@ func TestWorkerRefuses(t *testing.T) {
 	}
 }
 
+// Too many errors end a job after a chunk, and not only at its end.
+func TestLocalChunks(t *testing.T) {
+	var missing []string
+	for i := range 100 {
+		missing = append(missing, fmt.Sprint("none", i))
+	}
+	out := t.TempDir()
+	_, stderr, err := command("predict", "--local", "-i", write(t, missing), "-o", out, "-m", fashion(t), "--per-task", "5", "--chunk", "20", "--threads", "1")
+	if err == nil || err.Error() != "20 of 20 photos failed, 100.00 %, and --max-errors is 1%" {
+		t.Errorf("%v\n%s", err, stderr)
+	}
+	if parts, _ := parquetIn(out); len(parts) != 4 {
+		t.Errorf("%d parts", len(parts))
+	}
+}
+
 // What can't be listed is said, and the rest is listed.
 func TestListOfDamaged(t *testing.T) {
 	dir := t.TempDir()

@@ -496,6 +496,22 @@ func TestSparkS3A(t *testing.T) {
 	if !success {
 		t.Error("not marked as whole")
 	}
+	// A run that fails takes the mark away, by the clients of the workers.
+	if _, stderr, err := command(append(args, "--resume", "--max-errors", "0")...); err == nil || strings.Contains(stderr, "and stays") {
+		t.Errorf("%v\n%s", err, stderr)
+	}
+	if _, err := backend.HeadObject("results", "labels/_SUCCESS"); err == nil {
+		t.Error("the mark of an earlier run stays when one fails")
+	}
+	// Where they don't reach it the job says so.
+	args[len(args)-1] = "region=us-east-1" // and no endpoint
+	if _, err := backend.PutObject("results", "labels/_SUCCESS", map[string]string{"Last-Modified": time.Now().UTC().Format(http.TimeFormat)}, bytes.NewReader(nil), 0, nil); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:"+freePort(t))
+	if _, stderr, err := command(append(args, "--resume", "--max-errors", "0")...); err == nil || !strings.Contains(stderr, "s3a://results/labels/_SUCCESS is an earlier run's, and stays (") {
+		t.Errorf("%v\n%s", err, stderr)
+	}
 	got := map[string]parquetRow{} // under the names that the photos have on this disk
 	for path, r := range results(t, out) {
 		for i := range paths {
