@@ -133,12 +133,7 @@ func (n *network) pointwiseInput(l *layer, lane lane, image, p, m int, dy []floa
 			Dst: g, Src: dy, W: l.transposed[b], Bias: n.zeros,
 			Pixels: m, K: l.Out, SrcStride: m * kernel.Block, NR: kernel.NR(l.In, b),
 		}
-		if image, p, m := n.nextStrip(l, image, p); m > 0 {
-			a.Next = lane.list(l.prev.block(l.prev.y, image, b, p)[:m*kernel.Block])
-			if b < l.blocks() {
-				a.Next = lane.list(a.Next[0], l.block(l.grad, image, b, p)[:m*kernel.Block], l.block(l.y, image, b, p)[:m*kernel.Block])
-			}
-		}
+		a.Next = n.nextOutputs(l, lane, image, b, p, m)
 		if l.skip != nil {
 			a.Add = l.skip.block(l.skip.skipGrad(), image, b, p)
 		}
@@ -149,6 +144,24 @@ func (n *network) pointwiseInput(l *layer, lane lane, image, p, m int, dy []floa
 			n.backNorm(l.prev, lane, image, b, g[at:], y[at:], p+i, min(l.part, m-i))
 		}
 	}
+}
+
+// nextOutputs is what pointwiseInput can fetch while it computes block b of the strip from
+// pixel p on: what it writes to next, and its share of what the strip behind that reads.
+func (n *network) nextOutputs(l *layer, lane lane, image, b, p, m int) [][]float32 {
+	next := lane.next[:0]
+	left := l.inBlocks() - 1 - b
+	if left > 0 {
+		next = append(next, l.prev.block(l.prev.grad, image, b+1, p)[:m*kernel.Block])
+	}
+	if image, p, m := n.nextStrip(l, image, p); m > 0 {
+		next = append(next, l.prev.block(l.prev.y, image, b, p)[:m*kernel.Block])
+		if left < l.blocks() {
+			next = append(next, l.block(l.grad, image, left, p)[:m*kernel.Block], l.block(l.y, image, left, p)[:m*kernel.Block])
+		}
+	}
+	lane.next = next
+	return next
 }
 
 // backwardDepthwise is for the depthwise convolutions that are not the second of
@@ -248,17 +261,38 @@ func (n *network) nextGrads(l *layer, lane lane, image, b int, s rowStrip) [][]f
 		return nil
 	}
 	if b++; b == l.blocks() {
-		y := s.y + s.m
-		if y == l.side {
-			image, y = image+1, 0
-		}
-		if image == n.images {
+		var ok bool
+		if image, s, ok = n.nextRows(l, image, s, l.pair); !ok {
 			return nil
 		}
-		b, s = 0, l.rows(y, l.pair)
+		b = 0
 	}
 	p, m := s.begin*l.side, (s.end-s.begin)*l.side*kernel.Block
 	return lane.list(l.block(l.grad, image, b, p)[:m], l.block(l.y, image, b, p)[:m])
+}
+
+// nextRows is the strip of up to m rows behind s, which may be the next image's first, if
+// there is one.
+func (n *network) nextRows(l *layer, image int, s rowStrip, m int) (nextImage int, next rowStrip, ok bool) {
+	y := s.y + s.m
+	if y == l.side {
+		image, y = image+1, 0
+	}
+	if image == n.images {
+		return 0, rowStrip{}, false
+	}
+	return image, l.rows(y, m), true
+}
+
+// nextExpanded is block b of the input of the expansion before depthwise l, for the strip
+// of up to m rows behind s.
+func (n *network) nextExpanded(l *layer, image, b int, s rowStrip, m int) []float32 {
+	image, s, ok := n.nextRows(l, image, s, m)
+	if !ok {
+		return nil
+	}
+	x := l.prev.prev
+	return x.block(x.x, image, b, s.above*l.inSide)[:(s.below-s.above)*l.inSide*kernel.Block]
 }
 
 // activationOf returns block b of the input of depthwise l under a strip, where raw is

@@ -244,10 +244,22 @@ func (n *network) activationRows(l *layer, lane lane, image, b int, s rowStrip) 
 		n.set.Pointwise(kernel.Pointwise{
 			Dst: dst, Src: e.prev.x[image*e.prev.imageSize()+p*kernel.Block:], W: e.scaled[b], Bias: e.shift[b*kernel.Block:],
 			Pixels: m, K: e.In, SrcStride: e.prev.pixels() * kernel.Block, NR: kernel.NR(e.Out, b), ReLU6: e.ReLU6,
-			Next: lane.list(l.block(l.y, image, b, s.y*l.side)[:s.m*l.side*kernel.Block]),
+			Next: n.nextExpansion(l, lane, image, b, s),
 		})
 	}
 	return dst
+}
+
+// nextExpansion is what is written behind block b of an expansion, and its share of the
+// input of the strip behind that.
+func (n *network) nextExpansion(l *layer, lane lane, image, b int, s rowStrip) [][]float32 {
+	next := append(lane.next[:0], l.block(l.y, image, b, s.y*l.side)[:s.m*l.side*kernel.Block])
+	kb := l.prev.inBlocks()
+	for i := b * kb / l.blocks(); i < (b+1)*kb/l.blocks(); i++ {
+		next = append(next, n.nextExpanded(l, image, i, s, l.strip))
+	}
+	lane.next = next
+	return next
 }
 
 // pool averages the last layer's activation into the head's input.

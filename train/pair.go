@@ -127,6 +127,7 @@ func (n *network) pairImage(d *layer, lane lane, image int, input bool) {
 			a := kernel.Pointwise{
 				Dst: e.prev.block(e.prev.grad, image, b, s.pixel), Src: g, W: e.transposed[b], Bias: n.zeros,
 				Pixels: s.pixels, K: e.Out, SrcStride: stride, NR: kernel.NR(e.In, b),
+				Next: lane.list(n.nextExpanded(d, image, b, s, d.pair)),
 			}
 			if e.skip != nil {
 				a.Add = e.skip.block(e.skip.skipGrad(), image, b, s.pixel)
@@ -171,7 +172,7 @@ func (n *network) pairInput(e *layer) {
 						Dst: g, Src: prev.x[image*prev.imageSize()+p*kernel.Block:], Add: g,
 						W: m[b*kb*square:], Bias: bias[b*kernel.Block:],
 						Pixels: pixels, K: e.In, SrcStride: prev.pixels() * kernel.Block, NR: kernel.NR(e.In, b),
-						Next: lane.list(y),
+						Next: n.nextCorrected(e, lane, image, b, p, y),
 					})
 				}
 				prev.splitSum(g, image, b, p, pixels)
@@ -181,6 +182,23 @@ func (n *network) pairInput(e *layer) {
 		}
 	})
 	n.buffers.put(m)
+}
+
+// nextCorrected is y, which is read after pixels from p on of block b are corrected, and what
+// is corrected then.
+func (n *network) nextCorrected(e *layer, lane lane, image, b, p int, y []float32) [][]float32 {
+	prev := e.prev
+	if p += correctPixels; p >= prev.pixels() {
+		b, p = b+1, 0
+	}
+	if b == e.inBlocks() {
+		if image++; image == n.images {
+			return lane.list(y)
+		}
+		b = 0
+	}
+	m := min(correctPixels, prev.pixels()-p) * kernel.Block
+	return lane.list(y, prev.block(prev.grad, image, b, p)[:m], prev.block(prev.x, image, b, p)[:m])
 }
 
 // inputCorrection returns what the input's gradient lacks: the matrix W'bW in
