@@ -326,6 +326,9 @@ func (c *Classifier) run(ctx context.Context, photos []*Prepared, want Wanted) (
 // ErrNoClasses is about a model without a classifier, which is for embeddings.
 var ErrNoClasses error = fault.Unsupportedf("the model has no classifier: it gives embeddings, and no classes")
 
+// ErrLabels is about names of classes that are not as many as the model's classes.
+var ErrLabels = errors.New("labels for a model")
+
 // inMemory is how many photos of a slice run at once. The engine is at its fastest
 // from about 16 on; of large inputs it is as many as take 64 MB, which at 224x224
 // would be 445.

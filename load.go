@@ -60,7 +60,8 @@ func WithThreads(n int) Option { return func(o *options) { o.threads = n } }
 // before the first of them has its result.
 func WithBatch(n int) Option { return func(o *options) { o.batch = n } }
 
-// WithLabels names the classes, one each, in place of the model's own names.
+// WithLabels names the classes, one each, in place of the model's own names. Names that are
+// not as many as the classes are [ErrLabels].
 func WithLabels(labels []string) Option { return func(o *options) { o.labels = labels } }
 
 // WithInput says how photos become the input of the network, where the model does not
@@ -210,7 +211,7 @@ func (o options) labelsOf(m *model.Model) ([]string, error) {
 		}
 	}
 	if n := m.Config.Outcomes(); labels != nil && len(labels) != n {
-		return nil, fmt.Errorf("%d labels for a model of %d classes", len(labels), n)
+		return nil, fmt.Errorf("%d %w of %d classes", len(labels), ErrLabels, n)
 	}
 	return labels, nil
 }

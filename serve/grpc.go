@@ -300,18 +300,9 @@ func (s *Server) grpcInfer(q *request, in *oip.ModelInferRequest) (*oip.ModelInf
 // answer, and the next follows.
 func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.ModelInferRequest, oip.ModelStreamInferResponse]) error {
 	q := ctx.Value(requestKey{}).(*request)
-	q.read = true
-	for {
-		q.awaitMessage()
-		in, err := stream.Receive()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		one := &request{Request: q.Request, w: q.w, slow: q.slow, began: time.Now(), deadline: time.Now().Add(s.o.Deadline), status: http.StatusOK}
+	return converse(q, stream, func(in *oip.ModelInferRequest) (*oip.ModelStreamInferResponse, error) {
 		start := time.Now()
+		one := &request{Request: q.Request, w: q.w, slow: q.slow, began: start, deadline: start.Add(s.o.Deadline), status: http.StatusOK}
 		out := &oip.ModelStreamInferResponse{}
 		one.err = guarded(func() (err error) {
 			if err = one.came(in); err == nil {
@@ -324,26 +315,37 @@ func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.
 			out.InferResponse = &oip.ModelInferResponse{Id: in.Id, ModelName: in.ModelName}
 		}
 		s.metrics.observe(service+"ModelStreamInfer", one, time.Since(start), one.err)
-		if err := one.answering(proto.Size(out)); err != nil {
+		return out, nil
+	})
+}
+
+// converse answers the messages of a stream by f, one after the other, until the client has
+// no more or f an error.
+func converse[In, Out any, A message[Out]](q *request, stream *connect.BidiStream[In, Out], f func(*In) (*Out, error)) error {
+	q.read = true
+	for {
+		q.slow.begin()
+		q.slow.allow(time.Now().Add(streamIdle))
+		in, err := stream.Receive()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		out, err := f(in)
+		if err == nil {
+			err = q.answering(proto.Size(A(out)))
+		}
+		if err != nil {
 			return grpcError(err)
 		}
 		if err := stream.Send(out); err != nil {
 			return err
 		}
-		one.answered()
+		_ = http.NewResponseController(q.w).SetWriteDeadline(time.Time{}) // which answering set
+		q.slow.give()
 	}
-}
-
-// awaitMessage begins the wait for the next message of a stream.
-func (q *request) awaitMessage() {
-	q.slow.begin()
-	q.slow.allow(time.Now().Add(streamIdle))
-}
-
-// answered ends the wait for the client to take a message of a stream.
-func (q *request) answered() {
-	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Time{}) // which answering set
-	q.slow.give()
 }
 
 // streamIdle is how long the next request of a stream may take.

@@ -36,7 +36,7 @@ func TestNewcomers(t *testing.T) {
 		_, first := come()
 		closed, _ := come()
 		time.AfterFunc(time.Second, func() { n.begin(first) })
-		time.AfterFunc(2*time.Second, func() { h.ConnState(closed, http.StateClosed) })
+		time.AfterFunc(2*time.Second-time.Millisecond, func() { h.ConnState(closed, http.StateClosed) })
 		heard("one that asks and one that ends", 2*time.Second)
 		n.begin(first) // its second request
 		come()

@@ -2,11 +2,8 @@ package serve
 
 import (
 	"context"
-	"errors"
-	"io"
 
 	"connectrpc.com/connect"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/mobilenet-go/mobilenet/serve/internal/oip"
 )
@@ -24,29 +21,13 @@ func (s *Server) reflectionRoutes() {
 // reflect answers the questions of a stream one after the other.
 func (s *Server) reflect(ctx context.Context, stream *connect.BidiStream[oip.ServerReflectionRequest, oip.ServerReflectionResponse]) error {
 	q := ctx.Value(requestKey{}).(*request)
-	q.read = true
-	for {
-		q.awaitMessage()
-		in, err := stream.Receive()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
+	return converse(q, stream, func(in *oip.ServerReflectionRequest) (*oip.ServerReflectionResponse, error) {
 		if in.MessageRequest == nil {
 			q.err = badRequest("a question about nothing: want a service, a file, a symbol or an extension")
-			return grpcError(q.err)
+			return nil, q.err
 		}
-		out := reflection(in)
-		if err := q.answering(proto.Size(out)); err != nil {
-			return grpcError(err)
-		}
-		if err := stream.Send(out); err != nil {
-			return err
-		}
-		q.answered()
-	}
+		return reflection(in), nil
+	})
 }
 
 // reflection is the answer to a question.

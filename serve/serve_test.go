@@ -337,6 +337,7 @@ func TestBad(t *testing.T) {
 		{"form", "POST", "/v1/classify", "hello", header{"Content-Type", "multipart/form-data; boundary=x"}, 400},
 		{"method", "GET", "/v1/classify", "", nil, 405},
 		{"path", "GET", "/v3", "", nil, 404},
+		{"page", "GET", "/page/nothing", "", nil, 404},
 		{"infer: no JSON", "POST", infer, "{", nil, 400},
 		{"infer: null", "POST", infer, `{"inputs": [null]}`, nil, 400},
 		{"infer: null output", "POST", infer, `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "data": ["AA=="]}], "outputs": [null]}`, nil, 400},

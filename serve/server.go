@@ -194,10 +194,12 @@ func (s *Server) routes() {
 		}
 		files := http.FileServerFS(page)
 		s.mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { pageHeaders(w); files.ServeHTTP(w, r) })
-		s.mux.HandleFunc("GET /page/{file}", func(w http.ResponseWriter, r *http.Request) {
-			pageHeaders(w)
-			http.StripPrefix("/page", files).ServeHTTP(w, r)
-		})
+		for _, name := range []string{"page.css", "page.js"} {
+			s.mux.HandleFunc("GET /page/"+name, func(w http.ResponseWriter, r *http.Request) {
+				pageHeaders(w)
+				http.StripPrefix("/page", files).ServeHTTP(w, r)
+			})
+		}
 	}
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"runtime"
 
@@ -95,13 +97,21 @@ func (f *classifierFlags) openAny(ctx context.Context, stderr io.Writer) (*mobil
 	}
 	c, err := mobilenet.Open(ctx, f.model, opts...)
 	if err != nil {
-		return nil, err
+		return nil, ofLabels(f.labels, err)
 	}
 	f.photos.say(stderr, f.model, c.Config())
 	sayAssumed(stderr, f.model, c.Assumed())
 	sayNotes(stderr, f.model, c.Notes())
 	f.precision.say(stderr, f.model, c.Dequantized(), c.Unfit())
 	return c, nil
+}
+
+// ofLabels has an error about labels, and no other, name the file that they are from, if any.
+func ofLabels(file string, err error) error {
+	if file != "" && errors.Is(err, mobilenet.ErrLabels) {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return err
 }
 
 // decoding is how photos are decoded. Who allows larger ones than usual has the

@@ -84,7 +84,7 @@ written too, with what flags here say of it.`,
 			}
 			m, err := mobilenet.LoadModel(cmd.Context(), args[0], opts...)
 			if err != nil {
-				return err
+				return ofLabels(labels, err)
 			}
 			if head != "" {
 				if m.Config.Classes < 2 {

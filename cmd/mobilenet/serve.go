@@ -308,14 +308,17 @@ func (f *serveFlags) open(stderr io.Writer, source, labels string) func(context.
 			opts = append(opts, mobilenet.WithLabels(names))
 		}
 		c, err := mobilenet.Open(ctx, source, opts...)
-		if err == nil && !said {
+		if err != nil {
+			return nil, ofLabels(labels, err)
+		}
+		if !said {
 			said = true
 			f.photos.say(stderr, source, c.Config())
 			sayAssumed(stderr, source, c.Assumed())
 			sayNotes(stderr, source, c.Notes())
 			f.precision.say(stderr, source, c.Dequantized(), c.Unfit())
 		}
-		return c, err
+		return c, nil
 	}
 }
 

@@ -291,7 +291,7 @@ func TestServeLabels(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.cmd.Process.Signal(syscall.SIGHUP)
-	s.await(t, `"msg":"reload failed","model":"two"`)
+	s.await(t, `"msg":"reload failed","model":"two","error":"`+file+`: fashion-mnist: 1 labels for a model of 10 classes"`)
 	if two := s.best(t, http.DefaultClient, "two"); two != "laars" {
 		t.Error(two)
 	}
