@@ -89,9 +89,11 @@ func Rehearse(ctx context.Context, o Options) (*Estimate, error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
+	began := time.Now()
 	if err := o.seeClasses(ctx); err != nil {
 		return nil, err
 	}
+	seeing := time.Since(began)
 	o.unreadable.max = len(o.Train.Items) // counted elsewhere
 	var calibrating time.Duration
 	if o.QAT {
@@ -108,7 +110,7 @@ func Rehearse(ctx context.Context, o Options) (*Estimate, error) {
 		t.remember()
 	}
 
-	r := &rehearsal{trainer: t, Estimate: Estimate{Time: calibrating}, epochs: time.Duration(o.Epochs)}
+	r := &rehearsal{trainer: t, Estimate: Estimate{Time: seeing + calibrating}, epochs: time.Duration(o.Epochs)}
 	if o.Freeze == FreezeBackbone || o.HeadEpochs > 0 {
 		if err := r.features(ctx); err != nil {
 			return nil, err
@@ -122,13 +124,9 @@ func Rehearse(ctx context.Context, o Options) (*Estimate, error) {
 	if err := r.ends(ctx); err != nil {
 		return nil, err
 	}
-	r.More += max(0, r.goal+r.goal/overshoot-max(r.heap, heap()))
+	r.More += max(0, r.top-max(r.heap, heap()))
 	return &r.Estimate, nil
 }
-
-// overshoot is the share of its goal by which the heap grows beyond it, while the garbage
-// is collected: 87 to 95 MB at a goal of 90, 84 to 84 at 89.
-const overshoot = 25
 
 // rehearseQAT makes the run one in 8 bits, as calibrated does, with a few of the photos,
 // and says how long that takes with those of a training.
@@ -149,10 +147,12 @@ func (o *Options) rehearseQAT(ctx context.Context) (time.Duration, error) {
 type rehearsal struct {
 	*trainer
 	Estimate
-	epochs     time.Duration
-	photo      time.Duration // that an engine takes for one
-	few        *validator    // of a few images; nil without any
-	heap, goal int64         // after some steps, and what it grows to in many: they leave more garbage
+	epochs    time.Duration
+	photo     time.Duration // that an engine takes for one
+	few       *validator    // of a few images; nil without any
+	heap, top int64         // at most so far, and what it grows to in an epoch, whose garbage is more
+	learning  mark          // of the heap, amid the steps
+	garbage   int64         // bytes, of the steps of an epoch
 }
 
 func images(set *dataset.Set) int {
@@ -282,7 +282,8 @@ func (r *rehearsal) steps(ctx context.Context) error {
 	// The first step makes the buffers. What is measured begins as an epoch does, with no
 	// batch prepared.
 	var began time.Time
-	measured := 0 // images
+	var m mark
+	measured, first := 0, 0 // images
 	for _, batches := range [][][]int{order[:1], order[:min(len(order), rehearsedSteps)]} {
 		began, measured = time.Now(), 0
 		end := began.Add(rehearsedFor)
@@ -298,7 +299,7 @@ func (r *rehearsal) steps(ctx context.Context) error {
 			}
 			if measured == 0 { // batches are waiting by now, which are memory, too
 				pause := time.Now()
-				r.goal = heapGoal()
+				m, first = markHeap(), len(b.items)
 				began = began.Add(time.Since(pause))
 			}
 			if measured += len(b.items); time.Now().After(end) {
@@ -307,7 +308,7 @@ func (r *rehearsal) steps(ctx context.Context) error {
 		}
 	}
 	r.Time += r.epochs * scaled(time.Since(began), images(r.Train), measured)
-	r.heap = heap()
+	r.heap, r.learning, r.garbage = heap(), m, scaled(allocated()-m.made, images(r.Train)-first, measured-first)
 	return nil
 }
 
@@ -326,6 +327,7 @@ func (r *rehearsal) fromKnown(ctx context.Context, order [][]int) error {
 	n := min(len(order), rehearsedSteps)
 	size := r.network.layers[r.network.frozen-1].imageSize()
 	r.known = make([]float32, images(r.Train)*size) // the same for all: it takes as long
+	m := markHeap()
 	began = time.Now()
 	for i := range n {
 		if err := learn(ctx, r.trainer, r.targets(i, order[i])); err != nil {
@@ -333,6 +335,7 @@ func (r *rehearsal) fromKnown(ctx context.Context, order [][]int) error {
 		}
 	}
 	r.Time += r.epochs * scaled(time.Since(began), len(order), n)
+	r.learning, r.garbage = m.without(int64(len(r.known))*4), scaled(allocated()-m.made, len(order), n) // More has the known
 	r.known = nil
 	return nil
 }
@@ -340,6 +343,16 @@ func (r *rehearsal) fromKnown(ctx context.Context, order [][]int) error {
 // ends is what comes at the end of each epoch, and of all: validation and files.
 func (r *rehearsal) ends(ctx context.Context) (err error) {
 	runtime.GC() // what follows is far later in a training
+	before, began := allocated(), time.Now()
+	r.history = append(r.history, report.Epoch{Epoch: r.first()})
+	r.best = r.first()
+	if err := r.save(); err != nil {
+		return err
+	}
+	r.Time += (r.epochs + 1) * time.Since(began)
+	// What is saved leaves garbage for the next epoch.
+	r.top = min(r.learning.goal, r.learning.live+allocated()-before+r.garbage)
+	runtime.GC()
 	var validating time.Duration
 	if r.validator != nil && r.Freeze != FreezeBackbone { // whose features are known: it takes no time, and no engine
 		r.few = &validator{Options: r.Options, set: some(r.Val)}
@@ -348,13 +361,6 @@ func (r *rehearsal) ends(ctx context.Context) (err error) {
 		}
 		r.Time += validating * (r.epochs + 1)
 	}
-	began := time.Now()
-	r.history = append(r.history, report.Epoch{Epoch: r.first()})
-	r.best = r.first()
-	if err := r.save(); err != nil {
-		return err
-	}
-	r.Time += (r.epochs + 1) * time.Since(began)
 	r.heap = max(r.heap, heap())
 
 	learned := r.weights()
@@ -387,14 +393,18 @@ func (r *rehearsal) validation(ctx context.Context, v *validator) (time.Duration
 	if err != nil {
 		return 0, err
 	}
+	before := allocated()
 	began := time.Now()
 	e, err := v.compile(r.weights())
 	if err != nil {
 		return 0, err
 	}
+	made := allocated()
 	_, err = v.through(ctx, e, r.Model.Config)
 	whole := time.Since(began)
-	r.goal = max(r.goal, heapGoal()) // the buffers of training and those of the engine are there
+	photos := scaled(allocated()-made, images(r.Val), len(v.set.Items))
+	// What an epoch left is there, too, unless it is collected.
+	r.top = max(r.top, min(markHeap().goal, r.top+made-before+photos))
 	release(e)
 	r.photo = scaled(whole-compiling, 1, len(v.set.Items))
 	return compiling + scaled(whole-compiling, images(r.Val), len(v.set.Items)), err
@@ -423,12 +433,30 @@ func compile(o *Options) (time.Duration, error) {
 	return took, nil
 }
 
-// heapGoal is what the heap will have grown to when it is next collected, with what is
-// there now and lives on.
-func heapGoal() int64 {
-	runtime.GC()
-	return memory("/gc/heap/goal:bytes")
+// A mark is how the heap was without garbage.
+type mark struct {
+	live int64 // bytes
+	goal int64 // that it grows to before garbage is collected
+	made int64 // bytes allocated since the process began
 }
+
+// overshoot is the share of its goal by which the heap grows beyond it, while the garbage
+// is collected: 87 to 95 MB at a goal of 90, 84 to 84 at 89.
+const overshoot = 25
+
+func markHeap() mark {
+	runtime.GC()
+	goal := memory("/gc/heap/goal:bytes")
+	return mark{memory("/gc/heap/live:bytes"), goal + goal/overshoot, allocated()}
+}
+
+// without is m, had so many bytes that live not been there.
+func (m mark) without(bytes int64) mark {
+	m.live, m.goal = m.live-bytes, m.goal-bytes
+	return m
+}
+
+func allocated() int64 { return memory("/gc/heap/allocs:bytes") }
 
 // heap is the memory that the heap has of the system, used or not.
 func heap() int64 {
@@ -448,7 +476,7 @@ func memory(names ...string) (sum int64) {
 	return sum
 }
 
-// scaled is what n take if some of them took d.
-func scaled(d time.Duration, n, some int) time.Duration {
-	return time.Duration(float64(max(0, d)) * float64(n) / float64(max(1, some)))
+// scaled is what n take, time or bytes, if some of them took d.
+func scaled[T ~int64](d T, n, some int) T {
+	return T(float64(max(0, d)) * float64(max(0, n)) / float64(max(1, some)))
 }

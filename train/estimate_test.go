@@ -50,7 +50,7 @@ func TestRehearse(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		if e.Time <= 0 || e.More < 0 || test.more != (e.More > 0) {
+		if e.Time <= 0 || e.More < 0 || test.more && e.More == 0 {
 			t.Errorf("%s: %+v", name, e)
 		}
 		if left, err := os.ReadDir(o.RunDir); err != nil || len(left) > 0 {

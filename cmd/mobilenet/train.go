@@ -166,6 +166,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		// quarter of them is more than a step leaves, and twice the memory is much.
 		defer debug.SetGCPercent(debug.SetGCPercent(25))
 	}
+	began := time.Now()
 	if f.o.Resume {
 		if err := f.resume(cmd); err != nil {
 			return err
@@ -204,7 +205,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if f.dryRun {
-		return cmp.Or(f.describe(cmd.Context(), cmd.OutOrStdout()), f.leftOut(cmd.ErrOrStderr()))
+		return cmp.Or(f.describe(cmd.Context(), cmd.OutOrStdout(), time.Since(began)), f.leftOut(cmd.ErrOrStderr()))
 	}
 	if f.o.RunDir == "" {
 		var tidy func()
@@ -220,7 +221,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	}
 	stderr := cmd.ErrOrStderr()
 	f.o.Begun = func() { f.begins(stderr) }
-	began := time.Now()
+	began = time.Now()
 	line := &trainLine{w: stderr, began: began, epochs: f.o.Epochs}
 	f.o.Progress, f.o.EpochDone, f.o.Undone = line.batch, line.epoch, line.undone
 	f.o.Unreadable = func(err error) { fmt.Fprintln(stderr, "mobilenet:", printable(err.Error())) }

@@ -130,8 +130,9 @@ func few(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// describe is the dry run.
-func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
+// describe is the dry run. To open data and weights has taken some time by then, as it
+// will before a training.
+func (f *trainFlags) describe(ctx context.Context, w io.Writer, opened time.Duration) error {
 	c := f.o.Model.Config
 	broken := 0
 	var uniform []string
@@ -178,11 +179,11 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	unit := time.Second
-	if cost.Time < 10*unit {
+	took, unit := opened+cost.Time, time.Second
+	if took < 10*unit {
 		unit /= 10
 	}
-	fmt.Fprintf(w, "memory: about %d MB; time: about %v\n", (peakRSS()+cost.More)>>20, cost.Time.Round(unit))
+	fmt.Fprintf(w, "memory: about %d MB; time: about %v\n", (peakRSS()+cost.More)>>20, took.Round(unit))
 	if f.o.Resume {
 		fmt.Fprintln(w, "that is the whole run: what is left of it takes less time, of a finished one next to none")
 	} else if err := f.warnNearly(ctx, w); err != nil { // behind the estimate: it takes memory of its own
