@@ -6,6 +6,8 @@ import (
 	"compress/gzip"
 	"fmt"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -108,6 +110,7 @@ func TestHostileShards(t *testing.T) {
 		{"a row of 7 GiB", whole, append(placed[:5:5], store.Member{Name: "5.jpg", Offset: placed[5].Offset, Size: 7 << 30}), 5, "more than 1 MiB"},
 		{"a bomb", bomb.Bytes(), []store.Member{{Name: "none"}}, 0, "unpacks to more than 100 times its size"},
 		{"behind its end", whole, append(placed[:5:5], store.Member{Offset: int64(len(whole)) + 512, Size: 9}), 5, "the archive ends before that"},
+		{"far behind its end", whole, []store.Member{{Offset: int64(len(whole)) + 1<<20, Size: 9}}, 0, "the archive ends before that"},
 		{"no archive", []byte("hello"), named[:1], 0, "a damaged archive"},
 		{"nothing", nil, named[:1], 0, "a damaged archive"},
 	} {
@@ -130,6 +133,29 @@ func TestHostileShards(t *testing.T) {
 		}
 	}
 	members(t, torn, named, 1<<20) // gzip's checksum comes last: until then damage looks like a photo, or doesn't
+}
+
+// A place behind a shard's end is the same error from a server, which refuses to serve it.
+func TestBehindEnd(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(append(header("a", 3), "aaa"...)))
+	}))
+	defer server.Close()
+	s := store.New(store.Options{Tries: 2, Wait: time.Microsecond})
+	defer s.Close()
+	for offset, want := range map[int64]string{512: "aaa", 513: "begins there", 2000: "ends before that", 1 << 40: "ends before that"} {
+		got := ""
+		if err := s.Members(t.Context(), server.URL+"/a.tar", []store.Member{{Offset: offset, Size: 3}}, store.NewBudget(1<<20), func(_ int, d store.Data, err error) {
+			if got = string(d.Bytes); err != nil {
+				got = err.Error()
+			}
+		}); err != nil {
+			t.Error(err)
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%d: %s, want %s", offset, got, want)
+		}
+	}
 }
 
 type zeros struct{}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"io"
+	"net/http"
 	"slices"
 	"sync/atomic"
 
@@ -111,6 +112,12 @@ func (p *picking) readRange(ctx context.Context, which []int, w *watch) error {
 			continue
 		}
 		body, size, err := p.s.open(ctx, p.at, start, end-start)
+		if status(err) == http.StatusRequestedRangeNotSatisfiable {
+			for _, i := range which {
+				p.Fail(i, shard.ErrBehind)
+			}
+			return nil
+		}
 		if err != nil {
 			return err
 		}
