@@ -130,7 +130,7 @@ func (r *run) unmark(ctx context.Context) error {
 	}
 	err := r.Remove(ctx, mark)
 	if err == nil && r.exists(ctx, mark) { // this is the same name elsewhere
-		err = errors.New("Spark has another file of that name")
+		err = errors.New("what Spark has is another file of that name")
 	}
 	if err != nil {
 		fmt.Fprintf(r.w, "%s is an earlier run's, and stays (%v): it counts where it is younger than %s\n", mark, err, r.recordPath())
@@ -208,10 +208,13 @@ func (r *run) prepare(ctx context.Context) error {
 // before: what is refused stays as it is, with its record.
 func (r *run) look(ctx context.Context) error {
 	r.before = &Report{}
-	if r.exec(ctx, r.results()) != nil {
-		return nil // it is not there, or whoever writes to it will say what is wrong
+	err := r.exec(ctx, r.results())
+	if err != nil && strings.Contains(err.Error(), "PATH_NOT_FOUND") {
+		return nil
 	}
-	var err error
+	if err != nil {
+		return err
+	}
 	if r.before, err = r.count(ctx); err != nil {
 		return err
 	}
