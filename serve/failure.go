@@ -78,6 +78,9 @@ func shed(err error) string {
 	return ""
 }
 
+// shedReasons are all that shed returns.
+var shedReasons = []string{"queue_full", "too_late", "expired", "bodies", "closing", "client_gone"}
+
 // retryAfter is the header's value for an error, "" for none: whole seconds.
 func retryAfter(err error) string {
 	var r *refusal

@@ -45,9 +45,13 @@ func newMetrics(s *Server) *metrics {
 		gauge("mobilenet_queue_depth", "Photos that wait.", func() float64 { n, _ := s.scheduler.load(); return float64(n) }),
 		gauge("mobilenet_workers_busy", "Workers at work.", func() float64 { _, n := s.scheduler.load(); return float64(n) }),
 		gauge("mobilenet_body_bytes", "Bytes of requests in memory.", func() float64 { return float64(s.bodies.bytes()) }),
+		gauge("mobilenet_pixel_bytes", "Bytes that photos in memory take, decoded or being decoded.", func() float64 { return float64(s.decoding.Budget.Used()) }),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mobilenet_build_info", Help: "1, with the version.", ConstLabels: prometheus.Labels{"version": s.o.Version}}, func() float64 { return 1 }),
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
+	for _, reason := range shedReasons { // 0 is a number to compare with, and none isn't
+		m.shed.WithLabelValues(reason)
+	}
 	for _, slot := range s.models.slots {
 		if slot.Index != nil {
 			m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "mobilenet_index_photos", Help: "Photos in the index of a model.", ConstLabels: prometheus.Labels{"model": slot.Name}}, func() float64 {

@@ -612,7 +612,7 @@ func TestMetrics(t *testing.T) {
 	for _, want := range []string{
 		`mobilenet_request_duration_seconds_count{code="200",model="fashion",route="/v1/classify"} 3`,
 		`mobilenet_request_duration_seconds_count{code="415",model="fashion",route="/v1/classify"} 1`,
-		`mobilenet_photos_total{model="fashion"} 3`, `mobilenet_queue_depth 0`, `mobilenet_body_bytes 0`,
+		`mobilenet_photos_total{model="fashion"} 3`, `mobilenet_queue_depth 0`, `mobilenet_body_bytes 0`, `mobilenet_pixel_bytes 0`, `mobilenet_shed_total{reason="queue_full"} 0`,
 		`mobilenet_build_info{version="v1.2.3"} 1`,
 	} {
 		if !bytes.Contains(body, []byte(want)) {

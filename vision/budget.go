@@ -37,6 +37,14 @@ func NewBudget(bytes int64) *Budget {
 // shared is the budget of who brings none.
 var shared = NewBudget(DefaultBudget)
 
+// Used returns how many bytes count now: of decodes that run, and of large images that were
+// returned and not collected yet.
+func (b *Budget) Used() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.running + b.kept
+}
+
 // large is how many bytes of an image are counted until they are collected: those
 // of 20 megapixels, whose decoding takes much longer than the collection that is
 // asked for before the next image of that size. Without one, garbage would stay

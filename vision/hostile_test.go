@@ -353,6 +353,9 @@ func TestBudget(t *testing.T) {
 	if err := b.acquire(t.Context(), 150_000, false); err != nil {
 		t.Fatal(err)
 	}
+	if n := b.Used(); n != 150_000 {
+		t.Errorf("%d bytes used by one of 150000", n)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
 	if _, err := Decode(ctx, data, DecodeOptions{Budget: b}); !errors.Is(err, context.DeadlineExceeded) {
@@ -366,6 +369,9 @@ func TestBudget(t *testing.T) {
 	b.release(150_000, nil)
 	if err := <-done; err != nil {
 		t.Errorf("with room: %v", err)
+	}
+	if n := b.Used(); n != 0 {
+		t.Errorf("%d bytes used by none", n)
 	}
 	if err := b.acquire(t.Context(), 1<<40, true); err != nil {
 		t.Errorf("alone: %v", err)
@@ -389,15 +395,15 @@ func TestBudgetKept(t *testing.T) {
 	if err := b.acquire(ctx, large, false); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("beside an image and a decode: %v", err)
 	}
+	if n := b.Used(); n != 4*large {
+		t.Errorf("%d bytes used by an image and a decode", n)
+	}
 	runtime.KeepAlive(kept)
 	b.release(2*large, nil)
 	kept = nil
 	for end := time.Now().Add(time.Minute); time.Now().Before(end); time.Sleep(time.Millisecond) {
 		runtime.GC() // it is counted a moment later
-		b.mu.Lock()
-		n := b.kept
-		b.mu.Unlock()
-		if n == 0 {
+		if b.Used() == 0 {
 			return
 		}
 	}
