@@ -726,13 +726,15 @@ func TestInterrupted(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text []byte
+	signalled := false // a second one ends the program at once
 	for lines := bufio.NewReader(stderr); ; {
 		line, err := lines.ReadBytes('\n')
 		if text = append(text, line...); err != nil {
 			break
 		}
-		if bytes.Contains(line, []byte(" of 200000 photos, ")) {
+		if !signalled && bytes.Contains(line, []byte(" of 200000 photos, ")) {
 			cmd.Process.Signal(os.Interrupt)
+			signalled = true
 		}
 	}
 	cmd.Wait()
