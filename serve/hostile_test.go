@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"net"
 	"net/http"
@@ -18,6 +20,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -553,17 +556,18 @@ func TestHTTP2Abuse(t *testing.T) {
 // TestRefusedUnread: a full queue answers before it has read a body.
 func TestRefusedUnread(t *testing.T) {
 	addr := listen(t, serve.Options{Workers: 1, Queue: 1}, serve.Listen{})
-	stop := keepBusy(t, addr)
+	full, stop := keepBusy(t, addr)
 	defer stop()
-	c, _, _ := refused(t, addr, "Content-Length: 1000000")
+	c, _, _ := refused(t, addr, full, "Content-Length: 1000000")
 	c.Close()
 }
 
 // refused sends the header of a request, and not its body, until one is refused. One that
 // finds the queue with room is waited for, and told after some seconds that it is slow.
-func refused(t *testing.T, addr, length string) (net.Conn, *bufio.Reader, *http.Response) {
+func refused(t *testing.T, addr string, full func(), length string) (net.Conn, *bufio.Reader, *http.Response) {
 	t.Helper()
 	for range 12 {
+		full()
 		c := dial(t, addr)
 		fmt.Fprintf(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\n%s\r\n\r\n", length)
 		c.SetReadDeadline(time.Now().Add(never))
@@ -586,7 +590,7 @@ func refused(t *testing.T, addr, length string) (net.Conn, *bufio.Reader, *http.
 // body is large, or of unknown length; whatever has come of it is no request of its own.
 func TestRefusedConnection(t *testing.T) {
 	addr := listen(t, serve.Options{Workers: 1, Queue: 1}, serve.Listen{})
-	stop := keepBusy(t, addr)
+	full, stop := keepBusy(t, addr)
 	defer stop()
 	for _, test := range []struct {
 		name, length string
@@ -598,7 +602,7 @@ func TestRefusedConnection(t *testing.T) {
 		{"chunked", "Transfer-Encoding: chunked", 0, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, r, resp := refused(t, addr, test.length)
+			c, r, resp := refused(t, addr, full, test.length)
 			if resp.Close == test.reused {
 				t.Errorf("Connection: close is %v", resp.Close)
 			}
@@ -615,19 +619,34 @@ func TestRefusedConnection(t *testing.T) {
 	}
 }
 
-// keepBusy has the server at addr do more than it can, until stop.
-func keepBusy(t *testing.T, addr string) (stop func()) {
-	data := photo(t)
+// keepBusy has the server at addr do more than it can, until stop: photos so large that its
+// queue is full again long before one is done.
+//
+// full waits until a client was refused.
+func keepBusy(t *testing.T, addr string) (full, stop func()) {
+	var large bytes.Buffer
+	if err := png.Encode(&large, image.NewGray(image.Rect(0, 0, 3000, 3000))); err != nil {
+		t.Fatal(err)
+	}
+	data := large.Bytes()
 	ctx, cancel := context.WithCancel(t.Context())
 	var busy sync.WaitGroup
-	for range 8 {
+	var refusals atomic.Int64
+	for range 4 {
 		busy.Go(func() {
 			for ctx.Err() == nil {
-				ask(t, "POST", "http://"+addr+"/v1/classify", data)
+				if code, _, _ := ask(t, "POST", "http://"+addr+"/v1/classify", data); code == 429 {
+					refusals.Add(1)
+				}
 			}
 		})
 	}
-	return func() { cancel(); busy.Wait() }
+	full = func() {
+		for before := refusals.Load(); refusals.Load() == before && !t.Failed(); {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return full, func() { cancel(); busy.Wait() }
 }
 
 // TestHeavyBodies: what would take a hundred times its bytes in memory is refused before it
