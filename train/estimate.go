@@ -354,13 +354,21 @@ func (r *rehearsal) ends(ctx context.Context) (err error) {
 	r.top = min(r.learning.goal, r.learning.live+allocated()-before+r.garbage)
 	runtime.GC()
 	var validating time.Duration
-	if r.validator != nil && r.Freeze != FreezeBackbone { // whose features are known: it takes no time, and no engine
+	switch {
+	case r.validator == nil:
+	case r.Freeze == FreezeBackbone: // features are known: it takes no engine
+		began := time.Now()
+		if _, err := r.few.run(ctx, r.weights()); err != nil {
+			return err
+		}
+		validating = scaled(time.Since(began), images(r.Val), len(r.few.set.Items))
+	default:
 		r.few = &validator{Options: r.Options, set: some(r.Val)}
 		if validating, err = r.validation(ctx, r.few); err != nil {
 			return err
 		}
-		r.Time += validating * (r.epochs + 1)
 	}
+	r.Time += validating * (r.epochs + 1)
 	r.heap = max(r.heap, heap())
 
 	learned := r.weights()

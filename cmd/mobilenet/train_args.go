@@ -95,7 +95,8 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	}
 	// What may be said anew is kept aside while args.yaml sets all flags.
 	data, test, teacher, epochs, maxErrors := f.data, f.test, f.teacher, f.o.Epochs, f.o.MaxErrors
-	f.o.Extend = fs.Changed("epochs")
+	more := fs.Changed("epochs")
+	f.o.Extend = true // a call with --epochs may have ended between writing args.yaml and the state
 	f.anew = slices.ContainsFunc(resumable, func(name string) bool { return fs.Changed(name) && !slices.Contains(notArgs, name) })
 	tolerant, int8 := fs.Changed("max-errors"), f.o.Int8
 	f.settled = true
@@ -109,7 +110,7 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 		})
 	}
 	f.data, f.test, f.teacher = cmp.Or(data, f.data), cmp.Or(test, f.test), cmp.Or(teacher, f.teacher)
-	if f.o.Extend {
+	if more {
 		f.o.Epochs = epochs
 	}
 	if tolerant {
