@@ -19,6 +19,12 @@ func (f *embedFlags) checkList(cmd *cobra.Command) error {
 			return usagef(cmd, "--%s does not go with --from, which gives rows with an embedding or an error", name)
 		}
 	}
+	switch ending := endingOf(f.output); ending {
+	case indexEnding, ".npy", ".parquet":
+		u := usagef(cmd, "--output %s: of --from it is a folder, of parts that are JSON lines, and no %s file", f.output, ending)
+		u.hint = "embed PATH... -o FILE writes a file of features"
+		return u
+	}
 	return f.classifierFlags.check(cmd)
 }
 

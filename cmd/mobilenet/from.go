@@ -37,14 +37,14 @@ func (f *fromFlags) register(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVar(&f.from, "from", "", "take photos from the list `FILE`, or - for standard input: JSON lines or CSV with a column path; other columns are passed on")
 	fs.StringVar(&f.shard, "shard", "", "of the list, do share `I/N`, as 0/16; the default is what Kubernetes, AWS Batch or Slurm say, or all")
-	fs.BoolVar(&f.resume, "resume", false, "leave out the parts of the list's results that are there")
+	fs.BoolVar(&f.resume, "resume", false, "leave out the parts of the list's results that are there and whole")
 	fs.IntVar(&f.partRows, "part-rows", 1000, "rows of the list in a part")
 	fs.Var(&f.maxErrors, "max-errors", "photos that may fail in a part, or their share, as 1%; of more, it is not written, and left for --resume; the default is a tenth of it, or 10, but not more than half. Without --output: of the list, and none by default; of more, the exit code is 1")
 }
 
 // photoArgs wants photos on the command line, unless they come from a list.
 func (f *fromFlags) photoArgs(cmd *cobra.Command, photos []string) error {
-	if f.from != "" { // check says what may be there
+	if cmd.Flags().Changed("from") { // check says what may be there
 		return nil
 	}
 	return cobra.MinimumNArgs(1)(cmd, photos)
@@ -74,6 +74,10 @@ func (f *fromFlags) check(cmd *cobra.Command, photos []string) error {
 		}
 	}
 	switch {
+	case f.from == "" && cmd.Flags().Changed("from"): // as of a variable of a script that is not set
+		return usagef(cmd, "--from is empty: want a list, or - for standard input")
+	case f.from != "" && f.out == "" && cmd.Flags().Changed("output"):
+		return usagef(cmd, "--output is empty: want a folder")
 	case f.from != "" && len(photos) > 0:
 		return usagef(cmd, "photos come from --from or from the command line, not from both")
 	case f.resume && f.out == "":
@@ -109,8 +113,10 @@ func (f *fromFlags) share(cmd *cobra.Command) (manifest.Shard, error) {
 
 // A listFormat is how the results of a list look.
 type listFormat struct {
-	csv   bool
-	names []string // of the results: columns of CSV, members of JSON
+	csv    bool
+	names  []string // of the results: columns of CSV, members of JSON
+	sparse bool     // photos that fail have no row
+	uneven bool     // in CSV: photos may have fewer lines than others
 }
 
 // A rowList is the photos of a manifest on their way to results.
@@ -130,10 +136,12 @@ type rowList struct {
 
 	part   bytes.Buffer // results of the part at hand
 	failed int          // photos of it
+	first  string       // of these, and why
 	begun  bool         // whether standard output has something
 
 	began, told                     time.Time
 	photos, failures, parts, spoilt int
+	there                           inventory
 }
 
 // A listed photo is a row, and whether it is the last one of its part.
@@ -189,7 +197,7 @@ func (l *rowList) openFolder() (err error) {
 	if n := l.folder.Owned(l.job.Shard); n > 0 && !l.resume {
 		return fmt.Errorf("%s has %s of this share already: --resume goes on, and another --output begins anew", l.out, plural(n, "part"))
 	}
-	l.job.Done = l.folder.Has
+	l.job.Done = l.done
 	return nil
 }
 
@@ -273,7 +281,9 @@ func (l *rowList) add(i int, result any, lines [][]string) error {
 
 // fail writes that photo i has no result.
 func (l *rowList) fail(i int, cause error, inLine bool) error {
-	l.failed++
+	if l.failed++; l.failed == 1 {
+		l.first = firstFailed(l.photo(i).name, reason(cause))
+	}
 	l.failures++
 	if !inLine {
 		fmt.Fprintf(l.stderr, "mobilenet: %s: %s\n", shown(l.photo(i).name), printable(reason(cause)))
@@ -349,7 +359,7 @@ func (l *rowList) endPart(p manifest.Part) error {
 	}()
 	if limit := l.mayFail(len(p.Rows)); l.failed > limit {
 		l.spoilt++
-		fmt.Fprintf(l.stderr, "mobilenet: %d of the %d photos of %s failed, more than --max-errors %d: it is not written\n", l.failed, len(p.Rows), p.Name(), limit)
+		fmt.Fprintf(l.stderr, "mobilenet: %d of the %d photos of %s failed, more than --max-errors %d: it is not written%s\n", l.failed, len(p.Rows), p.Name(), limit, l.first)
 		return nil
 	}
 	var whole bytes.Buffer
@@ -390,9 +400,14 @@ func (l *rowList) finish() error {
 		}
 		return errReported
 	}
-	fmt.Fprintf(l.stderr, "mobilenet: %s: share %s: %s written; %d photos, %d failed\n", shown(l.out), l.job.Shard, plural(l.parts, "part"), l.photos, l.failures)
+	fmt.Fprintf(l.stderr, "mobilenet: %s: share %s: %s written; %d photos, %d failed%s\n", shown(l.out), l.job.Shard, plural(l.parts, "part"), l.photos, l.failures, l.there)
 	if l.spoilt > 0 {
 		fmt.Fprintf(l.stderr, "mobilenet: %s not written: --resume tries again, --max-errors allows more\n", plural(l.spoilt, "part"))
+	}
+	if l.there.spoilt > 0 {
+		fmt.Fprintf(l.stderr, "mobilenet: %s that were there have more failures than --max-errors: delete them, and --resume tries again\n", plural(l.there.spoilt, "part"))
+	}
+	if l.spoilt+l.there.spoilt > 0 {
 		return errReported
 	}
 	return l.folder.Check()

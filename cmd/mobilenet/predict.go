@@ -98,7 +98,7 @@ func (f *predictFlags) check(cmd *cobra.Command, args []string) error {
 	if f.list.from != "" {
 		return f.checkList(cmd)
 	}
-	if f.list.out != "" {
+	if cmd.Flags().Changed("output") {
 		return usagef(cmd, "--output is for a list of photos: --from FILE")
 	}
 	return oneOf(cmd, "format", f.format, "table", "json", "csv")

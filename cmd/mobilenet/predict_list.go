@@ -38,9 +38,9 @@ func (f *predictFlags) runList(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	format := listFormat{names: []string{"predictions", "error"}}
+	format := listFormat{names: []string{"predictions", "error"}, sparse: f.errors != "inline", uneven: f.threshold > 0}
 	if f.format == "csv" {
-		format = listFormat{csv: true, names: csvColumns}
+		format.csv, format.names = true, csvColumns
 	}
 	list, err := f.list.open(cmd, format, settings)
 	if err != nil {

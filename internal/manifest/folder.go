@@ -83,7 +83,7 @@ func (f *Folder) Numbers() []int { return slices.Sorted(maps.Keys(f.there)) }
 func (f *Folder) Owned(s Shard) int {
 	n := 0
 	for number := range f.there {
-		if s.owns(number) {
+		if s.Owns(number) {
 			n++
 		}
 	}
@@ -134,9 +134,12 @@ func (f *Folder) Check() error {
 	return nil
 }
 
+// Path is where a part's results are, or will be.
+func (f *Folder) Path(p Part) string { return filepath.Join(f.dir, p.Name()+f.ext) }
+
 // Write writes a part's results; the file is whole or absent.
 func (f *Folder) Write(p Part, results []byte) error {
-	err := atomicfile.Write(filepath.Join(f.dir, p.Name()+f.ext), func(w io.Writer) error {
+	err := atomicfile.Write(f.Path(p), func(w io.Writer) error {
 		_, err := w.Write(results)
 		return err
 	})

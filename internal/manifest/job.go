@@ -29,6 +29,7 @@ type Job struct {
 // A Part is some rows after another, whose results are written together.
 type Part struct {
 	Number         int
+	Size           int    // rows, also where they are skipped
 	rows, settings string // digests
 	Rows           []Row
 }
@@ -48,7 +49,7 @@ func (j Job) Parts(r *Reader) iter.Seq2[Part, error] {
 		all.add([]byte(j.Settings))
 		settings := all.text()
 		for number := 0; ; number++ {
-			own := j.Shard.owns(number)
+			own := j.Shard.Owns(number)
 			part := Part{Number: number, settings: settings}
 			records, n, err := j.read(r, &part, own)
 			last := err == io.EOF
@@ -102,7 +103,7 @@ func (j Job) read(r *Reader, part *Part, wanted bool) (records []record, n int, 
 		}
 		records = append(records, rec)
 	}
-	part.rows = rows.text()
+	part.rows, part.Size = rows.text(), n
 	return records, n, err
 }
 

@@ -35,8 +35,8 @@ func (s Shard) check() error {
 	return nil
 }
 
-// owns reports whether a part is the shard's.
-func (s Shard) owns(part int) bool { return part%s.Count == s.Index }
+// Owns reports whether a part is the shard's.
+func (s Shard) Owns(part int) bool { return part%s.Count == s.Index }
 
 // scheduler says in which variables a scheduler of array jobs has the index, the count,
 // and for those that don't begin at 0 and go up by 1 the first index, the last and the step.
