@@ -67,8 +67,8 @@ func (n *newcomers) waiting() bool {
 
 // hear waits until every connection that has come is accepted, and its first request has
 // begun, for as long as a silent one is waited for.
-func (n *newcomers) hear(l net.Listener) {
-	for end := time.Now().Add(silence); time.Now().Before(end) && (unaccepted(l) > 0 || n.waiting()); {
+func (n *newcomers) hear(ctx context.Context, l net.Listener) {
+	for end := time.Now().Add(silence); ctx.Err() == nil && time.Now().Before(end) && (unaccepted(l) > 0 || n.waiting()); {
 		time.Sleep(5 * time.Millisecond)
 	}
 }

@@ -27,7 +27,7 @@ func TestNewcomers(t *testing.T) {
 		heard := func(what string, want time.Duration) {
 			t.Helper()
 			start := time.Now()
-			n.hear(nil)
+			n.hear(t.Context(), nil)
 			if took := time.Since(start); took != want {
 				t.Errorf("%s: %v, want %v", what, took, want)
 			}

@@ -100,15 +100,15 @@ func (s *Server) Run(ctx context.Context, l Listen) error {
 	s.o.Log.Info("draining", "delay", l.DrainDelay.String())
 	time.Sleep(l.DrainDelay)
 	noMore(main)
-	s.newcomers.hear(main)
-	return s.shutDown(servers, l)
+	return s.shutDown(main, servers, l)
 }
 
 // shutDown ends the service without losing a request.
-func (s *Server) shutDown(servers []*http.Server, l Listen) error {
+func (s *Server) shutDown(main net.Listener, servers []*http.Server, l Listen) error {
 	ctx, cancel := context.WithTimeout(context.Background(), cmp.Or(l.DrainTimeout, 30*time.Second))
 	defer cancel()
 	start, how := time.Now(), "all requests were answered"
+	s.newcomers.hear(ctx, main)
 	var errs []error
 	for _, h := range servers {
 		if err := h.Shutdown(ctx); err != nil {
