@@ -83,7 +83,7 @@ type PointwiseGrad struct {
 
 // gradPixels is how many pixels of two blocks stay in a first-level cache of
 // 32 KB while assembly goes over them tile by tile.
-const gradPixels = 96
+const gradPixels = 112
 
 // cut takes the first pixels off, as many as stay there.
 func (a *PointwiseGrad) cut() PointwiseGrad {
