@@ -93,7 +93,7 @@ func (f *Folder) Owned(s Shard) int {
 // Has reports whether a part is there. What is there in its place is an error: results
 // of other photos, of another model. It is asked of all parts of the list in their order.
 func (f *Folder) Has(p Part) (bool, error) {
-	f.list, f.settings = append(f.list, p.rows), p.settings
+	f.list, f.settings = append(f.list[:p.Number], p.rows), p.settings // from the first one anew, if it is asked again
 	name, ok := f.there[p.Number]
 	if !ok || name == p.Name()+f.ext {
 		return ok, nil

@@ -36,6 +36,7 @@ type Spec struct {
 
 	Wanted  Wanted   // of the manifest's other columns
 	Columns []Column // which [Run] finds
+	Begun   bool     // which [Run] sets: the output may have results
 
 	Digest, Version string // of the model and the program, which every row of the results has
 
@@ -99,10 +100,11 @@ func Run(ctx context.Context, s *Spec, session *Session, w io.Writer) (*Report, 
 
 // all is the whole run.
 func (r *run) all(ctx context.Context) (*Report, error) {
+	fmt.Fprintln(r.w, "reading the manifest")
 	if err := r.prepare(ctx); err != nil {
 		return nil, err
 	}
-	if r.remaining > 0 {
+	if r.Begun = true; r.remaining > 0 {
 		if err := r.unmark(ctx); err != nil {
 			return nil, err
 		}
@@ -218,7 +220,8 @@ func (r *run) look(ctx context.Context) error {
 	if r.before, err = r.count(ctx); err != nil {
 		return err
 	}
-	if there := r.before.Rows; there > 0 && !r.Resume {
+	there := r.before.Rows
+	if r.Begun = there > 0; r.Begun && !r.Resume {
 		return fmt.Errorf("%s has %d results: --resume goes on with them, or choose another --output", r.Output, there)
 	}
 	return nil

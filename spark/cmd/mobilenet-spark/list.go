@@ -33,7 +33,8 @@ however many there are.
 
 What can't be listed is said, the rest is listed, and the exit code is 1: shards that are
 damaged, of which only what lies before the damage is listed, links in shards, and names that
-aren't UTF-8, which JSON has to be.`,
+aren't UTF-8, which JSON has to be, and a folder or a bucket in which no photo was found. How many
+files are left out because their names don't end as photos' do, is said, too.`,
 		Example: `  mobilenet-spark list s3://bucket/photos/ > photos.jsonl
   mobilenet-spark list s3://bucket/shards/ gs://other/ /data/photos > all.jsonl`,
 		Args: cobra.MinimumNArgs(1),
@@ -43,16 +44,20 @@ aren't UTF-8, which JSON has to be.`,
 			out := bufio.NewWriter(cmd.OutOrStdout())
 			e := json.NewEncoder(out)
 			e.SetEscapeHTML(false)
-			var broken error // of out, or of a server: nothing more can be listed
-			missing := 0
+			var broken error                   // of out, or of a server: nothing more can be listed
+			missing, found, skipped := 0, 0, 0 // found is of an argument
 			miss := func(reason any) {
 				missing++
 				fmt.Fprintln(cmd.ErrOrStderr(), "error:", reason)
 			}
 			write := func(row worker.Row) error {
-				if name := cmp.Or(row.Member, row.Path); !all && !isPhoto(name) {
+				name := cmp.Or(row.Member, row.Path)
+				if !all && !isPhoto(name) {
+					skipped++
 					return nil
-				} else if !utf8.ValidString(name) {
+				}
+				found++
+				if !utf8.ValidString(name) {
 					miss(fault.Shown(name) + " is left out: its name isn't UTF-8")
 					return nil
 				}
@@ -70,6 +75,8 @@ aren't UTF-8, which JSON has to be.`,
 				return broken
 			}
 			for _, arg := range args {
+				found = 0
+				before := missing
 				err := s.List(cmd.Context(), arg, func(name string) error {
 					switch {
 					case !isShard(name):
@@ -91,9 +98,19 @@ aren't UTF-8, which JSON has to be.`,
 				if failed(err) != nil {
 					break
 				}
+				if found == 0 && missing == before {
+					miss(fault.Shown(arg) + ": no photos were found")
+				}
 			}
 			if err := cmp.Or(broken, out.Flush()); err != nil {
 				return err
+			}
+			if skipped > 0 {
+				left := "1 file is left out"
+				if skipped > 1 {
+					left = fmt.Sprint(skipped, " files are left out")
+				}
+				fmt.Fprintln(cmd.ErrOrStderr(), left+": of names without .jpg, .png or another ending of photos; --all lists all files")
 			}
 			if missing > 0 {
 				return fmt.Errorf("%d of what was to be listed couldn't be, see above", missing)

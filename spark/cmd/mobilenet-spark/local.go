@@ -56,9 +56,9 @@ func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report,
 		return nil, fmt.Errorf("%s has %d parts of results: --resume goes on with them, or choose another --output", f.Output, n)
 	}
 	r.state = job.State{Began: r.began, Total: r.manifest.rows}
-	there := int64(0)
-	for _, number := range r.folder.Numbers() { // each a part of --per-task rows, the last one of fewer
-		there += max(0, min(int64(r.PerTask), r.manifest.rows-int64(number)*int64(r.PerTask)))
+	there, err := r.there()
+	if err != nil {
+		return nil, err
 	}
 	switch {
 	case r.manifest.rows == 0:
@@ -80,7 +80,45 @@ func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report,
 // unmark takes away what says that all results are there. It is of an earlier run.
 func (r *localRun) unmark() error { return job.Unmark(r.Output) }
 
-func (r *localRun) run(ctx context.Context) error {
+// there counts the results that are there, before anything is said of them or computed: they
+// must be of this list and these settings, and whole.
+func (r *localRun) there() (rows int64, err error) {
+	if len(r.folder.Numbers()) == 0 {
+		return 0, nil
+	}
+	err = r.each(func(p manifest.Part) (bool, error) {
+		there, err := r.done(p)
+		if there && err == nil {
+			rows += int64(p.Size)
+			err = whole(r.folder.Path(p), p.Size)
+		}
+		return true, err
+	}, nil)
+	return rows, err
+}
+
+// whole is an error if a file of results hasn't so many rows.
+func whole(path string, rows int) error {
+	f, file, err := openParquet(path)
+	if err == nil {
+		if n := file.NumRows(); n != int64(rows) {
+			err = fault.In(path, fault.Brokenf("%d rows of %d", n, rows))
+		}
+		f.Close()
+	}
+	return again(err)
+}
+
+// again says what to do about a file of results that is broken.
+func again(err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: delete it and --resume again", err)
+}
+
+// each gives the parts of the list to use, of which done isn't true.
+func (r *localRun) each(done func(manifest.Part) (bool, error), use func(manifest.Part) error) error {
 	in, err := r.manifest.open()
 	if err != nil {
 		return fault.In(r.Input, err)
@@ -90,22 +128,31 @@ func (r *localRun) run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", r.Input, err)
 	}
+	list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: r.About(), Done: done}
+	for part, err := range list.Parts(rows) {
+		if err != nil {
+			return fault.In(r.Input, err)
+		}
+		if err := use(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *localRun) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
 	parts := make(chan manifest.Part)
 	g.Go(func() error {
 		defer close(parts)
-		list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: r.About(), Done: r.done}
-		for part, err := range list.Parts(rows) {
-			if err != nil {
-				return fmt.Errorf("%s: %w", r.Input, err)
-			}
+		return r.each(r.done, func(part manifest.Part) error {
 			select {
 			case parts <- part:
+				return nil
 			case <-ctx.Done():
 				return ctx.Err()
 			}
-		}
-		return nil
+		})
 	})
 	cores := r.threads
 	if cores == 0 {
@@ -219,7 +266,7 @@ func (r *localRun) finish() (*job.Report, error) {
 			Error *string `parquet:"error,optional"`
 		}](path)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, again(fault.In(path, fault.Brokenf("%v", err)))
 		}
 		r.report.Rows += int64(len(rows))
 		for _, row := range rows {

@@ -51,9 +51,15 @@ func message(err error) string {
 }
 
 // A stoppedError is a job that a signal has ended.
-type stoppedError struct{ output string }
+type stoppedError struct {
+	output string
+	wrote  bool
+}
 
 func (e *stoppedError) Error() string {
+	if !e.wrote {
+		return "stopped before anything was written"
+	}
 	return "stopped: what is in " + e.output + " stays, and --resume goes on with the rest"
 }
 

@@ -270,8 +270,24 @@ func TestLocal(t *testing.T) {
 		t.Errorf("another --per-task, which writes nothing: %v", err)
 	}
 	check(t, model, results(t, out), paths, missing)
-	if _, _, err := command(append(args, "--resume", "--top", "1")...); err == nil || !strings.Contains(err.Error(), "other settings") {
-		t.Errorf("another --top: %v", err)
+	if _, stderr, err := command(append(args, "--resume", "--top", "1")...); err == nil || !strings.Contains(err.Error(), "other settings") || strings.Contains(stderr, "are there") {
+		t.Errorf("another --top: %v: %s", err, stderr)
+	}
+	for _, size := range []int64{0, int64(len(before)) - 9} {
+		os.WriteFile(parts[1], before[:size], 0o666)
+		_, stderr, err := command(append(args, "--resume")...)
+		if err == nil || !strings.HasPrefix(err.Error(), parts[1]+": ") || !strings.HasSuffix(err.Error(), ": delete it and --resume again") || strings.Contains(stderr, "are there") {
+			t.Errorf("a part of %d bytes: %v: %s", size, err, stderr)
+		}
+	}
+	first, _ := os.ReadFile(parts[len(parts)-1])
+	os.WriteFile(parts[1], first, 0o666)
+	if _, _, err := command(append(args, "--resume")...); err == nil || !strings.HasPrefix(err.Error(), parts[1]+": 1 rows of 3") {
+		t.Errorf("a part with too few rows: %v", err)
+	}
+	os.Remove(parts[1])
+	if _, _, err := command(append(args, "--resume")...); err != nil || !exists(filepath.Join(out, "_SUCCESS")) {
+		t.Errorf("without the broken part: %v", err)
 	}
 }
 
@@ -280,10 +296,17 @@ func TestManifests(t *testing.T) {
 	model, dir := fashion(t), t.TempDir()
 	photo(t, filepath.Join(dir, "a.png"), 1)
 	os.WriteFile(filepath.Join(dir, "notes.txt"), []byte("x"), 0o666)
-	stdout, _, err := command("list", dir)
+	stdout, stderr, err := command("list", dir)
 	want := fmt.Sprintf("{\"path\":%q}\n", filepath.Join(dir, "a.png"))
-	if err != nil || stdout != want {
-		t.Errorf("%v: %s, want %s", err, stdout, want)
+	if err != nil || stdout != want || !strings.HasPrefix(stderr, "1 file is left out: ") || !strings.Contains(stderr, "--all lists all files") {
+		t.Errorf("%v: %s, want %s; %s", err, stdout, want, stderr)
+	}
+	if stdout, stderr, err := command("list", "--all", dir); err != nil || strings.Count(stdout, "\n") != 2 || stderr != "" {
+		t.Errorf("--all: %v: %s; %s", err, stdout, stderr)
+	}
+	empty := t.TempDir()
+	if stdout, stderr, err := command("list", dir, empty); err == nil || stdout != want || !strings.HasPrefix(stderr, "error: "+empty+": no photos were found\n") {
+		t.Errorf("an empty folder: %v: %s; %s", err, stdout, stderr)
 	}
 	type row struct {
 		Path string `parquet:"path"`
@@ -705,6 +728,19 @@ func TestTooManyPixels(t *testing.T) {
 	}
 	if e := results(t, out)[name].Error; e == nil || !strings.HasSuffix(*e, "28x28 pixels, more than the limit of 100 (--max-pixels)") {
 		t.Errorf("%v", e)
+	}
+}
+
+// A job that is stopped says that its results stay only if there are any.
+func TestStoppedEarly(t *testing.T) {
+	f := jobFlags{local: true}
+	for _, f.Output = range []string{t.TempDir(), filepath.Join(t.TempDir(), "none")} {
+		if e := (&stoppedError{f.Output, f.wrote()}).Error(); e != "stopped before anything was written" {
+			t.Errorf("%s: %s", f.Output, e)
+		}
+	}
+	if f.local = false; f.wrote() {
+		t.Error("a job that Spark was not told of")
 	}
 }
 

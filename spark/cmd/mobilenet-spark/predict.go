@@ -137,9 +137,18 @@ func (f *jobFlags) run(cmd *cobra.Command) error {
 		tell(stderr, report)
 	}
 	if err != nil && ctx.Err() != nil {
-		return &stoppedError{f.Output}
+		return &stoppedError{f.Output, f.wrote()}
 	}
 	return err
+}
+
+// wrote reports whether the output may have results.
+func (f *jobFlags) wrote() bool {
+	if !f.local {
+		return f.Begun
+	}
+	there, err := parquetIn(f.Output)
+	return err == nil && len(there) > 0
 }
 
 // engine runs the job, here or on Spark.
@@ -211,7 +220,7 @@ func (f *jobFlags) session(ctx context.Context, stderr io.Writer) (*job.Session,
 		return nil, err
 	}
 	defer log.Close() // the driver has it open
-	fmt.Fprintf(stderr, "what Spark's driver says is in %s\n", log.Name())
+	fmt.Fprintf(stderr, "starting Spark's driver; what it says is in %s\n", log.Name())
 	return job.Start(ctx, f.sparkHome, f.sparkArgs, log)
 }
 
