@@ -120,7 +120,9 @@ func cluster(t *testing.T, home string) (master string) {
 	t.Helper()
 	dir := t.TempDir()
 	t.Setenv("SPARK_LOCAL_IP", "127.0.0.1")
-	t.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC") // jobs so short are mostly Java that compiles itself
+	// Jobs so short are mostly Java that compiles itself. A driver that is killed leaves gigabytes
+	// where temporary files are: copies of what it adds to jobs.
+	t.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.io.tmpdir="+dir)
 	port := freePort(t)
 	class := filepath.Join(home, "bin", "spark-class")
 	start(t, filepath.Join(dir, "master.log"), class, "org.apache.spark.deploy.master.Master", "-h", "127.0.0.1", "-p", port, "--webui-port", "0")
