@@ -76,7 +76,7 @@ func TestMaps(t *testing.T) {
 		`"cam_class": 7`:              {Classes: []int{7}},
 		`"cam_class": "7"`:            {Classes: []int{7}},
 		`"cam_class": "Sneaker"`:      {Classes: []int{7}},
-		`"cam_top": 10, "other": "x"`: {Top: 10},
+		`"cam_top": 10, "timeout": 9`: {Top: 10},
 	} {
 		want := explain(o)
 		var values []float32

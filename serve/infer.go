@@ -72,6 +72,9 @@ func (s *Server) infer(q *request) error {
 
 // inferOn answers a request that has been read, its tensors in binary.
 func (s *Server) inferOn(q *request, in *inferRequest, m *loaded, takesTensors bool) (*inferAnswer, error) {
+	if err := in.check(); err != nil {
+		return nil, err
+	}
 	for _, t := range in.Inputs {
 		t.until, t.room = q.deadline, q.slow.take
 	}
@@ -150,12 +153,13 @@ func readInfer(r *jsonReader) (*inferRequest, error) {
 			r.stop(badRequest(fmt.Sprintf("more than %d inputs or outputs", n)))
 		}
 	}
-	r.members(map[string]func(){
+	r.only(map[string]func(){
 		"id":         func() { r.small(&in.ID) },
+		"model_name": r.skip, "model_version": r.skip, // KServe's client says again what the path does
 		"parameters": func() { in.Parameters = r.parameters() },
 		"inputs":     func() { r.array(func() { few(len(in.Inputs)); in.Inputs = append(in.Inputs, readTensor(r)) }) },
 		"outputs":    func() { r.array(func() { few(len(in.Outputs)); in.Outputs = append(in.Outputs, readOutput(r)) }) },
-	}, func(string) { r.skip() })
+	})
 	r.end()
 	return in, jsonError(r.err, "")
 }
@@ -166,10 +170,10 @@ func readOutput(r *jsonReader) *wantedOutput {
 		return nil
 	}
 	o := &wantedOutput{}
-	r.members(map[string]func(){
+	r.only(map[string]func(){
 		"name":       func() { r.small(&o.Name) },
 		"parameters": func() { o.Parameters = r.parameters() },
-	}, func(string) { r.skip() })
+	})
 	return o
 }
 
@@ -202,8 +206,6 @@ func (in *inferRequest) settle(takesTensors bool, m *loaded, items int) (want wa
 	}
 	for i, o := range in.Outputs {
 		switch {
-		case o == nil:
-			return want, badRequest("an output that is null")
 		case slices.ContainsFunc(in.Outputs[:i], func(other *wantedOutput) bool { return other.Name == o.Name }):
 			return want, badRequest(fmt.Sprintf("output %q: wanted twice", o.Name)) // an answer of any size
 		case o.Name == "probabilities" || o.Name == "logits":

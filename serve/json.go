@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -111,6 +113,13 @@ func (r *jsonReader) members(known map[string]func(), other func(name string)) {
 		}
 		seen[name] = true
 		read()
+	})
+}
+
+// only reads an object in which no other names may be.
+func (r *jsonReader) only(known map[string]func()) {
+	r.members(known, func(name string) {
+		r.stop(fmt.Errorf("no member %.40q: want %s", name, strings.Join(slices.Sorted(maps.Keys(known)), ", ")))
 	})
 }
 

@@ -131,10 +131,13 @@ func TestBase64Faults(t *testing.T) {
 }
 
 // TestMembers: of a request's JSON each member is given once and by its exact name, in
-// whatever object it is; what no name means is passed over.
+// whatever object it is, and there is no other.
 func TestMembers(t *testing.T) {
 	for _, test := range []struct{ text, want string }{
-		{`{"id": "a", "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1], "more": 1, "more": 2}], "outputs": [{"name": "y"}, null], "Else": {}}`, ""},
+		{`{"id": "a", "model_name": "m", "model_version": "1", "inputs": [{"name": "x", "shape": [1], "datatype": "FP32", "data": [1], "parameters": {}}], "outputs": [{"name": "y"}, null]}`, ""},
+		{`{"outputz": []}`, `no member "outputz": want id, inputs, model_name, model_version, outputs, parameters`},
+		{`{"inputs": [{"dtype": "FP32"}]}`, `no member "dtype": want data, datatype, name, parameters, shape`},
+		{`{"outputs": [{"classification": 3}]}`, `no member "classification": want name, parameters`},
 		{`{"id": "a", "id": "a"}`, `"id" is given twice`},
 		{`{"inputs": [], "inputs": []}`, `"inputs" is given twice`},
 		{`{"Inputs": []}`, `"Inputs": want "inputs"`},

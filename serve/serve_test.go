@@ -355,6 +355,10 @@ func TestBad(t *testing.T) {
 		{"infer: header length", "POST", infer, `{}`, header{"Inference-Header-Content-Length", "99"}, 400},
 		{"infer: bytes left", "POST", infer, `{}xx`, header{"Inference-Header-Content-Length", "2"}, 400},
 		{"infer: raw tensor", "POST", "/v2/models/fashion-tensor/infer", "abc", header{"Inference-Header-Content-Length", "0"}, 400},
+		{"infer: a parameter", "POST", infer, `{"parameters": {"cam_clas": 1}, "inputs": []}`, nil, 400},
+		{"infer: an output's parameter", "POST", infer, `{"inputs": [], "outputs": [{"name": "logits", "parameters": {"clasification": 1}}]}`, nil, 400},
+		{"infer: a member", "POST", infer, `{"inputs": [], "outputz": []}`, nil, 400},
+		{"infer: shared memory", "POST", infer, `{"inputs": [], "outputs": [{"name": "logits", "parameters": {"shared_memory_region": "a"}}]}`, nil, 501},
 		{"load: model", "POST", "/v2/repository/models/no/load", "", nil, 404},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -29,13 +29,13 @@ type tensor struct {
 // readTensor reads a tensor of a request. Its data stays where it is.
 func readTensor(r *jsonReader) *tensor {
 	t := &tensor{until: r.until}
-	r.members(map[string]func(){
+	r.only(map[string]func(){
 		"name":       func() { r.small(&t.Name) },
 		"datatype":   func() { r.small(&t.Datatype) },
 		"shape":      func() { r.small(&t.Shape) },
 		"parameters": func() { t.Parameters = r.parameters() },
 		"data":       func() { t.Data = r.raw() },
-	}, func(string) { r.skip() })
+	})
 	return t
 }
 

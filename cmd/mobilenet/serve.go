@@ -72,10 +72,14 @@ with --thumbnails, from that folder alone, and only while they are what the inde
   curl --data-binary @dog.jpg 'http://127.0.0.1:8000/v1/classify?top=3'`,
 		Args: args(cobra.NoArgs),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			// From here on, so that one that comes while the models are read doesn't end the process.
+			hangups := make(chan os.Signal, 1)
+			signal.Notify(hangups, syscall.SIGHUP)
+			defer func() { signal.Stop(hangups); close(hangups) }()
 			if err := f.check(cmd); err != nil {
 				return err
 			}
-			return f.run(cmd)
+			return f.run(cmd, hangups)
 		},
 	}
 	fs := cmd.Flags()
@@ -186,7 +190,8 @@ func quantity(text string) (int64, error) {
 	return int64(v * times), err
 }
 
-func (f *serveFlags) run(cmd *cobra.Command) error {
+// run serves, and reads all again for each signal of hangups, also one that came before.
+func (f *serveFlags) run(cmd *cobra.Command, hangups <-chan os.Signal) error {
 	stderr := cmd.ErrOrStderr()
 	log := slog.New(slog.NewJSONHandler(stderr, nil))
 	f.options.Log, f.options.Version = log, version()
@@ -236,16 +241,17 @@ func (f *serveFlags) run(cmd *cobra.Command) error {
 		log.Info("listening", "url", scheme+"://"+a.String()+"/", "models", names, "ready_after_ms", time.Since(start).Milliseconds())
 	}
 	drains.Store(true)
-	stop := onHangup(func() {
-		_ = s.Reload(cmd.Context()) // which logs what became of each model
-		if f.cert == "" {
-			return
+	go func() {
+		for range hangups {
+			_ = s.Reload(cmd.Context()) // which logs what became of each model
+			if f.cert == "" {
+				continue
+			}
+			if err := pair.load(); err != nil {
+				log.Error("reload failed", "error", err.Error())
+			}
 		}
-		if err := pair.load(); err != nil {
-			log.Error("reload failed", "error", err.Error())
-		}
-	})
-	defer stop()
+	}()
 	return s.Run(cmd.Context(), f.listen)
 }
 
@@ -373,15 +379,3 @@ func (c *certificate) load() error {
 }
 
 func (c *certificate) get(*tls.ClientHelloInfo) (*tls.Certificate, error) { return c.now.Load(), nil }
-
-// onHangup calls f whenever the process gets SIGHUP.
-func onHangup(f func()) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	go func() {
-		for range hangups {
-			f()
-		}
-	}()
-	return func() { signal.Stop(hangups); close(hangups) }
-}

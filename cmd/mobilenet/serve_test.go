@@ -7,10 +7,16 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
+	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -35,8 +41,19 @@ type service struct {
 	lines chan string // of its log
 }
 
+// listening has the address in the log.
+const listening = `"msg":"listening","url":"([^"]+)"`
+
 // startService starts one and waits until it listens.
 func startService(t *testing.T, args ...string) *service {
+	t.Helper()
+	s := beginService(t, args...)
+	s.url = s.await(t, listening)
+	return s
+}
+
+// beginService starts one.
+func beginService(t *testing.T, args ...string) *service {
 	t.Helper()
 	s := &service{cmd: exec.Command(executable(t), append([]string{"serve", "--listen", "127.0.0.1:0", "--drain-delay", "100ms", "--deadline", "1m"}, args...)...), lines: make(chan string, 1<<16)}
 	s.cmd.Env = append(os.Environ(), "MOBILENET_CACHE="+t.TempDir())
@@ -54,7 +71,6 @@ func startService(t *testing.T, args ...string) *service {
 			s.lines <- r.Text()
 		}
 	}()
-	s.url = s.await(t, `"msg":"listening","url":"([^"]+)"`)
 	return s
 }
 
@@ -294,6 +310,49 @@ func TestServeLabels(t *testing.T) {
 	s.await(t, `"msg":"reload failed","model":"two","error":"`+file+`: fashion-mnist: 1 labels for a model of 10 classes"`)
 	if two := s.best(t, http.DefaultClient, "two"); two != "laars" {
 		t.Error(two)
+	}
+}
+
+// TestServeHangupAtStart: SIGHUP while the server starts doesn't end the process, and is heeded
+// when it has started. The certificate is a pipe, so that the test knows when that is.
+func TestServeHangupAtStart(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Mkfifo(cert, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := beginService(t, "--tls-cert", cert, "--tls-key", keyFile)
+	opened := make(chan *os.File, 1)
+	go func() {
+		f, _ := os.OpenFile(cert, os.O_WRONLY, 0) // waits for the server to read
+		opened <- f
+	}()
+	select {
+	case f := <-opened:
+		s.cmd.Process.Signal(syscall.SIGHUP)
+		pem.Encode(f, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+		f.Close()
+	case <-time.After(never):
+		t.Fatal("the certificate is not read")
+	}
+	for want := map[string]bool{"listening": true, "reloaded": true}; len(want) > 0; { // in either order
+		delete(want, s.await(t, `"msg":"(listening|reloaded)"`))
 	}
 }
 
