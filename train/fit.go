@@ -33,7 +33,7 @@ type Result struct {
 // was interrupted and resumed. It ends early with an error when the context does.
 // While it runs no other training may use the folder, and a folder that holds a run
 // is only for resuming it. Damaged files of the run are *[fault.Error].
-func Fit(ctx context.Context, o Options) (*Result, error) {
+func Fit(ctx context.Context, o Options) (_ *Result, err error) {
 	if err := o.complete(); err != nil {
 		return nil, err
 	}
@@ -45,6 +45,12 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 		return nil, err
 	}
 	defer release()
+	var t *trainer
+	defer func() { // an interrupted run can go on, and one that has made a step
+		if err != nil && !o.Resume && ctx.Err() == nil && (t == nil || t.untouched()) {
+			o.withdraw()
+		}
+	}()
 	begun := func() {
 		if o.Begun != nil {
 			o.Begun()
@@ -63,8 +69,7 @@ func Fit(ctx context.Context, o Options) (*Result, error) {
 	if err := o.divide(ctx); err != nil { // before weights are written, which remember it
 		return nil, err
 	}
-	t, err := newTrainer(o)
-	if err != nil {
+	if t, err = newTrainer(o); err != nil {
 		return nil, err
 	}
 	defer t.close()
@@ -203,6 +208,9 @@ func (o *Options) first() int {
 	}
 	return 1
 }
+
+// untouched reports whether no step was made.
+func (t *trainer) untouched() bool { return len(t.history) == 0 && t.optimizer.steps == 0 }
 
 // done is the last epoch that is over.
 func (t *trainer) done() int { return t.first() + len(t.history) - 1 }
@@ -390,7 +398,7 @@ func (t *trainer) sheet(ctx context.Context) error {
 	if len(b.items) == 0 {
 		return nil // nothing to show
 	}
-	return report.WriteSheet(filepath.Join(t.RunDir, "train_batch.jpg"), "", t.tiles(b))
+	return report.WriteSheet(filepath.Join(t.RunDir, sheetFile), "", t.tiles(b))
 }
 
 // targets is a batch of images that are known.

@@ -24,12 +24,15 @@ const (
 	ArgsFile   = "args.yaml"             // Run.Args
 	TestDir    = "test"                  // the evaluation on Data.Test
 	SplitFile  = "split.csv"             // which images are trained with, and which held out: a dataset.Division
+
+	resultsFile = "results.csv"
+	sheetFile   = "train_batch.jpg"
 )
 
 // written are the files of a run that a killed process may have been writing.
 var written = []string{
-	StateFile, LastFile, BestFile, Int8File, Int8Report, ArgsFile, SplitFile, "results.csv", "results.png",
-	"train_batch.jpg", "val_predictions.jpg", "confusion_matrix.png", report.CardFile,
+	StateFile, LastFile, BestFile, Int8File, Int8Report, ArgsFile, SplitFile, resultsFile, "results.png",
+	sheetFile, "val_predictions.jpg", "confusion_matrix.png", report.CardFile,
 }
 
 // claim makes the run folder, if it is not there, and locks it, so that only one
@@ -38,6 +41,8 @@ var written = []string{
 // there are no locks, as on Windows and on some network file systems, nothing
 // keeps two trainings apart.
 func (o *Options) claim() (release func(), err error) {
+	_, err = os.Stat(o.RunDir)
+	o.made = errors.Is(err, os.ErrNotExist)
 	if err := os.MkdirAll(o.RunDir, 0o777); err != nil {
 		return nil, err
 	}
@@ -66,6 +71,18 @@ func (o *Options) begin() error {
 		return err
 	}
 	return o.writeArgs()
+}
+
+// withdraw leaves the folder of a new run as it was found: of a training that was refused
+// before its first step there is nothing to go on with, and the corrected one may have
+// the same folder.
+func (o *Options) withdraw() {
+	for _, name := range []string{ArgsFile, SplitFile, sheetFile} {
+		os.Remove(filepath.Join(o.RunDir, name))
+	}
+	if o.made {
+		os.Remove(o.RunDir) // only an empty one
+	}
 }
 
 // overwrites reports the first file in the folder that a new run would write over. A
@@ -128,8 +145,8 @@ func (o *Options) divide(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	if was == nil {
-		return nil // of a version that kept no content, or interrupted before
+	if o.undivided = was == nil; o.undivided {
+		return nil // interrupted before, or of an old version; the state tells, see restore
 	}
 	if changed := o.Division.Changed(was); len(changed) > 0 {
 		held := 0

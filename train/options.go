@@ -31,6 +31,9 @@ type Options struct {
 	uniform    *uniform    // images of one colour
 	teacher    *teacher    // nil without
 
+	made      bool // the run folder is new
+	undivided bool // with Resume: nothing says which images the run began with
+
 	// Of a training for 8 bits: the calibrated network that it begins with, whose ranges
 	// stay, and with how many photos it was calibrated.
 	ranges      *model.Quantized
@@ -107,7 +110,7 @@ type Run struct {
 	Resume  bool   // go on with the run in RunDir, from its last whole epoch
 	Extend  bool   // with Resume: Epochs may be others than the run had; the learning rate goes on as Epochs say
 	Seed    uint64 // of everything random
-	Threads int    // 0 for all cores; the result doesn't depend on it
+	Threads int    // at most 1024, 0 for all cores; the result doesn't depend on it
 
 	// Int8 ends the run with the best weights as a network of 8-bit integers, too,
 	// calibrated with training images and measured as they are.
@@ -134,6 +137,9 @@ type Progress struct {
 	ImagesPerSecond float64
 	LR              float64
 }
+
+// maxThreads is what [engine.Compile] takes.
+const maxThreads = 1024
 
 // complete fills in defaults and reports what can't be trained with.
 func (o *Options) complete() error {
@@ -200,8 +206,8 @@ func (d *Data) checkData() error {
 // there is one.
 func (o *Options) Validate() error {
 	wrong := o.Hyperparameters.wrong()
-	if o.Threads < 0 {
-		wrong = append(wrong, fmt.Sprintf("threads %d: want 0 or more", o.Threads))
+	if o.Threads < 0 || o.Threads > maxThreads {
+		wrong = append(wrong, fmt.Sprintf("threads %d: want 0 to %d", o.Threads, maxThreads))
 	}
 	if o.MaxErrors < 0 {
 		wrong = append(wrong, fmt.Sprintf("max-errors %d: want 0 or more", o.MaxErrors))

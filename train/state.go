@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"maps"
 	"math"
+	"os"
 	"path/filepath"
 	"reflect"
 	"slices"
@@ -204,7 +205,7 @@ func (t *trainer) publish() error {
 			return err
 		}
 	}
-	if err := report.WriteResultsCSV(filepath.Join(t.RunDir, "results.csv"), t.history); err != nil {
+	if err := report.WriteResultsCSV(filepath.Join(t.RunDir, resultsFile), t.history); err != nil {
 		return err
 	}
 	if err := report.WriteResultsPNG(filepath.Join(t.RunDir, "results.png"), t.history); err != nil {
@@ -275,13 +276,16 @@ func (t *trainer) load() error {
 	path := filepath.Join(t.RunDir, StateFile)
 	dict, meta, err := checkpoint.ReadTensors(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return t.unbegun()
 	}
 	if err == nil {
 		err = t.restore(dict, meta)
 	}
 	if err != nil {
 		return fmt.Errorf("resume: %w", fault.In(path, err))
+	}
+	if t.undivided && meta[metaSum] != "" { // versions before 0.1 wrote neither
+		return fmt.Errorf("resume: %w", t.noDivision())
 	}
 	if t.best < t.done() { // otherwise publish makes the file again
 		if _, err := t.openBest(); err != nil {
@@ -291,17 +295,37 @@ func (t *trainer) load() error {
 	return t.publish() // the run may have ended between the state and these
 }
 
+// noDivision says why there is nothing to compare the images with.
+func (t *trainer) noDivision() error {
+	path, what := filepath.Join(t.RunDir, SplitFile), "is missing"
+	if _, err := os.Lstat(path); err == nil {
+		what = "is no division of photos"
+	}
+	return fmt.Errorf("%s %s: it says which photos the run began with; put it back, or begin a new run", path, what)
+}
+
+// unbegun reports files that a run has from its first epoch on. Without a state it would
+// begin again and write over them.
+func (t *trainer) unbegun() error {
+	for _, name := range []string{resultsFile, LastFile, BestFile} {
+		if _, err := os.Lstat(filepath.Join(t.RunDir, name)); err == nil {
+			return fmt.Errorf("resume: %s is missing: the run goes on from it; put it back, or begin a new run", filepath.Join(t.RunDir, StateFile))
+		}
+	}
+	return nil
+}
+
 // restore makes t what the state says. Damage comes first: what is damaged says
 // nothing about the run.
 func (t *trainer) restore(dict model.StateDict, meta map[string]string) error {
 	if err := checkMeta(dict, meta); err != nil {
 		return err
 	}
+	if was := meta[metaSeed]; was != strconv.FormatUint(t.Seed, 10) { // first: the data is divided by it
+		return fmt.Errorf("the run goes on with the settings that it began with: seed was %s and is %d", was, t.Seed)
+	}
 	if meta[metaData] != t.data {
 		return errors.New("the data is not what the run began with: its classes, images, labels or their division have changed")
-	}
-	if meta[metaSeed] != strconv.FormatUint(t.Seed, 10) {
-		return fmt.Errorf("the run had seed %s", meta[metaSeed])
 	}
 	if was := meta[metaSettings]; was != "" {
 		other, err := otherSettings(was, t.settings)

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
+	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -138,6 +141,99 @@ func TestOldState(t *testing.T) {
 	}
 }
 
+// TestMissingFiles checks that a run without a file that says what it was is refused, and
+// that nothing is written then.
+func TestMissingFiles(t *testing.T) {
+	again, _ := half(t)
+	for want, change := range map[string]func(dir string) error{
+		"split.csv is missing: it says which photos the run began with": func(dir string) error {
+			return os.Remove(filepath.Join(dir, SplitFile))
+		},
+		"split.csv is no division of photos": func(dir string) error {
+			return os.WriteFile(filepath.Join(dir, SplitFile), []byte("a,b\n"), 0o644)
+		},
+		"state.safetensors is missing": func(dir string) error { return os.Remove(filepath.Join(dir, StateFile)) },
+	} {
+		o := again()
+		if err := change(o.RunDir); err != nil {
+			t.Fatal(err)
+		}
+		before := files(t, o.RunDir)
+		if _, err := Fit(t.Context(), o); err == nil || !strings.Contains(err.Error(), o.RunDir+"/"+want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+		if after := files(t, o.RunDir); !maps.Equal(before, after) {
+			t.Errorf("%s: files were written", want)
+		}
+	}
+}
+
+// TestWithdrawn checks that nothing stays of a run that was refused before its first
+// step, but what was there before, and that one that was interrupted can go on.
+func TestWithdrawn(t *testing.T) {
+	train, val := photos(t, 6)
+	for _, there := range []bool{false, true} {
+		o := options(t, train, val)
+		o.Epochs, o.Warmup, o.Args = 1, 0, []byte("x: 1\n")
+		if !there {
+			o.RunDir = filepath.Join(o.RunDir, "new")
+		} else if err := os.WriteFile(filepath.Join(o.RunDir, "notes.txt"), []byte("x"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		before := files(t, o.RunDir)
+		for what, change := range map[string]func(o *Options){
+			"after the folder was made": func(o *Options) {
+				o.Train = &dataset.Set{Classes: train.Classes, Items: append(slices.Clone(train.Items), dataset.Item{Name: "absent.png"})}
+				o.Batch = len(o.Train.Items)
+			},
+			"in the first step":         func(o *Options) { o.Model.Dict["classifier.1.bias"].Data[0] = float32(math.NaN()) },
+		} {
+			wrong := o
+			wrong.Model = options(t, train, val).Model
+			change(&wrong)
+			if _, err := Fit(t.Context(), wrong); err == nil {
+				t.Fatalf("refused %s: no error", what)
+			}
+			if after := files(t, o.RunDir); !maps.Equal(before, after) {
+				t.Errorf("refused %s: there is %v, and was %v", what, slices.Collect(maps.Keys(after)), slices.Collect(maps.Keys(before)))
+			}
+			if _, err := os.Stat(o.RunDir); !there && err == nil {
+				t.Errorf("refused %s: the folder stays", what)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		o.Begun = cancel
+		if _, err := Fit(ctx, o); err == nil {
+			t.Fatal("not interrupted")
+		}
+		o.Begun, o.Resume, o.Args = nil, true, nil
+		if _, err := Fit(t.Context(), o); err != nil {
+			t.Errorf("interrupted before the first step: %v", err)
+		}
+		if _, err := os.Stat(filepath.Join(o.RunDir, ArgsFile)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// files are those of a folder, by name.
+func files(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	entries, err := os.ReadDir(dir)
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		text, err := os.ReadFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[e.Name()] = string(text)
+	}
+	return all
+}
+
 // TestOtherSettings checks that a run goes on with its own settings only, and that
 // the error says which are others.
 func TestOtherSettings(t *testing.T) {
@@ -147,7 +243,7 @@ func TestOtherSettings(t *testing.T) {
 		"lr was 0.05 and is 0.06":           func(o *Options) { o.LR = 0.06 },
 		"augment.MinScale was 0.5 and is 0": func(o *Options) { o.Augment.MinScale = 0 },
 		"config.dropout was 0.2 and is 0.3": func(o *Options) { o.Model.Config.Dropout = 0.3 },
-		"the run had seed 7":                func(o *Options) { o.Seed = 8 },
+		"seed was 7 and is 8":               func(o *Options) { o.Seed = 8 },
 	} {
 		o := again()
 		change(&o)

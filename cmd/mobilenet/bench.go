@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/mobilenet-go/mobilenet/engine"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/model"
 )
 
@@ -46,7 +47,7 @@ Without --model it is a network with random weights, which is as fast.`,
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "", "published weights or a file; empty for random weights")
 	fs.Float64VarP(&f.width, "width", "w", 1, "width multiplier of the network with random weights")
-	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
+	flags.Threads(fs, &f.threads, "cores to use; 0 means all")
 	fs.IntVar(&f.batch, "batch", 1, "images at once")
 	fs.IntVarP(&f.resolution, "resolution", "r", 0, "height and width of the input; 0 means the model's")
 	fs.IntVar(&f.runs, "runs", 200, "how many runs to measure")

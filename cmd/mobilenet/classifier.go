@@ -12,6 +12,7 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -35,7 +36,7 @@ func (f *classifierFlags) registerModel(cmd *cobra.Command) {
 	fs := cmd.Flags()
 	fs.StringVarP(&f.model, "model", "m", "imagenet1k_v2", "weights with a name (see mobilenet weights list) or a file: "+modelEndings())
 	fs.StringVar(&f.labels, "labels", "", "file with the names of the classes: a line each, or JSON")
-	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
+	flags.Threads(fs, &f.threads, "cores to use; 0 means all")
 	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
 	f.precision.register(cmd)
@@ -45,8 +46,6 @@ func (f *classifierFlags) registerModel(cmd *cobra.Command) {
 
 func (f *classifierFlags) check(cmd *cobra.Command) error {
 	switch {
-	case f.threads < 0 || f.threads > 1024:
-		return usagef(cmd, "--threads %d: want 0 to 1024", f.threads)
 	case f.batch < 0 || f.batch > 1024:
 		return usagef(cmd, "--batch %d: want 0 to 1024", f.batch)
 	case f.maxPixels < 1:

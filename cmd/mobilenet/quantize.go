@@ -10,6 +10,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/onnx"
 	"github.com/mobilenet-go/mobilenet/quant"
@@ -72,7 +73,7 @@ numbers and say so. Named .onnx, OUT is that export at once, in --format. Named
 	fs.StringVar(&f.report, "report", "", "JSON file for what was measured, and the range and scale of every layer")
 	fs.BoolVar(&f.sensitivity, "sensitivity", false, "measure what rounding costs, layer by layer")
 	fs.IntVar(&f.photos, "photos", 128, "how many photos to calibrate with, at most, and how many others to measure with")
-	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
+	flags.Threads(fs, &f.threads, "cores to use; 0 means all")
 	fs.BoolVar(&f.wide, "wide", false, "keep residual sums in float32: more exact, a little slower")
 	fs.BoolVar(&f.symmetric, "symmetric", false, "for TensorRT: signed bytes whose zero is 0; less exact")
 	fs.StringSliceVar(&f.keep, "keep-float", nil, "layers whose weights stay in float32, by module path: features.0.0,features.17,classifier.1")
@@ -104,8 +105,6 @@ func (f *quantizeFlags) check(cmd *cobra.Command) error {
 		return usagef(cmd, "--wide is for this engine, --symmetric for TensorRT: want one of them")
 	case f.photos < 1 || f.photos > 4096:
 		return usagef(cmd, "--photos %d: want 1 to 4096; 32 to 512 are of use", f.photos)
-	case f.threads < 0 || f.threads > 1024:
-		return usagef(cmd, "--threads %d: want 0 to 1024", f.threads)
 	}
 	if err := oneOf(cmd, "format", f.format, string(onnx.QDQ), string(onnx.QOperator)); err != nil {
 		return err

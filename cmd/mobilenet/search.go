@@ -18,6 +18,7 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/internal/prefetch"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/search"
@@ -65,7 +66,7 @@ model must be the same, by its SHA-256.`,
 	fs.StringVar(&f.filter, "filter", "", "show only photos whose path matches `GLOB`: * and ? within a name, ** across folders; without a / it is of the name alone")
 	fs.StringVarP(&f.format, "format", "f", "table", "table, json (an object a line) or html (a page of thumbnails)")
 	fs.StringVarP(&f.output, "output", "o", "", "write to `FILE` in place of standard output")
-	fs.IntVar(&f.threads, "threads", 0, "cores to use; 0 means all")
+	flags.Threads(fs, &f.threads, "cores to use; 0 means all")
 	fs.IntVar(&f.maxPixels, "max-pixels", vision.DefaultMaxPixels, "refuse photos of more pixels, which take memory")
 	fs.BoolVar(&f.offline, "offline", false, "download nothing; published weights must be in the cache")
 	fs.BoolVar(&f.asStored, "no-exif-orientation", false, "do not turn photos as their EXIF orientation says")
@@ -82,8 +83,6 @@ func (f *searchFlags) check(cmd *cobra.Command, args []string) error {
 		return usagef(cmd, "--top %d: want at least 1", f.top)
 	case !(f.minScore >= -1 && f.minScore <= 1): // NaN neither
 		return usagef(cmd, "--min-score %v: want -1 to 1", f.minScore)
-	case f.threads < 0 || f.threads > 1024:
-		return usagef(cmd, "--threads %d: want 0 to 1024", f.threads)
 	case f.maxPixels < 1:
 		return usagef(cmd, "--max-pixels %d: want at least 1", f.maxPixels)
 	}

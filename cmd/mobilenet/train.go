@@ -19,6 +19,7 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/fault"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -121,7 +122,7 @@ The recipes set what no flag sets:
 	fs.BoolVar(&f.o.Int8, "int8", false, "end with the best weights in 8-bit integers, too: a quarter of the size, and faster")
 	fs.IntVar(&f.o.MaxErrors, "max-errors", 10, "photos that may be unreadable: they are left out and listed")
 	fs.Uint64Var(&f.o.Seed, "seed", 0, "of everything random")
-	fs.IntVar(&f.o.Threads, "threads", 0, "cores to use; 0 means all")
+	flags.Threads(fs, &f.o.Threads, "cores to use; 0 means all")
 	fs.StringVar(&f.o.RunDir, "run-dir", "", "folder for the results; the default is a new one in runs/")
 	fs.BoolVar(&f.o.Resume, "resume", false, "go on with the run in --run-dir")
 	fs.BoolVar(&f.dryRun, "dry-run", false, "say what would happen, and look at every photo")
@@ -283,8 +284,10 @@ func (f *trainFlags) apply(cmd *cobra.Command, recipe train.Recipe) (err error) 
 	case f.model == "none" && (f.o.QAT || recipe.QAT):
 		return usagef(cmd, "--qat goes on from a model that was trained: want --model, not none")
 	case f.model == "none" || f.settled:
-	case given("width"), f.config != "":
-		return usagef(cmd, "--width and --config are for --model none: weights come with an architecture")
+	case given("width"):
+		return usagef(cmd, "--width is for --model none: weights come with an architecture")
+	case f.config != "":
+		return usagef(cmd, "--config of an architecture, %s, is for --model none: weights come with their own", shown(f.config))
 	}
 	for _, name := range []string{"teacher-temperature", "teacher-weight"} {
 		if cmd.Flags().Changed(name) && f.teacher == "" && !f.settled {

@@ -88,6 +88,8 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	path := filepath.Join(f.o.RunDir, train.ArgsFile)
 	text, err := boundedfile.Read(path, maxText)
 	switch {
+	case errors.Is(err, os.ErrNotExist) && train.IsRun(f.o.RunDir):
+		return fmt.Errorf("resume: %s is missing: it has the settings of the run; put it back, or begin a new run", shown(path))
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("resume: no run in %s", shown(f.o.RunDir))
 	case err != nil:

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/spark/job"
 	"github.com/mobilenet-go/mobilenet/spark/store"
 )
@@ -86,7 +87,7 @@ have none. At the end the output is held against the manifest, and marked by _SU
 	fs.BoolVar(&f.Resume, "resume", false, "go on with the photos that have no result in --output")
 	f.MaxErrors.Set("1%")
 	fs.Var(&f.MaxErrors, "max-errors", "photos that may fail: a count, as 10, or a share, as 1%")
-	fs.IntVar(&f.threads, "threads", 0, "with --local: cores to use; 0 means all")
+	flags.Threads(fs, &f.threads, "with --local: cores to use; 0 means all")
 	fs.BoolVar(&f.printSQL, "print-sql", false, "print the job's statements, and compute nothing; with --remote or --spark-home Spark is asked for the columns of a manifest that is not on this machine")
 	return cmd
 }
@@ -105,8 +106,6 @@ func (f *jobFlags) check(fs *pflag.FlagSet) error {
 		return fmt.Errorf("want --input and --output")
 	case f.PerTask < 1 || f.Chunk < 1:
 		return fmt.Errorf("--per-task and --chunk: want at least 1")
-	case f.threads < 0 || f.threads > 1024:
-		return fmt.Errorf("--threads %d: want 0 to 1024", f.threads)
 	}
 	return f.workerFlags.check(fs)
 }
