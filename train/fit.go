@@ -251,6 +251,9 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 		return err
 	}
 	e.Seconds = time.Since(began).Seconds()
+	if epoch == 0 || t.features != nil { // steps with known features take next to no time, and not the epoch's
+		e.ImagesPerSecond = float64(len(t.Train.Items)-len(t.lostOnes().Train)) / e.Seconds
+	}
 	t.history = append(t.history, e)
 	best := report.Best(t.history)
 	t.best = best.Epoch

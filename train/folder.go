@@ -141,12 +141,15 @@ func (o *Options) divide(ctx context.Context) (err error) {
 	if !o.Resume {
 		return nil
 	}
-	was, err := dataset.ReadDivision(filepath.Join(o.RunDir, SplitFile))
+	path := filepath.Join(o.RunDir, SplitFile)
+	was, err := dataset.ReadDivision(path)
 	if err != nil {
 		return fmt.Errorf("resume: %w", err)
 	}
-	if o.undivided = was == nil; o.undivided {
-		return nil // interrupted before, or of an old version; the state tells, see restore
+	if was == nil { // interrupted before, which the state tells (see load), or of a version that kept no content
+		_, err := os.Lstat(path)
+		o.undivided = err != nil
+		return nil
 	}
 	if changed := o.Division.Changed(was); len(changed) > 0 {
 		held := 0

@@ -258,3 +258,17 @@ func TestSpoilt(t *testing.T) {
 		t.Error("the loss of 4 images spoils an epoch")
 	}
 }
+
+// TestKnownRate: the rate of an epoch with known features is that of its seconds.
+func TestKnownRate(t *testing.T) {
+	train, val := photos(t, 6)
+	o := options(t, train, val)
+	o.Freeze, o.Epochs, o.Warmup = FreezeBackbone, 1, 0
+	r, err := Fit(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if e := r.Epochs[0]; math.Abs(e.ImagesPerSecond*e.Seconds-float64(len(train.Items))) > 1e-6 {
+		t.Errorf("%v images/s in %v s, of %d images", e.ImagesPerSecond, e.Seconds, len(train.Items))
+	}
+}

@@ -285,7 +285,7 @@ func (t *trainer) load() error {
 		return fmt.Errorf("resume: %w", fault.In(path, err))
 	}
 	if t.undivided && meta[metaSum] != "" { // versions before 0.1 wrote neither
-		return fmt.Errorf("resume: %w", t.noDivision())
+		return fmt.Errorf("resume: %s is missing: it says which photos the run began with; put it back, or begin a new run", filepath.Join(t.RunDir, SplitFile))
 	}
 	if t.best < t.done() { // otherwise publish makes the file again
 		if _, err := t.openBest(); err != nil {
@@ -293,15 +293,6 @@ func (t *trainer) load() error {
 		}
 	}
 	return t.publish() // the run may have ended between the state and these
-}
-
-// noDivision says why there is nothing to compare the images with.
-func (t *trainer) noDivision() error {
-	path, what := filepath.Join(t.RunDir, SplitFile), "is missing"
-	if _, err := os.Lstat(path); err == nil {
-		what = "is no division of photos"
-	}
-	return fmt.Errorf("%s %s: it says which photos the run began with; put it back, or begin a new run", path, what)
 }
 
 // unbegun reports files that a run has from its first epoch on. Without a state it would

@@ -149,9 +149,6 @@ func TestMissingFiles(t *testing.T) {
 		"split.csv is missing: it says which photos the run began with": func(dir string) error {
 			return os.Remove(filepath.Join(dir, SplitFile))
 		},
-		"split.csv is no division of photos": func(dir string) error {
-			return os.WriteFile(filepath.Join(dir, SplitFile), []byte("a,b\n"), 0o644)
-		},
 		"state.safetensors is missing": func(dir string) error { return os.Remove(filepath.Join(dir, StateFile)) },
 	} {
 		o := again()
@@ -186,7 +183,7 @@ func TestWithdrawn(t *testing.T) {
 				o.Train = &dataset.Set{Classes: train.Classes, Items: append(slices.Clone(train.Items), dataset.Item{Name: "absent.png"})}
 				o.Batch = len(o.Train.Items)
 			},
-			"in the first step":         func(o *Options) { o.Model.Dict["classifier.1.bias"].Data[0] = float32(math.NaN()) },
+			"in the first step": func(o *Options) { o.Model.Dict["classifier.1.bias"].Data[0] = float32(math.NaN()) },
 		} {
 			wrong := o
 			wrong.Model = options(t, train, val).Model

@@ -66,8 +66,12 @@ func overall(e *report.Evaluation) string {
 	t.AppendRows([]table.Row{
 		{"images", e.Images},
 		{"top-1 accuracy", fmt.Sprintf("%.3f %%", 100*e.Top1Accuracy), fmt.Sprintf("error %.3f %%", 100*e.Top1Error)},
-		{"top-5 accuracy", fmt.Sprintf("%.3f %%", 100*e.Top5Accuracy), fmt.Sprintf("error %.3f %%", 100*e.Top5Error)},
-		{"loss", fmt.Sprintf("%.4f", e.Loss)},
+	})
+	if len(e.PerClass) > 5 { // of five classes and fewer it says nothing
+		t.AppendRow(table.Row{"top-5 accuracy", fmt.Sprintf("%.3f %%", 100*e.Top5Accuracy), fmt.Sprintf("error %.3f %%", 100*e.Top5Error)})
+	}
+	t.AppendRows([]table.Row{
+		{"loss", number(e.Loss)},
 		{"precision", percent(e.Precision), mean},
 		{"recall", percent(e.Recall), mean},
 		{"F1", percent(e.F1), mean},

@@ -212,7 +212,7 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 			mark = " *"
 		}
 		t.AppendRow(table.Row{
-			fmt.Sprint(e.Epoch, mark), e.Phase, fmt.Sprintf("%.4f", e.TrainLoss), share(e.TrainAcc),
+			fmt.Sprint(e.Epoch, mark), e.Phase, number(e.TrainLoss), share(e.TrainAcc),
 			number(e.ValLoss), share(e.ValAcc1), fmt.Sprintf("%.1f", e.Seconds),
 		})
 	}
@@ -254,10 +254,14 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 	return err
 }
 
-// number prints a loss, or a dash where none was measured.
+// number prints a loss, or a dash where none was measured. Of one that grew beyond a
+// million the digits say nothing.
 func number(v float64) string {
-	if v != v {
+	switch {
+	case v != v:
 		return "-"
+	case v >= 1e6:
+		return fmt.Sprintf("%.4g", v)
 	}
 	return fmt.Sprintf("%.4f", v)
 }
@@ -290,8 +294,8 @@ func (l *trainLine) batch(p train.Progress) {
 		return
 	}
 	l.last = time.Now()
-	fmt.Fprintf(l.w, "\r\x1b[K%s  batch %d/%d  loss %.4f  accuracy %.2f %%  %.1f images/s",
-		epochName(p.Epoch, p.Epochs), p.Batch, p.Batches, p.Loss, 100*p.Accuracy, p.ImagesPerSecond)
+	fmt.Fprintf(l.w, "\r\x1b[K%s  batch %d/%d  loss %s  accuracy %.2f %%  %.1f images/s",
+		epochName(p.Epoch, p.Epochs), p.Batch, p.Batches, number(p.Loss), 100*p.Accuracy, p.ImagesPerSecond)
 	if p.Epoch > 0 {
 		left := (p.Epochs-p.Epoch+1)*p.Batches - p.Batch // if no run of bad epochs ends it
 		eta := time.Duration(float64(time.Since(l.began)) / float64(l.seen) * float64(left))
@@ -301,9 +305,9 @@ func (l *trainLine) batch(p train.Progress) {
 
 // epoch sums up an epoch, and says which was the best so far.
 func (l *trainLine) epoch(e, best report.Epoch) {
-	line := fmt.Sprintf("%s  %s  loss %.4f  accuracy %s", epochName(e.Epoch, l.epochs), e.Phase, e.TrainLoss, share(e.TrainAcc))
+	line := fmt.Sprintf("%s  %s  loss %s  accuracy %s", epochName(e.Epoch, l.epochs), e.Phase, number(e.TrainLoss), share(e.TrainAcc))
 	if e.ValAcc1 == e.ValAcc1 {
-		line += fmt.Sprintf("  val loss %.4f  val top-1 %s  best %s (epoch %d)", e.ValLoss, share(e.ValAcc1), share(best.ValAcc1), best.Epoch)
+		line += fmt.Sprintf("  val loss %s  val top-1 %s  best %s (epoch %d)", number(e.ValLoss), share(e.ValAcc1), share(best.ValAcc1), best.Epoch)
 	}
 	if e.Epoch == 0 {
 		line += fmt.Sprintf("  %.1f s", e.Seconds)
@@ -318,7 +322,7 @@ func (l *trainLine) epoch(e, best report.Epoch) {
 
 // undone says that an epoch is made again.
 func (l *trainLine) undone(e report.Epoch, err error) {
-	why := fmt.Sprintf("it ended in a loss of %.4f", e.TrainLoss)
+	why := fmt.Sprintf("it ended in a loss of %s", number(e.TrainLoss))
 	if err != nil {
 		why = printable(err.Error())
 	}

@@ -2,12 +2,14 @@ package main
 
 import (
 	"bytes"
+	"math"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/train"
+	"github.com/mobilenet-go/mobilenet/train/report"
 )
 
 // TestUnbalancedNote: of ten times as many photos of a class as of another it is said
@@ -28,6 +30,28 @@ func TestUnbalancedNote(t *testing.T) {
 		f.warnUnbalanced(&out)
 		if said := strings.Contains(out.String(), "from 1 to"); said != c.said {
 			t.Errorf("%+v: %q", c, out.String())
+		}
+	}
+}
+
+// TestNumber: a loss that has grown beyond all bounds is no row of digits.
+func TestNumber(t *testing.T) {
+	for v, want := range map[float64]string{0.12345: "0.1235", 999999: "999999.0000", 44425597239584360: "4.443e+16", math.Inf(1): "+Inf"} {
+		if got := number(v); got != want {
+			t.Errorf("%v: %s, want %s", v, got, want)
+		}
+	}
+	if got := number(math.NaN()); got != "-" {
+		t.Errorf("NaN: %s", got)
+	}
+}
+
+// TestTop5 is of use for more than five classes alone.
+func TestTop5(t *testing.T) {
+	for n, want := range map[int]bool{5: false, 6: true} {
+		e := report.Evaluation{PerClass: make([]report.Class, n)}
+		if got := strings.Contains(overall(&e), "top-5"); got != want {
+			t.Errorf("%d classes: top-5 %v, want %v", n, got, want)
 		}
 	}
 }
