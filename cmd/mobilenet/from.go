@@ -7,8 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -281,6 +283,7 @@ func (l *rowList) add(i int, result any, lines [][]string) error {
 
 // fail writes that photo i has no result.
 func (l *rowList) fail(i int, cause error, inLine bool) error {
+	cause = l.elsewhere(i, cause)
 	if l.failed++; l.failed == 1 {
 		l.first = firstFailed(l.photo(i).name, reason(cause))
 	}
@@ -294,6 +297,29 @@ func (l *rowList) fail(i int, cause error, inLine bool) error {
 	return l.add(i, struct {
 		Error string `json:"error"`
 	}{reason(cause)}, [][]string{fields})
+}
+
+// elsewhere adds to why photo i failed that mobilenet-spark reads what its row names: an
+// object of a bucket, a member of an archive.
+func (l *rowList) elsewhere(i int, cause error) error {
+	l.mu.Lock()
+	row := l.waiting[i].row
+	l.mu.Unlock()
+	scheme, _, _ := strings.Cut(row.Path, "://")
+	switch {
+	case bucketSchemes[scheme] && errors.Is(cause, fs.ErrNotExist): // a folder may have that name
+		return fmt.Errorf("%w; mobilenet-spark reads %s://", cause, scheme)
+	case isTar(row.Path) && slices.Contains(row.Names(), "member"):
+		return fmt.Errorf("%w; mobilenet-spark reads members of archives", cause)
+	}
+	return cause
+}
+
+var bucketSchemes = map[string]bool{"s3": true, "s3a": true, "s3n": true, "gs": true, "azblob": true, "file": true}
+
+func isTar(name string) bool {
+	name = strings.ToLower(name)
+	return strings.HasSuffix(name, ".tar") || strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz")
 }
 
 // encode adds a row's results to the part.

@@ -76,6 +76,8 @@ func NewReader(r io.Reader) (*Reader, error) {
 		return nil, fault.Unsupportedf("packed by gzip; gunzip -c FILE | mobilenet predict --from - reads what is in it")
 	case starts(m.lines, "PAR1"):
 		return nil, fault.Unsupportedf("a Parquet file, which mobilenet-spark reads; JSON lines and CSV are read here")
+	case starts(m.lines, "\xff\xfe"), starts(m.lines, "\xfe\xff"), starts(m.lines, "{\x00"), starts(m.lines, "\x00{"):
+		return nil, fault.Unsupportedf("UTF-16, as Windows' programs write it; want UTF-8: iconv -f UTF-16 -t UTF-8 FILE makes it")
 	case begin[0] == '[':
 		return nil, fault.Unsupportedf("a JSON array; want an object a line, as jq -c '.[]' makes of it")
 	}
@@ -89,8 +91,13 @@ func NewReader(r io.Reader) (*Reader, error) {
 	return m, nil
 }
 
-// hint is what may be meant by a CSV file without a column for the path.
+// hint is what may be meant by a list without a column for the path.
 func (m *Reader) hint() string {
+	for _, name := range m.columns {
+		if lower := strings.ToLower(name); slices.Contains(pathColumns, lower) {
+			return fmt.Sprintf("; %s has to be written %s", fault.Shown(name), lower)
+		}
+	}
 	switch {
 	case !m.csv || len(m.columns) > 1:
 	case strings.ContainsAny(m.columns[0], ";\t"):
