@@ -4,6 +4,7 @@ Each row is measured in rounds, each side once a round. The ratio is that of the
 rounds and that of the medians. What is not installed is missing in the table.
 """
 import argparse
+import csv
 import json
 import os
 import statistics
@@ -119,17 +120,21 @@ def step(tools, torch, rounds, runs, work):
 
 
 def fashion(tools, rounds):
-    """The recipe for Fashion-MNIST: an epoch with its validation, from the start of the process to its end, times as many as it has."""
+    """The recipe for Fashion-MNIST by its first epoch and validation, as often as it has epochs; start and end of the process once."""
     epochs = 27
 
     def ours():
-        with tempfile.TemporaryDirectory() as run:
-            command = [tools.mobilenet, "train", "--recipe", "fashion-mnist", "--epochs", "1", "--threads", "2", "--run-dir", os.path.join(run, "run")]
-            return process(["env", "MOBILENET_CPU=avx2"] + command)[0]
+        with tempfile.TemporaryDirectory() as work:
+            run = os.path.join(work, "run")
+            command = [tools.mobilenet, "train", "--recipe", "fashion-mnist", "--epochs", "1", "--threads", "2", "--run-dir", run]
+            whole = process(["env", "MOBILENET_CPU=avx2"] + command)[0]
+            with open(os.path.join(run, "results.csv"), newline="") as f:
+                epoch = float(next(csv.DictReader(f))["seconds"])
+            return (whole / 1000 + (epochs - 1) * epoch) / 60
 
     got = alternate(min(rounds, 2), {"ours": ours})
     row = Row("Fashion-MNIST's training by its first epoch, 2 threads, avx2 kernels", "min", "ours <= 30", "")
-    return [row.cells("", pick(got["ours"], lambda t: epochs * t / 60000), "")]
+    return [row.cells("", got["ours"], "")]
 
 
 def features(tools, rounds, folder, work):
