@@ -5,6 +5,8 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -121,7 +123,14 @@ func (b *body) readAll(q *request, limit int64) error {
 	if err != nil {
 		return err
 	}
-	if b.data, err = readUpTo(r, limit, q.ContentLength, b.share); err != nil {
+	b.data, err = readUpTo(r, limit, q.ContentLength, b.share)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		if b.size < q.ContentLength {
+			return badRequest(fmt.Sprintf("the body ends behind %d of %d bytes", b.size, q.ContentLength))
+		}
+		return badRequest("the body ends early")
+	}
+	if err != nil {
 		return err
 	}
 	return b.settle()

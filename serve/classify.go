@@ -70,6 +70,8 @@ func (s *Server) classify(q *request) error {
 	case kind == "application/json":
 		photos, several, err = s.jsonPhotos(q, b)
 		q.reading = time.Since(q.began)
+	case bytes.HasPrefix(b.data, []byte("{")): // as no photo does
+		err = badRequest("JSON: send it with Content-Type: application/json")
 	default: // the bytes say themselves what they are
 		photos = []photo{{data: b.data}}
 	}

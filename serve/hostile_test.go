@@ -362,8 +362,9 @@ func TestHalfClosed(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
-	if resp.StatusCode != 400 { // 408 is of a client whose body was waited for
-		t.Error(resp.Status)
+	text, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != 400 || !strings.Contains(string(text), "3 of 1000 bytes") { // 408 is of a client whose body was waited for
+		t.Error(resp.Status, string(text), err)
 	}
 	answers(t, addr)
 }

@@ -333,7 +333,7 @@ func outputOf(o *wantedOutput, m *loaded, items []*item) (*tensor, error) {
 func classification(o *wantedOutput, k any, m *loaded, items []*item) (*tensor, error) {
 	x, ok := k.(float64)
 	if !ok || x < 1 || x != math.Trunc(x) || x > 1e6 || o.Name == "embedding" || o.Name == camOutput {
-		return nil, badRequest(fmt.Sprintf("output %s: classification %v", o.Name, k))
+		return nil, badRequest(fmt.Sprintf("output %s: classification %v: want a number of classes, of logits or probabilities", o.Name, k))
 	}
 	top := min(int(x), m.one.Config().Outcomes())
 	var all []string

@@ -90,9 +90,10 @@ func (s *scheduler) refuseLocked(n int, deadline time.Time) error {
 	case s.closed:
 		return &refusal{"closing", "the server is going down", time.Second}
 	case waiting+n > s.limit:
-		return &refusal{"queue_full", fmt.Sprintf("%d photos wait already", waiting), wait}
+		return &refusal{"queue_full", fmt.Sprintf("%d photos wait already, in a queue of %d", waiting, s.limit), wait}
 	case waiting+s.busy > 0 && waiting+n > s.room(time.Until(deadline)):
-		return &refusal{"too_late", fmt.Sprintf("%d photos wait already, and the deadline is in %v", waiting, time.Until(deadline).Round(time.Millisecond)), wait}
+		return &refusal{"too_late", fmt.Sprintf("%d photos wait already and %d are worked on, each takes some %v, and the deadline is in %v",
+			waiting, s.busy, s.mean.Round(time.Millisecond), time.Until(deadline).Round(time.Millisecond)), wait}
 	}
 	return nil
 }

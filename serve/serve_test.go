@@ -324,6 +324,7 @@ func TestBad(t *testing.T) {
 		{"top", "POST", "/v1/classify?top=0", "hello", nil, 400},
 		{"model", "POST", "/v1/classify?model=no", "hello", nil, 404},
 		{"tensor model", "POST", "/v1/classify?model=fashion-tensor", "hello", nil, 400},
+		{"JSON that isn't said to be", "POST", "/v1/classify", `{"photo": "AAAA"}`, nil, 400},
 		{"base64", "POST", "/v1/classify", `{"photo": "?"}`, asJSON, 400},
 		{"no JSON", "POST", "/v1/classify", `{`, asJSON, 400},
 		{"another field", "POST", "/v1/classify", `{"image": ""}`, asJSON, 400},

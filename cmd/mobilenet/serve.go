@@ -91,7 +91,7 @@ with --thumbnails, from that folder alone, and only while they are what the inde
 	fs.StringVar(&f.listen.Metrics, "metrics-listen", "", "`address` for /metrics alone, besides")
 	fs.IntVar(&f.options.Workers, "workers", 0, "photos to work on at a time; 0 means as many as cores")
 	fs.IntVar(&f.options.Queue, "queue", 256, "photos that may wait")
-	fs.DurationVar(&f.options.Deadline, "deadline", time.Second, "how long a photo may take, its wait included")
+	fs.DurationVar(&f.options.Deadline, "deadline", time.Second, "how long a photo may take, its wait included; looked at as its turn comes and between steps of the work")
 	fs.StringVar(&f.maxBody, "max-body", "32MiB", "`bytes` of a request at most")
 	fs.StringVar(&f.maxPhoto, "max-pixels", "40M", "`pixels` of a photo at most")
 	fs.DurationVar(&f.listen.DrainDelay, "drain-delay", 5*time.Second, "how long to go on after SIGTERM, for load balancers to notice")
