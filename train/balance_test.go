@@ -135,6 +135,10 @@ func TestUnreadable(t *testing.T) {
 		if len(told) != 3 || r.Unreadable != 3 || !strings.Contains(string(card), "3 images could not be read") {
 			t.Errorf("%s: resumed, told of %q, %d in all; %v, %s", name, told, r.Unreadable, err, card)
 		}
+		list, err := os.ReadFile(filepath.Join(again.RunDir, UnreadableFile))
+		if err != nil || strings.Count(string(list), "\n") != 4 || !strings.Contains(string(list), "\n"+train.Items[1].Name+",") {
+			t.Errorf("%s: %v, %s", name, err, list)
+		}
 		again.MaxErrors = 2
 		if _, err := Fit(t.Context(), again); err == nil || !strings.Contains(err.Error(), "more than the 2 allowed") {
 			t.Errorf("%s: resumed with less patience: error %v", name, err)

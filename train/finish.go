@@ -42,6 +42,9 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 		}
 	}
 	r.Unreadable = len(t.unreadable.seen)
+	if err := t.unreadable.write(t.RunDir); err != nil {
+		return nil, err
+	}
 	return r, t.writeCard(ctx, r)
 }
 
@@ -117,7 +120,7 @@ func (t *trainer) leaks(ctx context.Context, c *report.Card, test bool) error {
 func (t *trainer) counts(set *dataset.Set) []int {
 	counts := set.Counts()
 	for _, item := range set.Items {
-		if t.unreadable.seen[item.Name] {
+		if t.unreadable.seen[item.Name] != nil {
 			counts[item.Label]--
 		}
 	}

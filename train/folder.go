@@ -16,14 +16,15 @@ import (
 
 // Files of a run folder.
 const (
-	BestFile   = "best.safetensors"
-	LastFile   = "last.safetensors"
-	Int8File   = "best-int8.safetensors" // with Run.Int8: the best weights as 8-bit integers
-	StateFile  = "state.safetensors"     // all that Run.Resume needs
-	Int8Report = "int8.json"             // and how they compare
-	ArgsFile   = "args.yaml"             // Run.Args
-	TestDir    = "test"                  // the evaluation on Data.Test
-	SplitFile  = "split.csv"             // which images are trained with, and which held out: a dataset.Division
+	BestFile       = "best.safetensors"
+	LastFile       = "last.safetensors"
+	Int8File       = "best-int8.safetensors" // with Run.Int8: the best weights as 8-bit integers
+	StateFile      = "state.safetensors"     // all that Run.Resume needs
+	Int8Report     = "int8.json"             // and how they compare
+	ArgsFile       = "args.yaml"             // Run.Args
+	UnreadableFile = "unreadable.csv"        // images that were left out, and why, where there are any
+	TestDir        = "test"                  // the evaluation on Data.Test
+	SplitFile      = "split.csv"             // which images are trained with, and which held out: a dataset.Division
 
 	resultsFile = "results.csv"
 	sheetFile   = "train_batch.jpg"
@@ -31,7 +32,7 @@ const (
 
 // written are the files of a run that a killed process may have been writing.
 var written = []string{
-	StateFile, LastFile, BestFile, Int8File, Int8Report, ArgsFile, SplitFile, resultsFile, "results.png",
+	StateFile, LastFile, BestFile, Int8File, Int8Report, ArgsFile, SplitFile, UnreadableFile, resultsFile, "results.png",
 	sheetFile, "val_predictions.jpg", "confusion_matrix.png", report.CardFile,
 }
 

@@ -3,11 +3,19 @@ package train
 import (
 	"cmp"
 	"context"
+	"encoding/csv"
+	"errors"
 	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/internal/prefetch"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -21,7 +29,7 @@ type unreadable struct {
 	tell func(error) // may be nil
 
 	mu   sync.Mutex
-	seen map[string]bool // by name
+	seen map[string]error // by name
 	new  []error
 }
 
@@ -56,13 +64,13 @@ func (u *unreadable) add(name string, err error) error {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.seen[name] {
+	if u.seen[name] != nil {
 		return nil
 	}
 	if u.seen == nil {
-		u.seen = map[string]bool{}
+		u.seen = map[string]error{}
 	}
-	u.seen[name] = true
+	u.seen[name] = err
 	switch n := len(u.seen); {
 	case u.max == 0:
 		return err
@@ -99,7 +107,7 @@ func (o *Options) lostOnes() (l lost) {
 			return nil
 		}
 		for i, item := range set.Items {
-			if o.unreadable.seen[item.Name] {
+			if o.unreadable.seen[item.Name] != nil {
 				items = append(items, i)
 			}
 		}
@@ -151,6 +159,27 @@ func (o *Options) seeClasses(ctx context.Context) error {
 		class++
 	}
 	return nil
+}
+
+// write lists them in the run's folder, where there are any: a line for each, with a header.
+func (u *unreadable) write(dir string) error {
+	file := filepath.Join(dir, UnreadableFile)
+	if len(u.seen) == 0 { // a run before this one may have had some
+		err := os.Remove(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return atomicfile.Write(file, func(w io.Writer) error {
+		out := csv.NewWriter(w)
+		out.Write([]string{"image", "error"})
+		for _, name := range slices.Sorted(maps.Keys(u.seen)) {
+			out.Write([]string{name, u.seen[name].Error()})
+		}
+		out.Flush()
+		return out.Error()
+	})
 }
 
 // report tells of the images found since the last time.

@@ -232,7 +232,7 @@ func (c Card) data(p func(string, ...any)) {
 	}
 	p("%s, and %d to validate with.", images(train), val)
 	if c.Unreadable > 0 {
-		p("Besides, %s could not be read, and %s left out.", images(c.Unreadable), map[bool]string{true: "was", false: "were"}[c.Unreadable == 1])
+		p("Besides, %s could not be read, and %s left out (`unreadable.csv`).", images(c.Unreadable), map[bool]string{true: "was", false: "were"}[c.Unreadable == 1])
 	}
 	list := make([]int, 0, len(c.Classes))
 	if e := c.Evaluation; e != nil && len(c.Classes) > cardClasses {

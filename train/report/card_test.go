@@ -27,7 +27,7 @@ func TestCard(t *testing.T) {
 	for _, want := range []string{
 		"# MobileNetV2 for 3 classes", "12345 weights, photos of 96x96 pixels. The weights are those of epoch 2 of 2.",
 		`that tells ant, "b\|e\\x1be" and cat apart`, "| 5 | 60.0 % | 23.1 % to 88.2 % |",
-		"| ant | 20 | 2 | 100.0 % | 50.0 % |", "223 images, and 5 to validate with.", "Besides, 1 image could not be read, and was left out.",
+		"| ant | 20 | 2 | 100.0 % | 50.0 % |", "223 images, and 5 to validate with.", "Besides, 1 image could not be read, and was left out (`unreadable.csv`).",
 		"any of the classes: fewer than 10 of each to validate with", "uneven, from 3 to 200", "lr: 0.1\ndata: pets\n",
 	} {
 		if !strings.Contains(text, want) {
