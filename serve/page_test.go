@@ -55,7 +55,7 @@ func browse(t *testing.T, url string, camera bool) context.Context {
 			if err != nil || listening.Err() != nil {
 				break
 			}
-			if !strings.Contains(m.String(), "status of 415 ") { // the browser's own remark on a broken photo
+			if !strings.Contains(m.String(), "status of 4") { // the browser's own remark on a photo that is refused
 				all = append(all, m.String())
 			}
 		}
@@ -289,9 +289,48 @@ func TestPageAgain(t *testing.T) {
 	}
 	act(t, ctx, chromedp.Click("#clear"))
 	get[any](t, ctx, `answers = [refuse(415, "no photo", {})]; dropSeveral("a.png")`)
-	until(t, ctx, `document.querySelector(".card .bad")?.textContent === "no photo"`)
+	until(t, ctx, `document.querySelector(".card .detail")?.textContent === "no photo"`)
 	if !get[bool](t, ctx, `document.querySelector(".card .retry").hidden`) {
 		t.Error("what can't be read is to be tried again")
+	}
+}
+
+// TestPageRefused: a card says in plain words what is wrong with its photo, and behind them
+// in the server's own, which have the place and the limit; a question that is wrong only in those.
+func TestPageRefused(t *testing.T) {
+	_, url := start(t, serve.Options{MaxBody: 2000, Models: []serve.Model{{Name: "fashion", Open: openBuiltin}, {Name: "second", Open: openBuiltin}}})
+	ctx := browse(t, url, false)
+	act(t, ctx, chromedp.EmulateViewport(1200, 900))
+	get[any](t, ctx, dropSeveral+`
+		function drop(name, content) {
+			const data = new DataTransfer();
+			data.items.add(new File([content], name, {type: "image/png"}));
+			dispatchEvent(new DragEvent("drop", {dataTransfer: data}));
+		}
+		function cut() { // a picture without its end
+			const canvas = document.createElement("canvas");
+			canvas.width = canvas.height = 60;
+			const picture = atob(canvas.toDataURL("image/png").split(",")[1]);
+			return Uint8Array.from(picture.slice(0, 60), (c) => c.charCodeAt(0));
+		}`)
+	for i, test := range []struct{ drop, words, detail string }{
+		{`drop("cut.png", cut())`, "The photo is damaged.", "broken PNG image: "},
+		{`drop("empty.png", "")`, "The file is empty.", "without a byte"},
+		{`drop("large.png", "x".repeat(2001))`, "The photo is too large.", "more than 2000 bytes"},
+		{`drop("text.png", "no picture")`, "This is not a photo that can be read.", " "},
+	} {
+		get[any](t, ctx, test.drop)
+		until(t, ctx, fmt.Sprintf(`document.querySelectorAll(".card .bad").length === %d`, i+1))
+		told := get[string](t, ctx, `document.querySelector(".card .bad").textContent + "\n" + document.querySelector(".card .bad + .detail").textContent`)
+		if words, detail, _ := strings.Cut(told, "\n"); words != test.words || !strings.Contains(detail, test.detail) {
+			t.Errorf("%s: %q, want %q and %q", test.drop, told, test.words, test.detail)
+		}
+	}
+	shot(t, ctx, "refused-photos")
+	get[any](t, ctx, `indexes.set("fashion", {photos: 1, thumbnails: false}); dropSeveral("a.png")`) // as of a server that has been started anew
+	until(t, ctx, `document.querySelector(".card .bad")?.textContent.startsWith("neighbours: model fashion")`)
+	if !get[bool](t, ctx, `document.querySelector(".card .detail").hidden`) {
+		t.Error("a question that is wrong is told twice")
 	}
 }
 

@@ -245,12 +245,26 @@ function paint(canvas, map, most, photo) {
   context.putImageData(image, 0, 0);
 }
 
-// fail says on a card why it has no classes, none where it is asked again.
-function fail(node, text) {
+// inWords says what is wrong with a photo that the server doesn't take, "" where that isn't
+// known: the server's own sentence has the place or the limit, and is told in any case.
+function inWords(status, blob, sentence) {
+  if (status === 400 && blob.size === 0) return "The file is empty.";
+  if (status === 400 && /\bbroken \S+ image: /.test(sentence)) return "The photo is damaged."; // else the question is wrong
+  if (status === 413) return "The photo is too large.";
+  if (status === 415) return "This is not a photo that can be read.";
+  return "";
+}
+
+// fail says on a card why it has no classes, and what there is to say of that in detail;
+// nothing where it is asked again.
+function fail(node, text, detail = "") {
   const p = node.querySelector(".told > .timing");
   node.classList.toggle("failed", text !== "");
   p.classList.toggle("bad", text !== "");
   p.textContent = text;
+  const more = node.querySelector(".detail");
+  more.textContent = detail;
+  more.hidden = detail === "";
   node.querySelector("table").hidden = text !== "";
 }
 
@@ -288,9 +302,11 @@ async function classify(node, name, blob, model) {
       told = `${name}: ${body.predictions[0].label}, ${percent(body.predictions[0].probability)} percent`;
     } else {
       const after = answer.headers.get("Retry-After");
-      const why = answer.status === 429 ? "The server is busy" : body.error.replace(/ \(--[a-z-]+\)/, "");
+      const sentence = body.error.replace(/ \(--[a-z-]+\)/, "");
+      const words = inWords(answer.status, blob, sentence);
+      const why = answer.status === 429 ? "The server is busy" : words || sentence;
       failed++;
-      fail(node, why + (after ? `. Try again in ${after} s.` : ""));
+      fail(node, why + (after ? `. Try again in ${after} s.` : ""), words && sentence);
       if ([429, 503, 504].includes(answer.status)) again();
       told = `${name}: ${why}`;
     }
