@@ -72,18 +72,34 @@ type models struct {
 	workers int
 }
 
+// CheckNames returns an error if models can't be served by these names: one that is no
+// [Model.Name], that two have, or that is of a twin that takes tensors. [New] checks it, too.
+func CheckNames(names []string) error {
+	for i, name := range names {
+		switch {
+		case !goodName(name):
+			return fmt.Errorf("a model called %q: want letters, digits, '_', '.' and '-'", name)
+		case slices.Contains(names[:i], name):
+			return fmt.Errorf("two models called %s", name)
+		case strings.HasSuffix(name, tensorSuffix):
+			return fmt.Errorf("a model called %s: names with %s are for those that take tensors", name, tensorSuffix)
+		}
+	}
+	return nil
+}
+
 func newModels(list []Model, workers int) (*models, error) {
 	m := &models{workers: workers}
+	var names []string
 	for _, one := range list {
-		switch {
-		case !goodName(one.Name):
-			return nil, fmt.Errorf("a model called %q: want letters, digits, '_', '.' and '-'", one.Name)
-		case one.Open == nil:
+		names = append(names, one.Name)
+	}
+	if err := CheckNames(names); err != nil {
+		return nil, err
+	}
+	for _, one := range list {
+		if one.Open == nil {
 			return nil, fmt.Errorf("model %s: no Open", one.Name)
-		case m.slot(one.Name) != nil:
-			return nil, fmt.Errorf("two models called %s", one.Name)
-		case strings.HasSuffix(one.Name, tensorSuffix):
-			return nil, fmt.Errorf("a model called %s: names with %s are for those that take tensors", one.Name, tensorSuffix)
 		}
 		s := &slot{Model: one}
 		s.explain("not loaded")

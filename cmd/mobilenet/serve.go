@@ -139,10 +139,42 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 			return usagef(cmd, "--allow-urls %q: want a host, as images.example.com or images.example.com:8080, without a scheme or a path; several by commas, without spaces", host)
 		}
 	}
+	if err := f.checkListen(cmd); err != nil {
+		return err
+	}
 	if err := f.precision.check(cmd); err != nil {
 		return err
 	}
 	return f.photos.check(cmd)
+}
+
+// checkListen refuses addresses that nothing could listen on, before models are read. What
+// only this machine can tell, as that a port is taken, is left to the listening.
+func (f *serveFlags) checkListen(cmd *cobra.Command) error {
+	host, port, err := splitAddress(f.listen.Addr)
+	if err != nil {
+		return usagef(cmd, "--listen %q: want an address with a port of 0 to 65535, as 127.0.0.1:8000, or :8000 for all of this machine's", f.listen.Addr)
+	}
+	if f.listen.Metrics == "" {
+		return nil
+	}
+	second, secondPort, err := splitAddress(f.listen.Metrics)
+	switch {
+	case err != nil:
+		return usagef(cmd, "--metrics-listen %q: want an address with a port of 0 to 65535, as 127.0.0.1:9090", f.listen.Metrics)
+	case host == second && port == secondPort && port != 0: // each port 0 is another one
+		return usagef(cmd, "--metrics-listen and --listen are the same, %s: want two addresses; /metrics is at --listen, too", f.listen.Addr)
+	}
+	return nil
+}
+
+// splitAddress reads HOST:PORT, whose port may be a service's name, as http.
+func splitAddress(address string) (host string, port int, err error) {
+	host, service, err := net.SplitHostPort(address)
+	if err == nil {
+		port, err = net.LookupPort("tcp", service)
+	}
+	return host, port, err
 }
 
 // isHost reports whether text is a host as URLs have it, with a port or none.
@@ -202,6 +234,9 @@ func (f *serveFlags) run(cmd *cobra.Command, hangups <-chan os.Signal) error {
 			return err
 		}
 		names, sources = append(names, name), append(sources, source)
+	}
+	if err := serve.CheckNames(names); err != nil {
+		return usagef(cmd, "--model: %w; NAME=SOURCE gives a model another name", err)
 	}
 	labels, err := fileEach(cmd, "labels", f.labels, names)
 	if err != nil {

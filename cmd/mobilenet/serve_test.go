@@ -32,6 +32,7 @@ import (
 	"time"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
+	"github.com/mobilenet-go/mobilenet/serve"
 )
 
 // A service is a process that serves.
@@ -464,6 +465,40 @@ func TestServeHosts(t *testing.T) {
 	for _, good := range []string{"a.example", "A.example:8080", "[::1]:80", "192.0.2.1"} {
 		if !isHost(good) || !isOrigin("http://"+strings.TrimSuffix(good, ":80")) {
 			t.Errorf("%s is refused", good)
+		}
+	}
+}
+
+// TestServeUsage: addresses that nothing can listen on, and names that models can't have, are
+// errors of usage that name the flag, before a model is read.
+func TestServeUsage(t *testing.T) {
+	program := executable(t)
+	for _, test := range []struct{ want, args string }{
+		{`--listen "nonsense"`, "--listen nonsense"},
+		{`--listen ":99999"`, "--listen :99999"},
+		{`--listen ":-1"`, "--listen :-1"},
+		{`--listen "::1:80"`, "--listen ::1:80"},
+		{`--listen ""`, "--listen="},
+		{`--metrics-listen "9090"`, "--metrics-listen 9090"},
+		{"--metrics-listen and --listen are the same", "--listen 127.0.0.1:8000 --metrics-listen 127.0.0.1:8000"},
+		{"--metrics-listen and --listen are the same", "--listen :80 --metrics-listen :http"},
+		{"--model: two models called a", "--model a=no-such --model a=neither"},
+		{"--model: two models called best", "--model x/best.pth --model y/best.pth"},
+		{`--model: a model called "a/b"`, "--model a/b=no-such"},
+		{"--model: a model called a-tensor", "--model a=no-such --model a-tensor=neither"},
+	} {
+		args := append([]string{"serve", "--model", "no-such-model"}, strings.Fields(test.args)...)
+		out, err := exec.Command(program, args...).CombinedOutput()
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), test.want) {
+			t.Errorf("%s: %v %s", test.args, err, out)
+		}
+	}
+	cmd := newServe() // two ports that the machine chooses are two, and a port may have a name
+	for _, good := range [][2]string{{"127.0.0.1:0", "127.0.0.1:0"}, {":8000", ""}, {"[::1]:http", "[::1]:81"}, {"localhost:8000", "0.0.0.0:9000"}} {
+		f := serveFlags{listen: serve.Listen{Addr: good[0], Metrics: good[1]}}
+		if err := f.checkListen(cmd); err != nil {
+			t.Error(err)
 		}
 	}
 }
