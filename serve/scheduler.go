@@ -93,7 +93,7 @@ func (s *scheduler) refuseLocked(n int, deadline time.Time) error {
 		return &refusal{"queue_full", fmt.Sprintf("%d photos wait already, in a queue of %d", waiting, s.limit), wait}
 	case waiting+s.busy > 0 && waiting+n > s.room(time.Until(deadline)):
 		return &refusal{"too_late", fmt.Sprintf("%d photos wait already and %d are worked on, each takes some %v, and the deadline is in %v",
-			waiting, s.busy, s.mean.Round(time.Millisecond), time.Until(deadline).Round(time.Millisecond)), wait}
+			waiting, s.busy, s.mean.Round(100*time.Microsecond), time.Until(deadline).Round(time.Millisecond)), wait}
 	}
 	return nil
 }
