@@ -48,7 +48,7 @@ func (q *request) answering(n int) error {
 		if err := q.slow.take(int64(n)); err != nil {
 			return err
 		}
-		q.slow.await()
+		q.slow.await(int64(n))
 	}
 	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Now().Add(ioLimit(int64(n))))
 	return nil
@@ -67,22 +67,31 @@ func (r *slowReader) allow(t time.Time) (lost error) {
 }
 
 func (r *slowReader) Read(p []byte) (int, error) {
-	r.working(false)
+	r.waits()
 	n, err := r.r.Read(p)
-	r.working(true)
+	r.received(n)
 	r.size += int64(n)
 	// Seldom, as it is a system call, or over HTTP/2 a message to another goroutine.
 	if t := r.began.Add(ioLimit(r.size)); t.Sub(r.deadline) > time.Second || err != nil && err != io.EOF {
 		if lost := r.allow(t); lost != nil {
-			return n, lost
+			return n, r.told(lost)
 		}
 	}
 	if r.counts && n > 0 {
 		if err := r.take(2 * int64(n)); err != nil {
-			return 0, err
+			return 0, r.told(err)
 		}
 	}
 	return n, err
+}
+
+// told is what ends a request for lack of room as its reader takes it: connect gives what isn't
+// its own the code UNKNOWN, with which no client comes again.
+func (r *slowReader) told(err error) error {
+	if r.counts {
+		return grpcError(err)
+	}
+	return err
 }
 
 // A body is the bytes of a request.
@@ -117,13 +126,18 @@ func (s *Server) body(q *request) (*body, error) {
 	return b, nil
 }
 
-// readAll reads up to limit bytes. A length that is only claimed costs little.
+// readAll reads up to limit bytes.
 func (b *body) readAll(q *request, limit int64) error {
-	r, err := unpack(http.MaxBytesReader(q.w, io.NopCloser(b), limit), q.Header.Get("Content-Encoding"))
+	plain := http.MaxBytesReader(q.w, io.NopCloser(b), limit)
+	r, err := unpack(plain, q.Header.Get("Content-Encoding"))
 	if err != nil {
 		return err
 	}
-	b.data, err = readUpTo(r, limit, q.ContentLength, b.share)
+	length := q.ContentLength
+	if r != io.Reader(plain) {
+		length = -1 // of what is packed
+	}
+	b.data, err = readUpTo(r, limit, length, b.share)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		if b.size < q.ContentLength {
 			return badRequest(fmt.Sprintf("the body ends behind %d of %d bytes", b.size, q.ContentLength))
@@ -137,11 +151,12 @@ func (b *body) readAll(q *request, limit int64) error {
 }
 
 // readUpTo reads all of r, at most limit bytes, with room taken for them as they come. The
-// claimed length, -1 for none, says how large the buffer is best.
+// claimed length, -1 for none, is believed when a megabyte has come.
 func readUpTo(r io.Reader, limit, claimed int64, room *share) ([]byte, error) {
 	const first, second = 64 << 10, 1 << 20
 	size := int64(first)
 	if claimed >= 0 {
+		claimed = min(claimed, limit)
 		size = min(size, claimed+1) // and one for the end
 	}
 	if err := room.take(size); err != nil {
@@ -152,10 +167,11 @@ func readUpTo(r io.Reader, limit, claimed int64, room *share) ([]byte, error) {
 		if len(data) == cap(data) {
 			old := int64(cap(data))
 			more := min(old, limit+1-old) // a bomb takes no more than the limit
-			if old == first && claimed >= first {
-				more = min(claimed+1, second) - old
-			} else if claimed >= 2*old {
-				more = min(claimed+1, 4*old) - old // fewer copies, of more than has come
+			if claimed >= old {
+				more = claimed + 1 - old
+				if old < second {
+					more = min(claimed+1, second) - old
+				}
 			}
 			if err := room.take(more + old); err != nil { // both are there
 				return nil, err

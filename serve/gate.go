@@ -12,8 +12,10 @@ const (
 	ioTime  = 10 * time.Second // however few bytes
 	ioRate  = 16 << 10         // bytes a second that have to come, or go, besides
 	ioGrace = time.Second      // in which nobody is cut for the sake of others
+	ioFast  = 1 << 20          // bytes a second at which nobody is, either
 
 	requestCost = 16 << 10 // bytes of memory that a request takes without its body
+	largeShare  = 1 << 20  // more bytes than this make way for those that came before
 )
 
 // ioLimit is how long n bytes may take.
@@ -22,39 +24,40 @@ func ioLimit(n int64) time.Duration {
 }
 
 // A gate bounds the bytes of all requests and answers that are in memory together.
-// Where there is no room, those whose clients have been waited for longest lose
-// theirs: else a few clients that send a byte a second, or never read, would be the
-// only ones.
+// Where there is no room, those whose clients are slow lose theirs: else a few that send a
+// byte a second, or never read, would be the only ones. If there are none, large requests
+// that are still being read make way for those that came before: else each of many would
+// take what the others need to be whole, and none ever was.
 type gate struct {
 	limit int64
 
 	mu      sync.Mutex
 	used    int64
-	waiting list.List // of shares whose clients are waited for, the oldest first
+	waiting list.List // of shares whose clients are waited for, in the order in which they came
 }
 
-// What ends a request whose room is needed by others: errCut while its client is waited
-// for, errShort while the server is at work, as on a bomb that is being unpacked.
+// What ends a request whose room is needed by others.
 var (
 	errCut   = &failure{http.StatusRequestTimeout, "the client is slow, and others wait"}
-	errShort = &refusal{"bodies", "memory is short, and others wait", time.Second}
+	errShort = &refusal{"bodies", "memory is short, and others came before", time.Second}
 )
 
 // A share is what a request holds of the gate.
 type share struct {
-	gate  *gate
-	cut   func() // ends the wait for the client, at once
-	held  int64
-	since time.Time
-	place *list.Element // in waiting; nil if the client isn't waited for
-	busy  bool          // the server is at work on what has come of its body
-	lost  error         // why it was taken away; nil if it wasn't
+	gate   *gate
+	cut    func() // ends the wait for the client, at once
+	held   int64
+	place  *list.Element // in waiting; nil if the client isn't waited for
+	since  time.Time     // of the present wait; zero while the server is at work on what has come
+	waited time.Duration // before
+	moved  int64         // bytes that came, or go, in this time
+	lost   error         // why it was taken away; nil if it wasn't
 }
 
 // enter makes room for a request whose client is waited for, until [share.settle].
 func (g *gate) enter(cut func()) (*share, error) {
 	s := &share{gate: g, cut: cut}
-	s.await()
+	s.await(0)
 	if err := s.take(requestCost); err != nil {
 		s.release()
 		return nil, err
@@ -67,8 +70,12 @@ func (s *share) take(n int64) error {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for ; s.lost == nil && g.used+n > g.limit; g.waiting.Front().Value.(*share).lose() {
-		if oldest := g.waiting.Front(); oldest == nil || time.Since(oldest.Value.(*share).since) < ioGrace {
+	for s.lost == nil && g.used+n > g.limit {
+		if slow := g.slowest(); slow != nil {
+			slow.lose(errCut)
+		} else if large := g.largeBehind(s); large != nil {
+			large.lose(errShort)
+		} else {
 			return &refusal{"bodies", "too many bytes of other requests are in memory", time.Second}
 		}
 	}
@@ -80,25 +87,50 @@ func (s *share) take(n int64) error {
 	return nil
 }
 
-// lose takes a share away. The gate is locked.
-func (s *share) lose() {
-	s.gate.waiting.Remove(s.place)
-	s.place, s.lost = nil, errCut
-	if s.busy {
-		s.lost = errShort
+// slowest returns the share whose client is slow by the most time, nil if none is. The gate
+// is locked.
+func (g *gate) slowest() (slowest *share) {
+	var most time.Duration
+	for e := g.waiting.Front(); e != nil; e = e.Next() {
+		s := e.Value.(*share)
+		waited := s.waited
+		if !s.since.IsZero() {
+			waited += time.Since(s.since)
+		}
+		if late := waited - ioGrace - time.Duration(s.moved)*time.Second/ioFast; late > most {
+			slowest, most = s, late
+		}
 	}
+	return slowest
+}
+
+// largeBehind returns the last large share that came after s, nil if there is none. Those
+// whose clients aren't waited for any more come before all others. The gate is locked.
+func (g *gate) largeBehind(s *share) *share {
+	for e := g.waiting.Back(); e != nil && e != s.place; e = e.Prev() {
+		if behind := e.Value.(*share); behind.held > largeShare {
+			return behind
+		}
+	}
+	return nil
+}
+
+// lose takes a share away. The gate is locked.
+func (s *share) lose(why error) {
+	s.gate.waiting.Remove(s.place)
+	s.place, s.lost = nil, why
 	s.gate.used -= s.held
 	s.held = 0
 	s.cut()
 }
 
-// await begins to wait for the client.
-func (s *share) await() {
+// await begins to wait for the client, behind all others, unless it is waited for already.
+// It may be waited for longer for moved bytes.
+func (s *share) await(moved int64) {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	s.busy = false
 	if s.place == nil && s.lost == nil {
-		s.since = time.Now()
+		s.since, s.waited, s.moved = time.Now(), 0, moved
 		s.place = s.gate.waiting.PushBack(s)
 	}
 }
@@ -117,11 +149,20 @@ func (s *share) settle() error {
 	return nil
 }
 
-// working says whether the server is at work on what the client sent, or waits for more.
-func (s *share) working(busy bool) {
+// waits says that the client is waited for, and received that n bytes have come: what the server
+// takes for its work isn't the client's time.
+func (s *share) waits() {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	s.busy = busy
+	s.since = time.Now()
+}
+
+func (s *share) received(n int) {
+	s.gate.mu.Lock()
+	defer s.gate.mu.Unlock()
+	s.waited += time.Since(s.since)
+	s.since = time.Time{}
+	s.moved += int64(n)
 }
 
 // extend calls f, which gives the client more time, unless the share is lost: then it

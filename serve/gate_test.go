@@ -1,10 +1,26 @@
 package serve
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/encoding/gzip"
+	grpcstatus "google.golang.org/grpc/status"
+
+	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/serve/internal/oip"
 )
 
 // TestGate: a full gate refuses, but for clients that have been waited for for long,
@@ -65,11 +81,138 @@ func TestGate(t *testing.T) {
 			t.Errorf("%d bytes given back", 10*requestCost-g.bytes())
 		}
 		last.release()
-		bomb := enter("bomb", requestCost)
-		bomb.working(true) // unpacked, while its client is not waited for
-		time.Sleep(2 * ioGrace)
-		if err := bomb.take(20 * requestCost); err != errShort {
-			t.Errorf("a bomb: %v", err)
+	})
+}
+
+// TestGateOrder: where the gate is full, those that came first go on. A client is slow by
+// what it lets the server wait, and by how little it sends, not by the server's own work.
+func TestGateOrder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{limit: 10 * largeShare}
+		enter := func(n int64) *share {
+			t.Helper()
+			s, err := g.enter(func() {})
+			if err == nil {
+				err = s.take(n)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		whole := enter(2 * largeShare)
+		if err := whole.settle(); err != nil {
+			t.Fatal(err)
+		}
+		first, second, small, third := enter(2*largeShare), enter(2*largeShare), enter(largeShare/2), enter(2*largeShare)
+		for _, s := range []*share{first, second, small, third} {
+			s.waits()
+			time.Sleep(ioGrace / 2)
+			s.received(1)
+			time.Sleep(ioGrace) // of the server's
+		}
+		var full *refusal
+		if err := third.take(2 * largeShare); !errors.As(err, &full) || third.lost != nil {
+			t.Errorf("the last of all: %v", err)
+		}
+		if err := first.take(2 * largeShare); err != nil || third.lost != errShort || second.lost != nil {
+			t.Errorf("the first: %v; the last: %v, the one before: %v", err, third.lost, second.lost)
+		}
+		if err := whole.take(2 * largeShare); err != nil || second.lost != errShort || first.lost != nil || small.lost != nil {
+			t.Errorf("one that is whole: %v; the last that is large: %v, the first: %v, a small one: %v", err, second.lost, first.lost, small.lost)
+		}
+		first.waits()
+		time.Sleep(ioGrace)
+		first.received(2 * ioFast)
+		if err := whole.take(5 * largeShare); err != nil || first.lost != errShort {
+			t.Errorf("one that is whole: %v; one whose client is fast: %v", err, first.lost)
+		}
+		small.waits()
+		time.Sleep(ioGrace)
+		if err := whole.take(9 * largeShare); !errors.As(err, &full) || small.lost != errCut {
+			t.Errorf("more than there is: %v, and who is slow: %v", err, small.lost)
 		}
 	})
+}
+
+// TestReadUpTo: a body of known length takes its room and a megabyte, another is
+// there twice as it grows.
+func TestReadUpTo(t *testing.T) {
+	const n = 30 << 20
+	for _, test := range []struct{ claimed, room int64 }{{n, n + 1<<20 + 1}, {-1, 48 << 20}} {
+		for _, more := range []int64{0, -1} {
+			g := gate{limit: test.room + more}
+			s := &share{gate: &g}
+			data, err := readUpTo(io.LimitReader(zeros{}, n), 32<<20, test.claimed, s)
+			if (err == nil) != (more == 0) || err == nil && (len(data) != n || g.used != int64(cap(data))) {
+				t.Errorf("%d claimed, room for %d: %d bytes, %d held, %v", test.claimed, g.limit, len(data), g.used, err)
+			}
+		}
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// TestGateGRPC: a message that finds no room is refused by the code with which clients come
+// again, and logged as what it is.
+func TestGateGRPC(t *testing.T) {
+	builtin := func(ctx context.Context, threads int) (*mobilenet.Classifier, error) {
+		return mobilenet.Open(ctx, "fashion-mnist", mobilenet.WithThreads(threads), mobilenet.WithOffline(true))
+	}
+	var log bytes.Buffer
+	s, err := New(t.Context(), Options{
+		Models: []Model{{Name: "fashion", Open: builtin}}, Log: slog.New(slog.NewJSONHandler(&log, nil)),
+		Deadline: time.Hour, MaxBody: 4 << 20,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	h := httptest.NewUnstartedServer(s)
+	h.Config.Protocols = new(http.Protocols)
+	h.Config.Protocols.SetUnencryptedHTTP2(true)
+	h.Start()
+	defer h.Close()
+	conn, err := grpc.NewClient(h.Listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	message := func(n int) *oip.ModelInferRequest {
+		return &oip.ModelInferRequest{ModelName: "fashion", RawInputContents: [][]byte{make([]byte, n)}}
+	}
+	const service = "/inference.GRPCInferenceService/"
+	others := s.bodies.limit - 128<<10
+	s.bodies.used = others
+	plain := conn.Invoke(t.Context(), service+"ModelInfer", message(1<<20), &oip.ModelInferResponse{})
+	packed := conn.Invoke(t.Context(), service+"ModelInfer", message(1<<20), &oip.ModelInferResponse{}, grpc.UseCompressor(gzip.Name))
+	stream, err := conn.NewStream(t.Context(), &grpc.StreamDesc{ServerStreams: true, ClientStreams: true}, service+"ModelStreamInfer")
+	if err == nil {
+		err = stream.SendMsg(message(1 << 20))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	streamed := stream.RecvMsg(&oip.ModelStreamInferResponse{})
+	large := conn.Invoke(t.Context(), service+"ModelInfer", message(5<<20), &oip.ModelInferResponse{})
+	for name, err := range map[string]error{"plain": plain, "packed": packed, "a stream": streamed, "too large": large} {
+		if grpcstatus.Code(err) != codes.ResourceExhausted || strings.Contains(err.Error(), "enveloped") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	conn.Close()
+	h.Close() // when all has been logged
+	if s.bodies.used != others {
+		t.Errorf("%d bytes are still held", s.bodies.used-others)
+	}
+	for _, want := range []string{`"status":429`, `"status":429`, `"status":429`, `"status":413`} {
+		before, after, found := strings.Cut(log.String(), want)
+		if !found {
+			t.Fatalf("no %s in the log:\n%s", want, &log)
+		}
+		log.Reset()
+		log.WriteString(before + after)
+	}
 }

@@ -1,6 +1,7 @@
 package serve
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"math"
 	"mime"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -96,8 +98,8 @@ func (s *Server) mount(route string, h http.Handler) {
 		}
 		if q.err == nil {
 			h.ServeHTTP(w, q.Request)
-			if !q.read && q.err == nil {
-				q.err = badRequest("no message of the method's")
+			if q.err == nil {
+				q.err = q.unheard()
 			}
 		}
 		if q.err != nil {
@@ -106,6 +108,27 @@ func (s *Server) mount(route string, h http.Handler) {
 		s.metrics.observe(route, q, time.Since(start), q.err)
 		s.log(route, q, time.Since(start), q.err)
 	})
+}
+
+// unheard is what connect has answered in the handler's place, for the log and the metrics: of
+// a message that is none, is too large or finds no room.
+func (q *request) unheard() error {
+	said := func(name string) string {
+		h := q.w.Header()
+		return cmp.Or(h.Get(name), h.Get(http.TrailerPrefix+name))
+	}
+	text, _ := url.PathUnescape(said("Grpc-Message"))
+	switch code := said("Grpc-Status"); {
+	case code == "8" && said("Retry-After") != "": // RESOURCE_EXHAUSTED
+		return &refusal{"bodies", text, time.Second}
+	case code == "8":
+		return &failure{http.StatusRequestEntityTooLarge, text}
+	case code != "" && code != "0" && text != "":
+		return badRequest(text)
+	case !q.read:
+		return badRequest("no message of the method's")
+	}
+	return nil
 }
 
 // isGRPC reports whether a request is one over gRPC, or gRPC-Web. connect would take JSON, too,

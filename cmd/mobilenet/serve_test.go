@@ -611,7 +611,7 @@ func TestServeMemory(t *testing.T) {
 	if came() == 0 {
 		t.Error("nobody came in: the test is none")
 	}
-	if most > 260<<20 {
+	if most > 400<<20 { // half as much was seen; all that the clients send would be thousands
 		t.Errorf("%d MB", most>>20)
 	}
 }
