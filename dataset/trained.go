@@ -204,40 +204,65 @@ func (d *Division) Known(ctx context.Context, s *Set) ([]string, error) {
 	return names, err
 }
 
+// A place is where an image is in data that may have been moved: the last two parts of
+// its path, and the part of the division.
+type place struct{ folder, name, part string }
+
+// placed is the image of a place. There may be several: folders of the same name.
+type placed struct {
+	place
+	content digest
+}
+
+func (r divided) placed() placed {
+	return placed{place{filepath.Base(filepath.Dir(r.path)), filepath.Base(r.path), r.part}, r.content}
+}
+
 // Changed returns the paths of images whose content is not what it was in another
 // division of the same data. It knows them by the last two parts of their paths: all
 // may have been moved. What only one of the two has is not among them.
 func (d *Division) Changed(was *Division) []string {
-	type place struct{ folder, name, part string }
-	type image struct {
-		place
-		content digest
-	}
-	at := func(r divided) image {
-		return image{place{filepath.Base(filepath.Dir(r.path)), filepath.Base(r.path), r.part}, r.content}
-	}
-	images, places := map[image]int{}, map[place]int{} // several of one place: folders of the same name
+	images, places := map[placed]int{}, map[place]int{}
 	for _, r := range was.rows {
-		images[at(r)]++
-		places[at(r).place]++
+		images[r.placed()]++
+		places[r.placed().place]++
 	}
 	var others []divided
 	for _, r := range d.rows {
-		if images[at(r)] == 0 {
+		at := r.placed()
+		if images[at] == 0 {
 			others = append(others, r)
 			continue
 		}
-		images[at(r)]--
-		places[at(r).place]--
+		images[at]--
+		places[at.place]--
 	}
 	var paths []string
 	for _, r := range others {
-		if places[at(r).place] > 0 {
-			places[at(r).place]--
+		if at := r.placed().place; places[at] > 0 {
+			places[at]--
 			paths = append(paths, r.path)
 		}
 	}
 	return paths
+}
+
+// Moved returns the division with the paths that its images have in another one of the
+// same data, which may have been moved. Images that the other doesn't have, as those that
+// can't be opened for now, keep their paths.
+func (d *Division) Moved(to *Division) *Division {
+	paths := map[placed][]string{}
+	for _, r := range to.rows {
+		paths[r.placed()] = append(paths[r.placed()], r.path)
+	}
+	moved := *d
+	moved.rows = slices.Clone(d.rows)
+	for i, r := range moved.rows {
+		if at := r.placed(); len(paths[at]) > 0 {
+			moved.rows[i].path, paths[at] = paths[at][0], paths[at][1:]
+		}
+	}
+	return &moved
 }
 
 // Write writes the CSV.

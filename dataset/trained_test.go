@@ -121,8 +121,6 @@ func TestDivision(t *testing.T) {
 	}
 }
 
-// TestDivisionChanged: photos that were moved are the same, those of other content are
-// named, and what is new or gone is not.
 // TestContradictions: of images of the same content, in either part, those are named
 // that have several labels.
 func TestContradictions(t *testing.T) {
@@ -228,6 +226,8 @@ func TestBrokenCopies(t *testing.T) {
 	}
 }
 
+// TestDivisionChanged: photos that were moved are the same, those of other content are
+// named, and what is new or gone is not. Those that are the same get their new paths.
 func TestDivisionChanged(t *testing.T) {
 	dir, all := photosOf(t, "ant/1.pgm", "ant/2.pgm", "ant/3.pgm", "bee/1.pgm")
 	was, err := Divide(t.Context(), all, nil)
@@ -256,6 +256,14 @@ func TestDivisionChanged(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{filepath.Join(moved, "ant", "2.pgm")}, is.Changed(was)); diff != "" {
 		t.Errorf("-changed +found:\n%s", diff)
+	}
+	var paths []string
+	for _, r := range was.Moved(is).rows {
+		paths = append(paths, r.path)
+	}
+	want := []string{filepath.Join(moved, "ant", "1.pgm"), filepath.Join(dir, "ant", "2.pgm"), filepath.Join(dir, "ant", "3.pgm"), filepath.Join(moved, "bee", "1.pgm")}
+	if diff := cmp.Diff(want, paths); diff != "" || was.rows[0].path != filepath.Join(dir, "ant", "1.pgm") {
+		t.Errorf("-moved +found:\n%s", diff)
 	}
 	known, err := was.Known(t.Context(), again)
 	if want := []string{again.Items[0].Name, again.Items[2].Name}; err != nil || !cmp.Equal(want, known) {

@@ -24,10 +24,7 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 		if r.Evaluation, err = t.validator.run(ctx, best); err != nil {
 			return nil, err
 		}
-		if err := report.WriteConfusionPNG(filepath.Join(t.RunDir, "confusion_matrix.png"), r.Evaluation); err != nil {
-			return nil, err
-		}
-		if err := t.validator.predictions.WriteSheet(filepath.Join(t.RunDir, "val_predictions.jpg"), t.validator.picture); err != nil {
+		if err := t.validator.pictures(r.Evaluation); err != nil {
 			return nil, err
 		}
 	}
@@ -46,6 +43,14 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 		return nil, err
 	}
 	return r, t.writeCard(ctx, r)
+}
+
+// pictures shows what the last run, which e is of, made of the images to validate with.
+func (v *validator) pictures(e *report.Evaluation) error {
+	if err := report.WriteConfusionPNG(filepath.Join(v.RunDir, "confusion_matrix.png"), e); err != nil {
+		return err
+	}
+	return v.predictions.WriteSheet(filepath.Join(v.RunDir, "val_predictions.jpg"), v.picture)
 }
 
 // writeCard describes what came of the run to somebody who finds it.
@@ -75,6 +80,7 @@ func (t *trainer) writeCard(ctx context.Context, r *Result) error {
 	case q == nil:
 	case q.Trained:
 		c.File, c.Evaluation, c.Test = Int8File, q.Evaluation, q.Test
+		c.Calibration, c.Calibrated = q.Photos, q.Calibrated != nil && q.Calibrated == q.Evaluation
 	default:
 		c.Int8File, c.Int8, c.Int8Test = Int8File, q.Evaluation, q.Test
 	}
@@ -134,9 +140,14 @@ func (t *trainer) test(ctx context.Context, best *model.Model) (*report.Evaluati
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(t.RunDir, TestDir)
+	return e, v.writeTest(e)
+}
+
+// writeTest keeps what the last run, which e is of, made of the test images.
+func (v *validator) writeTest(e *report.Evaluation) error {
+	dir := filepath.Join(v.RunDir, TestDir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return nil, err
+		return err
 	}
-	return e, v.predictions.WriteFolder(dir, e, v.picture)
+	return v.predictions.WriteFolder(dir, e, v.picture)
 }

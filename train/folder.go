@@ -152,6 +152,7 @@ func (o *Options) divide(ctx context.Context) (err error) {
 		o.undivided = err != nil
 		return nil
 	}
+	o.moved = was.Moved(o.Division)
 	if changed := o.Division.Changed(was); len(changed) > 0 {
 		held := 0
 		if o.Val != nil {
@@ -162,10 +163,14 @@ func (o *Options) divide(ctx context.Context) (err error) {
 	return nil
 }
 
-// writeDivision writes it, unless the run has it already.
+// writeDivision writes it. A run that goes on has it already, but its images may have been
+// moved since.
 func (o *Options) writeDivision() error {
 	path := filepath.Join(o.RunDir, SplitFile)
-	if _, err := os.Stat(path); err == nil && o.Resume {
+	if o.moved != nil {
+		return atomicfile.Write(path, o.moved.Write)
+	}
+	if _, err := os.Stat(path); err == nil && o.Resume { // of a version that kept no content
 		return nil
 	}
 	return atomicfile.Write(path, o.Division.Write)

@@ -48,12 +48,12 @@ func (t *trainer) quantised(ctx context.Context, r *Result) (err error) {
 		return fmt.Errorf("int8: %w", err)
 	}
 	if t.validator != nil {
-		if q.Evaluation, err = t.measure(ctx, q.Network, t.Val); err != nil {
+		if _, q.Evaluation, err = t.measure(ctx, q.Network, t.Val); err != nil {
 			return fmt.Errorf("int8: %w", err)
 		}
 	}
 	if r.Test != nil {
-		if q.Test, err = t.measure(ctx, q.Network, t.Test); err != nil {
+		if _, q.Test, err = t.measure(ctx, q.Network, t.Test); err != nil {
 			return fmt.Errorf("int8: test: %w", err)
 		}
 	}
@@ -61,18 +61,25 @@ func (t *trainer) quantised(ctx context.Context, r *Result) (err error) {
 }
 
 // trainedInt8 keeps the network that was trained in 8 bits and measured by now, or the
-// one that training began with if that is better.
+// one that training began with if that is better. Pictures are of the one that is kept.
 func (t *trainer) trainedInt8(ctx context.Context, r *Result) (err error) {
 	q := &Int8{Network: withWeights(t.ranges, r.Model), Photos: t.calibration, Trained: true, Evaluation: r.Evaluation, Test: r.Test}
 	if t.validator != nil {
-		if q.Calibrated, err = t.measure(ctx, t.ranges, t.Val); err != nil {
+		var val, test *validator
+		if val, q.Calibrated, err = t.measure(ctx, t.ranges, t.Val); err != nil {
 			return fmt.Errorf("int8: %w", err)
 		}
 		if better(q.Calibrated, q.Evaluation) {
 			q.Network, q.Evaluation = t.ranges, q.Calibrated
+			if err := val.pictures(q.Evaluation); err != nil {
+				return err
+			}
 			if r.Test != nil {
-				if q.Test, err = t.measure(ctx, q.Network, t.Test); err != nil {
+				if test, q.Test, err = t.measure(ctx, q.Network, t.Test); err != nil {
 					return fmt.Errorf("int8: test: %w", err)
+				}
+				if err := test.writeTest(q.Test); err != nil {
+					return err
 				}
 			}
 		}
@@ -164,13 +171,14 @@ func evenly(set *dataset.Set, n int) []int {
 	return some
 }
 
-// measure runs an 8-bit network over a set of images.
-func (t *trainer) measure(ctx context.Context, q *model.Quantized, set *dataset.Set) (*report.Evaluation, error) {
+// measure runs an 8-bit network over a set of images. The validator has what it said of each.
+func (t *trainer) measure(ctx context.Context, q *model.Quantized, set *dataset.Set) (*validator, *report.Evaluation, error) {
 	e, err := engine.CompileQuantized(q, engine.Options{Threads: t.Threads})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer release(e)
 	v := &validator{Options: t.Options, set: set}
-	return v.through(ctx, e, q.Config)
+	judged, err := v.through(ctx, e, q.Config)
+	return v, judged, err
 }

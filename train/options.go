@@ -31,8 +31,9 @@ type Options struct {
 	uniform    *uniform    // images of one colour
 	teacher    *teacher    // nil without
 
-	made      bool // the run folder is new
-	undivided bool // with Resume: nothing says which images the run began with
+	made      bool              // the run folder is new
+	undivided bool              // with Resume: nothing says which images the run began with
+	moved     *dataset.Division // with Resume: these, where they are now; nil where nothing says it
 
 	// Of a training for 8 bits: the calibrated network that it begins with, whose ranges
 	// stay, and with how many photos it was calibrated.

@@ -2,6 +2,7 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"image"
@@ -16,6 +17,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/engine"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/quant"
+	"github.com/mobilenet-go/mobilenet/train/report"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -304,6 +306,61 @@ func TestQATFit(t *testing.T) {
 		other.RunDir, other.Resume, other.Model = parts.RunDir, true, options(t, train, val).Model
 		if _, err := Fit(t.Context(), other); err == nil || !strings.Contains(err.Error(), "ranges was ") {
 			t.Errorf("%s: resumed from another model: %v", name, err)
+		}
+	}
+}
+
+// TestQATCalibrated: where training in 8 bits makes the network worse, card, pictures and
+// test are those of the calibrated one, which is kept.
+func TestQATCalibrated(t *testing.T) {
+	train, val := photos(t, 9)
+	o := options(t, train, val)
+	o.Mixup, o.CutMix, o.EMA, o.Augment.Erase, o.Epochs = 0, 0, 0, 0, 6
+	trained, err := Fit(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o = options(t, train, val)
+	o.Mixup, o.CutMix, o.EMA, o.Augment.Erase, o.Epochs = 0, 0, 0, 0, 1
+	o.Model, o.QAT, o.Test, o.Warmup, o.LR, o.Clip = trained.Model, true, val, 0, 100, 1
+	r, err := Fit(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := r.Int8
+	if q.Evaluation != q.Calibrated || q.Evaluation.Loss >= r.Evaluation.Loss {
+		t.Fatalf("loss %v, calibrated %v, trained %v", q.Evaluation.Loss, q.Calibrated.Loss, r.Evaluation.Loss)
+	}
+	var told struct{ Loss float64 }
+	data, err := os.ReadFile(filepath.Join(o.RunDir, TestDir, "evaluation.json"))
+	if err := cmp.Or(err, json.Unmarshal(data, &told)); err != nil || told.Loss != q.Evaluation.Loss || q.Test.Loss != told.Loss {
+		t.Errorf("the test has loss %v, want %v; error %v", told.Loss, q.Evaluation.Loss, err)
+	}
+	card, err := os.ReadFile(filepath.Join(o.RunDir, report.CardFile))
+	if err != nil || !bytes.Contains(card, []byte("8-bit integers, calibrated with 21 images and not trained further: no epoch in 8 bits, of 1, was")) {
+		t.Errorf("error %v, card\n%s", err, card)
+	}
+	kept := &validator{Options: o, set: val}
+	e, err := engine.CompileQuantized(q.Network, engine.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Close()
+	judged, err := kept.through(t.Context(), e, q.Network.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	kept.RunDir = t.TempDir()
+	if err := kept.pictures(judged); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"confusion_matrix.png", "val_predictions.jpg"} {
+		want, err := os.ReadFile(filepath.Join(kept.RunDir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(filepath.Join(o.RunDir, name)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s is not of the network that is kept; error %v", name, err)
 		}
 	}
 }

@@ -66,6 +66,9 @@ Weights, curves, pictures and TensorBoard events go to the run folder. An
 interrupted run goes on with --resume --run-dir DIR and ends in the same weights;
 --data says where its data is now, if that was moved, and --epochs gives a run more.
 
+Photos that are in two parts of the data are warned of if they are the same byte for
+byte; --dry-run names those that are nearly the same, too.
+
 The recipes set what no flag sets:
 ` + recipeList(),
 		Example: `  mobilenet train --data photos

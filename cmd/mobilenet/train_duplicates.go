@@ -76,7 +76,7 @@ func (f *trainFlags) warnTest(ctx context.Context, w io.Writer) (err error) {
 	}
 	known, err := f.o.Division.Known(ctx, f.o.Test)
 	if len(known) > 0 {
-		fmt.Fprintf(w, "warning: %d of the %d photos to test with %s trained or validated with, too, by their content: %s\n", len(known), len(f.o.Test.Items), isAre(len(known)), few(known))
+		fmt.Fprintf(w, "warning: %d of the %d photos to test with %s trained or validated with, too, byte for byte: %s\n", len(known), len(f.o.Test.Items), isAre(len(known)), few(known))
 	}
 	if err != nil || f.o.Resume {
 		return err

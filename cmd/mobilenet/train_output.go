@@ -32,13 +32,13 @@ func (f *trainFlags) warn(ctx context.Context, w io.Writer) (err error) {
 		return err
 	}
 	if several := f.o.Division.Contradictions(); len(several) > 0 {
-		fmt.Fprintf(w, "warning: the same photo in more than one class, by content: %s: %s\n", plural(len(several), "pair"), few(f.pairs(several)))
+		fmt.Fprintf(w, "warning: the same photo in more than one class, byte for byte: %s: %s\n", plural(len(several), "pair"), few(f.pairs(several)))
 	}
 	if f.o.Val == nil {
 		return nil
 	}
 	if shared := f.o.Division.Shared(); len(shared) > 0 {
-		fmt.Fprintf(w, "warning: %d of the %d photos to validate with %s trained with, too, by content: %s\n", len(shared), len(f.o.Val.Items), isAre(len(shared)), few(f.pairs(shared)))
+		fmt.Fprintf(w, "warning: %d of the %d photos to validate with %s trained with, too, byte for byte: %s\n", len(shared), len(f.o.Val.Items), isAre(len(shared)), few(f.pairs(shared)))
 	}
 	if err := f.warnKnown(ctx, w, f.o.Val, "validate"); err != nil {
 		return err
@@ -223,8 +223,12 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 	if r.Evaluation != nil {
 		fmt.Fprintf(w, "best: epoch %d, top-1 %s of %s\n", r.Best, share(r.Evaluation.Top1Accuracy), plural(r.Evaluation.Images, "image"))
 	}
-	if r.Test != nil {
-		fmt.Fprintf(w, "test: top-1 %s of %s, see %s\n", share(r.Test.Top1Accuracy), plural(r.Test.Images, "image"), filepath.Join(f.o.RunDir, train.TestDir))
+	test := r.Test
+	if r.Int8 != nil && r.Int8.Trained {
+		test = r.Int8.Test // of what is kept: there are no figures in float32
+	}
+	if test != nil {
+		fmt.Fprintf(w, "test: top-1 %s of %s, see %s\n", share(test.Top1Accuracy), plural(test.Images, "image"), filepath.Join(f.o.RunDir, train.TestDir))
 	}
 	if q := r.Int8; q != nil {
 		fmt.Fprintf(w, "int8: %s, calibrated with %d photos", filepath.Join(f.o.RunDir, train.Int8File), q.Photos)
@@ -237,11 +241,8 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 		default:
 			fmt.Fprintf(w, "; top-1 %s, float32 %s", share(q.Evaluation.Top1Accuracy), share(r.Evaluation.Top1Accuracy))
 		}
-		if q.Test != nil {
-			fmt.Fprintf(w, "; test: top-1 %s", share(q.Test.Top1Accuracy))
-			if !q.Trained { // which has no figures in float32
-				fmt.Fprintf(w, ", float32 %s", share(r.Test.Top1Accuracy))
-			}
+		if q.Test != nil && !q.Trained {
+			fmt.Fprintf(w, "; test: top-1 %s, float32 %s", share(q.Test.Top1Accuracy), share(r.Test.Top1Accuracy))
 		}
 		fmt.Fprintln(w)
 	}

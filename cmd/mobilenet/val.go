@@ -3,9 +3,11 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"image"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,8 +44,9 @@ assumed about the data is said.
 
 The files of a training remember which photos they were trained with, wherever they
 are by now: these are left out, unless --split asks for them, also where DATA has
-copies. In its run folder a model without --data is measured on those that were held
-out.
+copies of the same bytes; of photos that were saved anew or scaled only mobilenet
+duplicates knows. In its run folder a model without --data is measured on those that
+were held out, which have to be as they were.
 
 An image that can't be read is reported on standard error and left out, as are
 files of kinds that are not read; the exit code is 1 then.`,
@@ -201,16 +204,16 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 	}
 	data := cmp.Or(f.data, f.runSplit())
 	set, err := dataset.OpenEval(data, o)
+	if f.data == "" && errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w (--data says where the photos are now)", err)
+	}
 	if err != nil {
 		return nil, err
 	}
-	if f.split == "all" && f.data == "" {
-		o.Part = "train"
-		trained, err := dataset.OpenEval(data, o)
-		if err != nil {
+	if f.data == "" {
+		if set, err = f.ofRun(cmd.Context(), set, o); err != nil {
 			return nil, err
 		}
-		set.Items = append(trained.Items, set.Items...)
 	}
 	stderr := cmd.ErrOrStderr()
 	tellNotes(stderr, set)
@@ -241,9 +244,43 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 		fmt.Fprintf(stderr, "note: measured on what was held out: %s\n", plural(len(part.Items), "photo"))
 	}
 	if known == "val" && part.Copies > 0 {
-		fmt.Fprintf(stderr, "note: trained with, too, by content, so that they flatter the model: %d of these\n", part.Copies)
+		fmt.Fprintf(stderr, "note: trained with, too, byte for byte, so that they flatter the model: %d of these\n", part.Copies)
 	}
 	return part.Set, nil
+}
+
+// ofRun are the photos of the run in whose folder the model lies: what was opened of its
+// split.csv, and for --split all the other part. They have to be those that the run began with.
+func (f *valFlags) ofRun(ctx context.Context, set *dataset.Set, o dataset.EvalOptions) (*dataset.Set, error) {
+	path := f.runSplit()
+	var trained, held *dataset.Set
+	switch f.split {
+	case "train":
+		trained = set
+	case "all":
+		held, o.Part = set, "train"
+		var err error
+		if trained, err = dataset.OpenEval(path, o); err != nil {
+			return nil, err
+		}
+		both := *set
+		both.Items = slices.Concat(trained.Items, held.Items)
+		set = &both
+	default:
+		held = set
+	}
+	was, err := dataset.ReadDivision(path)
+	if err != nil || was == nil { // of a version that kept no content
+		return set, err
+	}
+	now, err := dataset.Divide(ctx, trained, held)
+	if err != nil {
+		return nil, err
+	}
+	if changed := now.Changed(was); len(changed) > 0 {
+		return nil, fmt.Errorf("%s: not the photo that the run began with (changed: %d of %d): put back what was there, or give --data, to which a changed photo is a new one", shown(changed[0]), len(changed), len(set.Items))
+	}
+	return set, nil
 }
 
 // A validator runs a model over labelled images.

@@ -42,6 +42,10 @@ type Card struct {
 	// Of the 8-bit network made of the weights; zero without.
 	Int8File       string
 	Int8, Int8Test *Evaluation // as Evaluation and Test
+
+	// Of a training in 8 bits, which File and all figures are of. Zero without.
+	Calibration int  // images that the network it began with was calibrated with
+	Calibrated  bool // that network was better than any epoch, and is what was kept
 }
 
 // cardClasses are listed one and all. Of more, the worst are.
@@ -97,6 +101,10 @@ func (c Card) epoch() string {
 	}
 	last := c.Epochs[len(c.Epochs)-1].Epoch
 	switch {
+	case c.Calibrated:
+		return fmt.Sprintf("Its weights are 8-bit integers, calibrated with %s and not trained further: no epoch in 8 bits, of %d, was better in validation.", images(c.Calibration), last)
+	case c.Calibration > 0:
+		return fmt.Sprintf("Its weights are 8-bit integers, calibrated with %s and then trained in 8 bits: those of epoch %d of %d.", images(c.Calibration), c.Best, last)
 	case c.Best > 0 && c.Frozen:
 		return fmt.Sprintf("Only the classifier was trained: all other weights came with the model. It is that of epoch %d of %d.", c.Best, last)
 	case c.Best > 0:
@@ -153,7 +161,11 @@ func (c Card) figures(p func(string, ...any)) {
 		}
 		p("| %s | %d | %s | %s to %s |%s %.4f | %s |", name, e.Images, percent(e.Top1Accuracy), percent(low), percent(high), top5, e.Loss, percent(e.ECE))
 	}
-	line("validation, which the epoch was chosen by", c.Evaluation)
+	by := "the epoch"
+	if c.Calibrated {
+		by = "it"
+	}
+	line("validation, which "+by+" was chosen by", c.Evaluation)
 	line("the same in 8 bits", c.Int8)
 	test := "test, which nothing was chosen by"
 	if c.TestShared+c.TestBefore+c.TestTaught > 0 {
@@ -163,6 +175,7 @@ func (c Card) figures(p func(string, ...any)) {
 	line("the same in 8 bits", c.Int8Test)
 	p("")
 	c.leaks(p)
+	p("Photos to measure with that are known to the model were looked for byte for byte: copies that were saved anew, scaled or cut count as new ones (`mobilenet duplicates` finds them).\n")
 	e := c.Evaluation
 	if e == nil {
 		e = c.Test

@@ -28,7 +28,7 @@ func TestCard(t *testing.T) {
 		"# MobileNetV2 for 3 classes", "12345 weights, photos of 96x96 pixels. The weights are those of epoch 2 of 2.",
 		`that tells ant, "b\|e\\x1be" and cat apart`, "| 5 | 60.0 % | 23.1 % to 88.2 % |",
 		"| ant | 20 | 2 | 100.0 % | 50.0 % |", "223 images, and 5 to validate with.", "Besides, 1 image could not be read, and was left out (`unreadable.csv`).",
-		"any of the classes: fewer than 10 of each to validate with", "uneven, from 3 to 200", "lr: 0.1\ndata: pets\n",
+		"were looked for byte for byte: copies that were saved anew", "any of the classes: fewer than 10 of each to validate with", "uneven, from 3 to 200", "lr: 0.1\ndata: pets\n",
 	} {
 		if !strings.Contains(text, want) {
 			t.Errorf("the card lacks %q:\n%s", want, text)
@@ -62,6 +62,18 @@ func TestCard(t *testing.T) {
 		alone.Epochs, alone.Best = []Epoch{{Epoch: 0}, {Epoch: 1}, {Epoch: 2}}, best
 		if text := string(alone.markdown()); !strings.Contains(text, want) {
 			t.Errorf("the card lacks %q:\n%s", want, text)
+		}
+	}
+	eight := c
+	eight.Calibration = 7
+	for want, calibrated := range map[string]bool{
+		"8-bit integers, calibrated with 7 images and not trained further: no epoch in 8 bits, of 2, was better in validation.\n": true,
+		"| validation, which it was chosen by | 5 |":                                                    true,
+		"8-bit integers, calibrated with 7 images and then trained in 8 bits: those of epoch 2 of 2.\n": false,
+		"| validation, which the epoch was chosen by | 5 |":                                             false,
+	} {
+		if eight.Calibrated = calibrated; !strings.Contains(string(eight.markdown()), want) {
+			t.Errorf("the card lacks %q:\n%s", want, eight.markdown())
 		}
 	}
 	frozen := c
