@@ -46,9 +46,6 @@ func (c *cloud) troubled(h http.Handler) http.Handler {
 	})
 }
 
-// patience is the stall of a store that waits for a slow machine.
-const patience = time.Minute
-
 func (c *cloud) open(t *testing.T, stall time.Duration) *store.Store {
 	t.Helper()
 	o := c.options
@@ -256,21 +253,20 @@ func TestCloudTroubles(t *testing.T) {
 				{"throttled for ever", always, answer(503, "SlowDown"), 4, "503"},
 				{"refused", always, answer(403, "AccessDenied"), 4, "403"},
 			} {
-				meet(k.times, k.f)
-				patience := patience
-				if k.name == "stalled" {
-					patience = 2 * time.Second
-				}
-				got, err := read(t, c.open(t, patience), bucket+"a.jpg")
-				if n := asked.Load(); n != k.asked {
-					t.Errorf("%s: asked %d times, want %d", k.name, n, k.asked)
-				}
-				switch {
-				case k.fatal == "" && (err != nil || len(got) != 50_000 || !bytes.HasSuffix(got, []byte("photo"))):
-					t.Errorf("%s: %d bytes, %v", k.name, len(got), err)
-				case k.fatal != "" && (!store.Fatal(t.Context(), err) || !strings.Contains(err.Error(), k.fatal)):
-					t.Errorf("%s: %v", k.name, err)
-				}
+				stalling(t, k.name == "stalled", func(stall time.Duration) string {
+					meet(k.times, k.f)
+					got, err := read(t, c.open(t, stall), bucket+"a.jpg")
+					n := asked.Load()
+					switch {
+					case n != k.asked:
+						return fmt.Sprintf("%s: asked %d times, want %d: %v", k.name, n, k.asked, err)
+					case k.fatal == "" && (err != nil || len(got) != 50_000 || !bytes.HasSuffix(got, []byte("photo"))):
+						return fmt.Sprintf("%s: %d bytes, %v", k.name, len(got), err)
+					case k.fatal != "" && (!store.Fatal(t.Context(), err) || !strings.Contains(err.Error(), k.fatal)):
+						return fmt.Sprintf("%s: %v", k.name, err)
+					}
+					return ""
+				})
 			}
 			meet(2, answer(503, "SlowDown"))
 			n := 0

@@ -167,30 +167,54 @@ func TestTries(t *testing.T) {
 		{name: "down", codes: []int{502, 502, 502, 502}, asked: 4, fails: true, ends: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			asked.Store(0)
 			server := httptest.NewUnstartedServer(answers(c.codes...))
 			server.Config.ErrorLog = log.New(io.Discard, "", 0)
 			server.Start()
 			defer server.Close()
-			stall := patience
-			if slices.Contains(c.codes, -2) {
-				stall = 2 * time.Second
-			}
-			s := store.New(store.Options{Tries: 4, Wait: time.Millisecond, Stall: stall})
-			if c.good {
-				if _, err := read(t, s, server.URL+"/good"); err != nil {
-					t.Fatal(err)
+			stalling(t, slices.Contains(c.codes, -2), func(stall time.Duration) string {
+				s := store.New(store.Options{Tries: 4, Wait: time.Millisecond, Stall: stall})
+				if c.good {
+					if _, err := read(t, s, server.URL+"/good"); err != nil {
+						t.Fatal(err)
+					}
 				}
 				asked.Store(0)
-			}
-			got, err := read(t, s, server.URL+"/photo")
-			if (err != nil) != c.fails || store.Fatal(t.Context(), err) != c.ends || err == nil && string(got) != "photo" {
-				t.Errorf("got %q, %v", got, err)
-			}
-			if n := int(asked.Load()); n != c.asked {
-				t.Errorf("asked %d times, want %d", n, c.asked)
-			}
+				got, err := read(t, s, server.URL+"/photo")
+				if (err != nil) != c.fails || store.Fatal(t.Context(), err) != c.ends || err == nil && string(got) != "photo" {
+					return fmt.Sprintf("got %q, %v", got, err)
+				}
+				if n := int(asked.Load()); n != c.asked {
+					return fmt.Sprintf("asked %d times, want %d", n, c.asked)
+				}
+				return ""
+			})
 		})
+	}
+}
+
+// patience is the stall of a store that waits for a slow machine.
+const patience = time.Minute
+
+// stalling calls f, which says what went wrong, with the stall of a store: a short one where f
+// meets a server that is silent. A machine that is busy can stand still for longer than that, and
+// then f meets a stall more: it is called again, with a longer one.
+func stalling(t *testing.T, short bool, f func(stall time.Duration) (wrong string)) {
+	t.Helper()
+	stall := patience
+	if short {
+		stall = 2 * time.Second
+	}
+	for {
+		wrong := f(stall)
+		if wrong == "" {
+			return
+		}
+		if stall > 10*time.Second {
+			t.Error(wrong)
+			return
+		}
+		t.Logf("with %v: %s", stall, wrong)
+		stall *= 6
 	}
 }
 
