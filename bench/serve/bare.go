@@ -62,6 +62,29 @@ func serveBare(addr, weights string) error {
 	}
 }
 
+// serveLeast answers requests at addr as the least server with net/http would.
+func serveLeast(addr, weights string) error {
+	c, err := mobilenet.Open(context.Background(), weights)
+	if err != nil {
+		return err
+	}
+	return http.ListenAndServe(addr, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		if body, err := (library{c}).answer(q); err == nil {
+			io.WriteString(w, body)
+		}
+	}))
+}
+
+// answer answers a request with a photo.
+func (l library) answer(q *http.Request) (string, error) {
+	photo := make([]byte, q.ContentLength)
+	if _, err := io.ReadFull(q.Body, photo); err != nil {
+		return "", err
+	}
+	t, err := l.ask(photo)
+	return fmt.Sprintf(`{"timing_ms":{"decode":%g,"infer":%g}}`, ms(t.decode), ms(t.infer)), err
+}
+
 // answerBare answers the requests of a connection until it ends.
 func answerBare(f *os.File, l library) {
 	defer f.Close()
@@ -70,15 +93,10 @@ func answerBare(f *os.File, l library) {
 		if err != nil {
 			return
 		}
-		photo := make([]byte, q.ContentLength)
-		if _, err := io.ReadFull(q.Body, photo); err != nil {
-			return
-		}
-		t, err := l.ask(photo)
+		body, err := l.answer(q)
 		if err != nil {
 			return
 		}
-		body := fmt.Sprintf(`{"timing_ms":{"decode":%g,"infer":%g}}`, ms(t.decode), ms(t.infer))
 		if _, err := fmt.Fprintf(f, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(body), body); err != nil {
 			return
 		}

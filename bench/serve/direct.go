@@ -65,27 +65,42 @@ func inTurns(askers ...asker) (rounds [][][]call, err error) {
 }
 
 // over asks the server, the least server there could be, and the library in turns, and
-// returns their calls by rounds.
+// returns their calls by rounds. Where that is all that is measured, the least server with
+// net/http, and the library after a pause, are asked, too.
 func (s *server) over(weights string) ([][][]call, error) {
-	bare := &server{name: "a bare server", path: s.path, kind: s.kind, bodies: s.bodies, args: []string{os.Args[0], "-model", weights, "-bare"}}
-	if _, err := bare.start(); err != nil {
-		return nil, err
+	itself := func(name, flag string) *server {
+		return &server{name: name, path: s.path, kind: s.kind, bodies: s.bodies, args: []string{os.Args[0], "-model", weights, flag}}
 	}
-	defer bare.stop()
 	c, err := mobilenet.Open(context.Background(), weights)
 	if err != nil {
 		return nil, err
 	}
-	var wires [2]*wire
-	for i, s := range []*server{s, bare} {
-		if wires[i], err = s.dial(); err != nil {
+	l := library{c}
+	direct := func(i int) (call, error) { return l.ask(s.bodies[i%len(s.bodies)]) }
+	var wires [3]*wire
+	for i, o := range []*server{s, itself("a bare server", "-bare"), itself("the least net/http server", "-least")} {
+		if o != s {
+			if _, err := o.start(); err != nil {
+				return nil, err
+			}
+			defer o.stop()
+		}
+		if wires[i], err = o.dial(); err != nil {
 			return nil, err
 		}
 		defer wires[i].Close()
 	}
-	l := library{c}
-	return inTurns(wires[0].ask, wires[1].ask, func(i int) (call, error) { return l.ask(s.bodies[i%len(s.bodies)]) })
+	if !*alone {
+		return inTurns(wires[0].ask, wires[1].ask, direct)
+	}
+	return inTurns(wires[0].ask, wires[1].ask, direct, wires[2].ask, func(i int) (call, error) {
+		time.Sleep(pause)
+		return direct(i)
+	})
 }
+
+// pause is about how long a server has nothing to do between two requests of one client.
+const pause = 300 * time.Microsecond
 
 // longer returns, of rounds, what the median of the first asker's times is longer than that
 // of asker a.

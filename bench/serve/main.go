@@ -32,6 +32,7 @@ var (
 	rate     = flag.Float64("rate", 0, "so many requests a second, of our servers, and nothing else; 0.7 and other numbers below 10 are of the capacity")
 	alone    = flag.Bool("alone", false, "where the time of a single client's requests goes, and nothing else")
 	bare     = flag.String("bare", "", "be the bare server of -model, at this address")
+	least    = flag.String("least", "", "be the least net/http server of -model, at this address")
 	verbose  = flag.Bool("v", false, "show what servers log")
 	skip     = flag.String("skip", "", "leave out: targets, peers")
 )
@@ -41,6 +42,9 @@ func main() {
 	flag.Parse()
 	if *bare != "" {
 		log.Fatal(serveBare(*bare, *model))
+	}
+	if *least != "" {
+		log.Fatal(serveLeast(*least, *model))
 	}
 	for _, path := range []*string{binary, model, int8, onnx, scripts} { // servers have a folder of their own
 		if *path != "" {

@@ -145,7 +145,7 @@ func (o *ours) singly() error {
 	}
 	fmt.Printf("%s, ms: p50 (p90) of %d rounds\n", o.name, len(rounds))
 	row("", "total", "queue", "decode", "network", "else")
-	for a, name := range []string{"server", "bare server", "library"} {
+	for a, name := range []string{"server", "bare server", "library", "least net/http server", "library, after a pause"} {
 		var all []call
 		for _, r := range rounds {
 			all = append(all, r[a]...)
