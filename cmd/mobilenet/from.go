@@ -84,6 +84,10 @@ func (f *fromFlags) check(cmd *cobra.Command, photos []string) error {
 		return usagef(cmd, "photos come from --from or from the command line, not from both")
 	case f.resume && f.out == "":
 		return usagef(cmd, "--resume goes on with the results in a folder: --output DIR")
+	case manifest.Scheme(f.from) != "":
+		return usagef(cmd, "--from %s: want the path of a list, and %s: is none", shown(f.from), manifest.Scheme(f.from))
+	case f.from != "" && manifest.Scheme(f.out) != "":
+		return usagef(cmd, "--output %s: --from writes to folders, and %s: is none", shown(f.out), manifest.Scheme(f.out))
 	case f.partRows < 1 || f.partRows > 1e6:
 		return usagef(cmd, "--part-rows %d: want 1 to 1000000", f.partRows)
 	case f.shard == "" && cmd.Flags().Changed("shard"):

@@ -24,6 +24,19 @@ type Folder struct {
 	settings string   // and that of the settings
 }
 
+// Scheme is the scheme of a name that is a URL, such as s3 of s3://bucket/list.csv, which is no
+// file or folder to open. It is empty for paths: also for C:/photos, and ./s3:/photos.
+func Scheme(name string) string {
+	scheme, rest, _ := strings.Cut(name, ":")
+	strange := strings.ContainsFunc(scheme, func(r rune) bool {
+		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '+' || r == '-')
+	})
+	if len(scheme) < 2 || strange || !strings.HasPrefix(rest, "/") {
+		return ""
+	}
+	return scheme
+}
+
 // OpenFolder makes dir, if it is not there, and looks what it has. ext is the ending of
 // the files: ".jsonl".
 func OpenFolder(dir, ext string) (*Folder, error) {

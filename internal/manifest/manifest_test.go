@@ -552,3 +552,15 @@ func FuzzReader(f *testing.F) {
 		}
 	})
 }
+
+// A name is a URL or a path.
+func TestScheme(t *testing.T) {
+	for name, want := range map[string]string{
+		"s3://b/x": "s3", "s3a:/x": "s3a", "file:///x": "file", "HTTPS://h": "HTTPS",
+		"": "", "x": "", "/x": "", "./s3:/x": "", "C:/x": "", `C:\x`: "", "a:b": "", "a b:/c": "", "x/s3:/y": "", ":/x": "",
+	} {
+		if got := Scheme(name); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -59,6 +60,8 @@ func Choose(all []Column, wanted Wanted) ([]Column, error) {
 			return nil, fmt.Errorf("column %q of the manifest has the name of one of the results: rename it%s", c.Name, way)
 		case c.Name == "":
 			return nil, errors.New("a column of the manifest has no name" + way)
+		case strings.Contains(c.Name, "${"):
+			return nil, fmt.Errorf("column %q of the manifest has ${, for which Spark writes the value of a variable: rename it%s", c.Name, way)
 		case !isPassed(c.Type):
 			return nil, fmt.Errorf("column %q of the manifest is of type %s, and strings, numbers and booleans are passed on%s", c.Name, c.Type, way)
 		}
@@ -91,7 +94,11 @@ func Decimal(kind string) (precision, scale int, ok bool) {
 
 // FindColumns asks Spark which of the manifest's columns are passed on.
 func FindColumns(ctx context.Context, s *Spec, session *Session) error {
-	return (&run{Spec: s, session: session}).columns(ctx)
+	r := &run{Spec: s, session: session}
+	if err := r.exec(ctx, r.settings()...); err != nil {
+		return err
+	}
+	return r.columns(ctx)
 }
 
 // columns finds out which columns the manifest has, and which of them are passed on.
@@ -99,7 +106,8 @@ func FindColumns(ctx context.Context, s *Spec, session *Session) error {
 // Of JSON lines Spark looks at every row, and at every name. What it makes objects, arrays or
 // decimals of is a string here, the text as it is written. An empty string it takes for
 // nothing where all else are numbers, and then fails to read it: such a column is one of
-// strings.
+// strings. Of fractions it makes doubles, also where whole numbers are among them that no double
+// is: such a column, too, is one of strings.
 func (r *run) columns(ctx context.Context) error {
 	kind := kindOf(r.Input)
 	head, err := r.head(ctx)
@@ -130,7 +138,7 @@ func (r *run) columns(ctx context.Context) error {
 		return err
 	}
 	slices.SortFunc(r.Columns, func(a, b Column) int { return strings.Compare(a.Name, b.Name) })
-	return r.emptied(ctx)
+	return r.asTexts(ctx)
 }
 
 // head is the names of a CSV file's columns as they are written. Spark has others for what
@@ -174,46 +182,60 @@ func sparkType(described, kind string) string {
 	return described
 }
 
-// emptied makes strings of columns that have empty ones.
-func (r *run) emptied(ctx context.Context) error {
-	var empty []string
+// asTexts makes strings of columns that have empty ones, and of those of fractions that also
+// have numbers which no double is.
+func (r *run) asTexts(ctx context.Context) error {
+	var found []string
 	asText := *r.Spec
 	asText.Columns = slices.Clone(r.Columns)
 	for i, c := range r.Columns {
 		asText.Columns[i].Type = "STRING"
-		if c.Type != "STRING" {
-			empty = append(empty, fmt.Sprintf("coalesce(bool_or(%s = ''), false)", name(c.Name)))
+		switch c.Type {
+		case "STRING":
+		case "DOUBLE":
+			found = append(found, "coalesce(bool_or("+noDouble(name(c.Name))+"), false)")
+		default:
+			found = append(found, fmt.Sprintf("coalesce(bool_or(%s = ''), false)", name(c.Name)))
 		}
 	}
-	if len(empty) == 0 {
+	if len(found) == 0 {
 		return nil
 	}
 	if err := r.exec(ctx, asText.input()); err != nil {
 		return err
 	}
-	rows, err := r.session.Query(ctx, "SELECT to_json(array("+strings.Join(empty, ", ")+")) FROM mobilenet_input")
+	rows, err := r.session.Query(ctx, "SELECT to_json(array("+strings.Join(found, ", ")+")) FROM mobilenet_input")
 	if err != nil {
 		return err
 	}
-	var found []bool
-	if len(rows) != 1 || json.Unmarshal([]byte(rows[0]), &found) != nil || len(found) != len(empty) {
-		return errors.New("no answer to a question about empty strings")
+	var texts []bool
+	if len(rows) != 1 || json.Unmarshal([]byte(rows[0]), &texts) != nil || len(texts) != len(found) {
+		return errors.New("no answer to a question about columns")
 	}
 	for i := range r.Columns {
 		if r.Columns[i].Type == "STRING" {
 			continue
 		}
-		if found[0] {
+		if texts[0] {
 			r.Columns[i].Type = "STRING"
 		}
-		found = found[1:]
+		texts = texts[1:]
 	}
 	return nil
 }
 
+// noDouble is a condition of SQL for what [JSONType.Add] says of a text: that it is empty, a
+// whole number that doubles skip, or larger than them.
+func noDouble(c string) string {
+	return fmt.Sprintf("%[1]s = '' OR %[1]s RLIKE '^-?[0-9]+$' AND coalesce(abs(try_cast(%[1]s AS DECIMAL(38, 0))) > %[2]d, true) OR abs(try_cast(%[1]s AS DOUBLE)) = double('Infinity')", c, int64(maxWhole))
+}
+
+// maxWhole is up to where doubles have every whole number.
+const maxWhole = 1 << 53
+
 // A JSONType gathers what the values of a column of JSON lines are, to the type that
 // [run.columns] gives it.
-type JSONType struct{ text, boolean, whole, long, fraction bool }
+type JSONType struct{ text, boolean, whole, long, fraction, noDouble bool }
 
 // Add takes a value in.
 func (t *JSONType) Add(value []byte) {
@@ -226,13 +248,17 @@ func (t *JSONType) Add(value []byte) {
 	default:
 		digits := strings.TrimPrefix(string(value), "-")
 		switch {
-		case strings.ContainsAny(digits, ".eE"), len(digits) > 38: // more than a decimal of Spark's has
-			t.fraction = true
+		case strings.ContainsAny(digits, ".eE"):
+			_, err := strconv.ParseFloat(digits, 64)
+			t.fraction, t.noDouble = true, t.noDouble || err != nil
+			return
 		case len(digits) < 19, len(digits) == 19 && (digits <= "9223372036854775807" || string(value) == "-9223372036854775808"):
 			t.whole = true
 		default:
 			t.long = true
 		}
+		n, err := strconv.ParseUint(digits, 10, 64)
+		t.noDouble = t.noDouble || err != nil || n > maxWhole
 	}
 }
 
@@ -240,7 +266,7 @@ func (t *JSONType) Add(value []byte) {
 func (t *JSONType) Type() string {
 	number := t.whole || t.long || t.fraction
 	switch {
-	case t.text, t.boolean && number, t.long && !t.fraction:
+	case t.text, t.boolean && number, t.long, t.fraction && t.noDouble:
 		return "STRING"
 	case t.boolean:
 		return "BOOLEAN"

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -57,6 +58,9 @@ func Connect(ctx context.Context, remote string) (*Session, error) {
 		}
 		if try == connectTries || ctx.Err() != nil || !strings.Contains(err.Error(), "code = Unavailable") {
 			c.conn.Close()
+			if text := err.Error(); strings.Contains(text, "code = Unavailable") {
+				err = errors.New("no Spark Connect server answers: " + strings.Trim(text[strings.LastIndex(text, "desc = ")+len("desc = "):], `"`))
+			}
 			return nil, fmt.Errorf("%s: %w", remote, err)
 		}
 		select {
@@ -167,18 +171,18 @@ func (c *Session) Exec(ctx context.Context, statement string, progress func(Prog
 		defer c.progress.Store(nil)
 	}
 	_, err := c.session.Sql(ctx, statement)
-	return c.explain(ctx, err)
+	return c.explain(ctx, statement, err)
 }
 
 // Query returns the rows of a SELECT of one string.
 func (c *Session) Query(ctx context.Context, statement string) ([]string, error) {
 	df, err := c.session.Sql(ctx, statement)
 	if err != nil {
-		return nil, c.explain(ctx, err)
+		return nil, c.explain(ctx, statement, err)
 	}
 	rows, err := df.Collect(ctx)
 	if err != nil {
-		return nil, c.explain(ctx, err)
+		return nil, c.explain(ctx, statement, err)
 	}
 	out := make([]string, len(rows))
 	for i, row := range rows {
@@ -193,13 +197,14 @@ func (c *Session) Query(ctx context.Context, statement string) ([]string, error)
 
 // Describe returns the columns of a view, with Spark's names of their types.
 func (c *Session) Describe(ctx context.Context, view string) ([]Column, error) {
-	df, err := c.session.Sql(ctx, "DESCRIBE "+view)
+	statement := "DESCRIBE " + view
+	df, err := c.session.Sql(ctx, statement)
 	if err != nil {
-		return nil, c.explain(ctx, err)
+		return nil, c.explain(ctx, statement, err)
 	}
 	rows, err := df.Collect(ctx)
 	if err != nil {
-		return nil, c.explain(ctx, err)
+		return nil, c.explain(ctx, statement, err)
 	}
 	var all []Column
 	for _, row := range rows {
@@ -211,7 +216,7 @@ func (c *Session) Describe(ctx context.Context, view string) ([]Column, error) {
 }
 
 // explain makes an error readable, and ends in Spark what nobody waits for any more.
-func (c *Session) explain(ctx context.Context, err error) error {
+func (c *Session) explain(ctx context.Context, statement string, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -221,9 +226,19 @@ func (c *Session) explain(ctx context.Context, err error) error {
 		_, err := c.Interrupt(again, c.ID())
 		return errors.Join(ctx.Err(), err)
 	}
-	text, _, _ := strings.Cut(err.Error(), "\n\nJVM stacktrace")
-	return errors.New(text)
+	return errors.New(plainly(err.Error(), statement))
 }
+
+// plainly is what Spark says of a statement, without the words of its client, the statement
+// itself, and Java's stack.
+func plainly(text, statement string) string {
+	text, _, _ = strings.Cut(text, "\n\nJVM stacktrace")
+	text = strings.Replace(text, "failed to execute sql: "+statement+": ", "", 1)
+	text = clientWords.ReplaceAllString(text, "")
+	return strings.ReplaceAll(text, "execution error: ", "")
+}
+
+var clientWords = regexp.MustCompile(`failed to call ExecutePlan in session \S+: `)
 
 // Interrupt ends everything that runs in a session of the same user, and reports whether
 // anything did.

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/flags"
 )
 
@@ -184,7 +185,13 @@ func (r *run) exec(ctx context.Context, statements ...string) error {
 }
 
 func (r *run) prepare(ctx context.Context) error {
+	if err := r.exec(ctx, r.settings()...); err != nil {
+		return err
+	}
 	if err := r.columns(ctx); err != nil {
+		return err
+	}
+	if err := r.everyFile(ctx); err != nil {
 		return err
 	}
 	if err := r.look(ctx); err != nil {
@@ -193,9 +200,13 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.takeOver(ctx); err != nil {
 		return err
 	}
-	statements := append(r.settings(), r.files()...)
-	statements = append(statements, r.input(), r.manifest(), r.record(r.session.ID()), r.results(), r.Spec.remaining())
-	if err := r.exec(ctx, statements...); err != nil {
+	if err := r.exec(ctx, append(r.files(), r.input())...); err != nil {
+		return err
+	}
+	if err := r.relative(ctx); err != nil {
+		return err
+	}
+	if err := r.exec(ctx, r.manifest(), r.record(r.session.ID()), r.results(), r.Spec.remaining()); err != nil {
 		return err
 	}
 	var err error
@@ -204,6 +215,40 @@ func (r *run) prepare(ctx context.Context) error {
 		fmt.Fprintf(r.w, "%d results are there, %d photos remain\n", there, r.remaining)
 	}
 	return err
+}
+
+// everyFile is an error if Spark leaves out files of the manifest: those in folders below it
+// that aren't of partitions, or that stand beside files, it passes over without a word.
+func (r *run) everyFile(ctx context.Context) error {
+	if IsTable(r.Input) {
+		return nil
+	}
+	if err := r.exec(ctx, r.filesOf("mobilenet_all", true), r.filesOf("mobilenet_read", false)); err != nil {
+		return err
+	}
+	var files struct{ All, Read int64 }
+	if err := r.ask(ctx, countFiles, &files); err != nil {
+		return err
+	}
+	if left := files.All - files.Read; left > 0 {
+		return fmt.Errorf("%s: Spark would leave out %d of its %d files, which lie in folders below it: --input of each folder, or of one with all files", r.Input, left, files.All)
+	}
+	return nil
+}
+
+// relative warns if paths of the manifest say nothing to other machines.
+func (r *run) relative(ctx context.Context) error {
+	names, err := r.session.Query(ctx, firstPaths)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if scheme, _, _ := strings.Cut(name, ":"); !strings.HasPrefix(name, "/") && len(scheme) == len(name) {
+			fmt.Fprintf(r.w, "%s is a relative path: workers look for it in the folders that Spark runs them in; mobilenet-spark list writes whole ones\n", fault.Shown(name))
+			return nil
+		}
+	}
+	return nil
 }
 
 // look looks what the output has, and whether the run may go on with it. Nothing is written
@@ -243,8 +288,10 @@ func (r *run) number(ctx context.Context, query string) (int64, error) {
 // goes on with what it was told last, and would write results that this run computes, too.
 func (r *run) takeOver(ctx context.Context) error {
 	rows, err := r.session.Query(ctx, r.lastRecord())
-	if err != nil || len(rows) == 0 {
-		return nil // there was none
+	if none := err != nil || len(rows) == 0; none && r.Begun {
+		return fmt.Errorf("%s has results and no %s of a Spark job, which says what they are of: --local goes on with its own, or choose another --output", r.Output, RecordName)
+	} else if none {
+		return nil
 	}
 	var last struct{ Session, Settings string }
 	if err := json.Unmarshal([]byte(rows[0]), &last); err != nil {

@@ -80,3 +80,43 @@ func TestTell(t *testing.T) {
 		}
 	})
 }
+
+// A column has a type that holds each of its values exactly, but for the last digits of fractions.
+func TestJSONType(t *testing.T) {
+	for values, want := range map[string]string{
+		"1 -9223372036854775808 null":              "BIGINT",
+		"1 9223372036854775808":                    "STRING",
+		"1.5 9007199254740992":                     "DOUBLE",
+		"1.5 -9007199254740993":                    "STRING",
+		"9007199254740993 1e3":                     "STRING",
+		"1.0 12345678901234567890":                 "STRING",
+		"0.1234567890123456789 -1e-400":            "DOUBLE",
+		"1 1.7976931348623157e308":                 "DOUBLE",
+		"1 -1e400":                                 "STRING",
+		"1234567890123456789012345678901234567890": "STRING",
+		"true null":                                "BOOLEAN",
+		"true 1":                                   "STRING",
+		"null":                                     "STRING",
+	} {
+		var kind JSONType
+		for value := range strings.FieldsSeq(values) {
+			kind.Add([]byte(value))
+		}
+		if got := kind.Type(); got != want {
+			t.Errorf("%s: %s, want %s", values, got, want)
+		}
+	}
+}
+
+// What Spark says is said without its client's words, and without the statement.
+func TestPlainly(t *testing.T) {
+	for text, want := range map[string]string{
+		"execution error: failed to execute sql: SELECT 1: execution error: failed to call ExecutePlan in session 1-2: rpc error": "rpc error",
+		"execution error: failed to execute sql: SELECT 1: execution error: [PATH_NOT_FOUND] No path.\n\nJVM stacktrace:\nx":      "[PATH_NOT_FOUND] No path.",
+		"something else": "something else",
+	} {
+		if got := plainly(text, "SELECT 1"); got != want {
+			t.Errorf("%s: %s", text, got)
+		}
+	}
+}

@@ -41,6 +41,7 @@ func word(s string) string { return "'" + strings.ReplaceAll(s, "'", `'\''`) + "
 // killed have left: each run has another number. _SUCCESS is written at the very end, not by each chunk.
 func (s *Spec) settings() []string {
 	return []string{
+		"SET spark.sql.variable.substitute=false", // names with ${...} are names
 		"SET mapreduce.fileoutputcommitter.algorithm.version=1",
 		fmt.Sprintf("SET mapreduce.job.application.attempt.id=%d", 1+rand.Int32N(math.MaxInt32)),
 		"SET mapreduce.fileoutputcommitter.marksuccessfuljobs=false",
@@ -78,6 +79,19 @@ func (s *Spec) input() string {
 	}
 	return view + "AS SELECT * FROM " + s.Input
 }
+
+// filesOf is a view of the manifest's files, of which nothing is read: all of them, or those
+// that Spark reads of a folder.
+func (s *Spec) filesOf(view string, all bool) string {
+	return fmt.Sprintf("CREATE OR REPLACE TEMPORARY VIEW %s USING binaryFile OPTIONS (path %s, recursiveFileLookup '%t')", view, literal(s.Input), all)
+}
+
+const countFiles = "SELECT to_json(named_struct('all', (SELECT count(*) FROM mobilenet_all), 'read', (SELECT count(*) FROM mobilenet_read)))"
+
+// firstPaths are those of some rows of the manifest.
+const firstPaths = `SELECT coalesce(nullif(r.path, ''), r.file) FROM (
+  SELECT from_json(to_json(struct(*)), 'path STRING, file STRING') AS r FROM (SELECT * FROM mobilenet_input LIMIT 10)
+) WHERE coalesce(nullif(r.path, ''), nullif(r.file, '')) IS NOT NULL`
 
 // inferred is the manifest with the columns and types that Spark finds in it.
 func (s *Spec) inferred() string {
@@ -168,7 +182,10 @@ func (s *Spec) record(session string) string {
 		literal(s.recordPath()), literal(session), literal(s.About()))
 }
 
-func (s *Spec) recordPath() string { return strings.TrimRight(s.Output, "/") + "/_mobilenet" }
+func (s *Spec) recordPath() string { return strings.TrimRight(s.Output, "/") + "/" + RecordName }
+
+// RecordName is the folder of the record in an output of Spark's.
+const RecordName = "_mobilenet"
 
 // lastRecord asks for the record of the run before this one.
 func (s *Spec) lastRecord() string {

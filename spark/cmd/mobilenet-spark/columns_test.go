@@ -21,8 +21,8 @@ type listing struct {
 
 var listings = []listing{
 	{"list.jsonl", func(t *testing.T, file string, photos []string) {
-		text := fmt.Sprintf(`{"path":%q,"shop":17,"price":1.5,"sold":true,"name":"a\t\"b\"\n😀","mixed":"x","nested":{"b": [1,null], "a":2},"long":12345678901234567890,"some":3,"odd `+"`"+`name' \\":"q","file":"passed on","nothing":null,"empty":1,"big":9007199254740993}
-{"shop":-9223372036854775808,"path":%q,"price":3,"sold":false,"name":"","mixed":1.50,"nested":[],"long":1,"empty":""}
+		text := fmt.Sprintf(`{"path":%q,"shop":17,"price":1.5,"sold":true,"name":"a\t\"b\"\n😀","mixed":"x","nested":{"b": [1,null], "a":2},"long":12345678901234567890,"some":3,"odd `+"`"+`name' \\":"q","file":"passed on","nothing":null,"empty":1,"big":9007199254740993,"mass":12345678901234567890,"kilo":9007199254740993,"huge":1e400,"exact":9007199254740992,"many":123456789012345678901234567890123456789}
+{"shop":-9223372036854775808,"path":%q,"price":3,"sold":false,"name":"","mixed":1.50,"nested":[],"long":1,"empty":"","mass":1.0,"kilo":0.5,"huge":1,"exact":-0.5,"many":1}
 {"path":%q,"price":1e-7,"mixed":false}
 `, photos[0], photos[1], photos[2])
 		put(t, file, text)
@@ -119,13 +119,20 @@ func TestPassedColumns(t *testing.T) {
 		Empty  *string  `parquet:"empty"`
 		File   *string  `parquet:"file"`
 		Big    *int64   `parquet:"big"`
+		Mass   *string  `parquet:"mass"`
+		Kilo   *string  `parquet:"kilo"`
+		Huge   *string  `parquet:"huge"`
+		Exact  *float64 `parquet:"exact"`
+		Many   *string  `parquet:"many"`
 		Error  *string  `parquet:"error"`
 	}
 	none := "no such file or directory"
 	want := map[string]ofJSON{
 		"a.png": {Shop: new(int64(17)), Price: new(1.5), Sold: new(true), Name: new("a\t\"b\"\n😀"), Mixed: new("x"), Nested: new(`{"b": [1,null], "a":2}`), Long: new("12345678901234567890"),
-			Empty: new("1"), File: new("passed on"), Big: new(int64(9007199254740993))},
-		"b.png":    {Shop: new(int64(math.MinInt64)), Price: new(3.0), Sold: new(false), Name: new(""), Mixed: new("1.50"), Nested: new("[]"), Long: new("1"), Empty: new("")},
+			Empty: new("1"), File: new("passed on"), Big: new(int64(9007199254740993)),
+			Mass: new("12345678901234567890"), Kilo: new("9007199254740993"), Huge: new("1e400"), Exact: new(9007199254740992.0), Many: new("123456789012345678901234567890123456789")},
+		"b.png": {Shop: new(int64(math.MinInt64)), Price: new(3.0), Sold: new(false), Name: new(""), Mixed: new("1.50"), Nested: new("[]"), Long: new("1"), Empty: new(""),
+			Mass: new("1.0"), Kilo: new("0.5"), Huge: new("1"), Exact: new(-0.5), Many: new("1")},
 		"none.png": {Price: new(1e-7), Mixed: new("false"), Error: &none},
 	}
 	if d := cmp.Diff(want, read(t, run(0), func(r ofJSON) string { return r.Path }), cmpopts.IgnoreFields(ofJSON{}, "Path")); d != "" {
@@ -189,13 +196,14 @@ func TestPassedColumns(t *testing.T) {
 func TestRefusedColumns(t *testing.T) {
 	model, dir := fashion(t), t.TempDir()
 	for text, want := range map[string]string{
-		"path,error\na,b\n":               `column "error" of the manifest has the name of one of the results`,
-		"path,Model\na,b\n":               `column "Model" of the manifest has the name of one of the results`,
-		"path,x,X\na,b,c\n":               `columns "x" and "X" of the manifest differ in case alone`,
-		"path,Path\na,b\n":                `columns "path" and "Path" of the manifest differ in case alone`,
-		"path,Size\na,b\n":                `column "Size" of the manifest differs from size in case alone`,
-		",path\n0,a\n":                    `a column of the manifest has no name`,
-		`{"path":"a","predictions":null}`: `column "predictions" of the manifest has the name of one of the results`,
+		"path,error\na,b\n":                                `column "error" of the manifest has the name of one of the results`,
+		"path,Model\na,b\n":                                `column "Model" of the manifest has the name of one of the results`,
+		"path,x,X\na,b,c\n":                                `columns "x" and "X" of the manifest differ in case alone`,
+		"path,Path\na,b\n":                                 `columns "path" and "Path" of the manifest differ in case alone`,
+		"path,Size\na,b\n":                                 `column "Size" of the manifest differs from size in case alone`,
+		"path,${user.name}\na,b\n":                         `column "${user.name}" of the manifest has ${, for which Spark writes the value of a variable`,
+		",path\n0,a\n":                                     `a column of the manifest has no name`,
+		`{"path":"a","predictions":null}`:                  `column "predictions" of the manifest has the name of one of the results`,
 		"{\"path\":\"a\"}\n{\"path\":\"b\",\"version\":1}": `column "version" of the manifest has the name of one of the results`,
 		"{\"path\":\"a\"}\n{\"path\":":                     "line 2: not JSON",
 	} {
@@ -227,5 +235,54 @@ func TestRefusedColumns(t *testing.T) {
 	}
 	if _, _, err := command("predict", "--local", "-i", list, "-o", filepath.Join(dir, "out"), "-m", model, "--columns=shop"); err == nil || !strings.Contains(err.Error(), "--columns shop: the manifest has no such column") {
 		t.Errorf("a column that isn't there: %v", err)
+	}
+}
+
+// A folder is read whole, or refused.
+func TestFolderManifest(t *testing.T) {
+	model := fashion(t)
+	type row struct {
+		Path string `parquet:"path"`
+	}
+	for want, names := range map[string][]string{
+		"": {"a.parquet", "b.parquet", "_SUCCESS", ".a.parquet.crc", "_mobilenet/c.json"},
+		"a folder with others in it, as k=1: --input of one folder with all files":           {"a.parquet", "k=1/b.parquet"},
+		"a folder with others in it, as more: --input of one folder with all files":          {"a.parquet", "more/b.parquet"},
+		"a folder of partitions, as k=1, which only Spark reads: --input of one of them":     {"k=1/a.parquet", "k=2/b.parquet"},
+		"a folder in which b.PARQUET is no .parquet":                                         {"a.parquet", "b.PARQUET"},
+		"a folder without files of Parquet; of photos mobilenet-spark list makes a manifest": {"a.png", "more/b.png"},
+	} {
+		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+		for _, name := range names {
+			file := filepath.Join(dir, name)
+			if err := os.MkdirAll(filepath.Dir(file), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := parquet.WriteFile(file, []row{{name}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		_, stderr, err := command("predict", "--local", "-i", dir, "-o", out, "-m", model, "--max-errors=2")
+		switch {
+		case want == "" && (err != nil || !strings.Contains(stderr, "rows                 2\n")):
+			t.Errorf("%v: %v: %s", names, err, stderr)
+		case want != "" && (err == nil || err.Error() != dir+": "+want || exists(out)):
+			t.Errorf("%v: %v, want %s", names, err, want)
+		}
+	}
+}
+
+// Results of Spark are nothing that --local goes on with.
+func TestSparksOutput(t *testing.T) {
+	model := fashion(t)
+	for _, name := range []string{"_mobilenet/a.json", "part-00000-e6cc5d1b-a944-454c-84a8-4c5e6c3f3808-c000.snappy.parquet"} {
+		out := t.TempDir()
+		file := filepath.Join(out, name)
+		os.MkdirAll(filepath.Dir(file), 0o777)
+		put(t, file, "")
+		_, _, err := command("predict", "--local", "--resume", "-i", write(t, []string{"a"}), "-o", out, "-m", model)
+		if err == nil || !strings.Contains(err.Error(), "these are results of a Spark job: go on with --remote or --spark-home") {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -46,6 +49,9 @@ func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report,
 	}
 	r.Columns = r.manifest.columns
 	r.table = newTable(r.Columns, r.manifest.csv)
+	if isSparks(f.Output) {
+		return nil, fmt.Errorf("%s: these are results of a Spark job: go on with --remote or --spark-home, or choose another --output", fault.Shown(f.Output))
+	}
 	if r.folder, err = manifest.OpenFolder(f.Output, ".parquet"); err != nil {
 		return nil, err
 	}
@@ -76,6 +82,15 @@ func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report,
 	}
 	return report, nil
 }
+
+// isSparks reports whether a folder has results of Spark's: the record of its jobs, or files
+// with a UUID in their names.
+func isSparks(dir string) bool {
+	entries, _ := os.ReadDir(dir)
+	return slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == job.RecordName || sparkPart.MatchString(e.Name()) })
+}
+
+var sparkPart = regexp.MustCompile(`^part-[0-9]+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}`)
 
 // unmark takes away what says that all results are there. It is of an earlier run.
 func (r *localRun) unmark() error { return job.Unmark(r.Output) }

@@ -107,7 +107,7 @@ func fashion(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "fashion mnist's.safetensors")
+	path := filepath.Join(t.TempDir(), "fashion ${system:user.name} mnist's.safetensors")
 	if err := os.WriteFile(path, data, 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -375,8 +375,8 @@ func TestPrintSQL(t *testing.T) {
 		t.Error("delimiters are not said both ways, or there is base64")
 	}
 	for _, part := range []string{
-		"ADD FILE '/", `fashion mnist\'s.safetensors';`, "USING parquet OPTIONS (path 's3a://b/it\\'s.parquet'", "LEFT ANTI JOIN", "REPARTITION_BY_RANGE", "from_json(",
-		digest, "--expect-version=", "--stall=30s", "| head -n 1)", "fileoutputcommitter.algorithm.version=1", "INSERT INTO mobilenet_results", "FULL OUTER JOIN",
+		"ADD FILE '/", `fashion ${system:user.name} mnist\'s.safetensors';`, "USING parquet OPTIONS (path 's3a://b/it\\'s.parquet'", "LEFT ANTI JOIN", "REPARTITION_BY_RANGE", "from_json(",
+		digest, "--expect-version=", "--stall=30s", "| head -n 1)", "SET spark.sql.variable.substitute=false;\nSET ", "fileoutputcommitter.algorithm.version=1", "INSERT INTO mobilenet_results", "FULL OUTER JOIN",
 	} {
 		if strings.Contains(stdout, part) == (part == "LEFT ANTI JOIN") { // without --resume
 			t.Errorf("%q: %s", part, stdout)
@@ -535,12 +535,25 @@ func TestUsage(t *testing.T) {
 		{"worker", "-m", "x", "--threshold=2"}, {"worker", "-m", "x", "--explain", "--method=magic"}, {"worker", "-m", "x", "--mean=127.5"},
 		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--top=0"}, {"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--max-errors=-1"},
 		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--resize=0"}, {"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--threads=-1"},
-		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--threads=0x1"},
+		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--threads=0x1"}, {"predict", "--local", "--print-sql", "-i", "x", "-o", "x", "-m", "x"},
 	} {
 		if _, _, err := command(args...); err == nil {
 			t.Errorf("%v: no error", args)
 		} else if _, ok := errors.AsType[*usageError](err); !ok {
 			t.Errorf("%v: %v is no error of usage", args, err)
+		}
+	}
+	// What is no folder here is none that is made, and names are names to Spark.
+	for _, c := range []struct{ engine, input, output, want string }{
+		{"--local", "x.csv", "s3a://b/x", "--output s3a://b/x: --local writes to folders, and s3a: is none"},
+		{"--local", "x.csv", "file:///x", "--output file:///x: --local writes to folders, and file: is none"},
+		{"--local", "gs://b/x.csv", "x", "--input gs://b/x.csv: --local reads lists on this machine by their paths, and gs: is none"},
+		{"--remote=sc://x", "x.csv", "x${user.name}", "--output x${user.name}: Spark takes {"},
+		{"--remote=sc://x", "x${user.name}.csv", "x", "--input x${user.name}.csv: for ${...}"},
+	} {
+		_, _, err := command("predict", c.engine, "-i", c.input, "-o", c.output, "-m", "x")
+		if _, ok := errors.AsType[*usageError](err); !ok || !strings.HasPrefix(err.Error(), c.want) {
+			t.Errorf("%+v: %v", c, err)
 		}
 	}
 	list, model := write(t, []string{"x"}), fashion(t)

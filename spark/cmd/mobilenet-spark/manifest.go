@@ -42,9 +42,7 @@ func openLocal(path string, wanted job.Wanted) (*localManifest, error) {
 	case err != nil:
 		return nil, fault.In(path, err)
 	case info.IsDir():
-		if m.parquet, err = parquetIn(path); err == nil && len(m.parquet) == 0 {
-			err = fault.Unsupportedf("a folder without files of Parquet; of photos mobilenet-spark list makes a manifest")
-		}
+		m.parquet, err = parquetOnly(path)
 	case strings.HasSuffix(strings.ToLower(path), ".parquet"):
 		m.parquet = []string{path}
 	}
@@ -57,6 +55,42 @@ func openLocal(path string, wanted job.Wanted) (*localManifest, error) {
 	return m, fault.In(path, err)
 }
 
+// parquetOnly lists the files of a manifest that is a folder, which has no others: none is left
+// out without a word.
+func parquetOnly(dir string) ([]string, error) {
+	paths, err := parquetIn(dir)
+	if err != nil {
+		return nil, err
+	}
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		switch name := e.Name(); {
+		case isHidden(name):
+		case len(paths) > 0 && isFolder(dir, e):
+			return nil, fault.Unsupportedf("a folder with others in it, as %s: --input of one folder with all files", fault.Shown(name))
+		case isFolder(dir, e) && strings.Contains(name, "="):
+			return nil, fault.Unsupportedf("a folder of partitions, as %s, which only Spark reads: --input of one of them", fault.Shown(name))
+		case len(paths) > 0 && !strings.HasSuffix(name, ".parquet"):
+			return nil, fault.Unsupportedf("a folder in which %s is no .parquet", fault.Shown(name))
+		}
+	}
+	if err == nil && len(paths) == 0 {
+		err = fault.Unsupportedf("a folder without files of Parquet; of photos mobilenet-spark list makes a manifest")
+	}
+	return paths, err
+}
+
+// isHidden reports whether Spark passes over a name.
+func isHidden(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") && !strings.Contains(name, "=")
+}
+
+// isFolder reports whether an entry is a folder, or a link to one.
+func isFolder(dir string, e os.DirEntry) bool {
+	info, err := os.Stat(filepath.Join(dir, e.Name()))
+	return err == nil && info.IsDir()
+}
+
 // parquetIn lists the files of Parquet in a folder, but for hidden ones. A pattern wouldn't do:
 // the folder's name may look like one.
 func parquetIn(dir string) ([]string, error) {
@@ -66,7 +100,7 @@ func parquetIn(dir string) ([]string, error) {
 	}
 	var paths []string
 	for _, e := range entries {
-		if name := e.Name(); strings.HasSuffix(name, ".parquet") && !strings.HasPrefix(name, ".") && !strings.HasPrefix(name, "_") {
+		if name := e.Name(); strings.HasSuffix(name, ".parquet") && !isHidden(name) {
 			paths = append(paths, filepath.Join(dir, name))
 		}
 	}

@@ -224,9 +224,6 @@ func valueOf(kind string, text json.RawMessage) (parquet.Value, error) {
 	case "FLOAT", "DOUBLE":
 		bits := map[string]int{"FLOAT": 32, "DOUBLE": 64}[kind]
 		v, err := strconv.ParseFloat(plain, bits)
-		if errors.Is(err, strconv.ErrRange) { // 1e400 is infinite, as in Java
-			err = nil
-		}
 		if bits == 32 {
 			return parquet.FloatValue(float32(v)), err
 		}

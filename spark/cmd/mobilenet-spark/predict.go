@@ -16,7 +16,9 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/mobilenet-go/mobilenet"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/flags"
+	"github.com/mobilenet-go/mobilenet/internal/manifest"
 	"github.com/mobilenet-go/mobilenet/spark/job"
 	"github.com/mobilenet-go/mobilenet/spark/store"
 )
@@ -104,6 +106,16 @@ func (f *jobFlags) check(fs *pflag.FlagSet) error {
 		return fmt.Errorf("want one of --remote, --spark-home and --local")
 	case f.Input == "" || f.Output == "":
 		return fmt.Errorf("want --input and --output")
+	case f.local && f.printSQL:
+		return fmt.Errorf("--print-sql prints the statements of a job on Spark, and --local has none")
+	case f.local && manifest.Scheme(f.Input) != "":
+		return fmt.Errorf("--input %s: --local reads lists on this machine by their paths, and %s: is none", fault.Shown(f.Input), manifest.Scheme(f.Input))
+	case f.local && manifest.Scheme(f.Output) != "":
+		return fmt.Errorf("--output %s: --local writes to folders, and %s: is none", fault.Shown(f.Output), manifest.Scheme(f.Output))
+	case !f.local && strings.ContainsAny(f.Output, "{}[]*?"):
+		return fmt.Errorf("--output %s: Spark takes {, }, [, ], * and ? for a pattern of names: want another", fault.Shown(f.Output))
+	case !f.local && strings.Contains(f.Input, "${"):
+		return fmt.Errorf("--input %s: for ${...} Spark writes the values of variables: want another name", fault.Shown(f.Input))
 	case f.PerTask < 1 || f.Chunk < 1:
 		return fmt.Errorf("--per-task and --chunk: want at least 1")
 	}

@@ -278,6 +278,27 @@ func TestSpark(t *testing.T) {
 		}
 	})
 
+	t.Run("a folder of which Spark leaves out files", func(t *testing.T) {
+		dir, out := t.TempDir(), filepath.Join(t.TempDir(), "out")
+		type row struct {
+			Path string `parquet:"path"`
+		}
+		if err := errors.Join(os.Mkdir(filepath.Join(dir, "k=1"), 0o777), parquet.WriteFile(filepath.Join(dir, "a.parquet"), []row{{"a"}}), parquet.WriteFile(filepath.Join(dir, "k=1", "b.parquet"), []row{{"b"}})); err != nil {
+			t.Fatal(err)
+		}
+		args := []string{"predict", "--remote", remote, "--output", out, "--model", model, "--max-errors", "2", "--input"}
+		if _, _, err := command(append(args, dir)...); err == nil || !strings.Contains(err.Error(), "Spark would leave out 1 of its 2 files") || exists(out) {
+			t.Errorf("%v", err)
+		}
+		_, stderr, err := command(append(args, filepath.Join(dir, "*"))...)
+		if err != nil || !strings.Contains(stderr, "is a relative path: workers look for it") || !strings.Contains(stderr, "rows                 2\n") {
+			t.Errorf("%v\n%s", err, stderr)
+		}
+		if _, _, err := command("predict", "--local", "--resume", "--input", filepath.Join(dir, "a.parquet"), "--output", out, "--model", model); err == nil || !strings.Contains(err.Error(), "these are results of a Spark job") {
+			t.Errorf("--local --resume: %v", err)
+		}
+	})
+
 	t.Run("members without names", func(t *testing.T) {
 		dir := t.TempDir()
 		var shard bytes.Buffer
