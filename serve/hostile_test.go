@@ -276,18 +276,23 @@ func TestSlowClients(t *testing.T) {
 	t.Run("connections", func(t *testing.T) {
 		t.Parallel()
 		addr := listen(t, serve.Options{}, serve.Listen{MaxConns: 3})
-		first := dial(t, addr)
-		for range 2 {
-			fmt.Fprint(dial(t, addr), "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+		const request = "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+		var one net.Conn
+		for range 3 { // which were answered once, and may wait for minutes then
+			one = dial(t, addr)
+			fmt.Fprint(one, request)
+			one.SetReadDeadline(time.Now().Add(never))
+			if _, err := one.Read(make([]byte, 1)); err != nil {
+				t.Fatal(err)
+			}
 		}
-		time.Sleep(200 * time.Millisecond)
 		c := dial(t, addr)
-		fmt.Fprint(c, "GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n")
+		fmt.Fprint(c, request)
 		c.SetReadDeadline(time.Now().Add(time.Second))
 		if _, err := c.Read(make([]byte, 1)); err == nil {
 			t.Error("a fourth connection is served")
 		}
-		first.Close()
+		one.Close()
 		c.SetReadDeadline(time.Now().Add(never))
 		if _, err := c.Read(make([]byte, 1)); err != nil {
 			t.Error(err)

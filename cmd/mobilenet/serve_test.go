@@ -435,11 +435,15 @@ func TestServeInterrupt(t *testing.T) {
 		t.Error(err)
 	}
 
-	s = startService(t, "--drain-delay", "1m")
+	s = startService(t, "--drain-delay", (2 * never).String())
 	s.cmd.Process.Signal(syscall.SIGTERM)
 	s.await(t, `"msg":"draining"`)
-	time.Sleep(1500 * time.Millisecond)
-	s.cmd.Process.Signal(syscall.SIGTERM) // of somebody who doesn't want to wait
+	go func() { // somebody who doesn't want to wait
+		for t.Context().Err() == nil {
+			time.Sleep(1500 * time.Millisecond)
+			s.cmd.Process.Signal(syscall.SIGTERM)
+		}
+	}()
 	for range s.lines {
 	}
 	if err := s.cmd.Wait(); err == nil {
