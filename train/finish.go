@@ -39,6 +39,9 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 		}
 	}
 	r.Unreadable = len(t.unreadable.seen)
+	for _, n := range t.counts(t.Train) {
+		r.Trained += n
+	}
 	if err := t.unreadable.write(t.RunDir); err != nil {
 		return nil, err
 	}
@@ -148,6 +151,9 @@ func (v *validator) writeTest(e *report.Evaluation) error {
 	dir := filepath.Join(v.RunDir, TestDir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
+	}
+	for i, item := range v.items {
+		v.predictions.Images[i].Name = fullName(v.set, item)
 	}
 	return v.predictions.WriteFolder(dir, e, v.picture)
 }

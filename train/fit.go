@@ -23,6 +23,7 @@ type Result struct {
 	Evaluation *report.Evaluation // of the best weights; nil without validation images
 	Test       *report.Evaluation // of the best weights on Data.Test; nil without
 	Model      *model.Model       // the best weights
+	Trained    int                // images that could be read of those to train with
 	Unreadable int                // images that were left out
 	Int8       *Int8              // of the best weights, with Run.Int8
 }
@@ -51,13 +52,8 @@ func Fit(ctx context.Context, o Options) (_ *Result, err error) {
 			o.withdraw()
 		}
 	}()
-	begun := func() {
-		if o.Begun != nil {
-			o.Begun()
-		}
-	}
 	if !o.Resume {
-		begun()
+		o.begins()
 	}
 	defer o.unreadable.report() // an error may be for the lack of these
 	defer o.uniform.report()    // of Data.Test
@@ -80,7 +76,7 @@ func Fit(ctx context.Context, o Options) (_ *Result, err error) {
 		if err := o.writeArgs(); err != nil {
 			return nil, err
 		}
-		begun()
+		t.goesOn()
 	}
 	if err := o.writeDivision(); err != nil {
 		return nil, err
@@ -89,7 +85,7 @@ func Fit(ctx context.Context, o Options) (_ *Result, err error) {
 		return nil, err
 	}
 	o.uniform.report() // if frozen modules have looked at all images; otherwise after an epoch
-	for epoch := t.done() + 1; epoch <= o.Epochs && !t.exhausted(); epoch++ {
+	for epoch := t.done() + 1; !t.over(); epoch++ {
 		if err := t.epoch(ctx, epoch); err != nil {
 			return nil, err
 		}
@@ -214,6 +210,25 @@ func (t *trainer) untouched() bool { return len(t.history) == 0 && t.optimizer.s
 
 // done is the last epoch that is over.
 func (t *trainer) done() int { return t.first() + len(t.history) - 1 }
+
+// over reports whether no epoch is left to train.
+func (t *trainer) over() bool { return t.done() >= t.Epochs || t.exhausted() }
+
+func (o *Options) begins() {
+	if o.Begun != nil {
+		o.Begun()
+	}
+}
+
+// goesOn tells whether a run that is resumed trains any further.
+func (t *trainer) goesOn() {
+	switch {
+	case !t.over():
+		t.begins()
+	case t.Over != nil:
+		t.Over(t.history[len(t.history)-1], report.Best(t.history))
+	}
+}
 
 // exhausted reports whether the best epoch is too long ago.
 func (t *trainer) exhausted() bool {

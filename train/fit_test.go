@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"image"
 	"image/color"
 	"image/png"
@@ -17,6 +18,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/checkpoint"
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/model"
+	"github.com/mobilenet-go/mobilenet/train/report"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -304,12 +306,16 @@ func breakImage(t *testing.T, o *Options) {
 }
 
 // TestUniform checks that images of one colour are told of once, by name, and before
-// the first step where frozen modules have looked at all images.
+// the first step where frozen modules have looked at all images. OfOneColour knows them
+// before: edge.png, which has a border, is one where it is cut off before anybody looks.
 func TestUniform(t *testing.T) {
 	dir := t.TempDir()
 	train, val := photos(t, 9)
-	for i, name := range []string{"b.png", "a.png"} {
+	for i, name := range []string{"edge.png", "b.png", "a.png"} {
 		m := image.NewGray(image.Rect(0, 0, 40, 36))
+		for y := 0; y < 36 && name == "edge.png"; y++ {
+			m.Pix[40*y] = 255
+		}
 		var b bytes.Buffer
 		if err := png.Encode(&b, m); err != nil {
 			t.Fatal(err)
@@ -321,9 +327,25 @@ func TestUniform(t *testing.T) {
 	}
 	val.Items = append(val.Items, train.Items[len(train.Items)-2])
 	val.Items[len(val.Items)-1].Label = 2
-	for _, freeze := range []int{0, FreezeBackbone} {
+	for freeze, want := range map[int]string{0: "a.png b.png", FreezeBackbone: "a.png b.png edge.png"} {
 		o := options(t, train, val)
 		o.Freeze, o.Epochs = freeze, 2
+		var known []string
+		for _, set := range []*dataset.Set{train, val} {
+			for i, item := range set.Items {
+				whole, err := set.Image(t.Context(), i)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if o.OfOneColour(set, whole) {
+					known = append(known, filepath.Base(item.Name))
+				}
+			}
+		}
+		slices.Sort(known)
+		if known = slices.Compact(known); strings.Join(known, " ") != want {
+			t.Errorf("freeze %d: known are %q, want %s", freeze, known, want)
+		}
 		steps := 0
 		var told []string
 		o.Progress = func(Progress) { steps++ }
@@ -338,8 +360,117 @@ func TestUniform(t *testing.T) {
 		if _, err := Fit(t.Context(), o); err != nil {
 			t.Fatal(err)
 		}
-		if strings.Join(told, " ") != "a.png b.png" {
-			t.Errorf("freeze %d: told of %q, want a.png b.png", freeze, told)
+		if strings.Join(told, " ") != want {
+			t.Errorf("freeze %d: told of %q, want %s", freeze, told, want)
 		}
+	}
+}
+
+// TestPatienceResumed: a run that patience has stopped says so where it is resumed, and
+// goes on with more patience. Its rate is so low that no epoch is better than the first.
+func TestPatienceResumed(t *testing.T) {
+	train, val := photos(t, 6)
+	o := options(t, train, val)
+	o.EMA, o.LR, o.Freeze, o.Patience = 0, 1e-300, FreezeBackbone, 1
+	if r, err := Fit(t.Context(), o); err != nil || len(r.Epochs) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, c := range []struct{ patience, epochs, is int }{{1, 6, 2}, {2, 6, 3}, {0, 6, 6}, {0, 6, 6}} {
+		again := options(t, train, val)
+		again.Hyperparameters, again.RunDir, again.Resume, again.Extend = o.Hyperparameters, o.RunDir, true, true
+		again.Patience, again.Epochs = c.patience, c.epochs
+		var begun, epochs, over int
+		again.Begun = func() { begun++ }
+		again.EpochDone = func(report.Epoch, report.Epoch) { epochs++ }
+		again.Over = func(last, best report.Epoch) {
+			if over++; last.Epoch != c.is || best.Epoch != 1 {
+				t.Errorf("%+v: the last is %d, the best %d", c, last.Epoch, best.Epoch)
+			}
+		}
+		r, err := Fit(t.Context(), again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.Epochs) != c.is || begun+over != 1 || (epochs == 0) != (over == 1) {
+			t.Errorf("%+v: %d epochs, of them %d now; begun %d, over %d", c, len(r.Epochs), epochs, begun, over)
+		}
+	}
+}
+
+// TestResumeElsewhere: a run with photos of relative names, some of them without a folder,
+// goes on from another folder and leaves the same lists; so does one of a version whose
+// state had the names as they were opened.
+func TestResumeElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	train, val := photos(t, 6)
+	list := "path,label,split\n"
+	n := 0
+	for part, set := range []*dataset.Set{train, val} {
+		for _, item := range set.Items {
+			name := fmt.Sprintf("%02d.png", n)
+			if err := os.Rename(item.Name, filepath.Join(dir, name)); err != nil {
+				t.Fatal(err)
+			}
+			list += fmt.Sprintf("%s,%s,%s\n", name, set.Classes[item.Label], []string{"train", "val"}[part])
+			n++
+		}
+	}
+	list += "broken.png,red,train\n"
+	for name, text := range map[string]string{"list.csv": list, "broken.png": "no image"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	begin := func(path string) Options {
+		train, val, err := dataset.Open(path, dataset.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		o := options(t, train, val)
+		o.Epochs, o.Warmup, o.Freeze, o.EMA, o.Test, o.MaxErrors = 1, 0, FreezeBackbone, 0, val, 1
+		o.LR = 1e-300 // so that the best weights stay the best
+		return o
+	}
+	t.Chdir(dir)
+	first := begin("list.csv")
+	if _, err := Fit(t.Context(), first); err != nil {
+		t.Fatal(err)
+	}
+	lists := func() (all []byte) {
+		for _, name := range []string{UnreadableFile, filepath.Join(TestDir, "predictions.csv"), SplitFile} {
+			data, err := os.ReadFile(filepath.Join(first.RunDir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, data...)
+		}
+		return all
+	}
+	was := lists()
+	again := begin("list.csv") // with the state of an older version
+	again.RunDir, again.Resume = first.RunDir, true
+	if err := again.complete(); err != nil {
+		t.Fatal(err)
+	}
+	old, err := newTrainer(again)
+	if err != nil {
+		t.Fatal(err)
+	}
+	old.data = again.fingerprintOf(func(set *dataset.Set, i int) string { return set.Items[i].Name })
+	if err := old.save(); err != nil || old.data == again.fingerprint() {
+		t.Fatal(err)
+	}
+	old.close()
+	for _, from := range []string{"list.csv", filepath.Join(dir, "list.csv")} {
+		again := begin(from)
+		again.RunDir, again.Resume, again.Extend, again.Epochs = first.RunDir, true, true, 2 // whose state is of this version
+		if _, err := Fit(t.Context(), again); err != nil {
+			t.Fatalf("from %s: %v", from, err)
+		}
+		t.Chdir(t.TempDir())
+	}
+	broken := filepath.Join(dir, "broken.png")
+	if now := lists(); !bytes.Contains(was, []byte(broken+`,"`+broken+": not an image")) || !bytes.Equal(was, now) {
+		t.Errorf("lists\n%s\nand then\n%s", was, now)
 	}
 }

@@ -109,7 +109,7 @@ type Run struct {
 	RunDir  string // folder for the results, for this run alone
 	Args    []byte // what ArgsFile is to say about the run, such as how to call it again; nil for no such file, with Resume for the one that is there
 	Resume  bool   // go on with the run in RunDir, from its last whole epoch
-	Extend  bool   // with Resume: Epochs may be others than the run had; the learning rate goes on as Epochs say
+	Extend  bool   // with Resume: Epochs and Patience may be others than the run had; the learning rate goes on as Epochs say
 	Seed    uint64 // of everything random
 	Threads int    // at most 1024, 0 for all cores; the result doesn't depend on it
 
@@ -123,6 +123,7 @@ type Run struct {
 
 	// Functions that are told how it goes, from Fit's goroutine. Each may be nil.
 	Begun      func()                              // when the run folder is there, and this run's
+	Over       func(last, best report.Epoch)       // with Resume in place of Begun, where no epoch is left: all were, or Patience ended them before
 	Progress   func(Progress)                      // after every batch
 	EpochDone  func(epoch, best report.Epoch)      // after every epoch, validation included
 	Undone     func(epoch report.Epoch, err error) // of every epoch that spoilt the loss, and is made again; err may be nil

@@ -257,18 +257,33 @@ func (t *trainer) scalars() (err error) {
 
 // fingerprint tells apart data of other classes, images or labels. It knows an
 // image by the last two parts of its path: all of it may have been moved.
-func (o *Options) fingerprint() string {
+func (o *Options) fingerprint() string { return o.fingerprintOf(fullName) }
+
+// fingerprintOf is that of images with such names. Version 0.1 had them as they were
+// opened, and knew no folder of those in the one that it was called from.
+func (o *Options) fingerprintOf(name func(*dataset.Set, int) string) string {
 	h := sha256.New()
 	for _, set := range []*dataset.Set{o.Train, o.Val} {
 		if set == nil {
 			continue
 		}
 		fmt.Fprintf(h, "%q", set.Classes)
-		for _, item := range set.Items {
-			fmt.Fprintf(h, "%q %q %d\n", filepath.Base(filepath.Dir(item.Name)), filepath.Base(item.Name), item.Label)
+		for i, item := range set.Items {
+			path := name(set, i)
+			fmt.Fprintf(h, "%q %q %d\n", filepath.Base(filepath.Dir(path)), filepath.Base(path), item.Label)
 		}
 	}
 	return hex.EncodeToString(h.Sum(nil))
+}
+
+// fullName is the absolute path of an image, or its number in a file of many: what a run
+// leaves is the same wherever it is called from.
+func fullName(set *dataset.Set, i int) string {
+	path, ok := set.File(i)
+	if full, err := filepath.Abs(path); ok && err == nil {
+		return full
+	}
+	return path
 }
 
 // load restores the state of a run, if one was saved before it was interrupted.
@@ -315,7 +330,7 @@ func (t *trainer) restore(dict model.StateDict, meta map[string]string) error {
 	if was := meta[metaSeed]; was != strconv.FormatUint(t.Seed, 10) { // first: the data is divided by it
 		return fmt.Errorf("the run goes on with the settings that it began with: seed was %s and is %d", was, t.Seed)
 	}
-	if meta[metaData] != t.data {
+	if was := meta[metaData]; was != t.data && was != t.fingerprintOf(func(set *dataset.Set, i int) string { return set.Items[i].Name }) {
 		return errors.New("the data is not what the run began with: its classes, images, labels or their division have changed")
 	}
 	if was := meta[metaSettings]; was != "" {
@@ -324,7 +339,9 @@ func (t *trainer) restore(dict model.StateDict, meta map[string]string) error {
 			return fault.Brokenf("metadata %s: %v", metaSettings, err)
 		}
 		if t.Extend {
-			other = slices.DeleteFunc(other, func(s string) bool { return strings.HasPrefix(s, "epochs was ") })
+			other = slices.DeleteFunc(other, func(s string) bool {
+				return strings.HasPrefix(s, "epochs was ") || strings.HasPrefix(s, "patience was ")
+			})
 		}
 		if len(other) > 0 {
 			return fmt.Errorf("the run goes on with the settings that it began with: %s", strings.Join(other, ", "))

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -15,6 +16,20 @@ type uniform struct {
 	mu   sync.Mutex
 	seen map[string]bool
 	new  []string
+}
+
+// crops reports whether all images of a set are looked at as the network sees them, and so
+// are told of by that. Otherwise it is by the whole of them.
+func (o *Options) crops(set *dataset.Set) bool {
+	return set != o.Train || o.HeadEpochs > 0 || o.Freeze == FreezeBackbone
+}
+
+// OfOneColour reports whether Uniform tells of an image of one of the sets. whole is all of it.
+func (o *Options) OfOneColour(set *dataset.Set, whole *vision.Image) bool {
+	if o.crops(set) {
+		return vision.Crop(whole, o.Model.Config.Preprocess, o.Model.Config.Resolution).Uniform()
+	}
+	return whole.Uniform()
 }
 
 // look notes an image that is of one colour.

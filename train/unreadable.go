@@ -15,6 +15,7 @@ import (
 	"sync"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
+	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/atomicfile"
 	"github.com/mobilenet-go/mobilenet/internal/prefetch"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -36,13 +37,21 @@ type unreadable struct {
 // image decodes an image of a set. It returns nil for one that is left out.
 func (o *Options) image(ctx context.Context, set *dataset.Set, i int) (*vision.Image, error) {
 	img, err := set.Image(ctx, i)
-	return o.readable(ctx, set, i, img, err)
+	img, err = o.readable(ctx, set, i, img, err)
+	if img != nil && !o.crops(set) {
+		o.uniform.look(set.Items[i].Name, img)
+	}
+	return img, err
 }
 
 // crop is image, as a network of config c sees it.
 func (o *Options) crop(ctx context.Context, c model.Config, set *dataset.Set, i int) (*vision.Image, error) {
 	img, err := set.Crop(ctx, i, c.Preprocess, c.Resolution, c.Resolution)
-	return o.readable(ctx, set, i, img, err)
+	img, err = o.readable(ctx, set, i, img, err)
+	if img != nil {
+		o.uniform.look(set.Items[i].Name, img)
+	}
+	return img, err
 }
 
 // readable returns image i of a set, or nil if its decoding failed and it is left out.
@@ -51,7 +60,6 @@ func (o *Options) readable(ctx context.Context, set *dataset.Set, i int, img *vi
 		return nil, cut
 	}
 	if err == nil {
-		o.uniform.look(set.Items[i].Name, img)
 		return img, nil
 	}
 	return nil, o.unreadable.add(set.Items[i].Name, err)
@@ -162,6 +170,7 @@ func (o *Options) seeClasses(ctx context.Context) error {
 }
 
 // write lists them in the run's folder, where there are any: a line for each, with a header.
+// Paths are absolute, in errors too.
 func (u *unreadable) write(dir string) error {
 	file := filepath.Join(dir, UnreadableFile)
 	if len(u.seen) == 0 { // a run before this one may have had some
@@ -175,11 +184,25 @@ func (u *unreadable) write(dir string) error {
 		out := csv.NewWriter(w)
 		out.Write([]string{"image", "error"})
 		for _, name := range slices.Sorted(maps.Keys(u.seen)) {
-			out.Write([]string{name, u.seen[name].Error()})
+			path, err := filepath.Abs(name)
+			if err != nil {
+				return err
+			}
+			out.Write([]string{path, inFile(path, u.seen[name]).Error()})
 		}
 		out.Flush()
 		return out.Error()
 	})
+}
+
+// inFile is err about a file by another name of it.
+func inFile(path string, err error) error {
+	if e, ok := errors.AsType[*fault.Error](err); ok {
+		named := *e
+		named.File = path
+		return &named
+	}
+	return fault.In(path, err)
 }
 
 // report tells of the images found since the last time.

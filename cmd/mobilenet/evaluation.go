@@ -88,7 +88,14 @@ func classTable(title string, classes []report.Class) string {
 	t.AppendHeader(table.Row{title, "images", "right", "precision", "recall", "F1"})
 	t.SetColumnConfigs(rightFrom(2, 6))
 	for _, c := range classes {
-		t.AppendRow(table.Row{shown(c.Name), c.Support, c.Correct, percent(c.Precision), percent(c.Recall), percent(c.F1)})
+		precision, recall, f1 := "-", "-", "-" // as in a training's card: of no photos there is no share
+		if c.Support > 0 {
+			recall, f1 = percent(c.Recall), percent(c.F1)
+			if c.Predicted > 0 {
+				precision = percent(c.Precision)
+			}
+		}
+		t.AppendRow(table.Row{shown(c.Name), c.Support, c.Correct, precision, recall, f1})
 	}
 	return t.Render() + "\n"
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/internal/flags"
 	"github.com/mobilenet-go/mobilenet/model"
 	"github.com/mobilenet-go/mobilenet/train"
+	"github.com/mobilenet-go/mobilenet/train/report"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -64,7 +65,8 @@ named at the end, and the exit code is 1 then.
 
 Weights, curves, pictures and TensorBoard events go to the run folder. An
 interrupted run goes on with --resume --run-dir DIR and ends in the same weights;
---data says where its data is now, if that was moved, and --epochs gives a run more.
+--data says where its data is now, if that was moved, and --epochs gives a run more,
+as a larger --patience does to one that was stopped by it.
 
 Photos that are in two parts of the data are warned of if they are the same byte for
 byte; --dry-run names those that are nearly the same, too.
@@ -225,6 +227,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	}
 	stderr := cmd.ErrOrStderr()
 	f.o.Begun = func() { f.begins(stderr) }
+	f.o.Over = func(last, best report.Epoch) { f.over(stderr, last, best) }
 	began = time.Now()
 	line := &trainLine{w: stderr, began: began, epochs: f.o.Epochs}
 	f.o.Progress, f.o.EpochDone, f.o.Undone = line.batch, line.epoch, line.undone
@@ -246,7 +249,11 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if r.Unreadable > 0 {
-		fmt.Fprintf(stderr, "mobilenet: can't be read, and left out: %s\n", plural(r.Unreadable, "photo"))
+		fmt.Fprintf(stderr, "mobilenet: can't be read, and left out: %s; trained with %d", plural(r.Unreadable, "photo"), r.Trained)
+		if r.Evaluation != nil {
+			fmt.Fprintf(stderr, ", validated with %d", r.Evaluation.Images)
+		}
+		fmt.Fprintln(stderr)
 	}
 	if err := f.leftOut(stderr); err != nil || r.Unreadable > 0 {
 		return cmp.Or(err, errReported)

@@ -26,7 +26,7 @@ import (
 // resumed with.
 var (
 	notArgs   = []string{"resume", "run-dir", "dry-run", "help", "threads"}
-	resumable = append([]string{"data", "test", "teacher", "int8", "epochs", "max-errors"}, notArgs...)
+	resumable = append([]string{"data", "test", "teacher", "int8", "epochs", "patience", "max-errors"}, notArgs...)
 )
 
 // later are flags that runs of earlier versions do not name, as they had them: a recipe
@@ -96,8 +96,8 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 		return fmt.Errorf("resume: %w", err)
 	}
 	// What may be said anew is kept aside while args.yaml sets all flags.
-	data, test, teacher, epochs, maxErrors := f.data, f.test, f.teacher, f.o.Epochs, f.o.MaxErrors
-	more := fs.Changed("epochs")
+	data, test, teacher, epochs, patience, maxErrors := f.data, f.test, f.teacher, f.o.Epochs, f.o.Patience, f.o.MaxErrors
+	more, patient := fs.Changed("epochs"), fs.Changed("patience")
 	f.o.Extend = true // a call with --epochs may have ended between writing args.yaml and the state
 	f.anew = slices.ContainsFunc(resumable, func(name string) bool { return fs.Changed(name) && !slices.Contains(notArgs, name) })
 	tolerant, int8 := fs.Changed("max-errors"), f.o.Int8
@@ -114,6 +114,9 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 	f.data, f.test, f.teacher = cmp.Or(data, f.data), cmp.Or(test, f.test), cmp.Or(teacher, f.teacher)
 	if more {
 		f.o.Epochs = epochs
+	}
+	if patient {
+		f.o.Patience = patience
 	}
 	if tolerant {
 		f.o.MaxErrors = maxErrors

@@ -136,11 +136,14 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer, opened time.Dura
 	c := f.o.Model.Config
 	broken := 0
 	var uniform []string
-	for _, set := range []*dataset.Set{f.o.Train, f.o.Val, f.o.Test} {
+	var counts [3][]int // of the classes' photos that can be read
+	for part, set := range []*dataset.Set{f.o.Train, f.o.Val, f.o.Test} {
+		counts[part] = make([]int, c.Classes)
 		if set == nil {
 			continue
 		}
-		for i := range set.Items {
+		counts[part] = set.Counts()
+		for i, item := range set.Items {
 			img, err := set.Image(ctx, i)
 			switch {
 			case ctx.Err() != nil:
@@ -148,23 +151,19 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer, opened time.Dura
 			case err != nil:
 				fmt.Fprintln(w, "broken:", printable(err.Error()))
 				broken++
-			case img.Uniform():
-				uniform = append(uniform, set.Items[i].Name)
+				counts[part][item.Label]--
+			case f.o.OfOneColour(set, img):
+				uniform = append(uniform, item.Name)
 			}
 		}
 	}
-	warnUniform(w, uniform)
+	slices.Sort(uniform) // as training tells of them
+	warnUniform(w, slices.Compact(uniform))
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.AppendHeader(table.Row{"class", "train", "val"})
-	var val []int
-	if f.o.Val != nil {
-		val = f.o.Val.Counts()
-	} else {
-		val = make([]int, c.Classes)
-	}
-	for i, n := range f.o.Train.Counts() {
-		t.AppendRow(table.Row{shown(f.o.Train.Classes[i]), n, val[i]})
+	for i, n := range counts[0] {
+		t.AppendRow(table.Row{shown(f.o.Train.Classes[i]), n, counts[1][i]})
 	}
 	fmt.Fprintln(w, t.Render())
 	fmt.Fprintf(w, "network: width %v, %d x %d, %d classes\n", c.Width, c.Resolution, c.Resolution, c.Classes)
@@ -354,6 +353,16 @@ func (f *trainFlags) sayKnown(w io.Writer, labels []string) {
 	case slices.Equal(slices.Sorted(slices.Values(labels)), slices.Sorted(slices.Values(classes))):
 		fmt.Fprintf(w, "%s knows these classes already, in another order: its classifier is made and trained anew\n", shown(f.model))
 	}
+}
+
+// over says why a run that is resumed trains no further, and what lets it.
+func (f *trainFlags) over(w io.Writer, last, best report.Epoch) {
+	if last.Epoch >= f.o.Epochs {
+		fmt.Fprintf(w, "nothing to train: the run has all of its %s; --epochs gives it more\n", plural(f.o.Epochs, "epoch"))
+		return
+	}
+	fmt.Fprintf(w, "nothing to train: the run was stopped by --patience %d after epoch %d of %d, the best being epoch %d; a larger --patience lets it go on, and 0 to the end\n",
+		f.o.Patience, last.Epoch, f.o.Epochs, best.Epoch)
 }
 
 // begins says what is trained with, and where the results go.

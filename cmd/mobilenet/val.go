@@ -128,7 +128,11 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 		}
 	}
 	if v.failed > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "mobilenet: %d of the %d images do not count\n", v.failed, len(set.Items))
+		do := "do"
+		if v.failed == 1 {
+			do = "does"
+		}
+		fmt.Fprintf(cmd.ErrOrStderr(), "mobilenet: %d of the %d images %s not count\n", v.failed, len(set.Items), do)
 	}
 	if tellSkipped(cmd.ErrOrStderr(), set.Skipped) || v.failed > 0 {
 		return errReported
