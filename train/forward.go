@@ -27,7 +27,7 @@ func (n *network) forwardLayers(layers []*layer) error {
 		if l.round != nil {
 			l.round.refresh(l.weight, l.beta)
 		}
-		l.pack(n.threads) // the weights have changed since the last step
+		l.pack(n.set, n.threads) // the weights have changed since the last step
 		l.begin(n.lanes())
 		if err := n.forwardLayer(l); err != nil {
 			return fmt.Errorf("layer %w", err)
@@ -118,8 +118,8 @@ func (n *network) patches(l *layer, dst []float32, image, p, m int) {
 		patch := (*[27]float32)(dst[i*kernel.Block:])
 		y, x := oy*l.Stride-l.padBefore, ox*l.Stride-l.padBefore
 		if y >= 0 && x >= 0 && y+3 <= side && x+3 <= side {
-			for j := range 3 { // arrays: copying slices of 9 takes three times as long
-				*(*[9]float32)(patch[9*j:]) = *(*[9]float32)(photo[((y+j)*side+x)*3:])
+			for j := range 3 {
+				copyNine((*[9]float32)(patch[9*j:]), (*[9]float32)(photo[((y+j)*side+x)*3:]))
 			}
 		} else {
 			edgePatch(patch, photo, side, y, x)
@@ -128,6 +128,14 @@ func (n *network) patches(l *layer, dst []float32, image, p, m int) {
 			oy, ox = oy+1, 0
 		}
 	}
+}
+
+// copyNine goes one by one: arrays and slices of 9, which might overlap, are copied by a
+// call that takes three times as long.
+func copyNine(to, from *[9]float32) {
+	to[0], to[1], to[2] = from[0], from[1], from[2]
+	to[3], to[4], to[5] = from[3], from[4], from[5]
+	to[6], to[7], to[8] = from[6], from[7], from[8]
 }
 
 // edgePatch is the patch from row y and column x of a photo on, with zeros outside.

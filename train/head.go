@@ -103,19 +103,18 @@ func (h *head) drop(mask []float32) {
 // directions. Blocks are independent, so each is a task.
 func (h *head) pack(weights, bias []float32) {
 	each(h.threads, len(h.packed), func(b int) {
-		nr := kernel.NR(h.Out, b)
-		var rows [][]float32
-		for c := range min(nr, h.Out-b*kernel.Block) {
-			o := b*kernel.Block + c
-			h.packedBias[b][c] = bias[o]
-			rows = append(rows, weights[o*h.In:][:h.In])
-		}
-		columns(h.packed[b], nr, rows)
-	})
-	each(h.threads, len(h.transposed), func(b int) {
-		nr := kernel.NR(h.In, b)
-		for o := range h.Out {
-			copy(h.transposed[b][o*nr:][:nr], weights[o*h.In+b*kernel.Block:(o+1)*h.In])
+		first, nr := b*kernel.Block, kernel.NR(h.Out, b)
+		rows := min(nr, h.Out-first)
+		copy(h.packedBias[b], bias[first:][:rows])
+		h.set.Turn(kernel.Turn{
+			Dst: h.packed[b], DstStride: nr, Src: weights[first*h.In:], SrcStride: h.In, Rows: rows, Columns: h.In,
+		})
+		for o := first; o < first+rows; o++ {
+			row := weights[o*h.In:][:h.In]
+			for i, dst := range h.transposed {
+				nr := kernel.NR(h.In, i)
+				copy(dst[o*nr:][:nr], row[i*kernel.Block:])
+			}
 		}
 	})
 }
@@ -147,11 +146,10 @@ func (h *head) backward(logits []float32, features bool) []float32 {
 				DW: dw, Src: h.features[k*h.images*kernel.Block:], Grad: grad[b*h.images*kernel.Block:],
 				Pixels: h.images, K: width, NR: nr,
 			})
-			rows := make([][]float32, min(nr, h.Out-b*kernel.Block))
-			for c := range rows {
-				rows[c] = h.weight.Grad[(b*kernel.Block+c)*h.In+k*kernel.Block:][:width]
-			}
-			fromColumns(rows, dw, nr)
+			h.set.Turn(kernel.Turn{
+				Dst: h.weight.Grad[b*kernel.Block*h.In+k*kernel.Block:], DstStride: h.In,
+				Src: dw, SrcStride: nr, Rows: width, Columns: min(nr, h.Out-b*kernel.Block),
+			})
 		}
 	})
 	if !features {

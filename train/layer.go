@@ -72,18 +72,19 @@ func (l *layer) join(set *kernel.Set, image int) {
 // values under the kernel, which are laid out like a pixel's channels.
 func (l *layer) inputs() int { return l.In / l.Groups * l.Kernel * l.Kernel }
 
-// asPatches brings the weights of an output into the order of the kernels'
+// asPatches brings the weights of some outputs into the order of the kernels'
 // inputs. They differ for the first convolution, whose inputs are ordered
 // [row][column][channel], as photos are.
 func (l *layer) asPatches(weights []float32) []float32 {
 	if l.prev != nil {
 		return weights
 	}
-	var out [27]float32
-	for k, v := range weights {
-		out[k%9*3+k/9] = v
+	out := make([]float32, len(weights))
+	for i, v := range weights {
+		o, k := i/27, i%27
+		out[o*27+k%9*3+k/9] = v
 	}
-	return out[:]
+	return out
 }
 
 // fromPatches brings the gradient of an output's weights into their order.
@@ -117,7 +118,7 @@ func (l *layer) output(o int) []float32 {
 }
 
 // pack brings the weights into the kernels' layouts.
-func (l *layer) pack(threads int) {
+func (l *layer) pack(set *kernel.Set, threads int) {
 	k := l.inputs()
 	if l.packed == nil {
 		for b := range l.blocks() {
@@ -132,66 +133,29 @@ func (l *layer) pack(threads int) {
 			}
 		}
 	}
-	each(threads, l.blocks(), func(b int) {
-		nr := kernel.NR(l.Out, b)
-		var rows [][]float32
-		for c := range min(nr, l.Out-b*kernel.Block) {
-			rows = append(rows, l.output(b*kernel.Block+c))
+	each(threads, l.blocks(), func(b int) { l.packBlock(set, b) })
+}
+
+// packBlock reads the weights of a block of outputs once, for both directions.
+func (l *layer) packBlock(set *kernel.Set, b int) {
+	k, nr := l.inputs(), kernel.NR(l.Out, b)
+	first := b * kernel.Block
+	rows := min(nr, l.Out-first)
+	values := l.asPatches(l.values()[first*k:][:rows*k])
+	set.Turn(kernel.Turn{Dst: l.packed[b], DstStride: nr, Src: values, SrcStride: k, Rows: rows, Columns: k})
+	switch {
+	case len(l.transposed) == 0:
+	case l.Depthwise():
+		for t := range 9 {
+			copy(l.transposed[b][t*nr:][:nr], l.packed[b][(8-t)*nr:])
 		}
-		columns(l.packed[b], nr, rows)
-	})
-	each(threads, len(l.transposed), func(b int) {
-		nr := kernel.NR(l.In, b)
-		if l.Depthwise() {
-			for t := range 9 {
-				copy(l.transposed[b][t*nr:][:nr], l.packed[b][(8-t)*nr:])
+	case !l.paired: // otherwise packScaled does it
+		for o := range rows {
+			row := values[o*k:][:k]
+			for i, dst := range l.transposed {
+				nr := kernel.NR(k, i)
+				copy(dst[(first+o)*nr:][:nr], row[i*kernel.Block:])
 			}
-			return
-		}
-		for o := range l.Out {
-			row := l.values()[o*l.In:][:l.In]
-			copy(l.transposed[b][o*nr:][:nr], row[b*kernel.Block:])
-		}
-	})
-}
-
-// columns makes columns of rows, in a matrix whose own rows are nr long. It goes from
-// row to row of what is written: the other way, each value is in another cache line than
-// the one before, and the lines of a column don't stay in the first-level cache. Eight at
-// a time are as many slices as stay in registers.
-func columns(dst []float32, nr int, rows [][]float32) {
-	for ; len(rows) >= 8; rows, dst = rows[8:], dst[8:] {
-		n := len(rows[0])
-		a, b, c, d := rows[0], rows[1][:n], rows[2][:n], rows[3][:n]
-		e, f, g, h := rows[4][:n], rows[5][:n], rows[6][:n], rows[7][:n]
-		for i := range a {
-			to := (*[8]float32)(dst[i*nr:])
-			to[0], to[1], to[2], to[3] = a[i], b[i], c[i], d[i]
-			to[4], to[5], to[6], to[7] = e[i], f[i], g[i], h[i]
-		}
-	}
-	for c, row := range rows {
-		for i, v := range row {
-			dst[i*nr+c] = v
-		}
-	}
-}
-
-// fromColumns is the reverse.
-func fromColumns(rows [][]float32, src []float32, nr int) {
-	for ; len(rows) >= 8; rows, src = rows[8:], src[8:] {
-		n := len(rows[0])
-		a, b, c, d := rows[0], rows[1][:n], rows[2][:n], rows[3][:n]
-		e, f, g, h := rows[4][:n], rows[5][:n], rows[6][:n], rows[7][:n]
-		for i := range a {
-			from := (*[8]float32)(src[i*nr:])
-			a[i], b[i], c[i], d[i] = from[0], from[1], from[2], from[3]
-			e[i], f[i], g[i], h[i] = from[4], from[5], from[6], from[7]
-		}
-	}
-	for c, row := range rows {
-		for i := range row {
-			row[i] = src[i*nr+c]
 		}
 	}
 }
@@ -248,12 +212,12 @@ func (n *network) weightGrad(l *layer) {
 			}
 			return
 		}
-		rows := make([][]float32, outputs)
 		for j := range kb {
-			for c := range rows {
-				rows[c] = l.weight.Grad[(first+c)*k:][j*kernel.Block : min(k, (j+1)*kernel.Block)]
-			}
-			fromColumns(rows, dw[(b*kb+j)*square:], kernel.NR(l.Out, b))
+			n.set.Turn(kernel.Turn{
+				Dst: l.weight.Grad[first*k+j*kernel.Block:], DstStride: k,
+				Src: dw[(b*kb+j)*square:], SrcStride: kernel.NR(l.Out, b),
+				Rows: min(kernel.Block, k-j*kernel.Block), Columns: outputs,
+			})
 		}
 		for c := range outputs {
 			row := l.weight.Grad[(first+c)*k:][:k]

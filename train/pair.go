@@ -72,15 +72,20 @@ func (l *layer) scalePacked(threads int) {
 	})
 }
 
-// scaleTransposed makes the weights for the input's gradient those of aW.
-func (l *layer) scaleTransposed(threads int) {
-	each(threads, len(l.transposed), func(b int) {
-		nr := kernel.NR(l.In, b)
-		for o := range l.Out {
+// packScaled makes the weights for the input's gradient those of aW.
+func (l *layer) packScaled(threads int) {
+	k := l.In
+	each(threads, l.blocks(), func(b int) {
+		for o := b * kernel.Block; o < min(l.Out, (b+1)*kernel.Block); o++ {
 			a := float32(float64(l.gamma.Value[o]) * l.invStd[o])
-			row := l.transposed[b][o*nr:][:nr]
-			for i := range row {
-				row[i] *= a
+			row := l.values()[o*k:][:k]
+			for i, dst := range l.transposed {
+				nr := kernel.NR(k, i)
+				from := row[i*kernel.Block : min(k, (i+1)*kernel.Block)]
+				to := dst[o*nr:][:len(from)]
+				for c, w := range from {
+					to[c] = a * w
+				}
 			}
 		}
 	})
@@ -95,7 +100,7 @@ func (n *network) backwardPair(d *layer, input bool) {
 	n.takeWeightGrads(e)
 	if input {
 		n.takeGrad(e.prev)
-		e.scaleTransposed(n.threads)
+		e.packScaled(n.threads)
 	}
 	n.eachImage(func(lane lane, image int) { n.pairImage(d, lane, image, input) })
 	n.weightGrad(d)
@@ -140,12 +145,20 @@ func (n *network) pairImage(d *layer, lane lane, image int, input bool) {
 // completeGrad makes the gradient of the weights of output o out of Σ gx', in place.
 func (l *layer) completeGrad(row []float32, o int) {
 	a, b, c := l.coefficients(o)
-	for i, v := range row {
-		dw := a * float64(v)
-		if !l.fixed {
-			dw += b*float64(l.asActivation(l.gram.wc, i/kernel.Block, o)[i%kernel.Block]) + c*l.gram.sum[i]
+	if l.fixed {
+		for i, v := range row {
+			row[i] = float32(a * float64(v))
 		}
-		row[i] = float32(dw)
+		return
+	}
+	for j := 0; j < len(row); j += kernel.Block {
+		part := row[j:min(len(row), j+kernel.Block)]
+		wc, sum := l.asActivation(l.gram.wc, j/kernel.Block, o)[:len(part)], l.gram.sum[j:][:len(part)]
+		for i, v := range part {
+			dw := a * float64(v)
+			dw += b*float64(wc[i]) + c*sum[i]
+			part[i] = float32(dw)
+		}
 	}
 }
 

@@ -125,3 +125,8 @@ func depthwiseGradAVX2(a *DepthwiseGrad)
 //
 //go:noescape
 func depthwiseTransposedAVX2(a *DepthwiseTransposed)
+
+// turnAVX2 is Turn for rows and columns that are multiples of 8.
+//
+//go:noescape
+func turnAVX2(a *Turn)

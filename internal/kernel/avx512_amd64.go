@@ -125,3 +125,8 @@ func depthwiseGradAVX512(a *DepthwiseGrad)
 //
 //go:noescape
 func depthwiseTransposedAVX512(a *DepthwiseTransposed)
+
+// turnAVX512 is Turn for rows and columns that are multiples of 8.
+//
+//go:noescape
+func turnAVX512(a *Turn)

@@ -103,6 +103,8 @@ func (g *guest) callTraining(pixels, nr int) {
 	}
 	t := newDepthwiseTransposed(g.m, pixels, nr)
 	g.call("depthwiseTransposedAVX512", unsafe.Pointer(&t), unsafe.Sizeof(t), func() { depthwiseTransposedAVX2(&t) })
+	w := newTurn(g.m, nr, 8*pixels)
+	g.call("turnAVX512", unsafe.Pointer(&w), unsafe.Sizeof(w), func() { turnAVX2(&w) })
 }
 
 // A guest is the memory of the bare machine: an image at guestImage that begins

@@ -157,6 +157,30 @@ type DepthwiseTransposed struct {
 	NR    int          // 8, 16, 24 or 32 channels
 }
 
+// Turn makes columns of rows, as packing weights takes it:
+//
+//	Dst[c][r] = Src[r][c]
+type Turn struct {
+	Dst       []float32 // [Columns], each of Rows floats and DstStride behind the one before
+	Src       []float32 // [Rows], each of Columns floats and SrcStride behind the one before
+	DstStride int
+	SrcStride int
+	Rows      int
+	Columns   int
+}
+
+// squares cuts off what assembly does, rows and columns in multiples of 8, and returns the
+// rows and the columns that are left.
+func (a *Turn) squares() (whole, below, beside Turn) {
+	whole, below, beside = *a, *a, *a
+	whole.Rows, whole.Columns = a.Rows&^7, a.Columns&^7
+	below.Rows -= whole.Rows
+	below.Src, below.Dst = a.Src[min(len(a.Src), whole.Rows*a.SrcStride):], a.Dst[min(len(a.Dst), whole.Rows):]
+	beside.Rows, beside.Columns = whole.Rows, a.Columns-whole.Columns
+	beside.Src, beside.Dst = a.Src[min(len(a.Src), whole.Columns):], a.Dst[min(len(a.Dst), whole.Columns*a.DstStride):]
+	return whole, below, beside
+}
+
 func (a *Affine) check() {
 	checkNR(a.NR)
 	n := a.Pixels * Block
@@ -225,5 +249,14 @@ func (a *DepthwiseTransposed) check() {
 	for j := range a.Rows {
 		need("Rows", len(a.Rows[j]) >= (a.Width/2+1)*Block)
 		need("W", len(a.W[j]) >= 3*a.NR)
+	}
+}
+
+func (a *Turn) check() {
+	need("Rows and Columns", a.Rows >= 0 && a.Columns >= 0)
+	need("SrcStride and DstStride", a.SrcStride >= a.Columns && a.DstStride >= a.Rows)
+	if a.Rows > 0 && a.Columns > 0 {
+		need("Src", len(a.Src) >= (a.Rows-1)*a.SrcStride+a.Columns)
+		need("Dst", len(a.Dst) >= (a.Columns-1)*a.DstStride+a.Rows)
 	}
 }

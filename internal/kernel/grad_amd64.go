@@ -10,6 +10,7 @@ var trainingAVX2 = Training{
 	PointwiseGrad:       pointwiseGradAVX2Set,
 	DepthwiseGrad:       depthwiseGradAVX2Set,
 	DepthwiseTransposed: depthwiseTransposedAVX2Set,
+	Turn:                turnAVX2Set,
 }
 
 func affineAVX2Set(a Affine) {
@@ -75,6 +76,16 @@ func depthwiseTransposedAVX2Set(a DepthwiseTransposed) {
 	depthwiseTransposedAVX2(&a)
 }
 
+func turnAVX2Set(a Turn) {
+	a.check()
+	whole, below, beside := a.squares()
+	if whole.Rows > 0 && whole.Columns > 0 {
+		turnAVX2(&whole)
+	}
+	turnGeneric(below)
+	turnGeneric(beside)
+}
+
 var trainingAVX512 = Training{
 	Affine:              affineAVX512Set,
 	Moments:             momentsAVX512Set,
@@ -83,6 +94,7 @@ var trainingAVX512 = Training{
 	PointwiseGrad:       pointwiseGradAVX512Set,
 	DepthwiseGrad:       depthwiseGradAVX512Set,
 	DepthwiseTransposed: depthwiseTransposedAVX512Set,
+	Turn:                turnAVX512Set,
 }
 
 func affineAVX512Set(a Affine) {
@@ -146,4 +158,14 @@ func depthwiseGradAVX512Set(a DepthwiseGrad) {
 func depthwiseTransposedAVX512Set(a DepthwiseTransposed) {
 	a.check()
 	depthwiseTransposedAVX512(&a)
+}
+
+func turnAVX512Set(a Turn) {
+	a.check()
+	whole, below, beside := a.squares()
+	if whole.Rows > 0 && whole.Columns > 0 {
+		turnAVX512(&whole)
+	}
+	turnGeneric(below)
+	turnGeneric(beside)
 }

@@ -10,6 +10,7 @@ var trainingNEON = Training{
 	PointwiseGrad:       pointwiseGradNEONSet,
 	DepthwiseGrad:       depthwiseGradNEONSet,
 	DepthwiseTransposed: depthwiseTransposedNEONSet,
+	Turn:                turnGeneric,
 }
 
 func affineNEONSet(a Affine) {

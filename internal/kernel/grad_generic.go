@@ -8,6 +8,7 @@ var trainingGeneric = Training{
 	PointwiseGrad:       pointwiseGradGeneric,
 	DepthwiseGrad:       depthwiseGradGeneric,
 	DepthwiseTransposed: depthwiseTransposedGeneric,
+	Turn:                turnGeneric,
 }
 
 func affineGeneric(a Affine) {
@@ -123,6 +124,29 @@ func depthwiseTransposedGeneric(a DepthwiseTransposed) {
 				add(x/2, 2)
 				add(x/2+1, 0)
 			}
+		}
+	}
+}
+
+// turnGeneric goes from row to row of what is written: the other way, each value is in
+// another cache line than the one before, and the lines of a column don't stay in the
+// first-level cache. Eight at a time are as many slices as stay in registers.
+func turnGeneric(a Turn) {
+	a.check()
+	row := func(r int) []float32 { return a.Src[r*a.SrcStride:][:a.Columns] }
+	r := 0
+	for ; a.Columns > 0 && r+8 <= a.Rows; r += 8 {
+		s0, s1, s2, s3 := row(r), row(r + 1)[:a.Columns], row(r + 2)[:a.Columns], row(r + 3)[:a.Columns]
+		s4, s5, s6, s7 := row(r + 4)[:a.Columns], row(r + 5)[:a.Columns], row(r + 6)[:a.Columns], row(r + 7)[:a.Columns]
+		for c := range s0 {
+			to := (*[8]float32)(a.Dst[c*a.DstStride+r:])
+			to[0], to[1], to[2], to[3] = s0[c], s1[c], s2[c], s3[c]
+			to[4], to[5], to[6], to[7] = s4[c], s5[c], s6[c], s7[c]
+		}
+	}
+	for ; a.Columns > 0 && r < a.Rows; r++ {
+		for c, v := range row(r) {
+			a.Dst[c*a.DstStride+r] = v
 		}
 	}
 }

@@ -28,6 +28,7 @@ func TestGrad(t *testing.T) {
 			}
 			checkDepthwiseGrad(t, set, newDepthwiseGrad(m, rapid.IntRange(1, 9).Draw(t, "height"), width, s.stride, s.left, nr))
 			checkDepthwiseTransposed(t, set, m, rapid.IntRange(1, 40).Draw(t, "columns"), nr)
+			checkTurn(t, set, newTurn(m, rapid.IntRange(0, 40).Draw(t, "rows"), rapid.IntRange(0, 70).Draw(t, "columns of a matrix")))
 			m.intact(t)
 		})
 	})
@@ -98,6 +99,14 @@ func newDepthwiseTransposed(m *memory, width, nr int) DepthwiseTransposed {
 	a := DepthwiseTransposed{Dst: m.floats(width * Block), Width: width, NR: nr}
 	for j := range a.Rows {
 		a.Rows[j], a.W[j] = m.floats((width/2+1)*Block), m.floats(3*nr)
+	}
+	return a
+}
+
+func newTurn(m *memory, rows, columns int) Turn {
+	a := Turn{Rows: rows, Columns: columns, SrcStride: columns + m.rng.IntN(9), DstStride: rows + m.rng.IntN(9)}
+	if rows > 0 && columns > 0 {
+		a.Src, a.Dst = m.floats((rows-1)*a.SrcStride+columns), m.floats((columns-1)*a.DstStride+rows)
 	}
 	return a
 }
@@ -247,5 +256,21 @@ func checkDepthwiseTransposed(t rapid.TB, set *Set, m *memory, width, nr int) {
 			}
 			s.check(t, false, a.Dst[x*Block+c], "width %d: column %d channel %d", width, x, c)
 		}
+	}
+}
+
+func checkTurn(t rapid.TB, set *Set, a Turn) {
+	want := append([]float32(nil), a.Dst...) // what lies between the columns stays
+	for r := range a.Rows {
+		for c := range a.Columns {
+			want[c*a.DstStride+r] = a.Src[r*a.SrcStride+c]
+		}
+	}
+	set.Turn(a)
+	for i, v := range want {
+		if a.Dst[i] == v {
+			continue
+		}
+		t.Fatalf("%d rows of %d, %d and %d apart: value %d is %v, want %v", a.Rows, a.Columns, a.SrcStride, a.DstStride, i, a.Dst[i], want[i])
 	}
 }

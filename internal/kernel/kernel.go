@@ -76,6 +76,7 @@ type Training struct {
 	PointwiseGrad       func(PointwiseGrad)
 	DepthwiseGrad       func(DepthwiseGrad)
 	DepthwiseTransposed func(DepthwiseTransposed)
+	Turn                func(Turn)
 }
 
 // Pointwise is a 1x1 convolution into one block of output channels, with the

@@ -511,3 +511,66 @@ func (s isa) depthwiseTransposed() {
 		Label(label + "end")
 	})
 }
+
+// turn emits squares of 8 rows and columns. A vector has four columns of a row, and in its
+// other half those of the row four below.
+func (s isa) turn() {
+	const side, bytes = 8, 32
+	a := declare("turn"+s.name, "Turn", "is Turn for rows and columns that are multiples of 8.")
+	stride := func(field string) reg.Register {
+		r := Load(a.Field(field), GP64())
+		SHLQ(Imm(2), r)
+		return r
+	}
+	fromPitch, toPitch := stride("SrcStride"), stride("DstStride")
+	src, dst := Load(a.Field("Src").Base(), GP64()), Load(a.Field("Dst").Base(), GP64())
+	rows, columns := Load(a.Field("Rows"), GP64()), GP64()
+	from, to, at := GP64(), GP64(), GP64()
+	Label("rows")
+	MOVQ(src, from)
+	MOVQ(dst, to)
+	Load(a.Field("Columns"), columns)
+	Label("columns")
+	free := s.file()
+	x, pairs, turned := free.take(8, bytes), free.take(4, bytes), free.take(1, bytes)[0]
+	MOVQ(from, at)
+	for r := range side {
+		half := uint8(r / 4)
+		for i, v := range []reg.VecPhysical{x[r%4], x[4+r%4]} {
+			m := Mem{Base: at, Disp: 16 * i}
+			if half == 0 {
+				VMOVUPS(m, as(v, 16))
+			} else {
+				VINSERTF128(Imm(1), m, v, v)
+			}
+		}
+		if r < side-1 {
+			ADDQ(fromPitch, at)
+		}
+	}
+	for i := range 2 {
+		x := x[4*i:]
+		VUNPCKLPS(x[1], x[0], pairs[0])
+		VUNPCKHPS(x[1], x[0], pairs[1])
+		VUNPCKLPS(x[3], x[2], pairs[2])
+		VUNPCKHPS(x[3], x[2], pairs[3])
+		for c := range 4 {
+			if c%2 == 0 {
+				VUNPCKLPD(pairs[2+c/2], pairs[c/2], turned)
+			} else {
+				VUNPCKHPD(pairs[2+c/2], pairs[c/2], turned)
+			}
+			VMOVUPS(turned, Mem{Base: to})
+			ADDQ(toPitch, to)
+		}
+	}
+	ADDQ(imm(bytes), from)
+	SUBQ(imm(side), columns)
+	JNZ(LabelRef("columns"))
+	LEAQ(Mem{Base: src, Index: fromPitch, Scale: 8}, src)
+	ADDQ(imm(bytes), dst)
+	SUBQ(imm(side), rows)
+	JNZ(LabelRef("rows"))
+	VZEROUPPER()
+	RET()
+}

@@ -57,4 +57,5 @@ func (s isa) kernels() {
 	}
 	s.depthwiseGrad()
 	s.depthwiseTransposed()
+	s.turn()
 }
