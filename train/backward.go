@@ -51,7 +51,7 @@ func (n *network) spread(l *layer, features []float32, lane lane, image int) {
 		for p := 1; p < l.pixels(); p++ {
 			copy(g[p*kernel.Block:][:kernel.Block], g[:kernel.Block])
 		}
-		l.norm.backward(n.set, lane, b, g, l.block(l.y, image, b, 0), l.pixels(), l.ReLU6)
+		l.norm.backward(n.set, lane, b, g, l.block(l.y, image, b, 0), nil, l.pixels(), l.ReLU6)
 	}
 }
 
@@ -100,11 +100,14 @@ func (n *network) backwardPointwise(l *layer, lane lane, image int, input bool) 
 		for b := range l.blocks() {
 			l.inputGrad(n.set, b, dy[b*m*kernel.Block:], l.block(l.grad, image, b, p), l.block(l.y, image, b, p), m)
 		}
-		in, stride := n.inputStrip(l, lane, image, p, m)
-		n.addWeightGrad(l, lane, in, stride, dy, m, lane.first && p == 0)
+		in, stride := lane.in, m*kernel.Block
+		if !input || !l.prev.returns() {
+			in, stride = n.inputStrip(l, lane, image, p, m)
+		}
 		if input {
 			n.pointwiseInput(l, lane, image, p, m, dy)
 		}
+		n.addWeightGrad(l, lane, in, stride, dy, m, lane.first && p == 0)
 	}
 }
 
@@ -125,7 +128,7 @@ func (n *network) addWeightGrad(l *layer, lane lane, in []float32, stride int, d
 }
 
 // pointwiseInput computes pixels [p, p+m) of the gradient at a pointwise layer's
-// input.
+// input, and in lane.in the input itself where that comes with it.
 func (n *network) pointwiseInput(l *layer, lane lane, image, p, m int, dy []float32) {
 	for b := range l.inBlocks() {
 		g := l.prev.block(l.prev.grad, image, b, p)
@@ -139,9 +142,13 @@ func (n *network) pointwiseInput(l *layer, lane lane, image, p, m int, dy []floa
 		}
 		n.set.Pointwise(a)
 		y := l.prev.block(l.prev.y, image, b, p)
+		var h []float32
+		if l.prev.returns() {
+			h = lane.in[b*m*kernel.Block:][:m*kernel.Block]
+		}
 		for i := 0; i < m; i += l.part {
 			at := i * kernel.Block
-			n.backNorm(l.prev, lane, image, b, g[at:], y[at:], p+i, min(l.part, m-i))
+			n.backNorm(l.prev, lane, image, b, g[at:], y[at:], h[min(len(h), at):], p+i, min(l.part, m-i))
 		}
 	}
 }
@@ -219,21 +226,31 @@ func (n *network) depthwiseGrads(l *layer, lane lane, image, b int, s rowStrip, 
 		}
 	}
 	raw, from := n.rawRows(l, lane, image, b, s)
+	above := raw[(s.above-from)*l.inSide*kernel.Block:]
+	var in []float32
+	if g == nil || !l.prev.returns() {
+		in = n.activationOf(l, lane, image, b, s, above)
+	} else {
+		in = n.activationAround(l, lane, b, s, above)
+	}
+	if g != nil {
+		n.depthwiseInput(l, lane, b, s, g, dy)
+		if l.skip != nil {
+			for i, v := range l.skip.block(l.skip.skipGrad(), image, b, s.pixel)[:len(g)] {
+				g[i] += v
+			}
+		}
+		var h []float32
+		if l.prev.returns() {
+			h = in[s.pixel*kernel.Block-s.above*l.inSide*kernel.Block:]
+		}
+		n.backNorm(l.prev, lane, image, b, g, raw[s.pixel*kernel.Block-from*l.inSide*kernel.Block:], h, s.pixel, s.pixels)
+	}
 	n.set.DepthwiseGrad(kernel.DepthwiseGrad{
 		DW: l.dw[lane.number][b*9*kernel.Block:], Grad: dy[(s.y-s.begin)*row:], Pitch: row / kernel.Block,
-		Rows:  n.underRows(l, lane, s, n.activationOf(l, lane, image, b, s, raw[(s.above-from)*l.inSide*kernel.Block:])),
+		Rows:  n.underRows(l, lane, s, in),
 		Width: l.inSide, Stride: l.Stride, Left: l.padBefore, NR: kernel.NR(l.Out, b),
 	})
-	if g == nil {
-		return
-	}
-	n.depthwiseInput(l, lane, b, s, g, dy)
-	if l.skip != nil {
-		for i, v := range l.skip.block(l.skip.skipGrad(), image, b, s.pixel)[:len(g)] {
-			g[i] += v
-		}
-	}
-	n.backNorm(l.prev, lane, image, b, g, raw[s.pixel*kernel.Block-from*l.inSide*kernel.Block:], s.pixel, s.pixels)
 }
 
 // rawRows returns the rows of block b of the convolution before depthwise l that a
@@ -303,6 +320,20 @@ func (n *network) activationOf(l *layer, lane lane, image, b int, s rowStrip, ra
 		return e.block(e.x, image, b, s.above*l.inSide)
 	}
 	e.affine(n.set, b, lane.in, raw, nil, (s.below-s.above)*l.inSide, e.ReLU6)
+	return lane.in
+}
+
+// activationAround is activationOf without the pixels that the strip lies over, which come
+// with their gradient: those above and below, which its kernels reach.
+func (n *network) activationAround(l *layer, lane lane, b int, s rowStrip, raw []float32) []float32 {
+	rows := func(begin, end int) {
+		begin, end = (begin-s.above*l.inSide)*kernel.Block, (end-s.above*l.inSide)*kernel.Block
+		if begin < end {
+			l.prev.affine(n.set, b, lane.in[begin:], raw[begin:], nil, (end-begin)/kernel.Block, l.prev.ReLU6)
+		}
+	}
+	rows(s.above*l.inSide, s.pixel)
+	rows(s.pixel+s.pixels, s.below*l.inSide)
 	return lane.in
 }
 

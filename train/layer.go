@@ -54,6 +54,10 @@ func (l *layer) activation(set *kernel.Set, dst []float32, image, b, p, n int) {
 	l.affine(set, b, dst, l.block(l.y, image, b, p), nil, n, l.ReLU6)
 }
 
+// returns is whether the gradient at what the layer puts out comes with the activation
+// itself, which then need not be computed again on the way back.
+func (l *layer) returns() bool { return l.x == nil && l.ReLU6 && l.round == nil }
+
 // join makes x of an image.
 func (l *layer) join(set *kernel.Set, image int) {
 	for b := range l.blocks() {

@@ -170,18 +170,19 @@ func (n *norm) set(c int, mean, variance float64) {
 }
 
 // backward masks the gradient g of channel block b in place where ReLU6 is flat,
-// and adds it to a lane's sums. y is the convolution's output.
-func (n *norm) backward(set *kernel.Set, lane lane, b int, g, y []float32, pixels int, relu6 bool) {
+// and adds it to a lane's sums. y is the convolution's output; unless h is nil it gets the
+// activation.
+func (n *norm) backward(set *kernel.Set, lane lane, b int, g, y, h []float32, pixels int, relu6 bool) {
 	w := lane.channels()
-	n.mask(set, w, b, g, y, pixels, relu6)
+	n.mask(set, w, b, g, y, h, pixels, relu6)
 	n.addSums(lane, w, b)
 }
 
 // mask is the first half of backward, of some pixels: w has the sums of those before them.
-func (n *norm) mask(set *kernel.Set, w *channels, b int, g, y []float32, pixels int, relu6 bool) {
+func (n *norm) mask(set *kernel.Set, w *channels, b int, g, y, h []float32, pixels int, relu6 bool) {
 	at := b * kernel.Block
 	set.AffineGrad(kernel.AffineGrad{
-		Grad: g, Src: y, Scale: n.scale[at:], Shift: n.shift[at:], Mean: n.center[at:], Sum: w[0][:], Dot: w[1][:],
+		Grad: g, Src: y, Activation: h, Scale: n.scale[at:], Shift: n.shift[at:], Mean: n.center[at:], Sum: w[0][:], Dot: w[1][:],
 		Pixels: pixels, NR: kernel.NR(n.channels, b), ReLU6: relu6 || n.round != nil, // whose bounds fix has made those of ReLU6
 	})
 }

@@ -189,7 +189,7 @@ func (n *network) pairInput(e *layer) {
 					})
 				}
 				prev.splitSum(g, image, b, p, pixels)
-				prev.mask(n.set, w, b, g, y, pixels, prev.ReLU6)
+				prev.mask(n.set, w, b, g, y, nil, pixels, prev.ReLU6)
 			}
 			prev.addSums(lane, w, b)
 		}

@@ -202,10 +202,11 @@ func (l *layer) split(g []float32, image, b, p, pixels int) {
 }
 
 // backNorm turns the gradient g at pixels [p, p+pixels) of block b of what l puts out
-// into that at its normalised convolution, in place. y is the convolution there.
-func (n *network) backNorm(l *layer, lane lane, image, b int, g, y []float32, p, pixels int) {
+// into that at its normalised convolution, in place. y is the convolution there; unless h
+// is nil it gets what l puts out.
+func (n *network) backNorm(l *layer, lane lane, image, b int, g, y, h []float32, p, pixels int) {
 	l.splitSum(g, image, b, p, pixels)
-	l.norm.backward(n.set, lane, b, g, y, pixels, l.ReLU6)
+	l.norm.backward(n.set, lane, b, g, y, h, pixels, l.ReLU6)
 }
 
 // splitSum is split where l puts out a sum.

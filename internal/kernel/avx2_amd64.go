@@ -91,6 +91,11 @@ func linearGradAVX2(a *AffineGrad)
 //go:noescape
 func affineGradAVX2(a *AffineGrad)
 
+// activationGradAVX2 is AffineGrad with ReLU6 and Activation.
+//
+//go:noescape
+func activationGradAVX2(a *AffineGrad)
+
 // normGradAVX2 is NormGrad.
 //
 //go:noescape

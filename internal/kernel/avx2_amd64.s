@@ -10233,9 +10233,9 @@ done:
 // Requires: AVX, FMA3
 TEXT ·linearGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
-	MOVQ 168(AX), BX
+	MOVQ 192(AX), BX
 	SHLQ $0x07, BX
-	MOVQ 176(AX), SI
+	MOVQ 200(AX), SI
 	SHLQ $0x02, SI
 	MOVQ (AX), DI
 	ADDQ BX, DI
@@ -10247,17 +10247,17 @@ lines2:
 	LEAQ    64(DX), CX
 	CMPQ    CX, SI
 	JGE     lines2done
-	MOVQ    120(AX), CX
+	MOVQ    144(AX), CX
 	VMOVUPS (CX)(DX*1), Y0
 	VMOVUPS 32(CX)(DX*1), Y1
 	VMOVUPS 64(CX)(DX*1), Y2
 	VMOVUPS 96(CX)(DX*1), Y3
-	MOVQ    144(AX), CX
+	MOVQ    168(AX), CX
 	VMOVUPS (CX)(DX*1), Y4
 	VMOVUPS 32(CX)(DX*1), Y5
 	VMOVUPS 64(CX)(DX*1), Y6
 	VMOVUPS 96(CX)(DX*1), Y7
-	MOVQ    96(AX), CX
+	MOVQ    120(AX), CX
 	VMOVUPS (CX)(DX*1), Y12
 	VMOVUPS 32(CX)(DX*1), Y13
 	VMOVUPS 64(CX)(DX*1), Y14
@@ -10289,12 +10289,12 @@ lines2pixel:
 	VFMADD231PS Y8, Y9, Y7
 	ADDQ        $0x00000080, CX
 	JNZ         lines2pixel
-	MOVQ        120(AX), CX
+	MOVQ        144(AX), CX
 	VMOVUPS     Y0, (CX)(DX*1)
 	VMOVUPS     Y1, 32(CX)(DX*1)
 	VMOVUPS     Y2, 64(CX)(DX*1)
 	VMOVUPS     Y3, 96(CX)(DX*1)
-	MOVQ        144(AX), CX
+	MOVQ        168(AX), CX
 	VMOVUPS     Y4, (CX)(DX*1)
 	VMOVUPS     Y5, 32(CX)(DX*1)
 	VMOVUPS     Y6, 64(CX)(DX*1)
@@ -10309,13 +10309,13 @@ lines1:
 	LEAQ    (DX), CX
 	CMPQ    CX, SI
 	JGE     lines1done
-	MOVQ    120(AX), CX
+	MOVQ    144(AX), CX
 	VMOVUPS (CX)(DX*1), Y0
 	VMOVUPS 32(CX)(DX*1), Y1
-	MOVQ    144(AX), CX
+	MOVQ    168(AX), CX
 	VMOVUPS (CX)(DX*1), Y4
 	VMOVUPS 32(CX)(DX*1), Y5
-	MOVQ    96(AX), CX
+	MOVQ    120(AX), CX
 	VMOVUPS (CX)(DX*1), Y12
 	VMOVUPS 32(CX)(DX*1), Y13
 	MOVQ    BX, CX
@@ -10335,10 +10335,10 @@ lines1pixel:
 	VFMADD231PS Y8, Y9, Y5
 	ADDQ        $0x00000080, CX
 	JNZ         lines1pixel
-	MOVQ        120(AX), CX
+	MOVQ        144(AX), CX
 	VMOVUPS     Y0, (CX)(DX*1)
 	VMOVUPS     Y1, 32(CX)(DX*1)
-	MOVQ        144(AX), CX
+	MOVQ        168(AX), CX
 	VMOVUPS     Y4, (CX)(DX*1)
 	VMOVUPS     Y5, 32(CX)(DX*1)
 	ADDQ        $0x00000040, DI
@@ -10355,9 +10355,9 @@ done:
 // Requires: AVX, AVX2, FMA3
 TEXT ·affineGradAVX2(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
-	MOVQ         168(AX), BX
+	MOVQ         192(AX), BX
 	SHLQ         $0x07, BX
-	MOVQ         176(AX), SI
+	MOVQ         200(AX), SI
 	SHLQ         $0x02, SI
 	MOVQ         (AX), DI
 	ADDQ         BX, DI
@@ -10373,21 +10373,21 @@ lines2:
 	LEAQ    64(DX), CX
 	CMPQ    CX, SI
 	JGE     lines2done
-	MOVQ    120(AX), CX
+	MOVQ    144(AX), CX
 	VMOVUPS (CX)(DX*1), Y2
 	VMOVUPS 32(CX)(DX*1), Y3
 	VMOVUPS 64(CX)(DX*1), Y4
 	VMOVUPS 96(CX)(DX*1), Y5
-	MOVQ    144(AX), CX
+	MOVQ    168(AX), CX
 	VMOVUPS (CX)(DX*1), Y6
 	VMOVUPS 32(CX)(DX*1), Y7
 	VMOVUPS 64(CX)(DX*1), Y8
 	VMOVUPS 96(CX)(DX*1), Y9
-	MOVQ    96(AX), R9
+	MOVQ    120(AX), R9
 	ADDQ    DX, R9
-	MOVQ    48(AX), R10
+	MOVQ    72(AX), R10
 	ADDQ    DX, R10
-	MOVQ    72(AX), R11
+	MOVQ    96(AX), R11
 	ADDQ    DX, R11
 	MOVQ    BX, CX
 	NEGQ    CX
@@ -10440,12 +10440,12 @@ lines2pixel:
 	VFMADD231PS Y10, Y11, Y9
 	ADDQ        $0x00000080, CX
 	JNZ         lines2pixel
-	MOVQ        120(AX), CX
+	MOVQ        144(AX), CX
 	VMOVUPS     Y2, (CX)(DX*1)
 	VMOVUPS     Y3, 32(CX)(DX*1)
 	VMOVUPS     Y4, 64(CX)(DX*1)
 	VMOVUPS     Y5, 96(CX)(DX*1)
-	MOVQ        144(AX), CX
+	MOVQ        168(AX), CX
 	VMOVUPS     Y6, (CX)(DX*1)
 	VMOVUPS     Y7, 32(CX)(DX*1)
 	VMOVUPS     Y8, 64(CX)(DX*1)
@@ -10460,17 +10460,17 @@ lines1:
 	LEAQ    (DX), CX
 	CMPQ    CX, SI
 	JGE     lines1done
-	MOVQ    120(AX), CX
+	MOVQ    144(AX), CX
 	VMOVUPS (CX)(DX*1), Y2
 	VMOVUPS 32(CX)(DX*1), Y3
-	MOVQ    144(AX), CX
+	MOVQ    168(AX), CX
 	VMOVUPS (CX)(DX*1), Y6
 	VMOVUPS 32(CX)(DX*1), Y7
-	MOVQ    96(AX), R9
+	MOVQ    120(AX), R9
 	ADDQ    DX, R9
-	MOVQ    48(AX), R10
+	MOVQ    72(AX), R10
 	ADDQ    DX, R10
-	MOVQ    72(AX), R11
+	MOVQ    96(AX), R11
 	ADDQ    DX, R11
 	MOVQ    BX, CX
 	NEGQ    CX
@@ -10501,14 +10501,202 @@ lines1pixel:
 	VFMADD231PS Y10, Y11, Y7
 	ADDQ        $0x00000080, CX
 	JNZ         lines1pixel
-	MOVQ        120(AX), CX
+	MOVQ        144(AX), CX
 	VMOVUPS     Y2, (CX)(DX*1)
 	VMOVUPS     Y3, 32(CX)(DX*1)
-	MOVQ        144(AX), CX
+	MOVQ        168(AX), CX
 	VMOVUPS     Y6, (CX)(DX*1)
 	VMOVUPS     Y7, 32(CX)(DX*1)
 	ADDQ        $0x00000040, DI
 	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, DX
+	JMP         lines1
+
+lines1done:
+done:
+	VZEROUPPER
+	RET
+
+// func activationGradAVX2(a *AffineGrad)
+// Requires: AVX, AVX2, FMA3
+TEXT ·activationGradAVX2(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         192(AX), BX
+	SHLQ         $0x07, BX
+	MOVQ         200(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         (AX), DI
+	ADDQ         BX, DI
+	MOVQ         24(AX), R8
+	ADDQ         BX, R8
+	MOVQ         48(AX), R9
+	ADDQ         BX, R9
+	XORQ         DX, DX
+	VXORPS       X0, X0, X0
+	MOVL         $0x40c00000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Y1
+
+lines2:
+	LEAQ    64(DX), CX
+	CMPQ    CX, SI
+	JGE     lines2done
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Y2
+	VMOVUPS 32(CX)(DX*1), Y3
+	VMOVUPS 64(CX)(DX*1), Y4
+	VMOVUPS 96(CX)(DX*1), Y5
+	MOVQ    168(AX), CX
+	VMOVUPS (CX)(DX*1), Y6
+	VMOVUPS 32(CX)(DX*1), Y7
+	VMOVUPS 64(CX)(DX*1), Y8
+	VMOVUPS 96(CX)(DX*1), Y9
+	MOVQ    120(AX), R10
+	ADDQ    DX, R10
+	MOVQ    72(AX), R11
+	ADDQ    DX, R11
+	MOVQ    96(AX), R12
+	ADDQ    DX, R12
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines2pixel:
+	VMOVUPS     (R8)(CX*1), Y10
+	VMOVUPS     (R12), Y12
+	VFMADD231PS (R11), Y10, Y12
+	VCMPPS      $0x11, Y12, Y0, Y13
+	VANDPS      (DI)(CX*1), Y13, Y11
+	VCMPPS      $0x11, Y1, Y12, Y13
+	VANDPS      Y13, Y11, Y11
+	VMOVUPS     Y11, (DI)(CX*1)
+	VMAXPS      Y12, Y0, Y12
+	VMINPS      Y12, Y1, Y12
+	VMOVUPS     Y12, (R9)(CX*1)
+	VADDPS      Y11, Y2, Y2
+	VSUBPS      (R10), Y10, Y10
+	VFMADD231PS Y10, Y11, Y6
+	VMOVUPS     32(R8)(CX*1), Y10
+	VMOVUPS     32(R12), Y12
+	VFMADD231PS 32(R11), Y10, Y12
+	VCMPPS      $0x11, Y12, Y0, Y13
+	VANDPS      32(DI)(CX*1), Y13, Y11
+	VCMPPS      $0x11, Y1, Y12, Y13
+	VANDPS      Y13, Y11, Y11
+	VMOVUPS     Y11, 32(DI)(CX*1)
+	VMAXPS      Y12, Y0, Y12
+	VMINPS      Y12, Y1, Y12
+	VMOVUPS     Y12, 32(R9)(CX*1)
+	VADDPS      Y11, Y3, Y3
+	VSUBPS      32(R10), Y10, Y10
+	VFMADD231PS Y10, Y11, Y7
+	VMOVUPS     64(R8)(CX*1), Y10
+	VMOVUPS     64(R12), Y12
+	VFMADD231PS 64(R11), Y10, Y12
+	VCMPPS      $0x11, Y12, Y0, Y13
+	VANDPS      64(DI)(CX*1), Y13, Y11
+	VCMPPS      $0x11, Y1, Y12, Y13
+	VANDPS      Y13, Y11, Y11
+	VMOVUPS     Y11, 64(DI)(CX*1)
+	VMAXPS      Y12, Y0, Y12
+	VMINPS      Y12, Y1, Y12
+	VMOVUPS     Y12, 64(R9)(CX*1)
+	VADDPS      Y11, Y4, Y4
+	VSUBPS      64(R10), Y10, Y10
+	VFMADD231PS Y10, Y11, Y8
+	VMOVUPS     96(R8)(CX*1), Y10
+	VMOVUPS     96(R12), Y12
+	VFMADD231PS 96(R11), Y10, Y12
+	VCMPPS      $0x11, Y12, Y0, Y13
+	VANDPS      96(DI)(CX*1), Y13, Y11
+	VCMPPS      $0x11, Y1, Y12, Y13
+	VANDPS      Y13, Y11, Y11
+	VMOVUPS     Y11, 96(DI)(CX*1)
+	VMAXPS      Y12, Y0, Y12
+	VMINPS      Y12, Y1, Y12
+	VMOVUPS     Y12, 96(R9)(CX*1)
+	VADDPS      Y11, Y5, Y5
+	VSUBPS      96(R10), Y10, Y10
+	VFMADD231PS Y10, Y11, Y9
+	ADDQ        $0x00000080, CX
+	JNZ         lines2pixel
+	MOVQ        144(AX), CX
+	VMOVUPS     Y2, (CX)(DX*1)
+	VMOVUPS     Y3, 32(CX)(DX*1)
+	VMOVUPS     Y4, 64(CX)(DX*1)
+	VMOVUPS     Y5, 96(CX)(DX*1)
+	MOVQ        168(AX), CX
+	VMOVUPS     Y6, (CX)(DX*1)
+	VMOVUPS     Y7, 32(CX)(DX*1)
+	VMOVUPS     Y8, 64(CX)(DX*1)
+	VMOVUPS     Y9, 96(CX)(DX*1)
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, R9
+	ADDQ        $0x00000080, DX
+	JMP         lines2
+
+lines2done:
+lines1:
+	LEAQ    (DX), CX
+	CMPQ    CX, SI
+	JGE     lines1done
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Y2
+	VMOVUPS 32(CX)(DX*1), Y3
+	MOVQ    168(AX), CX
+	VMOVUPS (CX)(DX*1), Y6
+	VMOVUPS 32(CX)(DX*1), Y7
+	MOVQ    120(AX), R10
+	ADDQ    DX, R10
+	MOVQ    72(AX), R11
+	ADDQ    DX, R11
+	MOVQ    96(AX), R12
+	ADDQ    DX, R12
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines1pixel:
+	VMOVUPS     (R8)(CX*1), Y10
+	VMOVUPS     (R12), Y12
+	VFMADD231PS (R11), Y10, Y12
+	VCMPPS      $0x11, Y12, Y0, Y13
+	VANDPS      (DI)(CX*1), Y13, Y11
+	VCMPPS      $0x11, Y1, Y12, Y13
+	VANDPS      Y13, Y11, Y11
+	VMOVUPS     Y11, (DI)(CX*1)
+	VMAXPS      Y12, Y0, Y12
+	VMINPS      Y12, Y1, Y12
+	VMOVUPS     Y12, (R9)(CX*1)
+	VADDPS      Y11, Y2, Y2
+	VSUBPS      (R10), Y10, Y10
+	VFMADD231PS Y10, Y11, Y6
+	VMOVUPS     32(R8)(CX*1), Y10
+	VMOVUPS     32(R12), Y12
+	VFMADD231PS 32(R11), Y10, Y12
+	VCMPPS      $0x11, Y12, Y0, Y13
+	VANDPS      32(DI)(CX*1), Y13, Y11
+	VCMPPS      $0x11, Y1, Y12, Y13
+	VANDPS      Y13, Y11, Y11
+	VMOVUPS     Y11, 32(DI)(CX*1)
+	VMAXPS      Y12, Y0, Y12
+	VMINPS      Y12, Y1, Y12
+	VMOVUPS     Y12, 32(R9)(CX*1)
+	VADDPS      Y11, Y3, Y3
+	VSUBPS      32(R10), Y10, Y10
+	VFMADD231PS Y10, Y11, Y7
+	ADDQ        $0x00000080, CX
+	JNZ         lines1pixel
+	MOVQ        144(AX), CX
+	VMOVUPS     Y2, (CX)(DX*1)
+	VMOVUPS     Y3, 32(CX)(DX*1)
+	MOVQ        168(AX), CX
+	VMOVUPS     Y6, (CX)(DX*1)
+	VMOVUPS     Y7, 32(CX)(DX*1)
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R9
 	ADDQ        $0x00000040, DX
 	JMP         lines1
 

@@ -91,6 +91,11 @@ func linearGradAVX512(a *AffineGrad)
 //go:noescape
 func affineGradAVX512(a *AffineGrad)
 
+// activationGradAVX512 is AffineGrad with ReLU6 and Activation.
+//
+//go:noescape
+func activationGradAVX512(a *AffineGrad)
+
 // normGradAVX512 is NormGrad.
 //
 //go:noescape

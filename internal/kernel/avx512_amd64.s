@@ -24521,9 +24521,9 @@ done:
 // Requires: AVX, AVX512F
 TEXT ·linearGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ a+0(FP), AX
-	MOVQ 168(AX), BX
+	MOVQ 192(AX), BX
 	SHLQ $0x07, BX
-	MOVQ 176(AX), SI
+	MOVQ 200(AX), SI
 	SHLQ $0x02, SI
 	MOVQ (AX), DI
 	ADDQ BX, DI
@@ -24535,13 +24535,13 @@ lines2:
 	LEAQ    64(DX), CX
 	CMPQ    CX, SI
 	JGE     lines2done
-	MOVQ    120(AX), CX
+	MOVQ    144(AX), CX
 	VMOVUPS (CX)(DX*1), Z0
 	VMOVUPS 64(CX)(DX*1), Z1
-	MOVQ    144(AX), CX
+	MOVQ    168(AX), CX
 	VMOVUPS (CX)(DX*1), Z2
 	VMOVUPS 64(CX)(DX*1), Z3
-	MOVQ    96(AX), CX
+	MOVQ    120(AX), CX
 	VMOVUPS (CX)(DX*1), Z8
 	VMOVUPS 64(CX)(DX*1), Z9
 	MOVQ    BX, CX
@@ -24561,10 +24561,10 @@ lines2pixel:
 	VFMADD231PS Z4, Z5, Z3
 	ADDQ        $0x00000080, CX
 	JNZ         lines2pixel
-	MOVQ        120(AX), CX
+	MOVQ        144(AX), CX
 	VMOVUPS     Z0, (CX)(DX*1)
 	VMOVUPS     Z1, 64(CX)(DX*1)
-	MOVQ        144(AX), CX
+	MOVQ        168(AX), CX
 	VMOVUPS     Z2, (CX)(DX*1)
 	VMOVUPS     Z3, 64(CX)(DX*1)
 	ADDQ        $0x00000080, DI
@@ -24577,11 +24577,11 @@ lines1:
 	LEAQ    (DX), CX
 	CMPQ    CX, SI
 	JGE     lines1done
-	MOVQ    120(AX), CX
-	VMOVUPS (CX)(DX*1), Z0
 	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Z0
+	MOVQ    168(AX), CX
 	VMOVUPS (CX)(DX*1), Z2
-	MOVQ    96(AX), CX
+	MOVQ    120(AX), CX
 	VMOVUPS (CX)(DX*1), Z8
 	MOVQ    BX, CX
 	NEGQ    CX
@@ -24595,9 +24595,9 @@ lines1pixel:
 	VFMADD231PS Z4, Z5, Z2
 	ADDQ        $0x00000080, CX
 	JNZ         lines1pixel
-	MOVQ        120(AX), CX
-	VMOVUPS     Z0, (CX)(DX*1)
 	MOVQ        144(AX), CX
+	VMOVUPS     Z0, (CX)(DX*1)
+	MOVQ        168(AX), CX
 	VMOVUPS     Z2, (CX)(DX*1)
 	ADDQ        $0x00000040, DI
 	ADDQ        $0x00000040, R8
@@ -24613,9 +24613,9 @@ done:
 // Requires: AVX, AVX512F
 TEXT ·affineGradAVX512(SB), NOSPLIT, $0-8
 	MOVQ         a+0(FP), AX
-	MOVQ         168(AX), BX
+	MOVQ         192(AX), BX
 	SHLQ         $0x07, BX
-	MOVQ         176(AX), SI
+	MOVQ         200(AX), SI
 	SHLQ         $0x02, SI
 	MOVQ         (AX), DI
 	ADDQ         BX, DI
@@ -24631,19 +24631,19 @@ lines2:
 	LEAQ    64(DX), CX
 	CMPQ    CX, SI
 	JGE     lines2done
-	MOVQ    120(AX), CX
+	MOVQ    144(AX), CX
 	VMOVUPS (CX)(DX*1), Z2
 	VMOVUPS 64(CX)(DX*1), Z3
-	MOVQ    144(AX), CX
+	MOVQ    168(AX), CX
 	VMOVUPS (CX)(DX*1), Z4
 	VMOVUPS 64(CX)(DX*1), Z5
-	MOVQ    96(AX), CX
+	MOVQ    120(AX), CX
 	VMOVUPS (CX)(DX*1), Z10
 	VMOVUPS 64(CX)(DX*1), Z11
-	MOVQ    48(AX), CX
+	MOVQ    72(AX), CX
 	VMOVUPS (CX)(DX*1), Z12
 	VMOVUPS 64(CX)(DX*1), Z13
-	MOVQ    72(AX), CX
+	MOVQ    96(AX), CX
 	VMOVUPS (CX)(DX*1), Z14
 	VMOVUPS 64(CX)(DX*1), Z15
 	MOVQ    BX, CX
@@ -24673,10 +24673,10 @@ lines2pixel:
 	VFMADD231PS Z6, Z7, Z5
 	ADDQ        $0x00000080, CX
 	JNZ         lines2pixel
-	MOVQ        120(AX), CX
+	MOVQ        144(AX), CX
 	VMOVUPS     Z2, (CX)(DX*1)
 	VMOVUPS     Z3, 64(CX)(DX*1)
-	MOVQ        144(AX), CX
+	MOVQ        168(AX), CX
 	VMOVUPS     Z4, (CX)(DX*1)
 	VMOVUPS     Z5, 64(CX)(DX*1)
 	ADDQ        $0x00000080, DI
@@ -24689,15 +24689,15 @@ lines1:
 	LEAQ    (DX), CX
 	CMPQ    CX, SI
 	JGE     lines1done
-	MOVQ    120(AX), CX
-	VMOVUPS (CX)(DX*1), Z2
 	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	MOVQ    168(AX), CX
 	VMOVUPS (CX)(DX*1), Z4
-	MOVQ    96(AX), CX
+	MOVQ    120(AX), CX
 	VMOVUPS (CX)(DX*1), Z10
-	MOVQ    48(AX), CX
-	VMOVUPS (CX)(DX*1), Z12
 	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z12
+	MOVQ    96(AX), CX
 	VMOVUPS (CX)(DX*1), Z14
 	MOVQ    BX, CX
 	NEGQ    CX
@@ -24716,12 +24716,146 @@ lines1pixel:
 	VFMADD231PS Z6, Z7, Z4
 	ADDQ        $0x00000080, CX
 	JNZ         lines1pixel
-	MOVQ        120(AX), CX
-	VMOVUPS     Z2, (CX)(DX*1)
 	MOVQ        144(AX), CX
+	VMOVUPS     Z2, (CX)(DX*1)
+	MOVQ        168(AX), CX
 	VMOVUPS     Z4, (CX)(DX*1)
 	ADDQ        $0x00000040, DI
 	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, DX
+	JMP         lines1
+
+lines1done:
+done:
+	VZEROUPPER
+	RET
+
+// func activationGradAVX512(a *AffineGrad)
+// Requires: AVX, AVX512F
+TEXT ·activationGradAVX512(SB), NOSPLIT, $0-8
+	MOVQ         a+0(FP), AX
+	MOVQ         192(AX), BX
+	SHLQ         $0x07, BX
+	MOVQ         200(AX), SI
+	SHLQ         $0x02, SI
+	MOVQ         (AX), DI
+	ADDQ         BX, DI
+	MOVQ         24(AX), R8
+	ADDQ         BX, R8
+	MOVQ         48(AX), R9
+	ADDQ         BX, R9
+	XORQ         DX, DX
+	VXORPS       X0, X0, X0
+	MOVL         $0x40c00000, CX
+	VMOVD        CX, X1
+	VBROADCASTSS X1, Z1
+
+lines2:
+	LEAQ    64(DX), CX
+	CMPQ    CX, SI
+	JGE     lines2done
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	VMOVUPS 64(CX)(DX*1), Z3
+	MOVQ    168(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	VMOVUPS 64(CX)(DX*1), Z5
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Z10
+	VMOVUPS 64(CX)(DX*1), Z11
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z12
+	VMOVUPS 64(CX)(DX*1), Z13
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z14
+	VMOVUPS 64(CX)(DX*1), Z15
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines2pixel:
+	VMOVUPS     (R8)(CX*1), Z6
+	VMOVUPS     Z14, Z8
+	VFMADD231PS Z12, Z6, Z8
+	VCMPPS      $0x11, Z8, Z0, K1
+	VCMPPS      $0x11, Z1, Z8, K1, K1
+	VMOVUPS.Z   (DI)(CX*1), K1, Z7
+	VMOVUPS     Z7, (DI)(CX*1)
+	VMAXPS      Z8, Z0, Z8
+	VMINPS      Z8, Z1, Z8
+	VMOVUPS     Z8, (R9)(CX*1)
+	VADDPS      Z7, Z2, Z2
+	VSUBPS      Z10, Z6, Z6
+	VFMADD231PS Z6, Z7, Z4
+	VMOVUPS     64(R8)(CX*1), Z6
+	VMOVUPS     Z15, Z8
+	VFMADD231PS Z13, Z6, Z8
+	VCMPPS      $0x11, Z8, Z0, K1
+	VCMPPS      $0x11, Z1, Z8, K1, K1
+	VMOVUPS.Z   64(DI)(CX*1), K1, Z7
+	VMOVUPS     Z7, 64(DI)(CX*1)
+	VMAXPS      Z8, Z0, Z8
+	VMINPS      Z8, Z1, Z8
+	VMOVUPS     Z8, 64(R9)(CX*1)
+	VADDPS      Z7, Z3, Z3
+	VSUBPS      Z11, Z6, Z6
+	VFMADD231PS Z6, Z7, Z5
+	ADDQ        $0x00000080, CX
+	JNZ         lines2pixel
+	MOVQ        144(AX), CX
+	VMOVUPS     Z2, (CX)(DX*1)
+	VMOVUPS     Z3, 64(CX)(DX*1)
+	MOVQ        168(AX), CX
+	VMOVUPS     Z4, (CX)(DX*1)
+	VMOVUPS     Z5, 64(CX)(DX*1)
+	ADDQ        $0x00000080, DI
+	ADDQ        $0x00000080, R8
+	ADDQ        $0x00000080, R9
+	ADDQ        $0x00000080, DX
+	JMP         lines2
+
+lines2done:
+lines1:
+	LEAQ    (DX), CX
+	CMPQ    CX, SI
+	JGE     lines1done
+	MOVQ    144(AX), CX
+	VMOVUPS (CX)(DX*1), Z2
+	MOVQ    168(AX), CX
+	VMOVUPS (CX)(DX*1), Z4
+	MOVQ    120(AX), CX
+	VMOVUPS (CX)(DX*1), Z10
+	MOVQ    72(AX), CX
+	VMOVUPS (CX)(DX*1), Z12
+	MOVQ    96(AX), CX
+	VMOVUPS (CX)(DX*1), Z14
+	MOVQ    BX, CX
+	NEGQ    CX
+	JZ      done
+
+lines1pixel:
+	VMOVUPS     (R8)(CX*1), Z6
+	VMOVUPS     Z14, Z8
+	VFMADD231PS Z12, Z6, Z8
+	VCMPPS      $0x11, Z8, Z0, K1
+	VCMPPS      $0x11, Z1, Z8, K1, K1
+	VMOVUPS.Z   (DI)(CX*1), K1, Z7
+	VMOVUPS     Z7, (DI)(CX*1)
+	VMAXPS      Z8, Z0, Z8
+	VMINPS      Z8, Z1, Z8
+	VMOVUPS     Z8, (R9)(CX*1)
+	VADDPS      Z7, Z2, Z2
+	VSUBPS      Z10, Z6, Z6
+	VFMADD231PS Z6, Z7, Z4
+	ADDQ        $0x00000080, CX
+	JNZ         lines1pixel
+	MOVQ        144(AX), CX
+	VMOVUPS     Z2, (CX)(DX*1)
+	MOVQ        168(AX), CX
+	VMOVUPS     Z4, (CX)(DX*1)
+	ADDQ        $0x00000040, DI
+	ADDQ        $0x00000040, R8
+	ADDQ        $0x00000040, R9
 	ADDQ        $0x00000040, DX
 	JMP         lines1
 

@@ -77,11 +77,14 @@ func (g *guest) callTraining(pixels, nr int) {
 	}
 	m := newMoments(g.m, pixels, nr)
 	g.call("momentsAVX512", unsafe.Pointer(&m), unsafe.Sizeof(m), func() { momentsAVX2(&m) })
-	l := newAffineGrad(g.m, pixels, nr, false)
+	l := newAffineGrad(g.m, pixels, nr, false, false)
 	g.call("linearGradAVX512", unsafe.Pointer(&l), unsafe.Sizeof(l), func() { linearGradAVX2(&l) })
-	c := newAffineGrad(g.m, pixels, nr, true)
+	c := newAffineGrad(g.m, pixels, nr, true, false)
 	c.Src[0] = float32(math.NaN())
 	g.call("affineGradAVX512", unsafe.Pointer(&c), unsafe.Sizeof(c), func() { affineGradAVX2(&c) })
+	f := newAffineGrad(g.m, pixels, nr, true, true)
+	f.Src[0] = float32(math.NaN())
+	g.call("activationGradAVX512", unsafe.Pointer(&f), unsafe.Sizeof(f), func() { activationGradAVX2(&f) })
 	n := newNormGrad(g.m, pixels, nr)
 	g.call("normGradAVX512", unsafe.Pointer(&n), unsafe.Sizeof(n), func() { normGradAVX2(&n) })
 	for _, k := range []int{8, 24, 32} { // of others the sets do more or less beyond K

@@ -39,16 +39,23 @@ type Moments struct {
 //	Grad[p][c] = 0 unless 0 < Scale[c]*Src[p][c]+Shift[c] < 6    (with ReLU6)
 //	Sum[c] += Σp Grad[p][c]    Dot[c] += Σp Grad[p][c]*(Src[p][c]-Mean[c])
 //
-// The gradient at the limits themselves is 0, as in PyTorch's hardtanh.
+// The gradient at the limits themselves is 0, as in PyTorch's hardtanh. What the forward
+// pass put out comes with it: Activation is the Dst that Affine has.
 type AffineGrad struct {
 	Grad         []float32 // [Pixels][Block]
 	Src          []float32 // [Pixels][Block]
+	Activation   []float32 // [Pixels][Block], or nil; only with ReLU6
 	Scale, Shift []float32 // [Block]
 	Mean         []float32 // [Block]
 	Sum, Dot     []float32 // [Block]
 	Pixels       int
 	NR           int
 	ReLU6        bool
+}
+
+// forward is the Affine that makes Activation.
+func (a *AffineGrad) forward() Affine {
+	return Affine{Dst: a.Activation, Src: a.Src, Scale: a.Scale, Shift: a.Shift, Pixels: a.Pixels, NR: a.NR, ReLU6: a.ReLU6}
 }
 
 // NormGrad is the gradient at the input of a batch normalisation, which is
@@ -204,6 +211,7 @@ func (a *AffineGrad) check() {
 	need("Pixels", a.Pixels >= 0)
 	need("Grad", len(a.Grad) >= n)
 	need("Src", len(a.Src) >= n)
+	need("Activation", a.Activation == nil || a.ReLU6 && len(a.Activation) >= n)
 	need("Scale, Shift and Mean", min(len(a.Scale), len(a.Shift), len(a.Mean)) >= Block)
 	need("Sum and Dot", len(a.Sum) >= Block && len(a.Dot) >= Block)
 }

@@ -29,9 +29,12 @@ func momentsAVX2Set(a Moments) {
 
 func affineGradAVX2Set(a AffineGrad) {
 	a.check()
-	if a.ReLU6 {
+	switch {
+	case a.Activation != nil:
+		activationGradAVX2(&a)
+	case a.ReLU6:
 		affineGradAVX2(&a)
-	} else {
+	default:
 		linearGradAVX2(&a)
 	}
 }
@@ -113,9 +116,12 @@ func momentsAVX512Set(a Moments) {
 
 func affineGradAVX512Set(a AffineGrad) {
 	a.check()
-	if a.ReLU6 {
+	switch {
+	case a.Activation != nil:
+		activationGradAVX512(&a)
+	case a.ReLU6:
 		affineGradAVX512(&a)
-	} else {
+	default:
 		linearGradAVX512(&a)
 	}
 }

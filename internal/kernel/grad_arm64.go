@@ -25,6 +25,9 @@ func momentsNEONSet(a Moments) {
 
 func affineGradNEONSet(a AffineGrad) {
 	a.check()
+	if a.Activation != nil {
+		affineNEONSet(a.forward())
+	}
 	affineGradNEON(&a)
 }
 

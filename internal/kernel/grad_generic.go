@@ -44,6 +44,9 @@ func momentsGeneric(a Moments) {
 
 func affineGradGeneric(a AffineGrad) {
 	a.check()
+	if a.Activation != nil {
+		affineGeneric(a.forward())
+	}
 	scale, shift, mean := a.Scale[:a.NR], a.Shift[:a.NR], a.Mean[:a.NR]
 	sum, dot := a.Sum[:a.NR], a.Dot[:a.NR]
 	for p := range a.Pixels {

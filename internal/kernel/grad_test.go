@@ -18,7 +18,7 @@ func TestGrad(t *testing.T) {
 			relu6 := rapid.Bool().Draw(t, "ReLU6")
 			checkAffine(t, set, m, pixels, nr, relu6, rapid.Bool().Draw(t, "add"))
 			checkMoments(t, set, m, pixels, nr)
-			checkAffineGrad(t, set, m, pixels, nr, relu6)
+			checkAffineGrad(t, set, newAffineGrad(m, pixels, nr, relu6, relu6 && rapid.Bool().Draw(t, "activation")))
 			checkNormGrad(t, set, m, pixels, nr)
 			checkPointwiseGrad(t, set, m, pixels, rapid.IntRange(1, Block).Draw(t, "K"), nr, rapid.Bool().Draw(t, "first"))
 			s := rapid.SampledFrom(strides).Draw(t, "stride")
@@ -61,11 +61,14 @@ func newMoments(m *memory, pixels, nr int) Moments {
 	}
 }
 
-func newAffineGrad(m *memory, pixels, nr int, relu6 bool) AffineGrad {
+func newAffineGrad(m *memory, pixels, nr int, relu6, activation bool) AffineGrad {
 	a := AffineGrad{
 		Grad: m.floats(pixels * Block), Src: m.wide(pixels * Block),
 		Scale: m.floats(Block), Shift: m.wide(Block), Mean: m.wide(Block), Sum: m.floats(Block), Dot: m.floats(Block),
 		Pixels: pixels, NR: nr, ReLU6: relu6,
+	}
+	if activation {
+		a.Activation = m.floats(pixels * Block)
 	}
 	a.Scale[0], a.Shift[0], a.Src[0] = 1, 0, 0 // at a limit
 	return a
@@ -146,8 +149,8 @@ func checkMoments(t rapid.TB, set *Set, m *memory, pixels, nr int) {
 	}
 }
 
-func checkAffineGrad(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6 bool) {
-	a := newAffineGrad(m, pixels, nr, relu6)
+func checkAffineGrad(t rapid.TB, set *Set, a AffineGrad) {
+	nr, pixels, relu6 := a.NR, a.Pixels, a.ReLU6
 	want := append([]float32(nil), a.Grad...)
 	sums, dots := make([]sum, nr), make([]sum, nr)
 	for c := range nr {
@@ -165,11 +168,19 @@ func checkAffineGrad(t rapid.TB, set *Set, m *memory, pixels, nr int, relu6 bool
 			dots[c].add(float64(want[i]) * float64(a.Src[i]-a.Mean[c]))
 		}
 	}
+	forward := make([]float32, len(a.Src))
+	if b := a.forward(); a.Activation != nil { // it has to be the same to the bit
+		b.Dst = forward
+		set.Affine(b)
+	}
 	set.AffineGrad(a)
 	for c := range nr {
 		for p := range pixels {
 			if got := a.Grad[p*Block+c]; got != want[p*Block+c] {
 				t.Fatalf("gradient of pixel %d channel %d: %v, want %v", p, c, got, want[p*Block+c])
+			}
+			if a.Activation != nil && math.Float32bits(a.Activation[p*Block+c]) != math.Float32bits(forward[p*Block+c]) {
+				t.Fatalf("activation of pixel %d channel %d: %v, but %v by Affine", p, c, a.Activation[p*Block+c], forward[p*Block+c])
 			}
 		}
 		sums[c].check(t, false, a.Sum[c], "sum of channel %d", c)

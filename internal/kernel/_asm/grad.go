@@ -196,12 +196,16 @@ func (s isa) moments() {
 }
 
 func (s isa) affineGrad() {
-	for _, relu6 := range []bool{false, true} {
-		name, doc := "linearGrad", "is AffineGrad without ReLU6."
+	for _, name := range []string{"linearGrad", "affineGrad", "activationGrad"} {
+		relu6, activation := name != "linearGrad", name == "activationGrad"
+		doc, streams := "is AffineGrad without ReLU6.", []string{"Grad", "Src"}
 		if relu6 {
-			name, doc = "affineGrad", "is AffineGrad with ReLU6."
+			doc = "is AffineGrad with ReLU6."
 		}
-		w := newSweep(s, name, "AffineGrad", doc, "Grad", "Src")
+		if activation {
+			doc, streams = "is AffineGrad with ReLU6 and Activation.", append(streams, "Activation")
+		}
+		w := newSweep(s, name, "AffineGrad", doc, streams...)
 		var c clamp
 		if relu6 {
 			c = newClamp(&w.free, w.bytes)
@@ -229,6 +233,10 @@ func (s isa) affineGrad() {
 				VFMADD231PS(w.operand(constants[1], v), x, z)
 				s.between(c, z, w.mem("Grad", v), mask, g)
 				VMOVUPS(g, w.mem("Grad", v))
+			}
+			if activation {
+				c.apply(z)
+				VMOVUPS(z, w.mem("Activation", v))
 			}
 			VADDPS(g, sum[v], sum[v])
 			VSUBPS(w.operand(constants[0], v), x, x)
