@@ -240,17 +240,26 @@ func (n *network) depthwiseGrads(l *layer, lane lane, image, b int, s rowStrip, 
 				g[i] += v
 			}
 		}
-		var h []float32
-		if l.prev.returns() {
-			h = in[s.pixel*kernel.Block-s.above*l.inSide*kernel.Block:]
-		}
-		n.backNorm(l.prev, lane, image, b, g, raw[s.pixel*kernel.Block-from*l.inSide*kernel.Block:], h, s.pixel, s.pixels)
+		n.stripNorm(l, lane, image, b, s, g, raw[s.pixel*kernel.Block-from*l.inSide*kernel.Block:], in)
 	}
 	n.set.DepthwiseGrad(kernel.DepthwiseGrad{
 		DW: l.dw[lane.number][b*9*kernel.Block:], Grad: dy[(s.y-s.begin)*row:], Pitch: row / kernel.Block,
 		Rows:  n.underRows(l, lane, s, in),
 		Width: l.inSide, Stride: l.Stride, Left: l.padBefore, NR: kernel.NR(l.Out, b),
 	})
+}
+
+// stripNorm is backNorm for the pixels that a strip of depthwise l lies over, part by part,
+// where in is the rows under its kernels.
+func (n *network) stripNorm(l *layer, lane lane, image, b int, s rowStrip, g, y, in []float32) {
+	var h []float32
+	if l.prev.returns() {
+		h = in[(s.pixel-s.above*l.inSide)*kernel.Block:]
+	}
+	for p := 0; p < s.pixels; p += l.part {
+		at := p * kernel.Block
+		n.backNorm(l.prev, lane, image, b, g[at:], y[at:], h[min(len(h), at):], s.pixel+p, min(l.part, s.pixels-p))
+	}
 }
 
 // rawRows returns the rows of block b of the convolution before depthwise l that a

@@ -25,7 +25,7 @@ type layer struct {
 	padBefore    int  // rows and columns of padding before the input
 	strip        int  // pixels, or rows of a depthwise convolution, that are done in one go
 	part         int  // pixels of a strip that float32 sums go over, see plan
-	pair         int  // output rows that backwardPair does in one go
+	pair         int  // output rows that backwardPair does in one go: some times those of a part
 	paired       bool // with the depthwise convolution behind it
 	ends         bool // a block, so that x is stored
 

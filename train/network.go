@@ -157,18 +157,20 @@ const moreFloats = 80 << 10
 
 // plan chooses the layer's strips and makes the scratch hold them.
 func (l *layer) plan(n *network) {
-	var in, dy, raw, between int
+	var in, dy, raw, between, rows int
 	switch {
 	case l.Depthwise():
 		row := (l.inSide + 2) * kernel.Block // two columns were padding once: other strips would round sums otherwise
 		l.strip = min(l.side, max(1, (stripFloats/row-2)/l.Stride))
+		l.part = l.strip * l.Stride * l.inSide
 		if l.pairs() {
 			l.prev.pairWith(l)
 			between = l.blocks() * l.pair * l.Stride * l.inSide * kernel.Block
 		}
-		in = (l.strip*l.Stride + 3) * row
+		rows = max(l.strip, l.pair)*l.Stride + 3
+		in = rows * row
 		raw = in
-		dy = (l.strip + 2) * (l.side + 1) * kernel.Block
+		dy = (max(l.strip, l.pair) + 2) * (l.side + 1) * kernel.Block
 		if len(n.zeros) < row {
 			n.zeros = kernel.Aligned(row)
 		}
@@ -186,7 +188,7 @@ func (l *layer) plan(n *network) {
 	}
 	for i := range n.scratch {
 		s := &n.scratch[i]
-		if rows := l.strip*l.Stride + 3; l.Depthwise() && len(s.rows) < rows {
+		if len(s.rows) < rows {
 			s.rows = make([][]float32, rows)
 		}
 		grow(&s.in, in)
@@ -205,7 +207,13 @@ func grow(s *[]float32, n int) {
 
 // pairWith makes l the first of a pair.
 func (l *layer) pairWith(d *layer) {
-	d.pair = min(d.strip, max(1, pairFloats/(d.blocks()*kernel.Block*d.inSide*d.Stride)))
+	row := d.blocks() * kernel.Block * d.inSide * d.Stride
+	rows := min(d.strip, max(1, pairSums/row))
+	d.part = rows * d.Stride * d.inSide
+	for d.pair = rows; d.pair < d.side && min(d.pair+rows, d.side)*row <= pairFloats; {
+		d.pair += rows
+	}
+	d.pair = min(d.pair, d.side)
 	l.paired = true
 	if !l.fixed {
 		l.gram.init(l)
