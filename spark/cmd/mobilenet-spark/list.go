@@ -28,12 +28,13 @@ func newList() *cobra.Command {
 		Use:   "list [--all] FOLDER...",
 		Short: "Write a manifest of the photos in folders and buckets",
 		Long: `Write a manifest, as JSON lines, of the photos in folders and buckets, and of those in
-shards (.tar, .tar.gz, .tgz), with the places of their bytes. Nothing is held in memory,
-however many there are.
+shards (.tar, .tar.gz, .tgz), with the places of their bytes, which those of packed shards
+have none of. Nothing is held in memory, however many there are, but the names of a packed
+shard while it is listed.
 
 What can't be listed is said, the rest is listed, and the exit code is 1: shards that are
-damaged, of which only what lies before the damage is listed, links in shards, and names that
-aren't UTF-8, which JSON has to be, and a folder or a bucket in which no photo was found. How many
+damaged, of which only what lies before the damage is listed, links in shards, a second member
+of one name in a packed one, names that aren't UTF-8, which JSON has to be, and a folder or a bucket in which no photo was found. How many
 files are left out because their names don't end as photos' do, is said, too.`,
 		Example: `  mobilenet-spark list s3://bucket/photos/ > photos.jsonl
   mobilenet-spark list s3://bucket/shards/ gs://other/ /data/photos > all.jsonl`,
@@ -89,7 +90,10 @@ files are left out because their names don't end as photos' do, is said, too.`,
 						if m.Link && (all || isPhoto(m.Name)) {
 							miss(fault.Shown(name) + ": " + fault.Shown(m.Name) + " is left out: " + shard.ErrLink.Error())
 						}
-						if m.Link {
+						if m.Again && (all || isPhoto(m.Name)) {
+							miss(fault.Shown(name) + ": another " + fault.Shown(m.Name) + " is left out: rows without places name the first")
+						}
+						if m.Link || m.Again {
 							return nil
 						}
 						return write(worker.Row{Path: name, Member: m.Name, Offset: m.Offset, Size: m.Size})

@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -502,6 +503,34 @@ func TestListOfDamaged(t *testing.T) {
 		if !strings.Contains(stderr, part) {
 			t.Errorf("%s: %s", part, stderr)
 		}
+	}
+}
+
+// Of members of one name a packed shard has no places: the second would get the first's result.
+func TestListOfOneName(t *testing.T) {
+	dir := t.TempDir()
+	var plain, packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	w := tar.NewWriter(io.MultiWriter(&plain, z))
+	for i, name := range []string{"a.png", "b.png", "a.png", "a.txt", "a.txt"} {
+		w.WriteHeader(&tar.Header{Name: name, Size: int64(i), Mode: 0o644})
+		w.Write(make([]byte, i))
+	}
+	w.WriteHeader(&tar.Header{Name: "c.png", Typeflag: tar.TypeSymlink, Linkname: "a.png"})
+	w.WriteHeader(&tar.Header{Name: "c.png", Size: 1, Mode: 0o644}) // the first file of that name
+	w.Write([]byte{0})
+	w.Close()
+	z.Close()
+	put(t, filepath.Join(dir, "a.tar"), plain.String())
+	name := filepath.Join(dir, "a.tar.gz")
+	put(t, name, packed.String())
+	stdout, stderr, err := command("list", name)
+	want := fmt.Sprintf("{\"path\":%[1]q,\"member\":\"a.png\"}\n{\"path\":%[1]q,\"member\":\"b.png\"}\n{\"path\":%[1]q,\"member\":\"c.png\"}\n", name)
+	if err == nil || stdout != want || !strings.HasPrefix(stderr, "error: "+name+": another a.png is left out: rows without places name the first\nerror: "+name+": c.png is left out: a link") {
+		t.Errorf("%v\n%s\n%s", err, stdout, stderr)
+	}
+	if stdout, _, _ := command("list", filepath.Join(dir, "a.tar")); strings.Count(stdout, "a.png") != 2 {
+		t.Errorf("a plain shard: %s", stdout)
 	}
 }
 

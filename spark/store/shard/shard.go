@@ -27,7 +27,9 @@ type Member struct {
 	Name         string
 	Offset, Size int64
 
-	Link bool // in a list: to another member, without bytes of its own
+	// In a list: a link to another member, without bytes of its own, and one in an archive
+	// without offsets that has the name of an earlier one, which its row would give.
+	Link, Again bool
 }
 
 // End is behind the member's last byte.
@@ -255,6 +257,7 @@ func List(body io.Reader, yield func(Member) error) error {
 	c := &counting{r: plain}
 	archive := tar.NewReader(c)
 	end := int64(0) // of the last member
+	names, held := map[string]bool{}, 0
 	for {
 		h, err := archive.Next()
 		if err == io.EOF && c.n < end+block {
@@ -276,11 +279,27 @@ func List(body io.Reader, yield func(Member) error) error {
 		if compressed {
 			m.Offset, m.Size = 0, 0
 		}
+		if compressed && !m.Link {
+			if m.Again = names[m.Name]; !m.Again {
+				names[m.Name] = true
+				held += perName + len(m.Name)
+			}
+			if held > maxHeld {
+				return fault.TooLargef("a packed archive of %d files, whose names take more than %d MiB to tell apart", len(names), maxHeld>>20)
+			}
+		}
 		if err := yield(m); err != nil {
 			return err
 		}
 	}
 }
+
+// maxHeld bounds the memory for a packed archive's names, which are kept while it is listed:
+// some 2 million. perName is about what a name takes besides its bytes.
+const (
+	maxHeld = 256 << 20
+	perName = 64
+)
 
 // isSparse reports whether a file has fewer bytes in the archive than its size is.
 func isSparse(h *tar.Header) bool {
