@@ -2,6 +2,7 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"runtime/debug"
 	"slices"
@@ -20,6 +21,7 @@ type job struct {
 
 	queued time.Time
 	waited time.Duration // in the queue
+	beside bool          // began beside another
 	err    error
 	done   func()
 }
@@ -37,6 +39,11 @@ type job struct {
 // the bound allows for. (Were all turns the newest's, whatever is below would wait in
 // vain: at ten times the load that a server can take, half of what it had accepted.) Jobs
 // that can't be done before their deadline any more are dropped, and their clients told.
+//
+// Large photos may take most of a deadline, and longer beside each other: two cores may be
+// halves of one. What is given up at its deadline was work for nothing, so no more are begun
+// together than are done in time, by what the last jobs took at least; nor what has waited for
+// too long for that.
 type scheduler struct {
 	workers  int
 	limit    int           // jobs that may wait
@@ -49,6 +56,8 @@ type scheduler struct {
 	busy    int        // jobs at work, as many as there are workers at most
 	closed  bool
 	mean    time.Duration  // that a job takes on one core, of late
+	least   time.Duration  // that the quickest of the last few takes while all cores are at work
+	late    time.Time      // when a job was given up last
 	running sync.WaitGroup // of workers, and of jobs that none does
 }
 
@@ -91,6 +100,8 @@ func (s *scheduler) refuseLocked(n int, deadline time.Time) error {
 		return &refusal{"closing", "the server is going down", time.Second}
 	case waiting+n > s.limit:
 		return &refusal{"queue_full", fmt.Sprintf("%d photos wait already, in a queue of %d", waiting, s.limit), wait}
+	case waiting+s.busy > 0 && s.crowded(waiting+s.busy+n, time.Until(deadline)):
+		return &refusal{"too_late", fmt.Sprintf("%d photos are worked on or wait, and of late more together were not done by their deadline", waiting+s.busy), wait}
 	case waiting+s.busy > 0 && waiting+n > s.room(time.Until(deadline)):
 		return &refusal{"too_late", fmt.Sprintf("%d photos wait already and %d are worked on, each takes some %v, and the deadline is in %v",
 			waiting, s.busy, s.mean.Round(100*time.Microsecond), time.Until(deadline).Round(time.Millisecond)), wait}
@@ -105,6 +116,17 @@ func (s *scheduler) room(in time.Duration) int {
 		return s.limit
 	}
 	return min(s.limit, int(time.Duration(s.workers)*in/(2*s.mean)))
+}
+
+// retrial is how long it is believed that jobs are late together, where none tells otherwise: it
+// may have been another program that took the cores. To find out may cost the work of a deadline.
+const retrial = 30 * time.Second
+
+// crowded reports whether n jobs are not done together in the given time. Where each takes
+// twice as long on all cores as alone, half as many take half as long.
+func (s *scheduler) crowded(n int, in time.Duration) bool {
+	together := s.least / time.Duration(s.workers) * time.Duration(min(n, s.workers))
+	return together > in && time.Since(s.late) < retrial
 }
 
 // submit queues jobs together, all or none. done is called for each, on a goroutine
@@ -160,6 +182,7 @@ func (s *scheduler) begin(jobs []*job) (alone, ok bool) {
 	}
 	jobs[0].queued = time.Now()
 	s.busy++
+	jobs[0].beside = s.busy > 1
 	s.running.Add(1)
 	return s.busy == 1, true
 }
@@ -193,12 +216,27 @@ func (s *scheduler) run(j *job, alone bool) {
 	switch {
 	case j.ctx.Err() != nil:
 		j.err = j.ctx.Err()
-	case start.After(j.deadline):
+	case s.tooLate(j, start):
 		j.err = errExpired
 	default:
 		j.err = guarded(func() error { return j.work(alone) })
 	}
 	s.finish(j, time.Since(start), alone)
+}
+
+// heldUp reports whether a job's wait may be why it is late.
+func (s *scheduler) heldUp(j *job) bool { return j.waited > s.deadline/10 }
+
+// tooLate reports whether a job can't be done by its deadline any more. One that nothing held
+// up is tried.
+func (s *scheduler) tooLate(j *job, now time.Time) bool {
+	left := j.deadline.Sub(now)
+	if !s.heldUp(j) {
+		return left < 0
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return left < s.least
 }
 
 // take waits for a job. alone is whether there is nothing else to do. It returns nil
@@ -222,6 +260,7 @@ func (s *scheduler) take() (j *job, alone bool) {
 		s.waiting = slices.Delete(s.waiting, 0, 1)
 	}
 	s.busy++
+	j.beside = s.busy > 1
 	return j, s.busy == 1 && n == 1
 }
 
@@ -243,6 +282,7 @@ func (s *scheduler) expire(now time.Time) {
 func (s *scheduler) finish(j *job, took time.Duration, alone bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.learn(j, took)
 	s.busy--
 	switch {
 	case j.err != nil:
@@ -251,6 +291,28 @@ func (s *scheduler) finish(j *job, took time.Duration, alone bool) {
 	case !alone || took > s.mean:
 		s.mean += (took - s.mean) / 16
 	}
+}
+
+// learn has least be what the quickest of the last few jobs took, with another one that took
+// so long. With all cores at work it would have taken as long at least, and as many times as long
+// as there are cores for each job at most. What was given up would have taken a quarter more,
+// say; if nothing else was to do, it says nothing of jobs together. A large photo among others
+// changes least by some, until the next is done.
+func (s *scheduler) learn(j *job, took time.Duration) {
+	most := took / time.Duration(s.busy) * time.Duration(s.workers)
+	switch {
+	case errors.Is(j.err, context.DeadlineExceeded) && (j.beside || s.busy > 1 || s.heldUp(j)):
+		s.late = time.Now()
+		took += took / 4
+	case j.err != nil:
+		return
+	case s.least > most:
+		s.least = most
+	}
+	if s.least == 0 {
+		s.least = took
+	}
+	s.least = max(s.least, min(took, 32*s.least))
 }
 
 // load returns how many jobs wait and how many are at work.
