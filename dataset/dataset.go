@@ -164,6 +164,9 @@ func Open(path string, o Options) (train, val *Set, err error) {
 		return nil, nil, err
 	}
 	train.Notes = append(l.notes, train.Notes...)
+	if names := alike(train.Classes); names != nil {
+		train.note("%s: classes whose names differ in capital letters, spaces or underscores alone: %s", path, some(names))
+	}
 	held := l.val
 	if held == nil {
 		held = l.test

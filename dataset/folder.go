@@ -109,7 +109,10 @@ func (w *Walk) folder(dir string) (images fileNames) {
 			if e.Type() == 0 || e.IsDir() || w.first(path) {
 				heap.Push(&w.below, path)
 			}
-		case e.Type()&^fs.ModeSymlink != 0: // a pipe or a device
+		case e.Type()&^fs.ModeSymlink != 0:
+			if vision.IsImage(path) {
+				w.Skipped = skip(w.Skipped, special(e.Type()), 1, path)
+			}
 		case vision.IsImage(path):
 			images.add(e.Name())
 		default:
@@ -127,6 +130,17 @@ func (w *Walk) folder(dir string) (images fileNames) {
 	}
 	images.sort()
 	return images
+}
+
+// special names what is neither file, folder nor link. It is not opened: that may wait for ever.
+func special(mode fs.FileMode) string {
+	switch {
+	case mode&fs.ModeNamedPipe != 0:
+		return "a pipe"
+	case mode&fs.ModeSocket != 0:
+		return "a socket"
+	}
+	return "a device"
 }
 
 // folders are a heap: the first is the least.
@@ -188,9 +202,17 @@ func (w *Walk) first(link string) bool {
 		return false
 	}
 	w.seen[target] = true
-	at, err := filepath.EvalSymlinks(filepath.Dir(link))
-	inside := err == nil && (at == target || strings.HasPrefix(at, strings.TrimSuffix(target, string(filepath.Separator))+string(filepath.Separator)))
-	return !inside
+	return !circular(link)
+}
+
+// circular reports whether path leads to a folder that it lies in.
+func circular(path string) bool {
+	target, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return false
+	}
+	at, err := filepath.EvalSymlinks(filepath.Dir(path))
+	return err == nil && (at == target || strings.HasPrefix(at, strings.TrimSuffix(target, string(filepath.Separator))+string(filepath.Separator)))
 }
 
 // entries calls f with what is visible in a folder, in no order, until it returns
@@ -242,6 +264,9 @@ func openClasses(dir string, folders []string, training bool) (*Set, error) {
 		class := compose(name)
 		if !utf8.ValidString(name) || strings.ContainsFunc(name, unicode.IsControl) {
 			return nil, fault.In(dir, fault.Unsupportedf("the folder %q would be a class whose name can't be shown: rename it", name))
+		}
+		if path := filepath.Join(dir, name); circular(path) {
+			return nil, fault.In(path, fault.Unsupportedf("a link to the folder that it is in, or to one above, whose photos would be a class of their own: remove it"))
 		}
 		if n := len(s.Classes); n > 0 && s.Classes[n-1] == class {
 			return nil, fault.In(dir, fault.Brokenf("two folders are called %q, with the accents composed in one and not in the other: move their images together", class))

@@ -4,6 +4,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -275,6 +276,57 @@ func TestImages(t *testing.T) {
 		}
 	}
 	if d := cmp.Diff(map[string]int{"HEIC": 2, "PDF": 1, "MPEG-4 video": 1}, kinds); d != "" {
+		t.Error(d)
+	}
+}
+
+// TestCircularClass refuses a link among the classes that leads to them or above, and
+// takes one that leads elsewhere.
+func TestCircularClass(t *testing.T) {
+	dir := tree(t, map[string]string{"top/data/a/1.png": "", "top/data/b/2.png": "", "top/else/3.png": "", "top/parts/train/a/1.png": "", "top/parts/val/a/1.png": ""})
+	at := filepath.Join(dir, "top", "data")
+	for to, refused := range map[string]bool{".": true, "..": true, "../../top": true, dir: true, "../data/../data": true, "../else": false, "a": false} {
+		link := filepath.Join(at, "loop")
+		if err := os.Symlink(to, link); err != nil {
+			t.Fatal(err)
+		}
+		for what, open := range map[string]func() (*Set, error){
+			"train": func() (*Set, error) { s, _, err := Open(at, Options{}); return s, err },
+			"val":   func() (*Set, error) { return OpenEval(at, EvalOptions{Labels: []string{"a", "b", "loop"}}) },
+		} {
+			s, err := open()
+			switch {
+			case refused && (err == nil || !strings.Contains(err.Error(), link+": a link to the folder that it is in, or to one above")):
+				t.Errorf("%s, link to %s: %v", what, to, err)
+			case !refused && (err != nil || len(s.Items) != 3):
+				t.Errorf("%s, link to %s: %v", what, to, err)
+			}
+		}
+		if err := os.Remove(link); err != nil {
+			t.Fatal(err)
+		}
+	}
+	link := filepath.Join(dir, "top", "parts", "train", "loop")
+	if err := os.Symlink("../..", link); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := Open(filepath.Join(dir, "top", "parts"), Options{}); err == nil || !strings.Contains(err.Error(), link) {
+		t.Errorf("in a part: %v", err)
+	}
+}
+
+// TestAlike tells of classes that are called alike.
+func TestAlike(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("file systems of other systems take these names for one")
+	}
+	dir := tree(t, map[string]string{"cat/1.png": "", "cat /2.png": "", "big dog/3.png": "", "Big_Dog/4.png": "", "bigdog/5.png": ""})
+	s, _, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`classes whose names differ in capital letters, spaces or underscores alone: "Big_Dog" and "big dog", "cat" and "cat "`}
+	if d := cmp.Diff(want, notes(dir, s)); d != "" {
 		t.Error(d)
 	}
 }

@@ -45,6 +45,20 @@ func newIndex(classes []string) index {
 
 func fold(name string) string { return strings.ReplaceAll(strings.ToLower(name), "_", " ") }
 
+// alike returns pairs of classes whose names people take for the same.
+func alike(classes []string) (pairs []string) {
+	first := make(map[string]string, len(classes))
+	for _, c := range classes {
+		key := strings.TrimSpace(fold(c))
+		if other, there := first[key]; there {
+			pairs = append(pairs, fmt.Sprintf("%q and %q", other, c))
+		} else {
+			first[key] = c
+		}
+	}
+	return pairs
+}
+
 // find returns the index of the class called name, unknown or ambiguous.
 func (x index) find(name string) int {
 	name = compose(name)

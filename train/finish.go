@@ -19,7 +19,7 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Result{Epochs: t.history, Best: t.best, Model: best}
+	r := &Result{Epochs: t.history, Best: t.best, Model: best, Diverged: t.diverged}
 	if t.validator != nil {
 		if r.Evaluation, err = t.validator.run(ctx, best); err != nil {
 			return nil, err

@@ -23,6 +23,7 @@ type Result struct {
 	Evaluation *report.Evaluation // of the best weights; nil without validation images
 	Test       *report.Evaluation // of the best weights on Data.Test; nil without
 	Model      *model.Model       // the best weights
+	Diverged   error              // why an epoch that was undone could not be made again at any rate, and the run ended before; nil otherwise
 	Trained    int                // images that could be read of those to train with
 	Unreadable int                // images that were left out
 	Int8       *Int8              // of the best weights, with Run.Int8
@@ -86,7 +87,12 @@ func Fit(ctx context.Context, o Options) (_ *Result, err error) {
 	}
 	o.uniform.report() // if frozen modules have looked at all images; otherwise after an epoch
 	for epoch := t.done() + 1; !t.over(); epoch++ {
-		if err := t.epoch(ctx, epoch); err != nil {
+		err := t.epoch(ctx, epoch)
+		if t.Undo && len(t.history) > 0 && errors.Is(err, report.ErrDiverged) {
+			t.diverged = err // at the lowest rate: the best so far stays the best
+			break
+		}
+		if err != nil {
 			return nil, err
 		}
 	}
@@ -114,6 +120,7 @@ type trainer struct {
 	before    model.StateDict // the tensors before an epoch that may be undone
 	slower    float64         // factor of the learning rate after epochs that were undone
 	events    *report.Events  // nil before the first epoch ends
+	diverged  error           // see Result
 }
 
 func newTrainer(o Options) (*trainer, error) {

@@ -290,7 +290,7 @@ func (h *Hyperparameters) wrong() []string {
 	check(h.TeacherTemperature >= 1 && h.TeacherTemperature <= 100, "teacher-temperature %v: want 1 to 100", h.TeacherTemperature)
 	check(h.TeacherWeight > 0 && h.TeacherWeight <= 1, "teacher-weight %v: want more than 0, at most 1", h.TeacherWeight)
 	check(h.LayerDecay >= 0 && h.LayerDecay <= 1, "layer-decay %v: want 0 to 1", h.LayerDecay)
-	check(h.HeadEpochs <= 0 || h.HeadLR > 0 && h.HeadLR <= math.MaxFloat64, "head-lr %v: want more than 0", h.HeadLR)
+	check(h.QAT || h.HeadEpochs <= 0 || h.HeadLR > 0 && h.HeadLR <= math.MaxFloat64, "head-lr %v: want more than 0, for epochs of the classifier alone (head-epochs %d)", h.HeadLR, h.HeadEpochs)
 	check(h.Freeze >= FreezeBackbone, "freeze %d: want 0 or more", h.Freeze)
 	check(slices.Contains(Optimizers(), h.Optimizer), "optimizer %q: want one of %q", h.Optimizer, Optimizers())
 	check(h.Balance == "" || slices.Contains(balances, h.Balance), "balance %q: want one of %q", h.Balance, balances)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"os"
 	"path/filepath"
 	"slices"
 	"testing"
@@ -159,6 +160,45 @@ func TestResumePhases(t *testing.T) {
 	}
 }
 
+// TestDiverged: where an epoch diverges at every rate, the run ends with what was the best
+// before, the same if it is resumed. Without Undo, or before any epoch, it is an error.
+func TestDiverged(t *testing.T) {
+	train, val := photos(t, 9)
+	begin := func() Options {
+		o := phases(t, train, val)
+		o.LR = 1e300 // no number of 32 bits, however often it is halved
+		return o
+	}
+	o := begin()
+	undone := 0
+	o.Undone = func(report.Epoch, error) { undone++ }
+	for range 2 {
+		r, err := Fit(t.Context(), o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !errors.Is(r.Diverged, report.ErrDiverged) || r.Best != 0 || len(r.Epochs) != 1 || r.Evaluation.Loss != r.Epochs[0].ValLoss || undone != halvings {
+			t.Errorf("%v; best %d of %+v; undone %d times", r.Diverged, r.Best, r.Epochs, undone)
+		}
+		for _, name := range []string{report.CardFile, "confusion_matrix.png"} {
+			if _, err := os.Stat(filepath.Join(o.RunDir, name)); err != nil {
+				t.Error(err)
+			}
+		}
+		o.Model, o.Resume, undone = begin().Model, true, 0
+	}
+	for name, change := range map[string]func(o *Options){
+		"not undone": func(o *Options) { o.Undo = false },
+		"one phase":  func(o *Options) { o.HeadEpochs = 0 },
+	} {
+		o := begin()
+		change(&o)
+		if _, err := Fit(t.Context(), o); !errors.Is(err, report.ErrDiverged) {
+			t.Errorf("%s: error %v", name, err)
+		}
+	}
+}
+
 // TestUndo checks that what spoils the network is undone and told, until the rate is
 // one that it can take, and that it ends well.
 func TestUndo(t *testing.T) {
@@ -176,8 +216,11 @@ func TestUndo(t *testing.T) {
 		}
 		r, err := Fit(t.Context(), o)
 		if name == "not finite" {
-			if err == nil || !errors.Is(err, report.ErrDiverged) || len(told) != halvings || errs != halvings {
-				t.Errorf("%s: error %v after %d times", name, err, len(told))
+			if err != nil {
+				t.Fatal(name, err)
+			}
+			if !errors.Is(r.Diverged, report.ErrDiverged) || len(told) != halvings || errs != halvings {
+				t.Errorf("%s: %v after %d times", name, r.Diverged, len(told))
 			}
 			m, err := checkpoint.Open(filepath.Join(o.RunDir, BestFile))
 			if err != nil || m.Dict["classifier.1.bias"].Data[0] == 0 {

@@ -92,6 +92,8 @@ func TestWith(t *testing.T) {
 		"so many, alone":    {"finetune", func(c *Changes) { c.Freeze, c.Values.Epochs, c.Values.LR = "backbone", 7, 5 }, []string{"epochs", "lr"}, func(h Hyperparameters) bool { return h.Epochs == 7 && h.LR == 5 }, ""},
 		"layer decay":       {"finetune", func(c *Changes) { c.Values.LayerDecay = 1.5 }, []string{"layer-decay"}, nil, "layer-decay 1.5: want 0 to 1"},
 		"head rate":         {"finetune", func(c *Changes) {}, []string{"head-lr"}, nil, "head-lr 0: want more than 0"},
+		"no head rate":      {"plain", func(c *Changes) { c.Values.HeadEpochs = 3 }, []string{"head-epochs"}, nil, "head-lr 0: want more than 0, for epochs of the classifier alone (head-epochs 3)"},
+		"head epochs, qat":  {"qat", func(c *Changes) { c.Values.HeadEpochs = 3 }, []string{"head-epochs"}, nil, "qat: the model has learned its classes: want head-epochs 0"},
 		"adamw":             {"torchvision", func(c *Changes) { c.Values.Optimizer = AdamW }, []string{"optimizer"}, func(h Hyperparameters) bool { return h.LR == 0.001 }, ""},
 		"rmsprop":           {"torchvision", func(c *Changes) { c.Values.Optimizer = RMSprop }, []string{"optimizer"}, func(h Hyperparameters) bool { return h.LR == 0.045 }, ""},
 		"own rate":          {"finetune", func(c *Changes) { c.Values.Optimizer, c.Values.LR = AdamW, 1 }, []string{"optimizer", "lr"}, func(h Hyperparameters) bool { return h.LR == 1 }, ""},

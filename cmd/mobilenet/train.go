@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -243,7 +244,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	case f.isPhoto(err):
 		return fmt.Errorf("%w (--dry-run lists all photos that can't be read, --max-errors leaves them out)", err)
 	case err != nil:
-		return err
+		return f.canGoOn(err)
 	}
 	if err := f.print(cmd.OutOrStdout(), r, time.Since(began)); err != nil {
 		return err
@@ -278,6 +279,15 @@ func (f *trainFlags) leftOut(w io.Writer) error {
 func (f *trainFlags) isPhoto(err error) bool {
 	e, ok := errors.AsType[*fault.Error](err)
 	return ok && vision.IsImage(e.File)
+}
+
+// canGoOn says of an error for want of room that the run goes on from its last whole epoch.
+func (f *trainFlags) canGoOn(err error) error {
+	full := errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	if !full || !isThere(filepath.Join(f.o.RunDir, train.ArgsFile)) {
+		return err
+	}
+	return fmt.Errorf("%w (make room, and go on with: mobilenet train --resume --run-dir %s)", err, shellWord(f.o.RunDir))
 }
 
 // apply fills what no flag sets from the recipe.

@@ -216,7 +216,10 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 		})
 	}
 	fmt.Fprintln(w, t.Render())
-	if n := r.Epochs[len(r.Epochs)-1].Epoch; n < f.o.Epochs {
+	switch n := r.Epochs[len(r.Epochs)-1].Epoch; {
+	case r.Diverged != nil:
+		fmt.Fprintf(w, "stopped after %d of %s, for the next one diverges at every learning rate: %v\n", n, plural(f.o.Epochs, "epoch"), r.Diverged)
+	case n < f.o.Epochs:
 		fmt.Fprintf(w, "stopped after %d of %s: none of the last %d was better\n", n, plural(f.o.Epochs, "epoch"), f.o.Patience)
 	}
 	if r.Evaluation != nil {

@@ -2,9 +2,14 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"fmt"
 	"math"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/dataset"
@@ -43,6 +48,26 @@ func TestNumber(t *testing.T) {
 	}
 	if got := number(math.NaN()); got != "-" {
 		t.Errorf("NaN: %s", got)
+	}
+}
+
+// TestFullDiskTraining: a run that is there can go on once there is room.
+func TestFullDiskTraining(t *testing.T) {
+	var f trainFlags
+	f.o.RunDir = t.TempDir()
+	full := fmt.Errorf("saving: %w", &os.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC})
+	if err := f.canGoOn(full); err != full {
+		t.Errorf("of no run: %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(f.o.RunDir, train.ArgsFile), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	err := f.canGoOn(full)
+	if want := "go on with: mobilenet train --resume --run-dir " + shellWord(f.o.RunDir) + ")"; !errors.Is(err, syscall.ENOSPC) || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %s", err, want)
+	}
+	if other := errors.New("other"); f.canGoOn(other) != other {
+		t.Error("another error says so")
 	}
 }
 
