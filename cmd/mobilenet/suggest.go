@@ -108,12 +108,16 @@ func meantFlag(cmd *cobra.Command, name string) string {
 	if slices.Contains([]string{"gpu", "gpus", "cuda", "device"}, name) {
 		return "everything runs on the CPU; see " + cmd.CommandPath() + " --help"
 	}
+	var others []string
 	for _, other := range newRoot("").Commands() {
-		if f := other.Flags().Lookup(name); f != nil {
-			return "--" + name + " is a flag of " + other.CommandPath() + "; see " + cmd.CommandPath() + " --help"
+		if other.Flags().Lookup(name) != nil {
+			others = append(others, other.Name())
 		}
 	}
-	return ""
+	if len(others) == 0 {
+		return ""
+	}
+	return "--" + name + " is a flag of mobilenet " + strings.Join(others, ", ") + "; see " + cmd.CommandPath() + " --help"
 }
 
 // nearest returns the one of the flags that name stands for, or "".

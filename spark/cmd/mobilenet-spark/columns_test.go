@@ -1,7 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"compress/gzip"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -268,6 +271,37 @@ func TestFolderManifest(t *testing.T) {
 			t.Errorf("%v: %v: %s", names, err, stderr)
 		case want != "" && (err == nil || err.Error() != dir+": "+want || exists(out)):
 			t.Errorf("%v: %v, want %s", names, err, want)
+		}
+	}
+}
+
+// A list is what its name says, which is all that Spark knows of it.
+func TestManifestNames(t *testing.T) {
+	model := fashion(t)
+	zero, err := os.ReadFile("testdata/zero.parquet")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	io.WriteString(z, "path\na\n")
+	z.Close()
+	for _, c := range []struct{ name, text, want string }{
+		{"a.parquet", string(zero), ""},
+		{"a.PARQUET", string(zero), ""},
+		{"a.csv", string(zero), "a Parquet file; its name has to end with .parquet"},
+		{"a.parquet", "path\na\n", "not a Parquet file, as its name says"},
+		{"a.parquet", string(zero[:20]), "invalid magic footer of parquet file"},
+		{"a.csv.gz", packed.String(), ""},
+		{"a.csv", packed.String(), "packed by gzip; its name has to end with .gz, as .jsonl.gz or .csv.gz"},
+		{"a.csv.gz", "path\na\n", "not packed by gzip, as its name says"},
+		{"a.csv", "", ""},
+	} {
+		file := filepath.Join(t.TempDir(), c.name)
+		put(t, file, c.text)
+		_, stderr, err := command("predict", "--local", "-i", file, "-o", t.TempDir(), "-m", model, "--max-errors", "1")
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.HasPrefix(err.Error(), file+": "+c.want)) {
+			t.Errorf("%s: %v: %s, want %s", c.name, err, stderr, c.want)
 		}
 	}
 }

@@ -141,7 +141,7 @@ func (r *localRun) each(done func(manifest.Part) (bool, error), use func(manifes
 	defer in.Close()
 	rows, err := manifest.NewReader(in)
 	if err != nil {
-		return fmt.Errorf("%s: %w", r.Input, err)
+		return fault.In(r.Input, err)
 	}
 	list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: r.About(), Done: done}
 	for part, err := range list.Parts(rows) {

@@ -46,6 +46,9 @@ func openLocal(path string, wanted job.Wanted) (*localManifest, error) {
 	case strings.HasSuffix(strings.ToLower(path), ".parquet"):
 		m.parquet = []string{path}
 	}
+	if err == nil && info.Mode().IsRegular() {
+		err = named(path)
+	}
 	if err == nil {
 		var all []job.Column
 		if all, err = m.all(); err == nil {
@@ -53,6 +56,30 @@ func openLocal(path string, wanted job.Wanted) (*localManifest, error) {
 		}
 	}
 	return m, fault.In(path, err)
+}
+
+// named is an error if a file's name, which tells what it is, also to Spark, is another's.
+func named(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var head [4]byte
+	io.ReadFull(f, head[:]) // what is shorter is none of these
+	ext := strings.ToLower(filepath.Ext(path))
+	parquet, gzip := string(head[:]) == "PAR1", string(head[:2]) == "\x1f\x8b"
+	switch {
+	case parquet && ext != ".parquet":
+		return fault.Unsupportedf("a Parquet file; its name has to end with .parquet")
+	case gzip && ext != ".gz":
+		return fault.Unsupportedf("packed by gzip; its name has to end with .gz, as .jsonl.gz or .csv.gz")
+	case ext == ".gz" && !gzip:
+		return fault.Brokenf("not packed by gzip, as its name says")
+	case ext == ".parquet" && !parquet:
+		return fault.Brokenf("not a Parquet file, as its name says")
+	}
+	return nil
 }
 
 // parquetOnly lists the files of a manifest that is a folder, which has no others: none is left
@@ -275,6 +302,9 @@ func (m *localManifest) linesOf(path string, out io.Writer) error {
 	buffer := make([]parquet.Row, 100)
 	number := 0
 	for _, group := range file.RowGroups() {
+		if group.NumRows() == 0 { // as a file without rows has one
+			continue
+		}
 		rows := group.Rows()
 		for {
 			n, err := rows.ReadRows(buffer)
