@@ -7,14 +7,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// core is the number of the core that the calling thread is on, -1 where the system
-// doesn't say.
-func core() int {
-	var n uint32
-	if _, _, err := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&n)), 0, 0); err != 0 {
-		return -1
+// here is where the caller runs. The core is -1 where the system doesn't say.
+func here() place {
+	var core uint32
+	if _, _, err := unix.RawSyscall(unix.SYS_GETCPU, uintptr(unsafe.Pointer(&core)), 0, 0); err != 0 {
+		return place{core: -1}
 	}
-	return int(n)
+	return place{int(core), unix.Gettid()}
 }
 
 // leave moves the calling thread off a core, if it may use others, and bars it from none.

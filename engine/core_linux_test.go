@@ -15,20 +15,58 @@ func TestLeave(t *testing.T) {
 	if err := unix.SchedGetaffinity(0, &before); err != nil {
 		t.Skip("the system doesn't say which cores there are:", err)
 	}
-	was := core()
+	was := here().core
 	if was < 0 || !before.IsSet(was) {
 		t.Fatalf("on core %d, which isn't one of those that may be used", was)
 	}
 	left := false
 	for range 1000 { // the system may put it back at any time
-		was = core()
+		was = here().core
 		leave(was)
-		left = left || core() != was
+		left = left || here().core != was
 	}
 	if !left && before.Count() > 1 {
 		t.Error("still on the same core")
 	}
 	if err := unix.SchedGetaffinity(0, &after); err != nil || after != before {
 		t.Errorf("may use %d cores, before %d (%v)", after.Count(), before.Count(), err)
+	}
+}
+
+// A helper leaves the core of another thread, while there is something to do.
+func TestSpread(t *testing.T) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all unix.CPUSet
+	if unix.SchedGetaffinity(0, &all) != nil || all.Count() < 2 || here().core < 0 {
+		t.Skip("one core, or the system doesn't say")
+	}
+	for _, c := range []struct {
+		name   string
+		thread int // beside this one
+		done   int32
+		leaves bool
+	}{
+		{"of another thread", 1, 0, true},
+		{"of its own thread", 0, 0, false},
+		{"when all is done", 1, 1, false},
+	} {
+		r := newRun(1, nil, nil)
+		r.tasks[0] = 1
+		r.done[0].Store(c.done)
+		left := 0
+		const times = 1000
+		for range times {
+			r.begun = here()
+			r.begun.thread += c.thread
+			r.spread()
+			if here().core != r.begun.core {
+				left++
+			}
+		}
+		// The system moves threads, too, but not within a microsecond, and not often.
+		if leaves := left > times/2; leaves != c.leaves {
+			t.Errorf("the core %s: left %d times of %d", c.name, left, times)
+		}
 	}
 }
