@@ -3,7 +3,9 @@ package serve_test
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"math"
+	"net/http"
 	"strings"
 	"testing"
 
@@ -53,4 +55,32 @@ func TestCarelessCallers(t *testing.T) {
 	}
 	s.Close()
 	s.Close()
+	if err := s.Reload(t.Context()); !errors.Is(err, http.ErrServerClosed) {
+		t.Errorf("Reload of a closed server: %v", err)
+	}
+	if err := s.Run(t.Context(), serve.Listen{Addr: "127.0.0.1:0"}); !errors.Is(err, http.ErrServerClosed) {
+		t.Errorf("Run of a closed server: %v", err)
+	}
+}
+
+// TestReloadGivenUp: the log says why a reload ended early, of a server that goes on.
+func TestReloadGivenUp(t *testing.T) {
+	log := make(lines, 8)
+	s, err := serve.New(t.Context(), serve.Options{Models: []serve.Model{{Name: "m", Open: openBuiltin}}, Log: slog.New(slog.NewJSONHandler(log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Reload(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context: %v", err)
+	}
+	line := <-log
+	for strings.Contains(line, "takes longer than it may") { // of the model, on a busy machine
+		line = <-log
+	}
+	if !strings.Contains(line, `"msg":"reload given up","model":"m","error":"context canceled"`) {
+		t.Error(line)
+	}
 }

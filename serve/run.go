@@ -34,7 +34,8 @@ type Listen struct {
 // Run serves until ctx ends, and then drains: /v2/health/ready is 503 from that
 // moment on; for the drain delay, in which load balancers notice, everything is
 // answered as before; then no connection is taken any more, and what is under way is
-// ended. The error is that of listening, or that draining took too long.
+// ended, and the server closed. The error is that of listening, or that draining took too
+// long; of a server that is closed already it is [http.ErrServerClosed].
 //
 // Run sees to it that Go has a processor more than workers (GOMAXPROCS): workers compute
 // for milliseconds on end, and with all processors theirs, Go would look at the network
@@ -45,6 +46,9 @@ type Listen struct {
 func (s *Server) Run(ctx context.Context, l Listen) error {
 	if l.MaxConns < 0 {
 		return fmt.Errorf("%d connections: want 0 or more", l.MaxConns)
+	}
+	if s.scheduler.isClosed() {
+		return http.ErrServerClosed
 	}
 	if n := s.o.Workers + 1; runtime.GOMAXPROCS(0) < n {
 		runtime.GOMAXPROCS(n)

@@ -322,6 +322,13 @@ func (s *scheduler) load() (waiting, busy int) {
 	return len(s.waiting), s.busy
 }
 
+// isClosed reports whether jobs are refused for good.
+func (s *scheduler) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // close refuses further jobs and waits for the others.
 func (s *scheduler) close() {
 	s.mu.Lock()

@@ -131,21 +131,27 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	return s, nil
 }
 
-// Close ends the workers when what is queued is done. Later requests are refused.
+// Close ends the workers when what is queued is done. Later requests are refused, and
+// [Server.Run] and [Server.Reload] return [http.ErrServerClosed]. A Run that has begun goes on
+// refusing until its ctx ends.
 func (s *Server) Close() {
 	s.draining.Store(true)
 	s.scheduler.close()
 }
 
 // Reload loads all models anew. Those that can't be stay as they were; the error says
-// of the first why.
+// of the first why. If ctx ends the others stay as they were, and the error is that of ctx;
+// of a server that is closed it is [http.ErrServerClosed].
 func (s *Server) Reload(ctx context.Context) error {
 	var first error
 	for _, slot := range s.models.slots {
+		if s.scheduler.isClosed() {
+			return http.ErrServerClosed
+		}
 		start := time.Now()
 		err := slot.load(ctx, s.o.Workers)
 		if ctx.Err() != nil {
-			s.o.Log.Info("reload given up, as the server goes down", "model", slot.Name)
+			s.o.Log.Info("reload given up", "model", slot.Name, "error", ctx.Err().Error())
 			return ctx.Err()
 		}
 		if err != nil {
