@@ -231,20 +231,13 @@ func itemsOf(in *inferRequest, takesTensors bool, m *loaded, maxPixels int) ([]*
 		return nil, badRequest(fmt.Sprintf("%d inputs: want one", len(in.Inputs)))
 	}
 	t := in.Inputs[0]
-	if n, err := t.elements(); err == nil && n > maxPhotos && t.Shape[0] > maxPhotos { // before millions are read
-		return nil, t.fail("%d in a request: at most %d", t.Shape[0], maxPhotos)
-	}
 	var items []*item
 	var err error
 	switch kind := t.Name + " " + t.Datatype; {
 	case takesTensors && kind == "input FP32":
 		items, err = tensorItems(t, m)
 	case !takesTensors && kind == "image BYTES":
-		var files [][]byte
-		files, err = t.texts()
-		for _, f := range files {
-			items = append(items, &item{file: f})
-		}
+		items, err = fileItems(t)
 	case !takesTensors && kind == "pixels UINT8":
 		items, err = pixelItems(t, maxPixels)
 	case takesTensors:
@@ -263,11 +256,39 @@ func itemsOf(in *inferRequest, takesTensors bool, m *loaded, maxPixels int) ([]*
 	return items, nil
 }
 
+// few refuses a tensor of too many photos or images, before millions of values are read. The
+// shape has as many dimensions as it should, or else the first says nothing.
+func (t *tensor) few() error {
+	if n, err := t.elements(); err == nil && n > maxPhotos && t.Shape[0] > maxPhotos {
+		return t.fail("%d in a request: at most %d", t.Shape[0], maxPhotos)
+	}
+	return nil
+}
+
+// fileItems takes a BYTES tensor [n][1] or [n] for files of photos.
+func fileItems(t *tensor) ([]*item, error) {
+	if len(t.Shape) > 2 {
+		return nil, t.fail("shape %v: want [n,1] or [n]", t.Shape)
+	}
+	if err := t.few(); err != nil {
+		return nil, err
+	}
+	files, err := t.texts()
+	var items []*item
+	for _, f := range files {
+		items = append(items, &item{file: f})
+	}
+	return items, err
+}
+
 // tensorItems cuts an FP32 tensor [n][3][H][W] into images.
 func tensorItems(t *tensor, m *loaded) ([]*item, error) {
 	h, w := m.one.Config().InputSize()
 	if len(t.Shape) != 4 || t.Shape[1] != 3 || t.Shape[2] != int64(h) || t.Shape[3] != int64(w) {
 		return nil, t.fail("shape %v: want [n,3,%d,%d]", t.Shape, h, w)
+	}
+	if err := t.few(); err != nil {
+		return nil, err
 	}
 	v, err := t.floats()
 	if err != nil {
@@ -284,6 +305,9 @@ func tensorItems(t *tensor, m *loaded) ([]*item, error) {
 func pixelItems(t *tensor, maxPixels int) ([]*item, error) {
 	if len(t.Shape) != 4 || t.Shape[3] != 3 || t.Shape[1] < 1 || t.Shape[2] < 1 {
 		return nil, t.fail("shape %v: want [n,height,width,3]", t.Shape)
+	}
+	if err := t.few(); err != nil {
+		return nil, err
 	}
 	v, err := t.octets()
 	if err != nil {

@@ -383,11 +383,30 @@ func TestTooMany(t *testing.T) {
 		"/v1/classify?top=1":              `{"urls": [` + strings.Repeat(`"http://a.example/", `, 65) + `!`,
 		"/v2/models/fashion/infer":        `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [3000000, 1], "data": []}]}`,
 		"/v2/models/fashion/infer?":       `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [65, 1, 1, 3], "data": []}]}`,
-		"/v2/models/fashion-tensor/infer": `{"inputs": [{"name": "input", "datatype": "FP32", "shape": [65, 3, 32, 32], "data": []}]}`,
+		"/v2/models/fashion-tensor/infer": `{"inputs": [{"name": "input", "datatype": "FP32", "shape": [65, 3, 40, 40], "data": []}]}`,
 	} {
 		code, _, got := ask(t, "POST", url+path, []byte(body), "Content-Type", "application/json")
 		if code != 400 || !bytes.Contains(got, []byte("at most 64")) {
 			t.Errorf("%s: %d %.200s", path, code, got)
+		}
+	}
+}
+
+// TestWrongShape: a tensor of a wrong number of dimensions is told which there are, whatever
+// the first of them is.
+func TestWrongShape(t *testing.T) {
+	_, url := start(t, serve.Options{})
+	for _, test := range []struct{ model, input, shape, want string }{
+		{"fashion", `"pixels", "datatype": "UINT8"`, "[224, 224, 3]", "shape [224 224 3]: want [n,height,width,3]"},
+		{"fashion", `"pixels", "datatype": "UINT8"`, "[3, 224, 224]", "shape [3 224 224]: want [n,height,width,3]"},
+		{"fashion", `"pixels", "datatype": "UINT8"`, "[100, 3, 224, 224]", "shape [100 3 224 224]: want [n,height,width,3]"},
+		{"fashion", `"image", "datatype": "BYTES"`, "[224, 224, 3]", "shape [224 224 3]: want [n,1] or [n]"},
+		{"fashion-tensor", `"input", "datatype": "FP32"`, "[224, 224, 3]", "shape [224 224 3]: want [n,3,40,40]"},
+	} {
+		body := fmt.Sprintf(`{"inputs": [{"name": %s, "shape": %s, "data": []}]}`, test.input, test.shape)
+		code, _, got := ask(t, "POST", url+"/v2/models/"+test.model+"/infer", []byte(body))
+		if told := decode[struct{ Error string }](t, got).Error; code != 400 || !strings.HasSuffix(told, test.want) {
+			t.Errorf("%s of shape %s: %d %s, want %s", test.input, test.shape, code, told, test.want)
 		}
 	}
 }

@@ -98,7 +98,7 @@ func (f *classifierFlags) openAny(ctx context.Context, stderr io.Writer) (*mobil
 	if err != nil {
 		return nil, ofLabels(f.labels, err)
 	}
-	f.photos.say(stderr, f.model, c.Config())
+	f.photos.say(stderr, f.model, c.Config(), false)
 	sayAssumed(stderr, f.model, c.Assumed())
 	sayNotes(stderr, f.model, c.Notes())
 	f.precision.say(stderr, f.model, c.Dequantized(), c.Unfit())

@@ -29,8 +29,9 @@ func (f *photoFlags) check(cmd *cobra.Command) error {
 }
 
 // say says what the input is, where flags made it another one: the network runs on any, and
-// what takes minutes must not look like a program that hangs.
-func (f *photoFlags) say(stderr io.Writer, name string, c model.Config) {
+// what takes minutes must not look like a program that hangs. A size that is not unusual is said
+// if always is set, for a program that others ask than who gave the flags.
+func (f *photoFlags) say(stderr io.Writer, name string, c model.Config, always bool) {
 	in := f.In
 	if in.Height == 0 && in.Width == 0 && in.Crop <= 1 {
 		return
@@ -42,6 +43,8 @@ func (f *photoFlags) say(stderr io.Writer, name string, c model.Config) {
 		fmt.Fprintf(stderr, "mobilenet: %s: inputs are %dx%d pixels, %.0f times %dx%[5]d, which MobileNetV2 is usually trained with: a photo takes as many times as long, and answers may be worse\n", printable(name), w, h, times, usual)
 	case in.Crop > 1:
 		fmt.Fprintf(stderr, "mobilenet: %s: inputs are %dx%d pixels (--crop)\n", printable(name), w, h)
+	case always:
+		fmt.Fprintf(stderr, "mobilenet: %s: inputs are %dx%d pixels (--resolution)\n", printable(name), w, h)
 	}
 }
 

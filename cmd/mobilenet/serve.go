@@ -317,12 +317,12 @@ func fileEach(cmd *cobra.Command, flag string, args, models []string) (map[strin
 		name, file, ok := strings.Cut(arg, "=")
 		switch {
 		case ok && slices.Contains(models, name):
-		case ok && len(models) == 1 && !isThere(arg) && isThere(file): // else '=' is in the file's name
-			return nil, usagef(cmd, "--%s %s: no model %s: the one served is %s", flag, arg, printable(name), models[0])
+		case ok && !isThere(arg): // else '=' is in the file's name
+			return nil, usagef(cmd, "--%s %s: no model called %q (models: %s), and no file of that name", flag, arg, name, strings.Join(models, ", "))
 		case len(models) == 1:
 			name, file = models[0], arg
 		default:
-			return nil, usagef(cmd, "--%s %s: want NAME=FILE, with the NAME of a --model", flag, arg)
+			return nil, usagef(cmd, "--%s %s: want NAME=FILE, with the NAME of a --model: %s", flag, arg, strings.Join(models, ", "))
 		}
 		if files[name] != "" || file == "" {
 			return nil, usagef(cmd, "--%s %s: want one file a model", flag, arg)
@@ -354,7 +354,7 @@ func (f *serveFlags) open(stderr io.Writer, source, labels string) func(context.
 		}
 		if !said {
 			said = true
-			f.photos.say(stderr, source, c.Config())
+			f.photos.say(stderr, source, c.Config(), true)
 			sayAssumed(stderr, source, c.Assumed())
 			sayNotes(stderr, source, c.Notes())
 			f.precision.say(stderr, source, c.Dequantized(), c.Unfit())
