@@ -375,12 +375,13 @@ func TestServeSignals(t *testing.T) {
 	for range clients {
 		all.Go(func() {
 			client := &http.Client{Transport: &http.Transport{}}
-			for last := time.Now(); ctx.Err() == nil; last = time.Now() {
+			began := time.Now() // the request before this one
+			for now := began; ctx.Err() == nil; began, now = now, time.Now() {
 				resp, err := client.Post(s.url+"v1/classify", "image/png", bytes.NewReader(data))
 				if err != nil {
-					// A connection that has nothing to say during all of the delay is closed, whatever
-					// its client, on a busy machine, is about to send.
-					idle := time.Since(last) >= delay
+					// A connection that has nothing to say during all of the delay is closed, whatever its
+					// client, on a busy machine, is about to send, or has not read yet of the last answer.
+					idle := time.Since(began) >= delay
 					// Elsewhere than on Linux a connection that waits to be accepted is reset as the
 					// listener closes, which a client may also see as an end of the file.
 					reset := runtime.GOOS != "linux" && (errors.Is(err, syscall.ECONNRESET) || errors.Is(err, io.EOF))
