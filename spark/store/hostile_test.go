@@ -111,6 +111,12 @@ func TestHostileShards(t *testing.T) {
 		{"a bomb", bomb.Bytes(), []store.Member{{Name: "none"}}, 0, "unpacks to more than 100 times its size"},
 		{"behind its end", whole, append(placed[:5:5], store.Member{Offset: int64(len(whole)) + 512, Size: 9}), 5, "the archive ends before that"},
 		{"far behind its end", whole, []store.Member{{Offset: int64(len(whole)) + 1<<20, Size: 9}}, 0, "the archive ends before that"},
+		{"a packed archive, by places", packed, placed, 0, ""},
+		{"another size", whole, append(placed[:5:5], store.Member{Name: "5.jpg", Offset: placed[5].Offset, Size: 999}), 5, "that member has 1000 bytes, and the row's size is 999"},
+		{"a place without a size", whole, append(placed[:5:5], store.Member{Name: "5.jpg", Offset: placed[5].Offset}), 5, "that member has 1000 bytes, and the row's size is 0"},
+		{"another size, by name", packed, append(named[:5:5], store.Member{Name: "5.jpg", Size: 999}), 5, "that member has 1000 bytes, and the row's size is 999"},
+		{"the same size, by name", packed, append(named[:5:5], store.Member{Name: "5.jpg", Size: 1000}, store.Member{Name: "5.jpg", Size: 7}), 6, ""},
+		{"a photo", []byte(strings.Repeat("photo", 1000)), named[:1], 0, "not a tar archive, and the row names a member"},
 		{"no archive", []byte("hello"), named[:1], 0, "a damaged archive"},
 		{"nothing", nil, named[:1], 0, "a damaged archive"},
 	} {

@@ -70,6 +70,9 @@ type picking struct {
 }
 
 func (p *picking) settle(i int, d Data, err error) {
+	if _, packed := shard.IsNamed(p.at.key); packed && (err == shard.ErrOffset || err == shard.ErrBehind) {
+		err = shard.ErrPacked
+	}
 	p.done[i] = true
 	p.settled++
 	p.use(i, d, err)

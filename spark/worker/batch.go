@@ -3,12 +3,15 @@ package worker
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"runtime/debug"
 	"strings"
 	"time"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/search"
+	"github.com/mobilenet-go/mobilenet/spark/store/shard"
 )
 
 // patience is how long photos wait for others to run with. Nothing arrives for that long
@@ -112,6 +115,9 @@ func catch(err *error) {
 }
 
 func (b *batch) fail(r Row, err error) error {
+	if archive, _ := shard.IsNamed(r.Path); archive && !r.InShard() && !errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; a member of an archive has a row of its own, as mobilenet-spark list writes them", err)
+	}
 	result := b.w.result(r)
 	result.Error = strings.Replace(err.Error(), "DecodeOptions.MaxPixels", "--max-pixels", 1)
 	return b.use(&result)

@@ -133,6 +133,6 @@ func isPhoto(name string) bool {
 }
 
 func isShard(name string) bool {
-	name = strings.ToLower(name)
-	return strings.HasSuffix(name, ".tar") || strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz")
+	archive, _ := shard.IsNamed(name)
+	return archive
 }

@@ -448,6 +448,61 @@ func TestWorker(t *testing.T) {
 	}
 }
 
+// A row that says too little of an archive, or too much, is told what is wrong with it.
+func TestWorkerArchives(t *testing.T) {
+	dir, model := t.TempDir(), fashion(t)
+	name := filepath.Join(dir, "a.png")
+	photo(t, name, 1)
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plain, packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	w := tar.NewWriter(io.MultiWriter(&plain, z))
+	w.WriteHeader(&tar.Header{Name: "a.png", Size: int64(len(data)), Mode: 0o644})
+	w.Write(data)
+	w.Close()
+	z.Close()
+	put(t, filepath.Join(dir, "a.tar"), plain.String())
+	put(t, filepath.Join(dir, "a.tar.gz"), packed.String())
+	var in bytes.Buffer
+	cases := []struct{ path, row, want string }{
+		{"a.tar", fmt.Sprintf(`"member":"a.png","offset":512,"size":%d`, len(data)), ""},
+		{"a.tar.gz", fmt.Sprintf(`"member":"a.png","size":%d`, len(data)), ""},
+		{"a.png", `"size":1`, ""}, // of what is no member it is no place
+		{"a.tar", `"member":"a.png","offset":512,"size":7`, fmt.Sprintf("that member has %d bytes, and the row's size is 7", len(data))},
+		{"a.tar", `"member":"a.png","size":7`, fmt.Sprintf("that member has %d bytes, and the row's size is 7", len(data))},
+		{"a.tar.gz", fmt.Sprintf(`"member":"a.png","offset":512,"size":%d`, len(data)), "the archive is packed: its members have names, and no offsets"},
+		{"a.tar", `"x":0`, "not an image: none of JPEG, PNG"},
+		{"a.tar.gz", `"x":0`, "a member of an archive has a row of its own, as mobilenet-spark list writes them"},
+		{"none.tar", `"x":0`, "no such file or directory"},
+		{"a.png", `"member":"a.png"`, "not a tar archive, and the row names a member"},
+	}
+	for i, c := range cases {
+		fmt.Fprintf(&in, "{\"path\":%q,%s,\"row\":%d}\n", filepath.Join(dir, c.path), c.row, i)
+	}
+	cmd := exec.Command(os.Args[0], "worker", "--model="+model, "--top=1")
+	cmd.Stdin = &in
+	out, err := cmd.Output()
+	if err != nil || bytes.Count(out, []byte("\n")) != len(cases) {
+		t.Fatalf("%v: %s", err, out)
+	}
+	for line := range bytes.Lines(out) {
+		var r struct {
+			Row   int
+			Error string
+		}
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		want := cases[r.Row].want
+		if (r.Error == "") != (want == "") || !strings.Contains(r.Error, want) {
+			t.Errorf("%+v: %s", cases[r.Row], line)
+		}
+	}
+}
+
 func TestWorkerRefuses(t *testing.T) {
 	model := fashion(t)
 	for _, c := range []struct{ flag, want string }{
@@ -561,7 +616,8 @@ func TestUsage(t *testing.T) {
 	for _, args := range [][]string{
 		{"list"}, {"predict"}, {"predict", "x"}, {"predict", "--local"}, {"embed", "--none"}, {"worker", "x"}, {"classify"}, {"worker"}, {"worker", "--embed"},
 		{"worker", "-m", "x", "--top=-1"}, {"worker", "-m", "x", "--precision=double"}, {"worker", "-m", "x", "--crop=2.5"}, {"worker", "-m", "x", "--batch=0"},
-		{"worker", "-m", "x", "--threshold=2"}, {"worker", "-m", "x", "--explain", "--method=magic"}, {"worker", "-m", "x", "--mean=127.5"},
+		{"worker", "-m", "x", "--explain", "--embed"}, {"worker", "-m", "x", "--explain", "--top=2"}, {"worker", "-m", "x", "--class=top2"},
+		{"worker", "-m", "x", "--layer=features.14"}, {"worker", "-m", "x", "--normalize"}, {"worker", "-m", "x", "--threshold=2"}, {"worker", "-m", "x", "--explain", "--method=magic"}, {"worker", "-m", "x", "--mean=127.5"},
 		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--top=0"}, {"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--max-errors=-1"},
 		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--resize=0"}, {"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--threads=-1"},
 		{"predict", "--local", "-i", "x", "-o", "x", "-m", "x", "--threads=0x1"}, {"predict", "--local", "--print-sql", "-i", "x", "-o", "x", "-m", "x"},

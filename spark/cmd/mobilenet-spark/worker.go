@@ -70,6 +70,12 @@ func (f *workerFlags) check(fs *pflag.FlagSet) error {
 		return fmt.Errorf("--top %d: want at least 1, or 0 with --embed", f.Top)
 	case !(f.Threshold >= 0 && f.Threshold <= 1): // NaN neither
 		return fmt.Errorf("--threshold %v: want 0 to 1", f.Threshold)
+	case f.explain && (f.Embed || f.Top > 0 && fs.Changed("top")):
+		return errors.New("--explain explains photos, and nothing else: want it without --embed and --top")
+	case f.Normalize && !f.Embed:
+		return errors.New("--normalize is of embeddings: want --embed")
+	case !f.explain && (fs.Changed("class") || fs.Changed("method") || fs.Changed("layer")):
+		return errors.New("--class, --method and --layer are of explanations: want --explain")
 	case f.Batch < 1 || f.Batch > 1024 || f.Connections < 1 || f.Connections > 1024:
 		return errors.New("--batch and --connections: want 1 to 1024")
 	case f.InFlight < 1 || f.MaxPixels < 1 || f.store.Tries < 1 || f.store.Stall <= 0:

@@ -118,7 +118,15 @@ func (p *Picking) Range(body io.Reader, size int64, which []int) (rest []int, er
 	return nil, nil
 }
 
-// ErrOffset is about an offset before which there is no header of the same size.
+// otherSize is about a row that names a size, or none beside a place, which isn't the member's.
+func otherSize(is, row int64) error {
+	return fault.Brokenf("that member has %d bytes, and the row's size is %d", is, row)
+}
+
+// ErrPacked is about an offset in an archive whose bytes lie elsewhere.
+var ErrPacked error = fault.Unsupportedf("the archive is packed: its members have names, and no offsets")
+
+// ErrOffset is about an offset before which there is no header.
 var ErrOffset error = fault.Brokenf("no member of the archive begins there")
 
 // ErrBehind is about a place that the archive doesn't have.
@@ -136,8 +144,11 @@ func (m Member) check(head []byte) error {
 		}
 		sum -= int64(b)
 	}
-	if err1 != nil || err2 != nil || sum != 0 || size != m.Size {
+	if err1 != nil || err2 != nil || sum != 0 {
 		return ErrOffset
+	}
+	if size != m.Size {
+		return otherSize(size, m.Size)
 	}
 	// A longer name stands elsewhere, and so may one with other letters.
 	name, _, _ := bytes.Cut(head[:100], []byte{0})
@@ -157,7 +168,7 @@ func octal(field []byte) (int64, error) {
 }
 
 // Scan finds members by their names in body, which is the whole archive. Of several with the
-// same name it is the first.
+// same name it is the first. A size that a row has beside the name has to be the member's.
 func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
 	wanted := map[string][]int{}
 	for _, i := range which {
@@ -170,10 +181,13 @@ func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
 	}
 	archive := tar.NewReader(plain)
 	links := map[string]bool{}
-	for len(wanted) > 0 {
+	for first := true; len(wanted) > 0; first = false {
 		h, err := archive.Next()
 		if err == io.EOF {
 			break
+		}
+		if first && errors.Is(err, tar.ErrHeader) {
+			return errNoArchive
 		}
 		if err != nil {
 			return c.judge(err)
@@ -184,6 +198,16 @@ func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
 			continue
 		}
 		delete(wanted, h.Name)
+		rows = slices.DeleteFunc(rows, func(i int) bool {
+			other := p.Members[i].Size > 0 && p.Members[i].Size != h.Size
+			if other {
+				p.Fail(i, otherSize(h.Size, p.Members[i].Size))
+			}
+			return other
+		})
+		if len(rows) == 0 {
+			continue
+		}
 		if err := p.Take(rows, archive, h.Size); err != nil {
 			return c.judge(err)
 		}
@@ -200,12 +224,21 @@ func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
 	return nil
 }
 
+var errNoArchive error = fault.Brokenf("not a tar archive, and the row names a member")
+
 var errNoMember error = fault.Brokenf("the archive has no such file")
 
 // ErrLink is about a member that has no bytes of its own.
 var ErrLink error = fault.Unsupportedf("a link to another file, which is not followed in archives")
 
 func isLink(h *tar.Header) bool { return h.Typeflag == tar.TypeLink || h.Typeflag == tar.TypeSymlink }
+
+// IsNamed reports whether a name is that of an archive, and of a packed one.
+func IsNamed(name string) (archive, packed bool) {
+	name = strings.ToLower(name)
+	packed = strings.HasSuffix(name, ".tar.gz") || strings.HasSuffix(name, ".tgz")
+	return packed || strings.HasSuffix(name, ".tar"), packed
+}
 
 // decompressed unpacks what gzip packed.
 func decompressed(packed *counting) (io.Reader, error) {
