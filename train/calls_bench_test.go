@@ -40,6 +40,7 @@ func BenchmarkCalls(b *testing.B) {
 			PointwiseGrad:       timed(&c, "pointwise-grad", set.PointwiseGrad),
 			DepthwiseGrad:       timed(&c, "depthwise-grad", set.DepthwiseGrad),
 			DepthwiseTransposed: timed(&c, "depthwise-transposed", set.DepthwiseTransposed),
+			Turn:                timed(&c, "turn", set.Turn),
 		},
 	}
 	side := m.Config.Resolution

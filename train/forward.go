@@ -118,9 +118,10 @@ func (n *network) patches(l *layer, dst []float32, image, p, m int) {
 		patch := (*[27]float32)(dst[i*kernel.Block:])
 		y, x := oy*l.Stride-l.padBefore, ox*l.Stride-l.padBefore
 		if y >= 0 && x >= 0 && y+3 <= side && x+3 <= side {
-			for j := range 3 {
-				copyNine((*[9]float32)(patch[9*j:]), (*[9]float32)(photo[((y+j)*side+x)*3:]))
-			}
+			at := (y*side + x) * 3
+			copyNine((*[9]float32)(patch[0:]), (*[9]float32)(photo[at:]))
+			copyNine((*[9]float32)(patch[9:]), (*[9]float32)(photo[at+3*side:]))
+			copyNine((*[9]float32)(patch[18:]), (*[9]float32)(photo[at+6*side:]))
 		} else {
 			edgePatch(patch, photo, side, y, x)
 		}
