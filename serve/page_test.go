@@ -34,16 +34,13 @@ func browse(t *testing.T, url string, camera bool) context.Context {
 		testenv.Skip(t, "chromium", "chromium is not installed")
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(exe), chromedp.NoSandbox, chromedp.DisableGPU,
-		chromedp.Flag("disable-quic", true), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(never))
+		chromedp.Flag("disable-quic", true), chromedp.WSURLReadTimeout(never))
 	if camera {
 		options = append(options, chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true))
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*never)
 	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
-	t.Cleanup(cancel)
-	ctx, cancel = chromedp.NewContext(ctx)
-	t.Cleanup(cancel)
+	ctx = started(t, ctx, options)
 	messages := chromedp.Console(ctx)
 	act(t, ctx, chromedp.Navigate(url))
 	until(t, ctx, `document.querySelector("#curl").textContent !== ""`)
@@ -69,6 +66,27 @@ func browse(t *testing.T, url string, camera bool) context.Context {
 		}
 	})
 	return ctx
+}
+
+// started starts a browser. One that doesn't start ends the test with what it says: a second
+// call with its context would panic. On a busy machine it may start when it is tried again.
+func started(t *testing.T, ctx context.Context, options []chromedp.ExecAllocatorOption) context.Context {
+	t.Helper()
+	for try := 1; ; try++ {
+		all, end := chromedp.NewExecAllocator(ctx, append(slices.Clip(options), chromedp.UserDataDir(t.TempDir()))...)
+		page, cancel := chromedp.NewContext(all)
+		err := chromedp.Do(page)
+		if err == nil {
+			t.Cleanup(func() { cancel(); end() })
+			return page
+		}
+		cancel()
+		end()
+		if try == 3 {
+			t.Fatal(err)
+		}
+		t.Log(err)
+	}
 }
 
 // say writes to the console, so that its reader wakes up and ends.
