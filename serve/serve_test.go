@@ -584,17 +584,23 @@ func TestDrainLosesNothing(t *testing.T) {
 	if runtime.GOOS != "linux" {
 		t.Skip("connections that wait to be accepted are reset where the system can't keep others from coming")
 	}
-	s, err := serve.New(t.Context(), serve.Options{Models: []serve.Model{{Name: "m", Open: openBuiltin}}, Deadline: time.Minute})
-	if err != nil {
-		t.Fatal(err)
-	}
 	for range 5 {
+		s, err := serve.New(t.Context(), serve.Options{Models: []serve.Model{{Name: "m", Open: openBuiltin}}, Deadline: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
 		ctx, cancel := context.WithCancel(t.Context())
 		addr, ended := make(chan string, 1), make(chan error, 1)
 		go func() {
 			ended <- s.Run(ctx, serve.Listen{Addr: "127.0.0.1:0", DrainDelay: 50 * time.Millisecond, Started: func(a net.Addr) { addr <- a.String() }})
 		}()
-		url := "http://" + <-addr + "/v2/health/live"
+		var url string
+		select {
+		case a := <-addr:
+			url = "http://" + a + "/v2/health/live"
+		case err := <-ended:
+			t.Fatal(err)
+		}
 		var answered atomic.Int32
 		var clients sync.WaitGroup
 		for range 64 {
