@@ -421,13 +421,20 @@ func (r *Report) Tolerable(most flags.Tolerance) error {
 	return errors.New(text)
 }
 
-// CauseOf is an error without its numbers, which are of one photo. Sizes such as 30000x20000
-// are numbers, and s3 is a word.
-func CauseOf(text string) string { return numbers.ReplaceAllString(text, "N") }
+// CauseOf is an error without its numbers, which are of one photo, but for limits, which are of
+// all. Sizes such as 30000x20000 are numbers, and s3 is a word: so is a limit behind a mark.
+func CauseOf(text string) string {
+	text = limits.ReplaceAllString(text, "${1}"+mark+"${2}")
+	return strings.ReplaceAll(numbers.ReplaceAllString(text, "N"), " "+mark, " ")
+}
 
-var numbers = regexp.MustCompile(numbersPattern)
+var numbers, limits = regexp.MustCompile(numbersPattern), regexp.MustCompile(limitsPattern)
 
-const numbersPattern = `\b[0-9]+(x[0-9]+)*`
+const (
+	numbersPattern = `\b[0-9]+(x[0-9]+)*`
+	limitsPattern  = `(more than |limit of )([0-9])`
+	mark           = "___"
+)
 
 // Causes lists the most frequent causes.
 func Causes(counts map[string]int64) []Cause {

@@ -13,7 +13,8 @@ import (
 // Causes are told apart by their words, and not by a photo's numbers.
 func TestCauseOf(t *testing.T) {
 	for text, want := range map[string]string{
-		"PNG image of 30000x20000 pixels, more than the limit of 250000000": "PNG image of N pixels, more than the limit of N",
+		"PNG image of 30000x20000 pixels, more than the limit of 250000000": "PNG image of N pixels, more than the limit of 250000000",
+		"more than 32 MiB, which is the limit (--in-flight)":                "more than 32 MiB, which is the limit (--in-flight)",
 		"ftp: is none of these: want file, s3, gs":                          "ftp: is none of these: want file, s3, gs",
 		"the server answers 404 Not Found after 30s":                        "the server answers N Not Found after Ns",
 	} {
@@ -21,7 +22,7 @@ func TestCauseOf(t *testing.T) {
 			t.Errorf("%s: %s, want %s", text, got, want)
 		}
 	}
-	if !strings.Contains(causes, `regexp_replace(error, '\\b[0-9]+(x[0-9]+)*', 'N')`) {
+	if !strings.Contains(causes, `replace(regexp_replace(regexp_replace(error, '(more than |limit of )([0-9])', '$1___$2'), '\\b[0-9]+(x[0-9]+)*', 'N'), ' ___', ' ')`) {
 		t.Error(causes)
 	}
 }

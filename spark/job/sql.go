@@ -267,9 +267,9 @@ FROM mobilenet_manifest m FULL OUTER JOIN (
   SELECT path, member, count(*) AS n, count(error) AS failed FROM mobilenet_results GROUP BY path, member
 ) r ON m.path = r.path AND m.member <=> r.member`
 
-// causes counts errors by their text, numbers apart.
+// causes counts errors by their text, as [CauseOf] has it.
 var causes = `SELECT to_json(named_struct('photos', count(*), 'cause', cause)) FROM (
-  SELECT regexp_replace(error, ` + literal(numbersPattern) + `, 'N') AS cause FROM mobilenet_results WHERE error IS NOT NULL
+  SELECT replace(regexp_replace(regexp_replace(error, ` + literal(limitsPattern) + `, '$1` + mark + `$2'), ` + literal(numbersPattern) + `, 'N'), ' ` + mark + `', ' ') AS cause FROM mobilenet_results WHERE error IS NOT NULL
 ) GROUP BY cause ORDER BY count(*) DESC, cause LIMIT 10`
 
 // success writes _SUCCESS, beside what is there.
