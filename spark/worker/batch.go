@@ -115,7 +115,7 @@ func catch(err *error) {
 }
 
 func (b *batch) fail(r Row, err error) error {
-	if archive, _ := shard.IsNamed(r.Path); archive && !r.InShard() && !errors.Is(err, fs.ErrNotExist) {
+	if archive, _ := shard.IsNamed(r.Path); archive && !r.InShard() && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errLine) {
 		err = fmt.Errorf("%w; a member of an archive has a row of its own, as mobilenet-spark list writes them", err)
 	}
 	result := b.w.result(r)
