@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"strings"
@@ -111,12 +112,17 @@ func TestStopped(t *testing.T) {
 		}()
 		at := <-addr
 		for range open {
-			c, err := net.Dial("tcp", at)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			fmt.Fprint(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nP6")
+			go func() {
+				for ctx.Err() == nil { // again, where the machine stands still for so long that the server gives one up
+					c, err := net.Dial("tcp", at)
+					if err != nil {
+						return
+					}
+					fmt.Fprint(c, "POST /v1/classify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nP6")
+					io.Copy(io.Discard, c)
+					c.Close()
+				}
+			}()
 		}
 		for !strings.Contains(metricsOf(t, at), fmt.Sprintf("mobilenet_requests_in_flight %d\n", open)) {
 			time.Sleep(time.Millisecond)
