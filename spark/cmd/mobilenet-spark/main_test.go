@@ -822,7 +822,7 @@ func TestTooManyPixels(t *testing.T) {
 	model, name := fashion(t), filepath.Join(t.TempDir(), "a.png")
 	photo(t, name, 1)
 	out := t.TempDir()
-	if _, stderr, err := command("predict", "--local", "-i", write(t, []string{name}), "-o", out, "-m", model, "--max-pixels", "100", "--max-errors", "1"); err != nil || !strings.Contains(stderr, "more than the limit of N (--max-pixels)") {
+	if _, stderr, err := command("predict", "--local", "-i", write(t, []string{name}), "-o", out, "-m", model, "--max-pixels", "100", "--max-errors", "1"); err != nil || !strings.Contains(stderr, "more than the limit of 100 (--max-pixels)") {
 		t.Errorf("%v: %s", err, stderr)
 	}
 	if e := results(t, out)[name].Error; e == nil || !strings.HasSuffix(*e, "28x28 pixels, more than the limit of 100 (--max-pixels)") {
