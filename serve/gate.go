@@ -33,6 +33,8 @@ type gate struct {
 
 	mu      sync.Mutex
 	used    int64
+	going   int64     // of these, what lost shares hold until their requests have ended
+	gone    sync.Cond // some of it is free; L is mu
 	waiting list.List // of shares whose clients are waited for, in the order in which they came
 }
 
@@ -65,13 +67,17 @@ func (g *gate) enter(cut func()) (*share, error) {
 	return s, nil
 }
 
-// take makes room for n bytes more.
+// take makes room for n bytes more. It waits until requests that lost theirs have ended,
+// which are told to at once.
 func (s *share) take(n int64) error {
 	g := s.gate
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	began := time.Now()
 	for s.lost == nil && g.used+n > g.limit {
-		if slow := g.slowest(); slow != nil {
+		if g.used-g.going+n <= g.limit && time.Since(began) < ioGrace {
+			g.wait()
+		} else if slow := g.slowest(); slow != nil {
 			slow.lose(errCut)
 		} else if large := g.largeBehind(s); large != nil {
 			large.lose(errShort)
@@ -85,6 +91,14 @@ func (s *share) take(n int64) error {
 	g.used += n
 	s.held += n
 	return nil
+}
+
+// wait waits until something of what is going is gone, or a share is lost; for a while. The gate
+// is locked.
+func (g *gate) wait() {
+	g.gone.L = &g.mu
+	defer time.AfterFunc(ioGrace, g.gone.Broadcast).Stop()
+	g.gone.Wait()
 }
 
 // slowest returns the share whose client is slow by the most time, nil if none is. The gate
@@ -115,13 +129,13 @@ func (g *gate) largeBehind(s *share) *share {
 	return nil
 }
 
-// lose takes a share away. The gate is locked.
+// lose takes a share away, whose bytes count until its request has ended. The gate is locked.
 func (s *share) lose(why error) {
 	s.gate.waiting.Remove(s.place)
 	s.place, s.lost = nil, why
-	s.gate.used -= s.held
-	s.held = 0
+	s.gate.going += s.held
 	s.cut()
+	s.gate.gone.Broadcast() // it may wait itself
 }
 
 // await begins to wait for the client, behind all others, unless it is waited for already.
@@ -180,9 +194,8 @@ func (s *share) extend(f func()) (lost error) {
 func (s *share) keep(n int64) error {
 	s.gate.mu.Lock()
 	more := n + requestCost - s.held
-	if more <= 0 && s.lost == nil {
-		s.gate.used += more
-		s.held += more
+	if more <= 0 {
+		s.free(-more)
 	}
 	s.gate.mu.Unlock()
 	if more <= 0 {
@@ -195,9 +208,17 @@ func (s *share) keep(n int64) error {
 func (s *share) back(n int64) {
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	n = min(n, s.held) // 0 if it was lost
-	s.gate.used -= n
+	s.free(n)
+}
+
+// free gives n bytes back. The gate is locked.
+func (s *share) free(n int64) {
 	s.held -= n
+	s.gate.used -= n
+	if s.lost != nil {
+		s.gate.going -= n
+	}
+	s.gate.gone.Broadcast()
 }
 
 // give gives all but what a request costs back.
@@ -208,8 +229,7 @@ func (s *share) release() {
 	_ = s.settle()
 	s.gate.mu.Lock()
 	defer s.gate.mu.Unlock()
-	s.gate.used -= s.held
-	s.held = 0
+	s.free(s.held)
 }
 
 // bytes is how many are in memory.

@@ -31,7 +31,12 @@ func TestGate(t *testing.T) {
 		var cut []string
 		enter := func(name string, more int64) *share {
 			t.Helper()
-			s, err := g.enter(func() { cut = append(cut, name) })
+			var s *share
+			var err error
+			s, err = g.enter(func() {
+				cut = append(cut, name)
+				go s.release()
+			})
 			if err == nil {
 				err = s.take(more)
 			}
@@ -91,7 +96,9 @@ func TestGateOrder(t *testing.T) {
 		g := gate{limit: 10 * largeShare}
 		enter := func(n int64) *share {
 			t.Helper()
-			s, err := g.enter(func() {})
+			var s *share
+			var err error
+			s, err = g.enter(func() { go s.release() })
 			if err == nil {
 				err = s.take(n)
 			}

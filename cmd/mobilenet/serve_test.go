@@ -544,6 +544,7 @@ func TestServeIdle(t *testing.T) {
 // TestServeMemory: bombs and large photos of many clients at once take no more memory than
 // docs/serve.md says, and others are answered.
 func TestServeMemory(t *testing.T) {
+	t.Setenv("GOMAXPROCS", "2")            // more make garbage more quickly than it is collected
 	s := startService(t, "--workers", "2") // each has pixels
 	var bomb bytes.Buffer
 	z, _ := gzip.NewWriterLevel(&bomb, gzip.BestCompression)
