@@ -223,3 +223,18 @@ func TestGateGRPC(t *testing.T) {
 		log.WriteString(before + after)
 	}
 }
+
+// TestUnheard: what connect answers by itself has its status in the log; a client that goes is
+// no bad request.
+func TestUnheard(t *testing.T) {
+	for code, want := range map[string]int{"": 400, "1": statusClientGone, "3": 400, "8": 413} {
+		q := &request{w: httptest.NewRecorder()}
+		if code != "" {
+			q.w.Header().Set(http.TrailerPrefix+"Grpc-Status", code)
+			q.w.Header().Set(http.TrailerPrefix+"Grpc-Message", "it%20says%20why")
+		}
+		if got, text := status(q.unheard()); got != want {
+			t.Errorf("code %q: %d %s, want %d", code, got, text, want)
+		}
+	}
+}

@@ -123,6 +123,8 @@ func (q *request) unheard() error {
 		return &refusal{"bodies", text, time.Second}
 	case code == "8":
 		return &failure{http.StatusRequestEntityTooLarge, text}
+	case code == "1": // CANCELLED, which nobody hears
+		return context.Canceled
 	case code != "" && code != "0" && text != "":
 		return badRequest(text)
 	case !q.read:
