@@ -23,7 +23,7 @@ import (
 // TestMain makes this program the other process of TestPullAfterKill.
 func TestMain(m *testing.M) {
 	if mirror := os.Getenv("HUB_TEST_MIRROR"); mirror != "" {
-		c := Client{Dir: os.Getenv("HUB_TEST_DIR"), Mirror: mirror}
+		c := Client{Dir: os.Getenv("HUB_TEST_DIR"), Mirror: mirror, StallTimeout: time.Hour} // it waits until it is killed
 		_, err := c.Pull(context.Background(), weights)
 		log.Fatalf("Pull returned: %v", err)
 	}
