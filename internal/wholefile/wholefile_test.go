@@ -69,7 +69,8 @@ func TestRead(t *testing.T) {
 // TestReadIsNeverAMixture overwrites a file in place, with one letter and then with
 // another: what is read is all one letter, or refused. Writers rest for a while
 // between two letters or, with the file open, within one. Where the machine has a
-// writer stand still for longer than pause, nobody can tell that it goes on.
+// writer stand still for longer than pause, or its clock is set, nobody can tell that it
+// goes on.
 func TestReadIsNeverAMixture(t *testing.T) {
 	const size, part = 4 << 20, 64 << 10
 	for name, test := range map[string]struct {
@@ -90,6 +91,10 @@ func TestReadIsNeverAMixture(t *testing.T) {
 		began := time.Now()
 		var last, longest atomic.Int64 // when the last write began, and how long the longest took, with what came before the next
 		stood := func() int64 { return max(longest.Load(), int64(time.Since(began))-last.Load()) }
+		set := func() time.Duration { // by how much the clock was
+			now := time.Now()
+			return (now.Round(0).Sub(began.Round(0)) - now.Sub(began)).Abs()
+		}
 		wg.Go(func() {
 			for letter := byte('b'); ; letter ^= 'a' ^ 'b' {
 				f, err := os.OpenFile(path, os.O_WRONLY, 0)
@@ -122,6 +127,8 @@ func TestReadIsNeverAMixture(t *testing.T) {
 				whole++
 			case err == nil && stood() > int64(pause):
 				t.Logf("%s: a mixture of two files, as the writer stood still for %v", name, time.Duration(stood()))
+			case err == nil && set() > tick:
+				t.Logf("%s: a mixture of two files, as the clock was set by %v", name, set())
 			case err == nil:
 				t.Errorf("%s: a mixture of two files", name)
 			default:
