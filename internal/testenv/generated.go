@@ -2,10 +2,12 @@ package testenv
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // CheckGenerated runs the assembly generator in the package's folder _asm with
@@ -18,7 +20,9 @@ func CheckGenerated(t *testing.T, name string, args ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	generator := filepath.Join(dir, "generator")
-	if out, err := exec.Command("go", "-C", "_asm", "mod", "download").CombinedOutput(); err != nil {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute) // of a proxy that says nothing
+	defer cancel()
+	if out, err := exec.CommandContext(ctx, "go", "-C", "_asm", "mod", "download").CombinedOutput(); err != nil {
 		Skip(t, "avo", "the generator's modules can't be downloaded: "+string(out))
 	}
 	if out, err := exec.Command("go", "build", "-C", "_asm", "-o", generator, ".").CombinedOutput(); err != nil {
