@@ -231,9 +231,8 @@ func TestPullAfterKill(t *testing.T) {
 func TestPullWithoutServer(t *testing.T) {
 	s := serve(t, whole)
 	c := s.client(t)
-	s.Close()
-	c.RetryDelay = time.Hour // fails at once, or this test never ends
-	c.Mirror = strings.Replace(c.Mirror, "://", "://me:secret@", 1)
+	c.RetryDelay = time.Hour                  // fails at once, or this test never ends
+	c.Mirror = "http://me:secret@127.0.0.1:1" // a port that no system gives to another test
 	offline := c
 	offline.Offline = true
 	damaged := s.client(t)

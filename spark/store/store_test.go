@@ -240,10 +240,9 @@ func TestHosts(t *testing.T) {
 	strange.Config.ErrorLog = log.New(io.Discard, "", 0)
 	strange.StartTLS()
 	defer strange.Close()
-	dead := httptest.NewServer(http.NotFoundHandler())
-	dead.Close()
+	const dead = "http://127.0.0.1:1" // a port that no system gives to another test
 	for name, ends := range map[string]bool{
-		dead.URL + "/a": true, alive.URL + "/round": false, alive.URL + "/refused": false, alive.URL + "/busy": false, alive.URL + "/": false, strange.URL + "/a": false,
+		dead + "/a": true, alive.URL + "/round": false, alive.URL + "/refused": false, alive.URL + "/busy": false, alive.URL + "/": false, strange.URL + "/a": false,
 	} {
 		for _, giveUp := range []bool{false, true} {
 			s := store.New(store.Options{Tries: 2, Wait: time.Millisecond, GiveUp: giveUp})
@@ -254,7 +253,7 @@ func TestHosts(t *testing.T) {
 			if (err == nil) != (name == alive.URL+"/") || store.Fatal(t.Context(), err) != (ends && !giveUp) {
 				t.Errorf("%s, giving up %v: %v", name, giveUp, err)
 			}
-			if u, ok := errors.AsType[*store.Unreachable](err); ok && u.Place != dead.URL {
+			if u, ok := errors.AsType[*store.Unreachable](err); ok && u.Place != dead {
 				t.Errorf("%s: the place is %s", name, u.Place)
 			}
 		}
