@@ -293,6 +293,8 @@ func TestManifestNames(t *testing.T) {
 		{"a.parquet", "path\na\n", "not a Parquet file, as its name says"},
 		{"a.parquet", string(zero[:20]), "invalid magic footer of parquet file"},
 		{"a.csv.gz", packed.String(), ""},
+		{"a.csv.gz", packed.String() + "junk\n", "what lies behind the end of what gzip packed is something else"},
+		{"a.csv.gz", packed.String()[:packed.Len()-3], "cut off: what gzip packed has no end"},
 		{"a.csv", packed.String(), "packed by gzip; its name has to end with .gz, as .jsonl.gz or .csv.gz"},
 		{"a.csv.gz", "path\na\n", "not packed by gzip, as its name says"},
 		{"a.csv", "", ""},

@@ -33,8 +33,8 @@ have none of. Nothing is held in memory, however many there are, but the names o
 shard while it is listed.
 
 What can't be listed is said, the rest is listed, and the exit code is 1: shards that are
-damaged, of which only what lies before the damage is listed, links in shards, a second member
-of one name in a packed one, names that aren't UTF-8, which JSON has to be, and a folder or a bucket in which no photo was found. How many
+damaged, of which only what lies before the damage is listed, links, pipes and devices in
+shards, sparse files (tar --sparse) in plain ones, a second member of one name in a packed one, names that aren't UTF-8, which JSON has to be, and a folder or a bucket in which no photo was found. How many
 files are left out because their names don't end as photos' do, is said, too.`,
 		Example: `  mobilenet-spark list s3://bucket/photos/ > photos.jsonl
   mobilenet-spark list s3://bucket/shards/ gs://other/ /data/photos > all.jsonl`,
@@ -87,13 +87,13 @@ files are left out because their names don't end as photos' do, is said, too.`,
 						return nil
 					}
 					return failed(s.ListMembers(cmd.Context(), name, func(m store.Member) error {
-						if m.Link && (all || isPhoto(m.Name)) {
-							miss(fault.Shown(name) + ": " + fault.Shown(m.Name) + " is left out: " + shard.ErrLink.Error())
+						if m.Left != nil && (all || isPhoto(m.Name)) {
+							miss(fault.Shown(name) + ": " + fault.Shown(m.Name) + " is left out: " + m.Left.Error())
 						}
 						if m.Again && (all || isPhoto(m.Name)) {
 							miss(fault.Shown(name) + ": another " + fault.Shown(m.Name) + " is left out: rows without places name the first")
 						}
-						if m.Link || m.Again {
+						if m.Left != nil || m.Again {
 							return nil
 						}
 						return write(worker.Row{Path: name, Member: m.Name, Offset: m.Offset, Size: m.Size})

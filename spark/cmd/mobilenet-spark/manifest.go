@@ -1,8 +1,8 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -22,6 +22,7 @@ import (
 	"github.com/mobilenet-go/mobilenet/fault"
 	"github.com/mobilenet-go/mobilenet/internal/manifest"
 	"github.com/mobilenet-go/mobilenet/spark/job"
+	"github.com/mobilenet-go/mobilenet/spark/store/shard"
 )
 
 // A localManifest is a list of photos on this machine: JSON lines or CSV, packed by gzip or
@@ -259,7 +260,7 @@ func (m *localManifest) open() (io.ReadCloser, error) {
 	if err != nil || !strings.HasSuffix(strings.ToLower(m.path), ".gz") {
 		return f, err
 	}
-	z, err := gzip.NewReader(f)
+	z, err := shard.NewGunzip(bufio.NewReader(f))
 	if err != nil {
 		f.Close()
 		return nil, fault.Brokenf("%v", err)
@@ -267,7 +268,18 @@ func (m *localManifest) open() (io.ReadCloser, error) {
 	return struct {
 		io.Reader
 		io.Closer
-	}{z, f}, nil
+	}{ended{z}, f}, nil
+}
+
+// ended is a packed list, of which an end that comes too early isn't that of a row.
+type ended struct{ r io.Reader }
+
+func (e ended) Read(b []byte) (int, error) {
+	n, err := e.r.Read(b)
+	if err == io.ErrUnexpectedEOF {
+		err = fault.Brokenf("cut off: what gzip packed has no end")
+	}
+	return n, err
 }
 
 // lines makes JSON lines of Parquet: of the columns that the job reads or passes on.

@@ -8,7 +8,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
-	"compress/gzip"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -27,9 +27,10 @@ type Member struct {
 	Name         string
 	Offset, Size int64
 
-	// In a list: a link to another member, without bytes of its own, and one in an archive
-	// without offsets that has the name of an earlier one, which its row would give.
-	Link, Again bool
+	// In a list: why no row can name it, and whether it is one in an archive without offsets
+	// that has the name of an earlier one, which its row would give.
+	Left  error
+	Again bool
 }
 
 // End is behind the member's last byte.
@@ -123,6 +124,9 @@ func otherSize(is, row int64) error {
 	return fault.Brokenf("that member has %d bytes, and the row's size is %d", is, row)
 }
 
+// errSparse is about a member of which the archive has parts, so that no place has its bytes.
+var errSparse error = fault.Unsupportedf("a sparse file (tar --sparse), whose bytes lie apart: a row with its name, and without offset and size, reads it")
+
 // ErrPacked is about an offset in an archive whose bytes lie elsewhere.
 var ErrPacked error = fault.Unsupportedf("the archive is packed: its members have names, and no offsets")
 
@@ -144,15 +148,21 @@ func (m Member) check(head []byte) error {
 		}
 		sum -= int64(b)
 	}
-	if err1 != nil || err2 != nil || sum != 0 {
+	name, _, _ := bytes.Cut(head[:100], []byte{0})
+	prefix, _, _ := bytes.Cut(head[345:500], []byte{0})
+	switch header := err1 == nil && err2 == nil && sum == 0; {
+	case !header && isSparseMap(head):
+		return errSparse
+	case !header:
 		return ErrOffset
-	}
-	if size != m.Size {
+	case head[156] == tar.TypeGNUSparse, bytes.Contains(slices.Concat(prefix, name), []byte("GNUSparseFile.")):
+		return errSparse
+	case size < m.Size: // in version 0.0 the header alone doesn't tell
+		return fault.Brokenf("that member has %d bytes, and the row's size is %d, which may be that of a sparse file (tar --sparse): such a one is read by its name alone", size, m.Size)
+	case size != m.Size:
 		return otherSize(size, m.Size)
 	}
 	// A longer name stands elsewhere, and so may one with other letters.
-	name, _, _ := bytes.Cut(head[:100], []byte{0})
-	prefix, _, _ := bytes.Cut(head[345:500], []byte{0})
 	plain := len(m.Name) <= 100 && !bytes.ContainsFunc([]byte(m.Name), func(r rune) bool { return r < ' ' || r > '~' })
 	if !bytes.HasPrefix(head[257:], []byte("ustar")) {
 		prefix = nil
@@ -161,6 +171,12 @@ func (m Member) check(head []byte) error {
 		return fault.Brokenf("the member that begins there is %s", fault.Shown(string(name)))
 	}
 	return nil
+}
+
+// isSparseMap reports whether a block is of the numbers, octal or decimal, that GNU tar puts
+// between the header of a sparse file and its bytes.
+func isSparseMap(block []byte) bool {
+	return bytes.ContainsAny(block, "0123456789") && len(bytes.Trim(block, "0123456789\n \x00\x01")) == 0
 }
 
 func octal(field []byte) (int64, error) {
@@ -180,7 +196,7 @@ func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
 		return c.judge(err)
 	}
 	archive := tar.NewReader(plain)
-	links := map[string]bool{}
+	left := map[string]error{}
 	for first := true; len(wanted) > 0; first = false {
 		h, err := archive.Next()
 		if err == io.EOF {
@@ -193,8 +209,10 @@ func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
 			return c.judge(err)
 		}
 		rows := wanted[h.Name]
-		if len(rows) == 0 || h.Typeflag != tar.TypeReg {
-			links[h.Name] = links[h.Name] || isLink(h) && len(rows) > 0
+		if why := noFile(h); len(rows) == 0 || why != nil {
+			if len(rows) > 0 && left[h.Name] == nil {
+				left[h.Name] = why
+			}
 			continue
 		}
 		delete(wanted, h.Name)
@@ -213,10 +231,7 @@ func (p *Picking) Scan(body io.Reader, size int64, which []int) error {
 		}
 	}
 	for name, rows := range wanted {
-		err := errNoMember
-		if links[name] {
-			err = ErrLink
-		}
+		err := cmp.Or(left[name], errNoMember)
 		for _, i := range rows {
 			p.Fail(i, err)
 		}
@@ -228,10 +243,25 @@ var errNoArchive error = fault.Brokenf("not a tar archive, and the row names a m
 
 var errNoMember error = fault.Brokenf("the archive has no such file")
 
-// ErrLink is about a member that has no bytes of its own.
-var ErrLink error = fault.Unsupportedf("a link to another file, which is not followed in archives")
+// errLink is about a member that has no bytes of its own.
+var errLink error = fault.Unsupportedf("a link to another file, which is not followed in archives")
 
-func isLink(h *tar.Header) bool { return h.Typeflag == tar.TypeLink || h.Typeflag == tar.TypeSymlink }
+// noFile is why a member is no file whose bytes can be read.
+func noFile(h *tar.Header) error {
+	switch h.Typeflag {
+	case tar.TypeReg, tar.TypeCont, tar.TypeGNUSparse: // tar has the second for the first, where it is alike
+		return nil
+	case tar.TypeLink, tar.TypeSymlink:
+		return errLink
+	}
+	return fault.Unsupportedf("no file, and no link: tar's type %q", h.Typeflag)
+}
+
+// isFolder reports whether a header is of no member: of a folder, which incremental archives
+// have a type of their own for, or of what holds for all members.
+func isFolder(h *tar.Header) bool {
+	return h.Typeflag == tar.TypeDir || h.Typeflag == 'D' || h.Typeflag == tar.TypeXGlobalHeader
+}
 
 // IsNamed reports whether a name is that of an archive, and of a packed one.
 func IsNamed(name string) (archive, packed bool) {
@@ -243,12 +273,12 @@ func IsNamed(name string) (archive, packed bool) {
 // decompressed unpacks what gzip packed.
 func decompressed(packed *counting) (io.Reader, error) {
 	b := bufio.NewReaderSize(packed, 64<<10)
-	if head, err := b.Peek(2); err != nil {
+	if _, err := b.Peek(2); err != nil {
 		return nil, err
-	} else if !bytes.Equal(head, []byte{0x1f, 0x8b}) {
+	} else if !begins(b) {
 		return b, nil
 	}
-	z, err := gzip.NewReader(b)
+	z, err := NewGunzip(b)
 	if err != nil {
 		return nil, err
 	}
@@ -264,7 +294,7 @@ const (
 
 // unpacked is what gzip unpacks, within bounds.
 type unpacked struct {
-	z      *gzip.Reader
+	z      *Gunzip
 	packed *counting
 	n      int64
 }
@@ -277,8 +307,8 @@ func (u *unpacked) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// List yields the files in an archive, with their offsets where these can be used, and the
-// links. An error of yield is returned as it is. An archive without the empty blocks of its
+// List yields the files in an archive, with their offsets where these can be used, and what
+// else it has but for folders, with the reason why it is left out. An error of yield is returned as it is. An archive without the empty blocks of its
 // end may have been cut off between two members.
 func List(body io.Reader, yield func(Member) error) error {
 	packed := &counting{r: body, size: -1}
@@ -296,23 +326,32 @@ func List(body io.Reader, yield func(Member) error) error {
 		if err == io.EOF && c.n < end+block {
 			return errNoEnd
 		}
+		if err == io.EOF && compressed { // the checksum stands behind what tar reads
+			_, err = io.Copy(io.Discard, plain)
+			return packed.judge(err)
+		}
 		if err == io.EOF {
 			return nil
 		}
 		if err != nil {
 			return packed.judge(err)
 		}
-		if end = c.n; h.Typeflag == tar.TypeReg && !isSparse(h) {
-			end += (h.Size + block - 1) / block * block
-		}
-		if h.Typeflag != tar.TypeReg && !isLink(h) {
+		if isFolder(h) {
+			end = c.n
 			continue
 		}
-		m := Member{Name: h.Name, Offset: c.n, Size: h.Size, Link: isLink(h)}
+		m := Member{Name: h.Name, Offset: c.n, Size: h.Size, Left: noFile(h)}
+		sparse := m.Left == nil && isSparse(h)
+		if end = c.n; m.Left == nil && !sparse {
+			end += (h.Size + block - 1) / block * block
+		}
+		if sparse && !compressed { // of two of one name a row without a place would give the first
+			m.Left = errSparse
+		}
 		if compressed {
 			m.Offset, m.Size = 0, 0
 		}
-		if compressed && !m.Link {
+		if compressed && m.Left == nil {
 			if m.Again = names[m.Name]; !m.Again {
 				names[m.Name] = true
 				held += perName + len(m.Name)
@@ -336,6 +375,9 @@ const (
 
 // isSparse reports whether a file has fewer bytes in the archive than its size is.
 func isSparse(h *tar.Header) bool {
+	if h.Typeflag == tar.TypeGNUSparse {
+		return true
+	}
 	for name := range h.PAXRecords {
 		if strings.HasPrefix(name, "GNU.sparse.") {
 			return true
@@ -368,6 +410,8 @@ func (c *counting) judge(err error) error {
 	early := errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 	_, judged := errors.AsType[*fault.Error](err)
 	switch {
+	case err == nil:
+		return nil
 	case early && c.n < c.size:
 		return fmt.Errorf("the answer ended after %d of %d bytes", c.n, c.size)
 	case judged, c.failed, errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):

@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 
@@ -27,8 +29,7 @@ func pick(t *testing.T, archive []byte, members []Member, limit int64) [][]byte 
 			for _, i := range which {
 				settled[i]++
 			}
-			_, err := io.CopyN(io.Discard, r, size)
-			return err
+			return nil
 		}
 		data := make([]byte, size)
 		if _, err := io.ReadFull(r, data); err != nil {
@@ -142,12 +143,12 @@ func TestMembers(t *testing.T) {
 		if err := p.Scan(bytes.NewReader(archive), int64(len(archive)), []int{0, 1, 2, 3, 4}); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if !slices.Equal(taken, []int{0, 2}) || causes["hard"] != ErrLink || causes["soft"] != ErrLink || causes["none"] != errNoMember {
+		if !slices.Equal(taken, []int{0, 2}) || causes["hard"] != errLink || causes["soft"] != errLink || causes["none"] != errNoMember {
 			t.Errorf("%s: taken %v, %v", name, taken, causes)
 		}
 		var listed []string
 		err := List(bytes.NewReader(archive), func(m Member) error {
-			listed = append(listed, fmt.Sprintf("%s %v", m.Name, m.Link))
+			listed = append(listed, fmt.Sprintf("%s %v", m.Name, m.Left == errLink))
 			return nil
 		})
 		if !slices.Equal(listed, []string{"a false", "hard true", "soft true"}) || (err != nil) != (name == "cut") || err != nil && err != errNoEnd {
@@ -156,6 +157,97 @@ func TestMembers(t *testing.T) {
 		if got := pick(t, archive, []Member{{Name: "a", Offset: 512, Size: 3}}, 10)[0]; name != "packed" && string(got) != "aaa" {
 			t.Errorf("%s: by its place %q", name, got)
 		}
+	}
+}
+
+// Sparse files of GNU tar's four forms are read by their names. No place has their bytes: a
+// plain archive's list leaves them out, with the reason, and rows that name places all the
+// same are refused with it. What testdata/sparse.sh packed is the oracle.
+func TestSparse(t *testing.T) {
+	var want []byte
+	for letter := byte('a'); letter <= 'h'; letter++ {
+		want = append(append(want, bytes.Repeat([]byte{letter}, 512)...), make([]byte, 4096)...)
+	}
+	want = append(want, make([]byte, 65536)...)
+	for _, form := range []string{"gnu", "0.0", "0.1", "1.0"} {
+		packed, err := os.ReadFile("testdata/sparse-" + form + ".tar.gz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := gzip.NewReader(bytes.NewReader(packed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		plain, err := io.ReadAll(z)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, archive := range [][]byte{plain, packed} {
+			got := pick(t, archive, []Member{{Name: "sparse.bin"}, {Name: "plain.bin"}}, 1<<20)
+			if !bytes.Equal(got[0], want) || string(got[1]) != "plain\n" {
+				t.Errorf("%s: by name %d bytes and %q", form, len(got[0]), got[1])
+			}
+			if got := pick(t, archive, []Member{{Name: "sparse.bin"}, {Name: "plain.bin"}}, 100); got[0] != nil || string(got[1]) != "plain\n" {
+				t.Errorf("%s: behind one that is too large %q", form, got)
+			}
+		}
+		listed := func(archive []byte) (list []Member) {
+			if err := List(bytes.NewReader(archive), func(m Member) error { list = append(list, m); return nil }); err != nil {
+				t.Errorf("%s: %v", form, err)
+			}
+			return list
+		}
+		if got := listed(packed); !slices.Equal(got, []Member{{Name: "sparse.bin"}, {Name: "plain.bin"}}) {
+			t.Errorf("%s, packed: listed %+v", form, got)
+		}
+		list := listed(plain)
+		if len(list) != 2 || list[0].Name != "sparse.bin" || list[0].Left != errSparse || list[1].Left != nil {
+			t.Fatalf("%s: listed %+v", form, list)
+		}
+		if got := pick(t, plain, list[1:], 100); string(got[0]) != "plain\n" {
+			t.Errorf("%s: by its place %q", form, got)
+		}
+
+		list[0].Size = int64(len(want)) // as other programs, which don't leave it out, would list it
+		p := Picking{Members: list[:1]}
+		var cause error
+		p.Fail = func(i int, err error) { cause = err }
+		start, end := p.Span([]int{0})
+		if _, err := p.Range(bytes.NewReader(plain[start:min(end, int64(len(plain)))]), end-start, []int{0}); err != nil || cause == nil || !strings.Contains(cause.Error(), "sparse file") {
+			t.Errorf("%s, by its place: %v, %v", form, cause, err)
+		}
+	}
+}
+
+// Pipes, devices and types of tar's that nobody knows are told, and folders are not.
+func TestNoFiles(t *testing.T) {
+	var b bytes.Buffer
+	w := tar.NewWriter(&b)
+	for _, h := range []tar.Header{{Name: "folder.jpg/", Typeflag: tar.TypeDir}, {Name: "pipe.jpg", Typeflag: tar.TypeFifo}, {Name: "device.jpg", Typeflag: tar.TypeChar}, {Name: "vendor.jpg", Typeflag: 'Q'}} {
+		if err := w.WriteHeader(&h); err != nil {
+			t.Fatal(err)
+		}
+	}
+	w.Close()
+	var names []string
+	err := List(bytes.NewReader(b.Bytes()), func(m Member) error {
+		if !errors.Is(m.Left, errors.ErrUnsupported) {
+			t.Errorf("%s: %v", m.Name, m.Left)
+		}
+		names = append(names, m.Name)
+		return nil
+	})
+	if want := []string{"pipe.jpg", "device.jpg", "vendor.jpg"}; err != nil || !slices.Equal(names, want) {
+		t.Errorf("listed %q, %v", names, err)
+	}
+	p := Picking{Members: []Member{{Name: "pipe.jpg"}}}
+	p.Fail = func(i int, err error) {
+		if !errors.Is(err, errors.ErrUnsupported) {
+			t.Errorf("by its name: %v", err)
+		}
+	}
+	if err := p.Scan(bytes.NewReader(b.Bytes()), int64(b.Len()), []int{0}); err != nil {
+		t.Error(err)
 	}
 }
 
