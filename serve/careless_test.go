@@ -24,7 +24,7 @@ func TestCarelessCallers(t *testing.T) {
 		"no models":       {},
 		"no Open":         {Models: []serve.Model{{Name: "m"}}},
 		"no classifier":   {Models: []serve.Model{{Name: "m", Open: nothing}}},
-		"a Classifier":    {Models: []serve.Model{{Name: "m", Open: empty}}},
+		"a Classifier":    {Models: []serve.Model{{Name: "m", Open: empty}}, Workers: 2}, // else by the machine's cores
 		"no classes":      {Models: []serve.Model{{Name: "m", Open: empty}}, Workers: 1},
 		"no index":        {Models: []serve.Model{{Name: "m", Open: openBuiltin, Index: noIndex}}},
 		"workers":         {Models: one, Workers: -1},

@@ -46,7 +46,17 @@ import (
 // listen runs a server as the command does, and returns its address.
 func listen(t testing.TB, o serve.Options, l serve.Listen) (addr string) {
 	t.Helper()
-	o.Deadline = cmp.Or(o.Deadline, time.Minute)
+	addr, err := listening(t, o, l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addr
+}
+
+// listening is listen where an address may be taken.
+func listening(t testing.TB, o serve.Options, l serve.Listen) (addr string, err error) {
+	t.Helper()
+	o.Deadline = cmp.Or(o.Deadline, patience)
 	if o.Models == nil {
 		o.Models = []serve.Model{{Name: "fashion", Open: openBuiltin}}
 	}
@@ -61,11 +71,18 @@ func listen(t testing.TB, o serve.Options, l serve.Listen) (addr string) {
 		l.DrainTimeout = time.Second
 	}
 	go func() { ended <- s.Run(ctx, l) }()
+	select {
+	case err := <-ended:
+		cancel()
+		s.Close()
+		return "", err
+	case addr = <-started:
+	}
 	t.Cleanup(func() {
 		cancel()
 		<-ended // clients that never end are cut off
 	})
-	return <-started
+	return addr, nil
 }
 
 // selfSigned returns a configuration with a certificate of 127.0.0.1, and the

@@ -3,6 +3,7 @@ package serve_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -11,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/mobilenet-go/mobilenet/serve"
@@ -145,13 +147,23 @@ func TestAllowedHosts(t *testing.T) {
 
 // TestMetricsListener: nothing but GET and HEAD of /metrics is answered there.
 func TestMetricsListener(t *testing.T) {
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	var addr string
+	for {
+		free, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		addr = free.Addr().String()
+		free.Close()
+		_, err = listening(t, serve.Options{}, serve.Listen{Metrics: addr})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			t.Fatal(err)
+		}
+		t.Logf("another program has taken %s meanwhile", addr)
 	}
-	addr := free.Addr().String()
-	free.Close()
-	listen(t, serve.Options{}, serve.Listen{Metrics: addr})
 	for request, want := range map[string]int{"GET /metrics": 200, "HEAD /metrics": 200, "POST /metrics": 405, "DELETE /metrics": 405, "GET /": 404, "GET /metrics/x": 404} {
 		method, path, _ := strings.Cut(request, " ")
 		if code, _, _ := ask(t, method, "http://"+addr+path, nil); code != want {

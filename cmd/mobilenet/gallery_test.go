@@ -221,8 +221,10 @@ func TestManyResultsInChromium(t *testing.T) {
 					t.Errorf("no name %s in %q", name, text)
 				}
 			}
-			if !evaluate[bool](t, ctx, `document.images[0].complete && document.images[0].naturalWidth > 0`) {
-				t.Error("the first picture is not there")
+			for deadline := time.Now().Add(never); !evaluate[bool](t, ctx, `document.images[0].complete && document.images[0].naturalWidth > 0`); time.Sleep(20 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatal("the first picture is not there")
+				}
 			}
 			for _, scheme := range []string{"light", "dark"} {
 				for _, width := range []int{1200, 390} {
@@ -242,19 +244,22 @@ func TestManyResultsInChromium(t *testing.T) {
 }
 
 // started starts a browser. One that doesn't start ends the test with what it says: a second
-// call with its context would panic. On a busy machine it may start when it is tried again.
+// call with its context would panic. One that hangs is given up after a while, and tried again.
 func started(t *testing.T, ctx context.Context, options []chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	for try := 1; ; try++ {
-		all, end := chromedp.NewExecAllocator(ctx, append(slices.Clip(options), chromedp.UserDataDir(t.TempDir()))...)
+		life, giveUp := context.WithCancel(ctx)
+		late := time.AfterFunc(never, giveUp)
+		all, end := chromedp.NewExecAllocator(life, append(slices.Clip(options), chromedp.UserDataDir(t.TempDir()))...)
 		page, cancel := chromedp.NewContext(all)
 		err := chromedp.Do(page)
-		if err == nil {
-			t.Cleanup(func() { cancel(); end() })
+		if late.Stop() && err == nil {
+			t.Cleanup(func() { cancel(); end(); giveUp() })
 			return page
 		}
 		cancel()
 		end()
+		giveUp()
 		if try == 3 {
 			t.Fatal(err)
 		}
