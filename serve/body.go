@@ -25,8 +25,9 @@ type slowReader struct {
 	counts   bool  // takes room for the bytes as they come, and as many for what is made of them
 }
 
-// slow returns a reader of the request's body. The caller releases its share.
+// slow returns a reader of the request's body, whose share the request has until its end.
 func (s *Server) slow(q *request) (*slowReader, error) {
+	q.free() // it has one
 	c := http.NewResponseController(q.w)
 	past := time.Unix(1, 0)
 	share, err := s.bodies.enter(func() { _, _ = c.SetReadDeadline(past), c.SetWriteDeadline(past) })
@@ -52,6 +53,15 @@ func (q *request) answering(n int) error {
 	}
 	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Now().Add(ioLimit(int64(n))))
 	return nil
+}
+
+// free gives back what a request holds in memory. It is called at the end of every request, by
+// what calls the routes: none of them has to think of it.
+func (q *request) free() {
+	if q.slow != nil {
+		q.slow.release()
+		q.slow = nil
+	}
 }
 
 // begin gives the client its time for a body, or for a message of a stream.
@@ -101,7 +111,7 @@ type body struct {
 }
 
 // body reads a request's body, unpacked. A request that can't be answered in time is
-// refused before anything is read. The caller releases the body.
+// refused before anything is read.
 func (s *Server) body(q *request) (*body, error) {
 	if err := s.scheduler.refuse(1, q.deadline); err != nil {
 		return nil, err
@@ -116,7 +126,6 @@ func (s *Server) body(q *request) (*body, error) {
 	defer func() { q.reading = time.Since(q.began) }()
 	b := &body{slowReader: slow}
 	if err := b.readAll(q, s.o.MaxBody); err != nil {
-		b.release()
 		return nil, err
 	}
 	q.deadline = time.Now().Add(s.o.Deadline) // the network's time is not the server's
@@ -190,12 +199,6 @@ func readUpTo(r io.Reader, limit, claimed int64, room *share) ([]byte, error) {
 			return nil, err
 		}
 	}
-}
-
-// release gives the body's room back.
-func (b *body) release() {
-	b.data = nil
-	b.share.release()
 }
 
 // unpack undoes a Content-Encoding.

@@ -60,7 +60,6 @@ func (s *Server) classify(q *request) error {
 	if err != nil {
 		return err
 	}
-	defer b.release()
 	var photos []photo
 	var several bool
 	switch {

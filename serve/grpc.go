@@ -80,11 +80,7 @@ func (s *Server) mount(route string, h http.Handler) {
 		q.Request = r.WithContext(context.WithValue(r.Context(), requestKey{}, q))
 		s.metrics.inFlight.Add(1)
 		defer s.metrics.inFlight.Add(-1)
-		defer func() {
-			if q.slow != nil {
-				q.slow.release()
-			}
-		}()
+		defer q.free()
 		if !isGRPC(r) {
 			q.err = &failure{http.StatusUnsupportedMediaType, "want Content-Type: application/grpc; /v2 has the same over REST"}
 			s.fail(q, q.err)

@@ -56,7 +56,6 @@ func (s *Server) infer(q *request) error {
 	if err != nil {
 		return err
 	}
-	defer b.release()
 	in, err := parseInfer(q, b.data, takesTensors, m)
 	if err != nil {
 		return err

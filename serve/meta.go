@@ -145,7 +145,6 @@ func (s *Server) readSmall(q *request, name string, v any) error {
 	if err != nil {
 		return err
 	}
-	defer slow.release()
 	body, err := io.ReadAll(http.MaxBytesReader(q.w, io.NopCloser(slow), 64<<10))
 	if err != nil {
 		return err

@@ -342,6 +342,7 @@ func (s *Server) serve(route string, w http.ResponseWriter, r *http.Request, f f
 	s.metrics.inFlight.Add(1)
 	defer s.metrics.inFlight.Add(-1)
 	err := guarded(func() error { return f(q) })
+	q.free()
 	if err != nil {
 		s.fail(q, err)
 	}

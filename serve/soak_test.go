@@ -63,6 +63,7 @@ func TestSoak(t *testing.T) {
 		post("/v1/classify?maps=2", data), // as the page asks
 		post("/v2/models/fashion/infer", pixels),
 		post("/v2/models/fashion/infer", cam),
+		post("/v2/repository/index", nil), // as who watches it asks
 		func(ctx context.Context) error {
 			return conn.Invoke(ctx, "/inference.GRPCInferenceService/ModelInfer", message, &oip.ModelInferResponse{})
 		},

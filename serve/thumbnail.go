@@ -141,7 +141,6 @@ func (s *Server) thumbnail(q *request) error {
 	if err != nil {
 		return err
 	}
-	defer q.slow.release()
 	ctx, cancel := context.WithDeadline(q.Context(), q.deadline)
 	defer cancel()
 	var picture []byte
@@ -184,8 +183,7 @@ func (s *Server) indexed(q *request) (m *loaded, row int, f *os.File, info fs.Fi
 	return m, row, f, info, err
 }
 
-// readIndexed reads a photo's file within the bounds of a request's body. The caller
-// releases q.slow.
+// readIndexed reads a photo's file within the bounds of a request's body.
 func (s *Server) readIndexed(q *request, f *os.File, size int64) (data []byte, err error) {
 	if err := s.scheduler.refuse(1, q.deadline); err != nil {
 		return nil, err
@@ -212,11 +210,7 @@ func (s *Server) readIndexed(q *request, f *os.File, size int64) (data []byte, e
 			data, err = data[:n], nil
 		}
 	}
-	if err != nil {
-		slow.release()
-		return nil, err
-	}
-	return data, nil
+	return data, err
 }
 
 // picture makes the thumbnail of a photo of which the index has a row.
