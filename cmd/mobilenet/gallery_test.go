@@ -250,7 +250,7 @@ func started(t *testing.T, ctx context.Context, options []chromedp.ExecAllocator
 	for try := 1; ; try++ {
 		life, giveUp := context.WithCancel(ctx)
 		late := time.AfterFunc(never, giveUp)
-		all, end := chromedp.NewExecAllocator(life, append(slices.Clip(options), chromedp.UserDataDir(t.TempDir()))...)
+		all, end := chromedp.NewExecAllocator(life, append(slices.Clip(options), chromedp.UserDataDir(profile(t)))...)
 		page, cancel := chromedp.NewContext(all)
 		err := chromedp.Do(page)
 		if late.Stop() && err == nil {
@@ -265,6 +265,21 @@ func started(t *testing.T, ctx context.Context, options []chromedp.ExecAllocator
 		}
 		t.Log(err)
 	}
+}
+
+// profile returns a folder for a browser, some of whose processes write there a while after its end.
+func profile(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "mobilenet-chromium")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		for end := time.Now().Add(never); os.RemoveAll(dir) != nil && time.Now().Before(end); {
+			time.Sleep(20 * time.Millisecond)
+		}
+	})
+	return dir
 }
 
 func fileSize(t *testing.T, path string) int64 {

@@ -65,7 +65,12 @@ func beginService(t *testing.T, args ...string) *service {
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.cmd.Process.Kill() })
+	t.Cleanup(func() { // before its folder goes
+		s.cmd.Process.Kill()
+		for range s.lines {
+		}
+		s.cmd.Wait()
+	})
 	go func() {
 		defer close(s.lines)
 		for r := bufio.NewScanner(stderr); r.Scan(); {
