@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/checkpoint"
@@ -109,6 +110,10 @@ func TestPredictURLs(t *testing.T) {
 		case "/cut":
 			w.Header().Set("Content-Length", "1000")
 			w.Write([]byte("\x89PNG"))
+		case "/short":
+			io.WriteString(w, "\x89PNG")
+			w.(http.Flusher).Flush() // in chunks, of which the last never comes
+			panic(http.ErrAbortHandler)
 		case "/page":
 			io.WriteString(w, "<html>")
 		default:
@@ -120,7 +125,8 @@ func TestPredictURLs(t *testing.T) {
 		"/absent":  "the server answers 404 Not Found",
 		"/loop":    "stopped after 10 redirects",
 		"/endless": "more than the limit of 64 MiB",
-		"/cut":     "unexpected EOF",
+		"/cut":     "the answer ended after 4 of 1000 bytes",
+		"/short":   "the answer ended after 4 bytes, and not as it should",
 		"/page":    "not an image",
 	}
 	args := []string{"predict", "-f", "json", "-m", smallModel, server.URL + "/photo"}
@@ -128,7 +134,12 @@ func TestPredictURLs(t *testing.T) {
 		args = append(args, server.URL+path)
 	}
 	var out bytes.Buffer
-	stderr, err := mobilenetCommand(context.Background(), t, &out, append(args, server.URL+"/moved")...)
+	stderr, err := mobilenetCommand(context.Background(), t, &out, append(args, strings.Replace(server.URL, "http", "HTTP", 1)+"/moved", "ftp://host/a.jpg", "S3://b/a.jpg")...)
+	for _, want := range []string{"ftp://host/a.jpg: no such file or directory; of URLs those of http and https are read, and not of ftp\n", "S3://b/a.jpg: no such file or directory; mobilenet-spark reads s3://\n"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("standard error has no %q:\n%s", want, stderr)
+		}
+	}
 	if !errors.Is(err, errReported) {
 		t.Errorf("error %v", err)
 	}
@@ -138,8 +149,28 @@ func TestPredictURLs(t *testing.T) {
 		}
 	}
 	lines := readLines(t, &out)
-	if len(lines) != 2 || lines[0].File != server.URL+"/photo" || lines[1].File != server.URL+"/moved" {
+	if len(lines) != 2 || lines[0].File != server.URL+"/photo" || !strings.HasSuffix(lines[1].File, "/moved") {
 		t.Errorf("results %v", lines)
+	}
+}
+
+// A server that accepts, and never answers, or not to the end, is waited for as long as it is
+// said, and no longer.
+func TestDownloadInTime(t *testing.T) {
+	downloadTimeout = time.Millisecond
+	defer func() { downloadTimeout = time.Minute }()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/half" {
+			io.WriteString(w, "\x89PNG")
+			w.(http.Flusher).Flush()
+		}
+		<-r.Context().Done()
+	}))
+	defer server.Close()
+	for _, path := range []string{"/none", "/half"} {
+		if _, err := download(t.Context(), server.URL+path); err == nil || err.Error() != "the server has not sent the photo in 1ms" {
+			t.Errorf("%s: %v", path, err)
+		}
 	}
 }
 

@@ -234,7 +234,7 @@ func (f *explainFlags) options(cmd *cobra.Command, c *mobilenet.Classifier) (o m
 		return o, u
 	}
 	o.Classes, o.Top, err = f.choose(cmd, c)
-	if n := max(len(o.Classes), o.Top); err == nil && f.format == "png" && n > maxPanels {
+	if n := max(len(o.Classes), o.Top); err == nil && f.format == "png" && f.list.from == "" && n > maxPanels {
 		u := usagef(cmd, "a picture of %d classes: want at most %d", n, maxPanels)
 		u.hint = "--format npy and json have any number"
 		return o, u

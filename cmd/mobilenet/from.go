@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"os"
 	"slices"
@@ -309,17 +308,11 @@ func (l *rowList) elsewhere(i int, cause error) error {
 	l.mu.Lock()
 	row := l.waiting[i].row
 	l.mu.Unlock()
-	scheme, _, _ := strings.Cut(row.Path, "://")
-	switch {
-	case bucketSchemes[scheme] && errors.Is(cause, fs.ErrNotExist): // a folder may have that name
-		return fmt.Errorf("%w; mobilenet-spark reads %s://", cause, scheme)
-	case isTar(row.Path) && slices.Contains(row.Names(), "member"):
+	if isTar(row.Path) && slices.Contains(row.Names(), "member") {
 		return fmt.Errorf("%w; mobilenet-spark reads members of archives", cause)
 	}
-	return cause
+	return otherScheme(row.Path, cause)
 }
-
-var bucketSchemes = map[string]bool{"s3": true, "s3a": true, "s3n": true, "gs": true, "azblob": true, "file": true}
 
 func isTar(name string) bool {
 	name = strings.ToLower(name)
@@ -380,6 +373,14 @@ func (f *fromFlags) mayFail(rows int) int {
 	return min(max(10, rows/10), (rows+1)/2)
 }
 
+// limit is --max-errors as it was given, or the number that holds for a part without it.
+func (f *fromFlags) limit(rows int) string {
+	if f.maxErrors.IsSet() {
+		return f.maxErrors.String()
+	}
+	return fmt.Sprint(rows)
+}
+
 // endPart writes a part's file. One of which many photos failed is left for another
 // try: a disk or a network may be gone.
 func (l *rowList) endPart(p manifest.Part) error {
@@ -389,7 +390,7 @@ func (l *rowList) endPart(p manifest.Part) error {
 	}()
 	if limit := l.mayFail(len(p.Rows)); l.failed > limit {
 		l.spoilt++
-		fmt.Fprintf(l.stderr, "mobilenet: %d of the %d photos of %s failed, more than --max-errors %d: it is not written%s\n", l.failed, len(p.Rows), p.Name(), limit, l.first)
+		fmt.Fprintf(l.stderr, "mobilenet: %d of the %d photos of %s failed, more than --max-errors %s: it is not written%s\n", l.failed, len(p.Rows), p.Name(), l.limit(limit), l.first)
 		return nil
 	}
 	var whole bytes.Buffer
@@ -419,6 +420,9 @@ func (l *rowList) finish() error {
 	if l.err != nil {
 		return l.err
 	}
+	if l.photos == 0 && l.there.parts == 0 {
+		fmt.Fprintf(l.stderr, "mobilenet: %s has no rows%s\n", shown(l.name()), l.ofShare())
+	}
 	if l.folder == nil {
 		l.begin() // of no rows
 		if l.failures == 0 {
@@ -441,6 +445,14 @@ func (l *rowList) finish() error {
 		return errReported
 	}
 	return l.folder.Check()
+}
+
+// ofShare names the share, if there are others.
+func (l *rowList) ofShare() string {
+	if l.job.Shard.Count == 1 {
+		return ""
+	}
+	return fmt.Sprintf(" of share %s", l.job.Shard)
 }
 
 // noSettings are the flags that change no result: the bits are the same for any number

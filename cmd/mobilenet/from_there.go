@@ -57,7 +57,7 @@ func (l *rowList) done(p manifest.Part) (bool, error) {
 	l.there.failed += c.failed
 	if c.failed > limit {
 		l.there.spoilt++
-		fmt.Fprintf(l.stderr, "mobilenet: %d of the %d photos of %s failed, more than --max-errors %d%s\n", c.failed, c.rows, shown(path), limit, c.first)
+		fmt.Fprintf(l.stderr, "mobilenet: %d of the %d photos of %s failed, more than --max-errors %s%s\n", c.failed, c.rows, shown(path), l.limit(limit), c.first)
 	}
 	return true, nil
 }

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"iter"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -20,6 +21,7 @@ import (
 
 	"github.com/mobilenet-go/mobilenet/dataset"
 	"github.com/mobilenet-go/mobilenet/internal/boundedfile"
+	"github.com/mobilenet-go/mobilenet/internal/manifest"
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
@@ -76,7 +78,7 @@ func (f *finder) argument(arg string, yield func(input) bool) bool {
 	paths := []string{arg}
 	if _, err := os.Stat(arg); err != nil {
 		if paths = visible(arg); len(paths) == 0 {
-			return yield(input{arg, withoutPath(err)})
+			return yield(input{arg, otherScheme(arg, withoutPath(err))})
 		}
 	}
 	for _, path := range paths {
@@ -148,9 +150,27 @@ func below(dir, path string) bool {
 	return cmp.Or(err1, err2, err3) == nil && rel != "." && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
 }
 
+// isURL reports whether a name is that of a photo on a web server. Schemes are the same in
+// upper case (RFC 3986, 3.1).
 func isURL(s string) bool {
-	return strings.HasPrefix(s, "http://") || strings.HasPrefix(s, "https://")
+	scheme, _, ok := strings.Cut(s, "://")
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
+
+// otherScheme adds to why there is no file that its name is a URL of a kind that is not read.
+func otherScheme(name string, cause error) error {
+	scheme := manifest.Scheme(name)
+	if scheme == "" || !strings.HasPrefix(name, scheme+"://") || !errors.Is(cause, fs.ErrNotExist) { // a folder may have that name
+		return cause
+	}
+	if bucketSchemes[strings.ToLower(scheme)] {
+		return fmt.Errorf("%w; mobilenet-spark reads %s://", cause, strings.ToLower(scheme))
+	}
+	return fmt.Errorf("%w; of URLs those of http and https are read, and not of %s", cause, scheme)
+}
+
+// bucketSchemes are those that mobilenet-spark reads besides.
+var bucketSchemes = map[string]bool{"s3": true, "s3a": true, "s3n": true, "gs": true, "azblob": true, "file": true}
 
 // maxDownload bounds the bytes of a photo from a web server.
 const maxDownload = 64 << 20
@@ -200,8 +220,8 @@ func readBounded(r io.Reader, limit int64) ([]byte, error) {
 	return data, nil
 }
 
-// downloadTimeout is for the whole photo.
-const downloadTimeout = time.Minute
+// downloadTimeout is for the whole photo: also one of a server that accepts and never answers.
+var downloadTimeout = time.Minute // less in a test
 
 // download returns what is at a URL. http.Client follows at most 10 redirects.
 func download(ctx context.Context, address string) ([]byte, error) {
@@ -212,13 +232,42 @@ func download(ctx context.Context, address string) ([]byte, error) {
 	client := http.Client{Timeout: downloadTimeout}
 	resp, err := client.Do(req)
 	if err != nil {
-		return nil, withoutPath(err)
+		return nil, inTime(withoutPath(err))
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("the server answers %s", resp.Status)
 	}
-	return readBounded(resp.Body, maxDownload)
+	body := &counter{r: resp.Body}
+	data, err := readBounded(body, maxDownload)
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF) && resp.ContentLength > 0:
+		return nil, fmt.Errorf("the answer ended after %d of %d bytes", body.n, resp.ContentLength)
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, fmt.Errorf("the answer ended after %d bytes, and not as it should", body.n)
+	}
+	return data, inTime(err)
+}
+
+// inTime says how long a server had that was too slow.
+func inTime(err error) error {
+	_, dialled := errors.AsType[*net.OpError](err) // which has bounds, and words, of its own
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() && !dialled {
+		return fmt.Errorf("the server has not sent the photo in %v", downloadTimeout)
+	}
+	return err
+}
+
+// A counter counts what was read.
+type counter struct {
+	r io.Reader
+	n int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.n += int64(n)
+	return n, err
 }
 
 // withoutPath drops the path or URL that os and net/http put in their errors: the

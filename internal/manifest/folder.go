@@ -59,6 +59,8 @@ func (f *Folder) look() error {
 		return err
 	}
 	f.there, f.left = map[int]string{}, map[int][]string{}
+	var first [2]string
+	pairs := 0
 	for _, name := range names {
 		rest, temporary := strings.CutPrefix(name, ".")
 		number, ok := partNumber(rest)
@@ -67,12 +69,49 @@ func (f *Folder) look() error {
 		case temporary:
 			f.left[number] = append(f.left[number], name)
 		case f.there[number] != "":
-			return fmt.Errorf("%s: %s and %s are results of the same photos: delete the folder or one of them", f.dir, min(f.there[number], name), max(f.there[number], name))
+			pairs++
+			if pair := [2]string{min(f.there[number], name), max(f.there[number], name)}; pairs == 1 || pair[0] < first[0] {
+				first = pair
+			}
 		default:
 			f.there[number] = name
 		}
 	}
+	if pairs > 0 {
+		return f.twice(first, pairs)
+	}
 	return nil
+}
+
+// twice is the error of parts that are there twice, of which pair is one: they are of jobs that
+// wrote at the same time.
+func (f *Folder) twice(pair [2]string, pairs int) error {
+	rows1, settings1 := digests(pair[0])
+	rows2, settings2 := digests(pair[1])
+	reason, way := "of two jobs", "delete the folder, or one file of each pair"
+	switch {
+	case filepath.Ext(pair[0]) != filepath.Ext(pair[1]):
+		reason = "in two formats"
+	case rows1 == rows2 && settings1 != settings2:
+		reason = "of two models, or of two jobs with other settings"
+		way = fmt.Sprintf("delete the folder, or the files of one job, as part-*-%s%s", settings2, filepath.Ext(pair[1]))
+	case rows1 != rows2:
+		reason = "of two lists, or of one in parts of other sizes"
+	}
+	others := ""
+	if pairs > 1 {
+		others = fmt.Sprintf(", and so are %d other pairs", pairs-1)
+	}
+	return fmt.Errorf("%s: %s and %s are results of the same part, %s%s: %s", f.dir, pair[0], pair[1], reason, others, way)
+}
+
+// digests are those in a part's name, of its rows and of the settings.
+func digests(name string) (rows, settings string) {
+	ends := strings.Split(strings.TrimSuffix(name, filepath.Ext(name)), "-")
+	if len(ends) != 4 {
+		return "", ""
+	}
+	return ends[2], ends[3]
 }
 
 // IsPart reports whether a file's name is that of a part.
@@ -117,11 +156,11 @@ func (f *Folder) Has(p Part) (bool, error) {
 // other is the error of a file that is there for a part with these rows.
 func (f *Folder) other(name, rows string) error {
 	reason := "these are results of other rows: the list changed, or the number of rows in a part"
-	ends := strings.Split(strings.TrimSuffix(name, filepath.Ext(name)), "-")
+	there, _ := digests(name)
 	switch {
 	case filepath.Ext(name) != f.ext:
 		reason = "there are results already, and these are to be " + f.ext
-	case len(ends) == 4 && ends[2] == rows:
+	case there == rows:
 		reason = "these are results of another model or other settings"
 	}
 	return &fault.Error{Kind: fault.Unsupported, File: filepath.Join(f.dir, name), Reason: reason}

@@ -42,6 +42,7 @@ var pathColumns = []string{"path", "file"}
 type Reader struct {
 	lines   *bufio.Reader
 	csv     bool
+	end     byte     // of a line
 	columns []string // of the head, or of the first object
 	line    int      // of the file, that was read last
 	pending *record  // read already, to see the columns
@@ -55,7 +56,7 @@ type record struct {
 
 // NewReader finds out which kind of manifest r is, and what its columns are called.
 func NewReader(r io.Reader) (*Reader, error) {
-	m := &Reader{lines: bufio.NewReaderSize(r, 1<<16)}
+	m := &Reader{lines: bufio.NewReaderSize(r, 1<<16), end: '\n'}
 	if mark, _ := m.lines.Peek(3); string(mark) == "\xef\xbb\xbf" { // as Excel writes it
 		m.lines.Discard(3)
 	}
@@ -81,7 +82,9 @@ func NewReader(r io.Reader) (*Reader, error) {
 	case begin[0] == '[':
 		return nil, fault.Unsupportedf("a JSON array; want an object a line, as jq -c '.[]' makes of it")
 	}
-	m.csv = begin[0] != '{'
+	if m.csv = begin[0] != '{'; m.csv {
+		m.end = lineEnd(m.lines)
+	}
 	if err := m.readHead(); err != nil {
 		return nil, err
 	}
@@ -111,6 +114,29 @@ func (m *Reader) hint() string {
 func starts(r *bufio.Reader, text string) bool {
 	begin, _ := r.Peek(len(text))
 	return string(begin) == text
+}
+
+// lineEnd looks how the head of a CSV file ends: by a line feed, or as old Macs' programs and some
+// of Excel's formats have it by a carriage return alone. No more is read ahead than that.
+func lineEnd(r *bufio.Reader) byte {
+	inQuotes := false
+	for n := 1; ; n++ {
+		head, err := r.Peek(n)
+		if err != nil { // of a head that ends the file, or is longer than anybody's
+			return '\n'
+		}
+		switch c := head[n-1]; {
+		case c == '"':
+			inQuotes = !inQuotes
+		case c == '\n' && !inQuotes:
+			return '\n'
+		case c == '\r' && !inQuotes:
+			if next, err := r.Peek(n + 1); err != nil || next[n] == '\n' {
+				return '\n'
+			}
+			return '\r'
+		}
+	}
 }
 
 // readHead reads what the columns are called.
@@ -190,7 +216,7 @@ func (m *Reader) next() (record, error) {
 		inQuotes := false
 		for open := true; open; { // a line, and in CSV those after a line end in quotes
 			var piece []byte
-			piece, err = m.lines.ReadSlice('\n')
+			piece, err = m.lines.ReadSlice(m.end)
 			if len(r.text)+len(piece) > maxRecord {
 				return record{}, r.at(fault.TooLargef("a row of more than %d MiB", maxRecord>>20))
 			}
@@ -207,7 +233,11 @@ func (m *Reader) next() (record, error) {
 		if err != nil && err != io.EOF {
 			return record{}, err
 		}
-		r.text = bytes.TrimSuffix(bytes.TrimSuffix(r.text, []byte("\n")), []byte("\r"))
+		if r.text = bytes.TrimSuffix(r.text, []byte{m.end}); m.end == '\n' {
+			r.text = bytes.TrimSuffix(r.text, []byte("\r"))
+		} else {
+			r.text = bytes.TrimPrefix(r.text, []byte("\n")) // of \r\r\n
+		}
 		if len(bytes.TrimSpace(r.text)) > 0 {
 			return r, nil
 		}

@@ -119,6 +119,32 @@ func TestValuesStay(t *testing.T) {
 	}
 }
 
+// Lines of CSV end by LF, CR LF or CR alone, as the head's does, also where the head or the
+// file has no more than that; inside quotes they end nothing.
+func TestLineEnds(t *testing.T) {
+	const text = "path,\"a\rb\"\nx.jpg,1\n\"y\rz.jpg\",2\n\nw.jpg,3\n"
+	want := all(t, text)
+	if len(want) != 3 || want[1].Path != "y\rz.jpg" {
+		t.Fatalf("%+v", want)
+	}
+	for _, end := range []string{"\r\n", "\r", "\r\r\n"} {
+		for _, text := range []string{strings.ReplaceAll(text, "\n", end), strings.TrimSuffix(strings.ReplaceAll(text, "\n", end), end)} {
+			got := all(t, text)
+			for i := range got {
+				got[i].Line = want[min(i, 2)].Line // of \r\r\n every second one is blank
+			}
+			if !reflect.DeepEqual(got, want) {
+				t.Errorf("%q: %+v", text, got)
+			}
+		}
+	}
+	for _, text := range []string{"path", "path\n", "path\r\n", "path\r", "path\r\r", "\n", ""} {
+		if rows := all(t, text); len(rows) != 0 {
+			t.Errorf("%q: %+v", text, rows)
+		}
+	}
+}
+
 // TestRowsWithoutPath: such a row has an error, and its place among the others.
 func TestRowsWithoutPath(t *testing.T) {
 	rows := all(t, `{"path":"a"}`+"\n\n \n"+`{"path":""}`+"\n"+`{"path":null}`+"\n"+`{"path":7}`+"\n"+`{"other":"b"}`+"\n"+`{"path":"\ud800x"}`+"\n"+`{"path":"\uFFFD"}`)
@@ -404,8 +430,9 @@ func TestFolder(t *testing.T) {
 	for _, c := range []struct{ list, settings, other, others, want string }{
 		{"path\na\nb\n", "m", "", "", ""},
 		{"path\na\nb\n", "m", "path\na\nb\nz\n", "m", "rows that the list doesn't have"},
-		{"path\na\n", "m", "path\nc\n", "m", "the same photos"},
-		{"path\na\n", "m", "path\na\n", "n", "the same photos"},
+		{"path\na\n", "m", "path\nc\n", "m", "of two lists"},
+		{"path\na\n", "m", "path\na\n", "n", "other settings: delete the folder, or the files of one job, as part-*-"},
+		{"path\na\nb\nc\nd\ne\n", "m", "path\na\nb\nc\nd\ne\n", "n", "and so are "},
 		{"", "m", "path\na\n", "n", "rows that the list doesn't have"},
 	} {
 		f, err := OpenFolder(filepath.Join(t.TempDir()), ".jsonl")
@@ -424,7 +451,7 @@ func TestFolder(t *testing.T) {
 		}
 	}
 	f.Write(parts("path\na\n", "n")[0], nil)
-	if _, err := OpenFolder(dir, ".jsonl"); err == nil || !strings.Contains(err.Error(), "the same photos") {
+	if _, err := OpenFolder(dir, ".jsonl"); err == nil || !strings.Contains(err.Error(), "the same part, of ") {
 		t.Errorf("two results of a part: %v", err)
 	}
 }
