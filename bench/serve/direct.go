@@ -22,9 +22,9 @@ import (
 	"github.com/mobilenet-go/mobilenet"
 )
 
-// A call is one photo's answer: how long who asked waited, and how long of that the photo
-// was in the queue, decoded and run.
-type call struct{ total, queue, decode, infer time.Duration }
+// A call is one photo's answer: how long who asked waited, how long of that the photo was in the
+// queue, decoded and run, and how long who asked was at work: no server can make that less.
+type call struct{ total, queue, decode, infer, client time.Duration }
 
 // rest is what a call lasted besides.
 func (c call) rest() time.Duration { return c.total - c.queue - c.decode - c.infer }
@@ -117,9 +117,10 @@ func longer(rounds [][][]call, a int) (v []time.Duration) {
 // server takes to read it.
 type wire struct {
 	*os.File
-	fd uintptr
-	s  *server
-	r  *bufio.Reader
+	fd   uintptr
+	s    *server
+	r    *bufio.Reader
+	came time.Time // when the last bytes were read
 }
 
 func (s *server) dial() (*wire, error) {
@@ -141,6 +142,7 @@ func (s *server) dial() (*wire, error) {
 func (w *wire) Read(p []byte) (int, error) {
 	for {
 		n, _, err := unix.RawSyscall(unix.SYS_READ, w.fd, uintptr(unsafe.Pointer(unsafe.SliceData(p))), uintptr(len(p)))
+		w.came = time.Now()
 		switch {
 		case err == unix.EINTR:
 		case err != 0:
@@ -158,7 +160,9 @@ func (w *wire) ask(i int) (call, error) {
 	photo := w.s.bodies[i%len(w.s.bodies)]
 	start := time.Now()
 	head := fmt.Sprintf("POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n", w.s.path, w.s.kind, len(photo))
-	if _, err := w.Write(append([]byte(head), photo...)); err != nil {
+	text := append([]byte(head), photo...)
+	ready := time.Now()
+	if _, err := w.Write(text); err != nil {
 		return call{}, err
 	}
 	resp, err := http.ReadResponse(w.r, nil)
@@ -172,7 +176,7 @@ func (w *wire) ask(i int) (call, error) {
 	}
 	total := time.Since(start)
 	c := said(body)
-	c.total = total
+	c.total, c.client = total, total-w.came.Sub(ready)
 	return c, nil
 }
 

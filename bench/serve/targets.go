@@ -144,7 +144,7 @@ func (o *ours) singly() error {
 		return err
 	}
 	fmt.Printf("%s, ms: p50 (p90) of %d rounds\n", o.name, len(rounds))
-	row("", "total", "queue", "decode", "network", "else")
+	row("", "total", "queue", "decode", "network", "else", "of that the client")
 	for a, name := range []string{"server", "bare server", "library", "least net/http server", "library, after a pause"} {
 		var all []call
 		for _, r := range rounds {
@@ -155,7 +155,7 @@ func (o *ours) singly() error {
 			return fmt.Sprintf("%.3f (%.3f)", ms(quantile(v, .5)), ms(quantile(v, .9)))
 		}
 		row(name, cell(func(c call) time.Duration { return c.total }), cell(func(c call) time.Duration { return c.queue }),
-			cell(func(c call) time.Duration { return c.decode }), cell(func(c call) time.Duration { return c.infer }), cell(call.rest))
+			cell(func(c call) time.Duration { return c.decode }), cell(func(c call) time.Duration { return c.infer }), cell(call.rest), cell(func(c call) time.Duration { return c.client }))
 	}
 	fmt.Printf("server over bare server %v, over library %v, by round\n", longer(rounds, 1), longer(rounds, 2))
 	return nil
