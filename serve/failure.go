@@ -70,6 +70,8 @@ func shed(err error) string {
 	switch {
 	case errors.As(err, &r):
 		return r.reason
+	case errors.Is(err, errCut):
+		return slowClient
 	case errors.Is(err, context.DeadlineExceeded):
 		return "expired"
 	case errors.Is(err, context.Canceled):
@@ -78,8 +80,11 @@ func shed(err error) string {
 	return ""
 }
 
+// slowClient is the reason of those that were cut off to make room.
+const slowClient = "slow_client"
+
 // shedReasons are all that shed returns.
-var shedReasons = []string{"queue_full", "too_late", "expired", "bodies", "closing", "client_gone"}
+var shedReasons = []string{"queue_full", "too_late", "expired", "bodies", "closing", "client_gone", slowClient}
 
 // retryAfter is the header's value for an error, "" for none: whole seconds.
 func retryAfter(err error) string {

@@ -76,7 +76,7 @@ func (s *share) take(n int64) error {
 	began := time.Now()
 	for s.lost == nil && g.used+n > g.limit {
 		if g.used-g.going+n <= g.limit && time.Since(began) < ioGrace {
-			g.wait()
+			s.wait()
 		} else if slow := g.slowest(); slow != nil {
 			slow.lose(errCut)
 		} else if large := g.largeBehind(s); large != nil {
@@ -93,9 +93,15 @@ func (s *share) take(n int64) error {
 	return nil
 }
 
-// wait waits until something of what is going is gone, or a share is lost; for a while. The gate
-// is locked.
-func (g *gate) wait() {
+// wait waits until something of what is going is gone, or a share is lost; for a while. That is
+// not its client's time: one that waits is not slow. The gate is locked.
+func (s *share) wait() {
+	g := s.gate
+	if !s.since.IsZero() {
+		s.waited += time.Since(s.since)
+		s.since = time.Time{}
+		defer func() { s.since = time.Now() }()
+	}
 	g.gone.L = &g.mu
 	defer time.AfterFunc(ioGrace, g.gone.Broadcast).Stop()
 	g.gone.Wait()

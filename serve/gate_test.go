@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,6 +87,42 @@ func TestGate(t *testing.T) {
 			t.Errorf("%d bytes given back", 10*requestCost-g.bytes())
 		}
 		last.release()
+	})
+}
+
+// TestGateWaits: who waits for room that others are to leave isn't slow, and is told why it is refused.
+func TestGateWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := gate{limit: 7 * requestCost}
+		slow, err := g.enter(func() {}) // whose request doesn't end
+		if err == nil {
+			err = slow.take(3 * requestCost)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * ioGrace)
+		var clients sync.WaitGroup
+		for i := range 3 { // at once: neither takes another for slow
+			clients.Go(func() {
+				time.Sleep(time.Duration(i) * ioGrace / 2)
+				s, err := g.enter(func() { t.Error("who waits for room was cut off") })
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer s.release()
+				time.Sleep(ioGrace * 8 / 10) // which it may take
+				err = s.take(4 * requestCost)
+				if code, _ := status(err); code != http.StatusTooManyRequests || shed(err) != "bodies" || retryAfter(err) == "" {
+					t.Errorf("%d %v, counted as %q", code, err, shed(err))
+				}
+			})
+		}
+		clients.Wait()
+		if slow.lost != errCut || shed(slow.lost) != "slow_client" {
+			t.Errorf("who is slow: %v", slow.lost)
+		}
 	})
 }
 
@@ -242,7 +279,7 @@ func TestGateGRPC(t *testing.T) {
 // TestUnheard: what connect answers by itself has its status in the log; a client that goes is
 // no bad request.
 func TestUnheard(t *testing.T) {
-	for code, want := range map[string]int{"": 400, "1": statusClientGone, "3": 400, "8": 413} {
+	for code, want := range map[string]int{"": 400, "1": statusClientGone, "3": 400, "4": 408, "8": 413} {
 		q := &request{w: httptest.NewRecorder()}
 		if code != "" {
 			q.w.Header().Set(http.TrailerPrefix+"Grpc-Status", code)

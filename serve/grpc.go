@@ -119,6 +119,10 @@ func (q *request) unheard() error {
 		return &refusal{"bodies", text, time.Second}
 	case code == "8":
 		return &failure{http.StatusRequestEntityTooLarge, text}
+	case code == "4" && q.slow != nil && q.slow.settle() != nil: // it lost its room
+		return q.slow.settle()
+	case code == "4": // DEADLINE_EXCEEDED, of a client's time
+		return &failure{http.StatusRequestTimeout, text}
 	case code == "1": // CANCELLED, which nobody hears
 		return context.Canceled
 	case code != "" && code != "0" && text != "":

@@ -365,7 +365,7 @@ func (s *Server) fail(q *request, err error) {
 	if after := retryAfter(err); after != "" {
 		h.Set("Retry-After", after)
 	}
-	if shed(err) != "" {
+	if reason := shed(err); reason != "" && reason != slowClient { // whose rest nobody waits for
 		s.early(q)
 	}
 	_ = http.NewResponseController(q.w).SetWriteDeadline(time.Now().Add(ioLimit(0)))
