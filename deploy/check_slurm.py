@@ -182,8 +182,9 @@ try:
         if what == "scontrol requeue":
             subprocess.run(["scontrol", "requeue", f"{job}_{task}"], check=True)
         elif what == "the node dies":
-            steps = [int(pid) for pid in run("pgrep", "-P", "1", "-f", f"slurmstepd: \\[{job}\\.").stdout.split()]
-            kill(node.pid, *steps, *running(job))
+            alive = running(job)
+            steps = [int(pid) for pid in run("ps", "-o", "ppid=", *map(str, alive)).stdout.split()]  # slurmstepd, which would tell of its end
+            kill(node.pid, *steps, *alive)
             node.wait()
             wait("a lost node", lambda: "down" in run("sinfo", "--noheader", "--format=%t").stdout)
             node = slurmd()

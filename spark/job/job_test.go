@@ -109,6 +109,18 @@ func TestJSONType(t *testing.T) {
 	}
 }
 
+// A driver on another machine is one that nobody here would find.
+func TestClusterMode(t *testing.T) {
+	for args, want := range map[string]bool{
+		"": false, "--master=yarn": false, "--deploy-mode=client": false, "--deploy-mode=cluster": true, "--master yarn --deploy-mode cluster --name x": true,
+		"--deploy-mode cluster --deploy-mode=client": false, "--deploy-mode": false, "--name cluster": false,
+	} {
+		if got := ClusterMode(strings.Fields(args)); got != want {
+			t.Errorf("%s: %t", args, got)
+		}
+	}
+}
+
 // What Spark says is said without its client's words, and without the statement.
 func TestPlainly(t *testing.T) {
 	for text, want := range map[string]string{

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -27,7 +28,8 @@ func Start(ctx context.Context, home string, args []string, log *os.File) (*Sess
 	}
 	port := listener.Addr().(*net.TCPAddr).Port
 	listener.Close()
-	all := append([]string{"--class", "org.apache.spark.sql.connect.service.SparkConnectServer"}, args...)
+	// The mode is said, as spark-defaults.conf may have another one.
+	all := append([]string{"--class", "org.apache.spark.sql.connect.service.SparkConnectServer", "--deploy-mode", "client"}, args...)
 	all = append(all, "--conf", "spark.connect.grpc.binding.address=127.0.0.1", "--conf", fmt.Sprintf("spark.connect.grpc.binding.port=%d", port), "spark-internal")
 	cmd := exec.Command(filepath.Join(home, "bin", "spark-submit"), all...)
 	cmd.Env = append(os.Environ(), "SPARK_HOME="+home)
@@ -51,6 +53,22 @@ func Start(ctx context.Context, home string, args []string, log *os.File) (*Sess
 	}
 	session.server = s
 	return session, nil
+}
+
+// ClusterMode reports whether arguments of spark-submit let the driver run on another machine,
+// where nobody here finds what it serves.
+func ClusterMode(args []string) bool {
+	mode := ""
+	for i, arg := range args {
+		name, value, ok := strings.Cut(arg, "=")
+		if !ok && i+1 < len(args) {
+			value = args[i+1]
+		}
+		if name == "--deploy-mode" {
+			mode = value
+		}
+	}
+	return mode == "cluster"
 }
 
 // listens waits until somebody listens at a port.

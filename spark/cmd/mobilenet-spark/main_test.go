@@ -638,8 +638,13 @@ func TestUsage(t *testing.T) {
 		{"--local", "gs://b/x.csv", "x", "--input gs://b/x.csv: --local reads lists on this machine by their paths, and gs: is none"},
 		{"--remote=sc://x", "x.csv", "x${user.name}", "--output x${user.name}: Spark takes {"},
 		{"--remote=sc://x", "x${user.name}.csv", "x", "--input x${user.name}.csv: for ${...}"},
+		{"--spark-arg=--deploy-mode=cluster", "x.csv", "x", "--spark-arg=--deploy-mode=cluster: Spark's driver would run on another machine"},
 	} {
-		_, _, err := command("predict", c.engine, "-i", c.input, "-o", c.output, "-m", "x")
+		args := []string{"predict", c.engine, "-i", c.input, "-o", c.output, "-m", "x"}
+		if strings.HasPrefix(c.engine, "--spark-arg") {
+			args = append(args, "--spark-home=x")
+		}
+		_, _, err := command(args...)
 		if _, ok := errors.AsType[*usageError](err); !ok || !strings.HasPrefix(err.Error(), c.want) {
 			t.Errorf("%+v: %v", c, err)
 		}

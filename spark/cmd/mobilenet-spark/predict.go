@@ -116,6 +116,8 @@ func (f *jobFlags) check(fs *pflag.FlagSet) error {
 		return fmt.Errorf("--output %s: Spark takes {, }, [, ], * and ? for a pattern of names: want another", fault.Shown(f.Output))
 	case !f.local && strings.Contains(f.Input, "${"):
 		return fmt.Errorf("--input %s: for ${...} Spark writes the values of variables: want another name", fault.Shown(f.Input))
+	case job.ClusterMode(f.sparkArgs):
+		return fmt.Errorf("--spark-arg=--deploy-mode=cluster: Spark's driver would run on another machine, and the job speaks to one on this: want it without")
 	case f.PerTask < 1 || f.Chunk < 1:
 		return fmt.Errorf("--per-task and --chunk: want at least 1")
 	}
