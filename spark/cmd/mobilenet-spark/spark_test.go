@@ -115,7 +115,25 @@ func (d *daemon) kill() {
 	<-d.ended
 }
 
-// cluster starts a standalone cluster: a master and two workers of one core.
+// listens waits until a daemon listens at a port of this machine.
+func (d *daemon) listens(t *testing.T, port string) {
+	t.Helper()
+	for {
+		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
+			conn.Close()
+			return
+		}
+		select {
+		case <-d.ended:
+			text, _ := os.ReadFile(d.log)
+			t.Fatalf("it has ended: %s", text)
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// cluster starts a standalone cluster: a master and two workers of one core. A driver gives up
+// after a minute where the master isn't there.
 func cluster(t *testing.T, home string) (master string) {
 	t.Helper()
 	dir := t.TempDir()
@@ -125,7 +143,7 @@ func cluster(t *testing.T, home string) (master string) {
 	t.Setenv("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC -Djava.io.tmpdir="+dir)
 	port := freePort(t)
 	class := filepath.Join(home, "bin", "spark-class")
-	start(t, filepath.Join(dir, "master.log"), class, "org.apache.spark.deploy.master.Master", "-h", "127.0.0.1", "-p", port, "--webui-port", "0")
+	start(t, filepath.Join(dir, "master.log"), class, "org.apache.spark.deploy.master.Master", "-h", "127.0.0.1", "-p", port, "--webui-port", "0").listens(t, port)
 	master = "spark://127.0.0.1:" + port
 	for i := range 2 {
 		start(t, filepath.Join(dir, fmt.Sprint("worker", i, ".log")), class, "org.apache.spark.deploy.worker.Worker",
@@ -142,18 +160,8 @@ func driver(t *testing.T, home, master string, more ...string) (remote string, d
 		"--master", master, "--conf", "spark.executor.memory=512m", "--conf", "spark.driver.host=127.0.0.1", "--conf", "spark.ui.enabled=false",
 		"--conf", "spark.connect.grpc.binding.address=127.0.0.1", "--conf", "spark.connect.grpc.binding.port=" + port}, more...)
 	d = start(t, filepath.Join(t.TempDir(), "driver.log"), filepath.Join(home, "bin", "spark-submit"), append(args, "spark-internal")...)
-	for {
-		if conn, err := net.Dial("tcp", "127.0.0.1:"+port); err == nil {
-			conn.Close()
-			return "sc://127.0.0.1:" + port, d
-		}
-		select {
-		case <-d.ended:
-			text, _ := os.ReadFile(d.log)
-			t.Fatalf("the driver has ended: %s", text)
-		case <-time.After(100 * time.Millisecond):
-		}
-	}
+	d.listens(t, port)
+	return "sc://127.0.0.1:" + port, d
 }
 
 // TestSpark runs jobs on a real cluster.
