@@ -69,7 +69,7 @@ func (s *server) asked() []string {
 }
 
 func (s *server) client(t *testing.T) Client {
-	return Client{Dir: filepath.Join(t.TempDir(), "cache"), Mirror: s.URL, RetryDelay: time.Millisecond}
+	return Client{Dir: filepath.Join(t.TempDir(), "cache"), Mirror: s.URL, RetryDelay: time.Millisecond, StallTimeout: time.Hour} // servers that are silent are told apart by tests of their own
 }
 
 // whole serves the file as a web server does, ranges included.
