@@ -107,7 +107,7 @@ func Rehearse(ctx context.Context, o Options) (*Estimate, error) {
 	}
 	defer t.close()
 	if o.Undo {
-		t.remember()
+		t.before = t.copied(nil)
 	}
 
 	r := &rehearsal{trainer: t, Estimate: Estimate{Time: seeing + calibrating}, epochs: time.Duration(o.Epochs)}

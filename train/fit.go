@@ -116,7 +116,7 @@ type trainer struct {
 	known     []float32       // of fewer frozen modules: see activations
 	lost      lost            // images that could not be read before the run went on
 	missing   map[int]bool    // training images that features or known have nothing of
-	losses    []float64       // of the batches of the pass under way, or of the last one
+	losses    []batchLoss     // of the batches of the pass under way, or of the last one
 	before    model.StateDict // the tensors before an epoch that may be undone
 	slower    float64         // factor of the learning rate after epochs that were undone
 	events    *report.Events  // nil before the first epoch ends
@@ -317,7 +317,7 @@ func (t *trainer) pass(ctx context.Context, epoch int) (report.Epoch, error) {
 		e.TrainLoss += loss * float64(len(b.items))
 		images += len(b.items)
 		right += hits
-		t.losses = append(t.losses, loss)
+		t.losses = append(t.losses, batchLoss{b.number, len(b.items), loss})
 		if t.Progress != nil {
 			t.Progress(Progress{
 				Epoch: epoch, Epochs: t.Epochs, Batch: b.number + 1, Batches: len(order),

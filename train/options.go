@@ -126,7 +126,7 @@ type Run struct {
 	Over       func(last, best report.Epoch)       // with Resume in place of Begun, where no epoch is left: all were, or Patience ended them before
 	Progress   func(Progress)                      // after every batch
 	EpochDone  func(epoch, best report.Epoch)      // after every epoch, validation included
-	Undone     func(epoch report.Epoch, err error) // of every epoch that spoilt the loss, and is made again; err may be nil
+	Undone     func(epoch report.Epoch, err error) // of every epoch that spoilt the loss, and is made again; err says why, and what its loss is compared with
 	Unreadable func(err error)                     // of every image that is left out, once
 	Uniform    func(names []string)                // of images of one colour (see vision.Image.Uniform), each once
 }

@@ -2,8 +2,10 @@ package train
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -271,34 +273,101 @@ func TestBegun(t *testing.T) {
 	}
 }
 
-// TestSpoilt checks what counts as such.
-func TestSpoilt(t *testing.T) {
+// TestSuspect checks which epochs are looked at again, and what validation says alone.
+func TestSuspect(t *testing.T) {
 	train, val := photos(t, 4)
 	tr := &trainer{Options: phases(t, train, val)} // of 3 classes: chance is 1.1
 	tr.history = []report.Epoch{{Epoch: 0, TrainLoss: 0.01, ValLoss: 0.2}, {Epoch: 1, TrainLoss: 0.4, ValLoss: 0.3}}
+	batches := func(losses []float64) (all []batchLoss) {
+		for i, loss := range losses {
+			all = append(all, batchLoss{i, tr.Batch, loss})
+		}
+		return all
+	}
+	tr.Batch = spoilImages
 	for name, test := range map[string]struct {
 		losses []float64
-		val    float64
 		want   bool
 	}{
-		"as before":         {[]float64{0.4, 0.5, 0.3, 0.4}, 0.2, false},
-		"noise":             {[]float64{0.4, 0.5, 0.3, 0.7}, 0.2, false},
-		"at the end":        {[]float64{0.4, 0.4, 0.4, 1.1}, 0.2, true},
-		"from the start":    {[]float64{1.1, 1.1, 1.1, 1.1}, 0.2, true},
-		"one batch":         {[]float64{1.1}, 0.2, true},
-		"sure of itself":    {[]float64{0.3, 0.3, 0.3, 0.3}, 0.9, false},
-		"worse than chance": {[]float64{0.3, 0.3, 0.3, 0.3}, 1.5, true},
-		"not validated":     {[]float64{0.3, 0.3, 0.3, 0.3}, math.NaN(), false},
+		"as before":      {[]float64{0.4, 0.5, 0.3, 0.4}, false},
+		"noise":          {[]float64{0.4, 0.5, 0.3, 0.7}, false},
+		"at the end":     {[]float64{0.4, 0.4, 0.4, 1.1}, true},
+		"from the start": {[]float64{1.1, 1.1, 1.1, 1.1}, true},
+		"one batch":      {[]float64{1.1}, true},
 	} {
-		tr.Batch, tr.losses = spoilImages, test.losses
-		if got := tr.spoilt(report.Epoch{ValLoss: test.val}); got != test.want {
+		tr.losses = batches(test.losses)
+		if got := tr.suspect(); got != test.want {
 			t.Errorf("%s: %v", name, got)
 		}
 	}
 	// A quarter of these epochs is 4 images: too few to say that 0.9 is more than before.
-	tr.Batch, tr.losses = 2, []float64{0.1, 0.2, 0.6, 0.4, 0.5, 0.2, 0.9, 0.9}
-	if tr.spoilt(report.Epoch{ValLoss: 0.2}) {
+	tr.Batch = 2
+	if tr.losses = batches([]float64{0.1, 0.2, 0.6, 0.4, 0.5, 0.2, 0.9, 0.9}); tr.suspect() {
 		t.Error("the loss of 4 images spoils an epoch")
+	}
+	// What is looked at again is 16 images at least, where the last batch has fewer.
+	tr.losses = []batchLoss{{0, 16, 0.4}, {1, 16, 0.4}, {2, 4, 0.9}}
+	if end := tr.end(); len(end) != 2 || imagesOf(end) != 20 || math.Abs(meanLoss(end)-0.5) > 1e-9 {
+		t.Errorf("the end of an epoch is %v", end)
+	}
+	tr.losses = batches([]float64{0.3, 0.3, 0.3, 0.3})
+	for name, test := range map[string]struct {
+		val  float64
+		want string
+	}{
+		"sure of itself":    {0.9, ""},
+		"worse than chance": {1.5, "the loss in validation is 1.5000, and was 0.2000 after epoch 0"},
+		"not validated":     {math.NaN(), ""},
+	} {
+		why, err := tr.spoilt(t.Context(), report.Epoch{ValLoss: test.val}, 0)
+		if got := fmt.Sprint(why); err != nil || got != cmp.Or(test.want, "<nil>") {
+			t.Errorf("%s: %v, error %v", name, got, err)
+		}
+	}
+}
+
+// TestHardEnd: where the photos at the end of an epoch are harder than those at its
+// beginning, that isn't the steps' doing. The epoch stays to the bit what it is where
+// nothing is undone.
+func TestHardEnd(t *testing.T) {
+	train, val := photos(t, 9)
+	for _, teacher := range []bool{false, true} {
+		begin := func() Options {
+			o := phases(t, train, val)
+			o.Epochs, o.Warmup, o.LR, o.HeadEpochs, o.HeadLR, o.Mixup, o.CutMix, o.Batch = 1, 0, 1e-4, 60, 0.3, 0, 0, 16
+			if teacher {
+				o.Data.Teacher, o.TeacherWeight = o.Model, 0.1
+			}
+			return o
+		}
+		// The labels of the batch that comes last are wrong.
+		o := begin()
+		order := o.order(1)
+		if len(order) != 2 || len(order[1]) != 5 {
+			t.Fatalf("batches of %d photos", len(order[len(order)-1]))
+		}
+		wrong := *train
+		wrong.Items = slices.Clone(train.Items)
+		for _, item := range order[1] {
+			wrong.Items[item].Label = (wrong.Items[item].Label + 1) % 3
+		}
+		var last [][]byte
+		for _, undo := range []bool{true, false} {
+			o := begin()
+			o.Train, o.Undo = &wrong, undo
+			o.Undone = func(e report.Epoch, err error) { t.Errorf("teacher %v: epoch %d undone: %v", teacher, e.Epoch, err) }
+			if _, err := Fit(t.Context(), o); err != nil {
+				t.Fatal(err)
+			}
+			text, err := os.ReadFile(filepath.Join(o.RunDir, LastFile))
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = append(last, text)
+		}
+		if !bytes.Equal(last[0], last[1]) {
+			t.Errorf("teacher %v: an epoch that was looked at again is another", teacher)
+		}
 	}
 }
 

@@ -325,11 +325,7 @@ func (l *trainLine) epoch(e, best report.Epoch) {
 
 // undone says that an epoch is made again.
 func (l *trainLine) undone(e report.Epoch, err error) {
-	why := fmt.Sprintf("it ended in a loss of %s", number(e.TrainLoss))
-	if err != nil {
-		why = printable(err.Error())
-	}
-	l.print(fmt.Sprintf("%s  undone, and made again at half the learning rate: %s", epochName(e.Epoch, l.epochs), why))
+	l.print(fmt.Sprintf("%s  undone, and made again at half the learning rate: %s", epochName(e.Epoch, l.epochs), printable(err.Error())))
 }
 
 func (l *trainLine) print(line string) {
