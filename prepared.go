@@ -21,9 +21,10 @@ import (
 // would have made the same pixels of the photo, whatever its weights, and otherwise
 // refuses it: the pixels around the crop are gone.
 type Prepared struct {
-	pixels *vision.Image
-	recipe recipe
-	err    error // why there are no pixels
+	pixels  *vision.Image
+	recipe  recipe
+	clipped bool
+	err     error // why there are no pixels
 }
 
 // A recipe is all that the pixels of a Prepared depend on besides the photo.
@@ -77,7 +78,7 @@ func (c *Classifier) prepare(img image.Image) (*Prepared, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Prepared{pixels: vision.CropTo(pixels, want.Preprocess, want.h, want.w), recipe: want}, nil
+	return &Prepared{pixels: vision.CropTo(pixels, want.Preprocess, want.h, want.w), recipe: want, clipped: pixels.Clipped}, nil
 }
 
 // PrepareData decodes a photo's file and prepares it: what [Decode] and then
@@ -92,7 +93,7 @@ func (c *Classifier) PrepareData(ctx context.Context, data []byte, o vision.Deco
 	if err != nil {
 		return nil, err
 	}
-	return &Prepared{pixels: pixels, recipe: want}, nil
+	return &Prepared{pixels: pixels, recipe: want, clipped: pixels.Clipped}, nil
 }
 
 // PrepareFile is PrepareData for the file at path. Errors name it.
@@ -104,6 +105,10 @@ func (c *Classifier) PrepareFile(ctx context.Context, path string, o vision.Deco
 	p, err := c.PrepareData(ctx, data, o)
 	return p, fault.In(path, err)
 }
+
+// Clipped reports whether levels of the photo are clipped, as [vision.Image] says of those
+// of a file of grey with more than 8 bits: most of it is white.
+func (p *Prepared) Clipped() bool { return p != nil && p.clipped }
 
 var errNoPixels = errors.New("an image without pixels")
 

@@ -57,7 +57,7 @@ func Fit(ctx context.Context, o Options) (_ *Result, err error) {
 		o.begins()
 	}
 	defer o.unreadable.report() // an error may be for the lack of these
-	defer o.uniform.report()    // of Data.Test
+	defer o.remark()            // on Data.Test
 	if o.QAT {
 		if err := o.calibrated(ctx); err != nil {
 			return nil, err
@@ -85,7 +85,7 @@ func Fit(ctx context.Context, o Options) (_ *Result, err error) {
 	if err := t.freeze(ctx); err != nil {
 		return nil, err
 	}
-	o.uniform.report() // if frozen modules have looked at all images; otherwise after an epoch
+	o.remark() // if frozen modules have looked at all images; otherwise after an epoch
 	for epoch := t.done() + 1; !t.over(); epoch++ {
 		err := t.epoch(ctx, epoch)
 		if t.Undo && len(t.history) > 0 && errors.Is(err, report.ErrDiverged) {
@@ -283,7 +283,7 @@ func (t *trainer) epoch(ctx context.Context, epoch int) error {
 		return err
 	}
 	t.unreadable.report()
-	t.uniform.report()
+	t.remark()
 	if t.EpochDone != nil {
 		t.EpochDone(e, best)
 	}

@@ -28,7 +28,8 @@ type Options struct {
 	Run
 
 	unreadable *unreadable // images that are left out
-	uniform    *uniform    // images of one colour
+	uniform    *remark     // images of one colour
+	clipped    *remark     // images whose levels are clipped
 	teacher    *teacher    // nil without
 
 	made      bool              // the run folder is new
@@ -129,6 +130,7 @@ type Run struct {
 	Undone     func(epoch report.Epoch, err error) // of every epoch that spoilt the loss, and is made again; err says why, and what its loss is compared with
 	Unreadable func(err error)                     // of every image that is left out, once
 	Uniform    func(names []string)                // of images of one colour (see vision.Image.Uniform), each once
+	Clipped    func(names []string)                // of images whose levels are clipped (see vision.Image.Clipped), each once
 }
 
 // Progress is where a training stands.
@@ -166,7 +168,7 @@ func (o *Options) complete() error {
 		return err
 	}
 	o.unreadable = &unreadable{max: o.MaxErrors, tell: o.Unreadable}
-	o.uniform = &uniform{tell: o.Uniform}
+	o.uniform, o.clipped = &remark{tell: o.Uniform}, &remark{tell: o.Clipped}
 	o.weights = o.classWeights()
 	if o.Augment.Fill == [3]uint8{} {
 		for i, v := range o.Model.Config.Preprocess.Mean {

@@ -8,9 +8,9 @@ import (
 	"github.com/mobilenet-go/mobilenet/vision"
 )
 
-// uniform are the images of a run that are of one colour: nothing can be learned
-// from them but that colour. They are trained with, and told of.
-type uniform struct {
+// A remark is what is told of images of a run that are trained with all the same: those of
+// one colour, of which nothing can be learned but that, and those whose levels are clipped.
+type remark struct {
 	tell func(names []string) // may be nil
 
 	mu   sync.Mutex
@@ -32,9 +32,22 @@ func (o *Options) OfOneColour(set *dataset.Set, whole *vision.Image) bool {
 	return whole.Uniform()
 }
 
-// look notes an image that is of one colour.
-func (u *uniform) look(name string, img *vision.Image) {
-	if u == nil || u.tell == nil || !img.Uniform() {
+// look notes what is told of an image. elsewhere is of one whose colours
+// are judged by the crop.
+func (o *Options) look(name string, img *vision.Image, elsewhere bool) {
+	if img.Clipped {
+		o.clipped.note(name)
+	}
+	if !elsewhere && o.uniform.wanted() && img.Uniform() {
+		o.uniform.note(name)
+	}
+}
+
+func (u *remark) wanted() bool { return u != nil && u.tell != nil }
+
+// note notes an image, once.
+func (u *remark) note(name string) {
+	if !u.wanted() {
 		return
 	}
 	u.mu.Lock()
@@ -49,9 +62,15 @@ func (u *uniform) look(name string, img *vision.Image) {
 	u.new = append(u.new, name)
 }
 
+// remark tells of the images that there is something to say about.
+func (o *Options) remark() {
+	o.uniform.report()
+	o.clipped.report()
+}
+
 // report tells of the images found since the last time, in the order of their names:
 // they are found by several goroutines.
-func (u *uniform) report() {
+func (u *remark) report() {
 	u.mu.Lock()
 	found := u.new
 	u.new = nil

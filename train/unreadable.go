@@ -38,8 +38,8 @@ type unreadable struct {
 func (o *Options) image(ctx context.Context, set *dataset.Set, i int) (*vision.Image, error) {
 	img, err := set.Image(ctx, i)
 	img, err = o.readable(ctx, set, i, img, err)
-	if img != nil && !o.crops(set) {
-		o.uniform.look(set.Items[i].Name, img)
+	if img != nil {
+		o.look(set.Items[i].Name, img, o.crops(set))
 	}
 	return img, err
 }
@@ -49,7 +49,7 @@ func (o *Options) crop(ctx context.Context, c model.Config, set *dataset.Set, i 
 	img, err := set.Crop(ctx, i, c.Preprocess, c.Resolution, c.Resolution)
 	img, err = o.readable(ctx, set, i, img, err)
 	if img != nil {
-		o.uniform.look(set.Items[i].Name, img)
+		o.look(set.Items[i].Name, img, false)
 	}
 	return img, err
 }

@@ -10,6 +10,7 @@ type canvas struct {
 	orientation int             // 1 to 8
 	part        image.Rectangle // what is wanted of the file; empty for all
 	img         *Image
+	clipped     bool   // see Image.Clipped
 	band        []byte // rows that wait to be turned together
 }
 

@@ -39,7 +39,7 @@ func FromImage(src image.Image) (*Image, error) {
 		if err != nil {
 			return nil, err
 		}
-		return &Image{b.Dx(), b.Dy(), pix}, nil
+		return &Image{W: b.Dx(), H: b.Dy(), Pix: pix}, nil
 	}
 	if err := checkPlain(src, b); err != nil {
 		return nil, err

@@ -177,11 +177,14 @@ func decode(ctx context.Context, data []byte, o DecodeOptions, limit func(*canva
 		if err != nil {
 			return nil, f.fault(err)
 		}
-		return to.image(), nil
+		img := to.image()
+		img.Clipped = to.clipped
+		return img, nil
 	}
 	img := to.image()
 	size := len(img.Pix) // before crop, which may give the pixels to the next call
 	img, to.img = crop(img), nil
+	img.Clipped = to.clipped
 	budget.discard(n, size)
 	return img, nil
 }

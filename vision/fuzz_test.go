@@ -76,7 +76,7 @@ func FuzzFromImage(f *testing.F) {
 			}
 			src = &image.Paletted{Pix: pix, Stride: stride, Rect: r, Palette: color.Palette{color.Black, color.White}}
 		case 13:
-			src = &Image{x1, y1, pix}
+			src = &Image{W: x1, H: y1, Pix: pix}
 		case 14:
 			src = image.NewUniform(color.White)
 		case 15: // its pixels are asked for one at a time

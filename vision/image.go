@@ -13,6 +13,11 @@ import (
 type Image struct {
 	W, H int
 	Pix  []byte
+
+	// Clipped is set by [Decode] and [DecodeCrop] where the file is of grey with more than
+	// 8 bits and has levels above 255: they are 255 here, as in Pillow's convert("RGB"),
+	// so that most of a 16-bit photo is white.
+	Clipped bool
 }
 
 // NewImage returns a black image of w by h pixels, neither negative.

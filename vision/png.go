@@ -23,6 +23,7 @@ type pngFile struct {
 	bits       int // a sample
 	kind       byte
 	interlaced bool
+	clipped    bool // see Image.Clipped
 	palette    [256][3]byte
 }
 
@@ -110,6 +111,7 @@ func (p *pngFile) chunk() (kind string, body []byte, err error) {
 // decode reads the chunks up to the pixels, and these as far as there are rows.
 // What is behind them, Pillow doesn't mind either.
 func (p *pngFile) decode(ctx context.Context, c *canvas) error {
+	defer func() { c.clipped = p.clipped }()
 	palette := false
 	for {
 		at := p.at
@@ -310,7 +312,9 @@ func (p *pngFile) convert(dst, row []byte) {
 		}
 	case p.kind == pngGrey && p.bits == 16:
 		for x := range n {
-			v := clip16(binary.BigEndian.Uint16(row[2*x:]))
+			level := binary.BigEndian.Uint16(row[2*x:])
+			p.clipped = p.clipped || level > 255
+			v := clip16(level)
 			put(dst, x, v, v, v)
 		}
 	case p.kind == pngRGB && p.bits == 8:

@@ -19,7 +19,8 @@ type pnmFile struct {
 	kind     byte // '1' to '7'
 	w, h     int
 	channels int
-	most     int // the value of white
+	most     int  // the value of white
+	clipped  bool // see Image.Clipped
 }
 
 // isPNM wants white space or a comment behind the number, too, and then a width, or
@@ -141,6 +142,7 @@ func (p *pnmFile) pamHeader() error {
 }
 
 func (p *pnmFile) decode(ctx context.Context, c *canvas) error {
+	defer func() { c.clipped = p.clipped }()
 	row := make([]int, p.w*p.channels)
 	colour := 0 // how far green is from red
 	if p.channels >= 3 {
@@ -237,5 +239,7 @@ func (p *pnmFile) level(v int) byte {
 	if p.channels < 3 && p.most > 255 {
 		most = 1<<16 - 1
 	}
-	return byte(min(math.RoundToEven(float64(v)/float64(p.most)*most), 255))
+	level := math.RoundToEven(float64(v) / float64(p.most) * most)
+	p.clipped = p.clipped || level > 255
+	return byte(min(level, 255))
 }

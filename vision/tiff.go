@@ -72,6 +72,7 @@ type tiffFile struct {
 	compression uint64
 	planes      int // 1, or as many as samples if each has its own strips
 	premultiply bool
+	clipped     bool // see Image.Clipped
 	tiled       bool
 	cw, ch      int // pixels of a strip or tile
 	palette     [256][3]byte
@@ -194,6 +195,7 @@ func (t *tiffFile) readPalette() error {
 
 // decode reads one strip or tile after the other.
 func (t *tiffFile) decode(ctx context.Context, c *canvas) error {
+	defer func() { c.clipped = t.clipped }()
 	across, down := (t.w+t.cw-1)/t.cw, (t.h+t.ch-1)/t.ch
 	if across*down > maxChunks {
 		return fault.TooLargef("%d strips or tiles, more than the limit of %d", across*down, maxChunks)
@@ -291,16 +293,23 @@ func (t *tiffFile) convertGrey(dst, row []byte) {
 		case t.format == floatSamples:
 			if f := math.Float32frombits(t.order.Uint32(row[4*at:])); f >= 255 {
 				v = 255
+				t.clipped = t.clipped || f > 255
 			} else if f > 0 {
 				v = byte(f)
 			}
 		case t.bits == 32:
-			v = byte(min(max(int32(t.order.Uint32(row[4*at:])), 0), 255))
+			v = t.clip(int(int32(t.order.Uint32(row[4*at:]))))
 		case t.format == signedSamples:
-			v = byte(min(max(int16(t.order.Uint16(row[2*at:])), 0), 255))
+			v = t.clip(int(int16(t.order.Uint16(row[2*at:]))))
 		default:
-			v = clip16(t.order.Uint16(row[2*at:]))
+			v = t.clip(int(t.order.Uint16(row[2*at:])))
 		}
 		put(dst, x, v, v, v)
 	}
+}
+
+// clip makes a level of more than 8 bits one of 8, see [clip16].
+func (t *tiffFile) clip(v int) byte {
+	t.clipped = t.clipped || v > 255
+	return byte(min(max(v, 0), 255))
 }

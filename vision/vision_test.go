@@ -2,6 +2,7 @@ package vision
 
 import (
 	"bytes"
+	"compress/zlib"
 	"image"
 	"image/color"
 	"os"
@@ -99,5 +100,45 @@ func TestFromRGBA(t *testing.T) {
 	}
 	if !bytes.Equal(got.Pix, want.Pix) {
 		t.Error("pixels differ")
+	}
+}
+
+// TestClipped: of grey with more than 8 bits an image says whether levels were lost, and
+// so does its crop; one that comes after it, in the same memory, doesn't.
+func TestClipped(t *testing.T) {
+	compressed := func(row []byte) []byte {
+		var b bytes.Buffer
+		z := zlib.NewWriter(&b)
+		z.Write(row)
+		z.Close()
+		return b.Bytes()
+	}
+	grey16 := func(level byte) []byte { // a pixel of 1 and one of 256*level
+		return pngOf(2, 1, 16, pngGrey, 0, chunkPNG("IDAT", compressed([]byte{0, 0, 1, level, 0})))
+	}
+	tiff16 := func(level byte) []byte {
+		return plainTIFF(2, 1, 1, []byte{1, 0, 0, level}, tag{tagBits, []uint32{16}}, tag{tagSamples, []uint32{1}}, tag{tagPhotometric, []uint32{blackIsZero}})
+	}
+	for _, test := range []struct {
+		name string
+		data []byte
+		want bool
+	}{
+		{"PNG", grey16(3), true}, {"PNG of low levels", grey16(0), false},
+		{"TIFF", tiff16(3), true}, {"TIFF of low levels", tiff16(0), false},
+		{"PGM", []byte("P2\n2 1\n4095\n1 4000\n"), true}, {"PGM of low levels", []byte("P2\n2 1\n65535\n1 255\n"), false},
+		{"PPM", []byte("P3\n1 1\n65535\n1 4000 65535\n"), false}, {"PGM of 8 bits", []byte("P2\n2 1\n255\n1 255\n"), false},
+	} {
+		whole, err := Decode(t.Context(), test.data, DecodeOptions{})
+		if err != nil {
+			t.Fatal(test.name, err)
+		}
+		crop, err := DecodeCrop(t.Context(), test.data, DecodeOptions{}, model.ImageNetPreprocess(8), 8, 8)
+		if err != nil {
+			t.Fatal(test.name, err)
+		}
+		if whole.Clipped != test.want || crop.Clipped != test.want {
+			t.Errorf("%s: clipped %v, its crop %v, want %v", test.name, whole.Clipped, crop.Clipped, test.want)
+		}
 	}
 }

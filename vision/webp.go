@@ -110,7 +110,7 @@ func (f *webpFile) decodeLossless(ctx context.Context, c *canvas) error {
 	if c.orientation == 1 && f.fw == f.w && f.fh == f.h {
 		fourBytes(m.Pix, m.Pix) // in place
 		n := 3 * f.w * f.h
-		c.img = &Image{f.w, f.h, m.Pix[:n:n]}
+		c.img = &Image{W: f.w, H: f.h, Pix: m.Pix[:n:n]}
 		return nil
 	}
 	return f.paint(ctx, c, func(row []byte, y int) { fourBytes(row, m.Pix[y*m.Stride:]) })

@@ -165,6 +165,7 @@ func (f *embedFlags) run(cmd *cobra.Command, args []string) (err error) {
 	if err := t.finish(cmd.Context()); err != nil {
 		return err
 	}
+	e.clipped.say(stderr)
 	if tellSkipped(stderr, skipped) || r.failed > 0 || r.empty {
 		if r.failed > 0 {
 			fmt.Fprintf(stderr, "mobilenet: %s could not be read: left out of %s\n", plural(r.failed, "photo"), shown(f.output))
@@ -459,6 +460,7 @@ type embedding struct {
 	stdin    io.Reader
 	reporter *embedReporter
 	asked    queue // photos that are on their way
+	clipped  clippedPhotos
 }
 
 // commitRows and commitTime are how often rows are brought to the disk: what a run that
@@ -530,6 +532,7 @@ func (e *embedding) decode(ctx context.Context, in input) (image.Image, error) {
 	if err != nil {
 		return nil, err // and not a typed nil
 	}
+	e.clipped.look(in.name, p.Clipped())
 	return p, nil
 }
 

@@ -60,6 +60,7 @@ func (f *embedFlags) runList(cmd *cobra.Command) error {
 		}
 		i++
 	}
+	e.clipped.say(cmd.ErrOrStderr())
 	return list.finish()
 }
 

@@ -130,6 +130,8 @@ func (f *predictFlags) run(cmd *cobra.Command, args []string) error {
 	if err := r.out.close(); err != nil {
 		return err
 	}
+	r.bar.clear()
+	p.clipped.say(stderr)
 	if tellSkipped(stderr, skipped) || r.failed {
 		return errReported
 	}
@@ -143,6 +145,7 @@ type prediction struct {
 	stdin    io.Reader
 	decoding vision.DecodeOptions
 	reporter *reporter
+	clipped  clippedPhotos
 }
 
 func (f *predictFlags) prediction(cmd *cobra.Command, photo func(i int) input) *prediction {
@@ -186,6 +189,7 @@ func (p *prediction) decode(ctx context.Context, i int, c *mobilenet.Classifier)
 		if err != nil {
 			return nil, err
 		}
+		p.clipped.look(in.name, img.Clipped())
 		p.keeper.hold(i, in.name, data, nil)
 		return img, nil
 	}
@@ -193,6 +197,7 @@ func (p *prediction) decode(ctx context.Context, i int, c *mobilenet.Classifier)
 	if err != nil {
 		return nil, err
 	}
+	p.clipped.look(in.name, img.Clipped)
 	p.keeper.hold(i, in.name, data, img)
 	return img, nil
 }

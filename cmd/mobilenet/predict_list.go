@@ -64,5 +64,6 @@ func (f *predictFlags) runList(cmd *cobra.Command) error {
 	if err := line.run(ctx, &f.classifierFlags, f.top); err != nil {
 		return err
 	}
+	p.clipped.say(stderr)
 	return list.finish()
 }

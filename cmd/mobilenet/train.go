@@ -235,6 +235,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 	f.o.Unreadable = func(err error) { fmt.Fprintln(stderr, "mobilenet:", printable(err.Error())) }
 	if !f.o.Resume { // it was said at the beginning
 		f.o.Uniform = func(names []string) { warnUniform(stderr, names) }
+		f.o.Clipped = func(names []string) { warnClipped(stderr, len(names), names...) }
 	}
 	r, err := train.Fit(cmd.Context(), f.o)
 	switch {

@@ -135,7 +135,7 @@ func few(names []string) string {
 func (f *trainFlags) describe(ctx context.Context, w io.Writer, opened time.Duration) error {
 	c := f.o.Model.Config
 	broken := 0
-	var uniform []string
+	var uniform, clipped []string
 	var counts [3][]int // of the classes' photos that can be read
 	for part, set := range []*dataset.Set{f.o.Train, f.o.Val, f.o.Test} {
 		counts[part] = make([]int, c.Classes)
@@ -145,6 +145,9 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer, opened time.Dura
 		counts[part] = set.Counts()
 		for i, item := range set.Items {
 			img, err := set.Image(ctx, i)
+			if err == nil && img.Clipped {
+				clipped = append(clipped, item.Name)
+			}
 			switch {
 			case ctx.Err() != nil:
 				return ctx.Err()
@@ -159,6 +162,7 @@ func (f *trainFlags) describe(ctx context.Context, w io.Writer, opened time.Dura
 	}
 	slices.Sort(uniform) // as training tells of them
 	warnUniform(w, slices.Compact(uniform))
+	warnClipped(w, len(clipped), clipped...)
 	t := table.NewWriter()
 	t.SetStyle(table.StyleLight)
 	t.AppendHeader(table.Row{"class", "train", "val"})

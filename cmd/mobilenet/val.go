@@ -127,6 +127,7 @@ func (f *valFlags) run(cmd *cobra.Command) error {
 			return err
 		}
 	}
+	v.clipped.say(cmd.ErrOrStderr())
 	if v.failed > 0 {
 		do := "do"
 		if v.failed == 1 {
@@ -294,6 +295,7 @@ type validator struct {
 	predictions *report.Predictions
 	items       []int // of the set, for each prediction
 	failed      int   // images that could not be read
+	clipped     clippedPhotos
 	stderr      io.Writer
 }
 
@@ -305,9 +307,13 @@ func (v *validator) run(ctx context.Context, f *classifierFlags) error {
 		photos: count(len(v.set.Items)),
 		decode: func(ctx context.Context, i int, c *mobilenet.Classifier) (image.Image, error) {
 			if path, ok := v.set.File(i); ok && c != nil {
-				return c.PrepareFile(ctx, path, v.set.Decode)
+				p, err := c.PrepareFile(ctx, path, v.set.Decode)
+				v.clipped.look(path, p.Clipped())
+				return p, err
 			}
-			return v.set.Image(ctx, i)
+			img, err := v.set.Image(ctx, i)
+			v.clipped.look(v.set.Items[i].Name, img != nil && img.Clipped)
+			return img, err
 		},
 		open: func() (*mobilenet.Classifier, error) { return v.c, nil },
 		use: func(i int, r mobilenet.Result, err error) error {
