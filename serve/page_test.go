@@ -38,9 +38,7 @@ func browse(t *testing.T, url string, camera bool) context.Context {
 	if camera {
 		options = append(options, chromedp.Flag("use-fake-device-for-media-stream", true), chromedp.Flag("use-fake-ui-for-media-stream", true))
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*never)
-	t.Cleanup(cancel)
-	ctx = started(t, ctx, options)
+	ctx := started(t, options)
 	messages := chromedp.Console(ctx)
 	act(t, ctx, chromedp.Navigate(url))
 	until(t, ctx, `document.querySelector("#curl").textContent !== ""`)
@@ -70,10 +68,10 @@ func browse(t *testing.T, url string, camera bool) context.Context {
 
 // started starts a browser. One that doesn't start ends the test with what it says: a second
 // call with its context would panic. One that hangs is given up after a while, and tried again.
-func started(t *testing.T, ctx context.Context, options []chromedp.ExecAllocatorOption) context.Context {
+func started(t *testing.T, options []chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	for try := 1; ; try++ {
-		life, giveUp := context.WithCancel(ctx)
+		life, giveUp := context.WithTimeout(context.WithoutCancel(t.Context()), 5*never)
 		late := time.AfterFunc(never, giveUp)
 		all, end := chromedp.NewExecAllocator(life, append(slices.Clip(options), chromedp.UserDataDir(profile(t)))...)
 		page, cancel := chromedp.NewContext(all)
@@ -82,9 +80,8 @@ func started(t *testing.T, ctx context.Context, options []chromedp.ExecAllocator
 			t.Cleanup(func() { cancel(); end(); giveUp() })
 			return page
 		}
-		cancel()
-		end()
 		giveUp()
+		go func() { cancel(); end() }() // which wait for its processes
 		if try == 3 {
 			t.Fatal(err)
 		}

@@ -101,9 +101,7 @@ func openPage(t *testing.T, file string) (_ context.Context, quiet func()) {
 		t.Fatal(err)
 	}
 	options := append(slices.Clone(chromedp.DefaultExecAllocatorOptions[:]), chromedp.ExecPath(chromium(t)), chromedp.NoSandbox, chromedp.DisableGPU, chromedp.WSURLReadTimeout(never))
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*never)
-	t.Cleanup(cancel)
-	ctx = started(t, ctx, options)
+	ctx := started(t, options)
 	messages := chromedp.Console(ctx)
 	if err := chromedp.Do(ctx, chromedp.Navigate((&url.URL{Scheme: "file", Path: page}).String())); err != nil {
 		t.Fatal(err)
@@ -245,10 +243,10 @@ func TestManyResultsInChromium(t *testing.T) {
 
 // started starts a browser. One that doesn't start ends the test with what it says: a second
 // call with its context would panic. One that hangs is given up after a while, and tried again.
-func started(t *testing.T, ctx context.Context, options []chromedp.ExecAllocatorOption) context.Context {
+func started(t *testing.T, options []chromedp.ExecAllocatorOption) context.Context {
 	t.Helper()
 	for try := 1; ; try++ {
-		life, giveUp := context.WithCancel(ctx)
+		life, giveUp := context.WithTimeout(context.WithoutCancel(t.Context()), 5*never)
 		late := time.AfterFunc(never, giveUp)
 		all, end := chromedp.NewExecAllocator(life, append(slices.Clip(options), chromedp.UserDataDir(profile(t)))...)
 		page, cancel := chromedp.NewContext(all)
@@ -257,9 +255,8 @@ func started(t *testing.T, ctx context.Context, options []chromedp.ExecAllocator
 			t.Cleanup(func() { cancel(); end(); giveUp() })
 			return page
 		}
-		cancel()
-		end()
 		giveUp()
+		go func() { cancel(); end() }() // which wait for its processes
 		if try == 3 {
 			t.Fatal(err)
 		}
