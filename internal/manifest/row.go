@@ -9,7 +9,8 @@ import (
 	"io"
 	"iter"
 	"slices"
-	"strings"
+	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -133,11 +134,40 @@ func (r Row) photo() (string, error) {
 	if err := json.Unmarshal(value, &path); err != nil {
 		return "", fmt.Errorf("%s is no text", name)
 	}
-	// Of half a surrogate pair, encoding/json makes U+FFFD: the name of another file.
-	if strings.ContainsRune(path, utf8.RuneError) && !bytes.ContainsRune(value, utf8.RuneError) && !bytes.Contains(bytes.ToLower(value), []byte(`\ufffd`)) {
+	if HalfPair(value) { // of which encoding/json makes U+FFFD: the name of another file
 		return "", fmt.Errorf("%s has half of a surrogate pair, which is no text", name)
 	}
 	return path, nil
+}
+
+// HalfPair reports whether a JSON value has an escape of half of a surrogate pair, which is no
+// text in any encoding.
+func HalfPair(value []byte) bool {
+	for {
+		i := bytes.IndexByte(value, '\\')
+		if i < 0 || i+1 >= len(value) {
+			return false
+		}
+		first, escaped := surrogate(value[i:])
+		if !escaped {
+			value = value[i+2:]
+			continue
+		}
+		second, _ := surrogate(value[min(i+6, len(value)):])
+		if utf16.DecodeRune(first, second) == utf8.RuneError {
+			return true
+		}
+		value = value[i+12:]
+	}
+}
+
+// surrogate is the half of a pair that text begins with, as an escape.
+func surrogate(text []byte) (half rune, ok bool) {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(string(text[2:6]), 16, 16)
+	return rune(n), err == nil && utf16.IsSurrogate(rune(n))
 }
 
 // Unlike returns an error if the row has a column of one of these names, which are

@@ -47,7 +47,11 @@ func Choose(all []Column, wanted Wanted) ([]Column, error) {
 	for _, c := range all {
 		lower := strings.ToLower(c.Name)
 		own := slices.Contains(OwnColumns, c.Name) || c.Name == "file" && !hasPath
-		if other, twice := there[lower]; twice {
+		other, twice := there[lower]
+		if twice && other == c.Name {
+			return nil, fmt.Errorf("two columns of the manifest are called %q", c.Name)
+		}
+		if twice {
 			return nil, fmt.Errorf("columns %q and %q of the manifest differ in case alone, and Spark takes them for one", other, c.Name)
 		}
 		there[lower] = c.Name

@@ -212,7 +212,7 @@ func (r *run) prepare(ctx context.Context) error {
 	var err error
 	r.remaining, err = r.number(ctx, countRemaining)
 	if there := r.before.Rows; err == nil && there > 0 {
-		fmt.Fprintf(r.w, "%d results are there, %d photos remain\n", there, r.remaining)
+		fmt.Fprintln(r.w, Remaining(there, r.remaining))
 	}
 	return err
 }
@@ -270,6 +270,18 @@ func (r *run) look(ctx context.Context) error {
 		return fmt.Errorf("%s has %d results: --resume goes on with them, or choose another --output", r.Output, there)
 	}
 	return nil
+}
+
+// Remaining says what --resume finds and what is left.
+func Remaining(there, remain int64) string {
+	result, photo := "results are", "photos remain"
+	if there == 1 {
+		result = "result is"
+	}
+	if remain == 1 {
+		photo = "photo remains"
+	}
+	return fmt.Sprintf("%d %s there, %d %s", there, result, remain, photo)
 }
 
 // number asks for one number.
@@ -418,7 +430,7 @@ func (r *Report) Tolerable(most flags.Tolerance) error {
 		}
 		text += fmt.Sprintf("\n  %d: %s", c.Photos, c.Text)
 	}
-	return errors.New(text)
+	return errors.New(text + "\nrows with errors are results, too, which --resume leaves; where the cause is gone, delete the files that have them and --resume")
 }
 
 // CauseOf is an error without its numbers, which are of one photo, but for limits, which are of

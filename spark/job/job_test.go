@@ -133,3 +133,12 @@ func TestPlainly(t *testing.T) {
 		}
 	}
 }
+
+// Of two columns the names may be the same, as Parquet allows, or differ in case alone.
+func TestChooseOfOneName(t *testing.T) {
+	for want, name := range map[string]string{`two columns of the manifest are called "a"`: "a", `columns "a" and "A" of the manifest differ in case alone, and Spark takes them for one`: "A"} {
+		if _, err := Choose([]Column{{"path", "STRING"}, {"a", "INT"}, {name, "INT"}}, Wanted{}); err == nil || err.Error() != want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

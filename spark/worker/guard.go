@@ -3,6 +3,7 @@ package worker
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -153,7 +154,7 @@ func (g *guard) child(cmd *exec.Cmd) error {
 	in.Close()
 	<-dead
 	ended := cmd.Wait()
-	if err := errors.Join(collected, g.out.Flush()); err != nil { // nobody reads what it says
+	if err := cmp.Or(collected, g.out.Flush()); err != nil { // nobody reads what it says
 		return err
 	}
 	return ended

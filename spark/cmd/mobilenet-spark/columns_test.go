@@ -291,7 +291,7 @@ func TestManifestNames(t *testing.T) {
 		{"a.PARQUET", string(zero), ""},
 		{"a.csv", string(zero), "a Parquet file; its name has to end with .parquet"},
 		{"a.parquet", "path\na\n", "not a Parquet file, as its name says"},
-		{"a.parquet", string(zero[:20]), "invalid magic footer of parquet file"},
+		{"a.parquet", string(zero[:20]), "cut off, or no Parquet file: it doesn't begin or end as one"},
 		{"a.csv.gz", packed.String(), ""},
 		{"a.csv.gz", packed.String() + "junk\n", "what lies behind the end of what gzip packed is something else"},
 		{"a.csv.gz", packed.String()[:packed.Len()-3], "cut off: what gzip packed has no end"},

@@ -35,6 +35,8 @@ type localRun struct {
 	stderr   io.Writer
 	began    time.Time
 
+	broken map[int]bool // parts that are there and not whole
+
 	mu     sync.Mutex
 	judged int64 // photos, when errors were held against --max-errors last
 	state  job.State
@@ -42,7 +44,7 @@ type localRun struct {
 }
 
 func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report, error) {
-	r := localRun{jobFlags: f, stderr: stderr, began: time.Now()}
+	r := localRun{jobFlags: f, stderr: stderr, began: time.Now(), broken: map[int]bool{}}
 	var err error
 	if r.manifest, err = openLocal(f.Input, f.Wanted); err != nil { // before anything is written
 		return nil, err
@@ -68,10 +70,10 @@ func (f *jobFlags) runLocal(ctx context.Context, stderr io.Writer) (*job.Report,
 	}
 	switch {
 	case r.manifest.rows == 0:
-		fmt.Fprintf(stderr, "%s has no rows\n", f.Input)
+		fmt.Fprintf(stderr, "%s has no rows, and so there is no file of results\n", fault.Shown(f.Input))
 	case there > 0:
 		r.state.Total -= there
-		fmt.Fprintf(stderr, "%d results are there, %d photos remain\n", there, r.state.Total)
+		fmt.Fprintln(stderr, job.Remaining(there, r.state.Total))
 	}
 	if err := r.run(ctx); err != nil {
 		return nil, err
@@ -96,17 +98,23 @@ var sparkPart = regexp.MustCompile(`^part-[0-9]+-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0
 func (r *localRun) unmark() error { return job.Unmark(r.Output) }
 
 // there counts the results that are there, before anything is said of them or computed: they
-// must be of this list and these settings, and whole.
+// must be of this list and these settings. What a full disk or a copy has cut is written again.
 func (r *localRun) there() (rows int64, err error) {
 	if len(r.folder.Numbers()) == 0 {
 		return 0, nil
 	}
 	err = r.each(func(p manifest.Part) (bool, error) {
 		there, err := r.done(p)
-		if there && err == nil {
-			rows += int64(p.Size)
-			err = whole(r.folder.Path(p), p.Size)
+		if !there || err != nil {
+			return true, err
 		}
+		err = whole(r.folder.Path(p), p.Size)
+		if _, broken := errors.AsType[*fault.Error](err); broken { // and not only unreadable
+			fmt.Fprintf(r.stderr, "%v: it is written again\n", err)
+			r.broken[p.Number] = true
+			return true, nil
+		}
+		rows += int64(p.Size)
 		return true, err
 	}, nil)
 	return rows, err
@@ -115,24 +123,18 @@ func (r *localRun) there() (rows int64, err error) {
 // whole is an error if a file of results hasn't so many rows.
 func whole(path string, rows int) error {
 	f, file, err := openParquet(path)
-	if err == nil {
-		if n := file.NumRows(); n != int64(rows) {
-			err = fault.In(path, fault.Brokenf("%d rows of %d", n, rows))
-		}
-		f.Close()
+	if err != nil {
+		return err
 	}
-	return again(err)
+	defer f.Close()
+	if n := file.NumRows(); n != int64(rows) {
+		return fault.In(path, fault.Brokenf("%d rows of %d", n, rows))
+	}
+	return nil
 }
 
-// again says what to do about a file of results that is broken.
-func again(err error) error {
-	if err == nil {
-		return nil
-	}
-	return fmt.Errorf("%w: delete it and --resume again", err)
-}
-
-// each gives the parts of the list to use, of which done isn't true.
+// each gives the parts of the list to use, of which done isn't true. The list must have as many
+// rows as it had when the job began.
 func (r *localRun) each(done func(manifest.Part) (bool, error), use func(manifest.Part) error) error {
 	in, err := r.manifest.open()
 	if err != nil {
@@ -143,7 +145,14 @@ func (r *localRun) each(done func(manifest.Part) (bool, error), use func(manifes
 	if err != nil {
 		return fault.In(r.Input, err)
 	}
-	list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: r.About(), Done: done}
+	seen := int64(0)
+	counted := func(p manifest.Part) (bool, error) {
+		if seen += int64(p.Size); seen > r.manifest.rows {
+			return false, errChanged
+		}
+		return done(p)
+	}
+	list := manifest.Job{Shard: manifest.Shard{Count: 1}, Rows: r.PerTask, Settings: r.About(), Done: counted}
 	for part, err := range list.Parts(rows) {
 		if err != nil {
 			return fault.In(r.Input, err)
@@ -152,8 +161,14 @@ func (r *localRun) each(done func(manifest.Part) (bool, error), use func(manifes
 			return err
 		}
 	}
+	if seen != r.manifest.rows {
+		return fault.In(r.Input, errChanged)
+	}
 	return nil
 }
+
+// errChanged is about a list that isn't any more what it was when the job began.
+var errChanged error = fault.Brokenf("the list was changed while the job ran: --resume goes on with it as it is now")
 
 func (r *localRun) run(ctx context.Context) error {
 	g, ctx := errgroup.WithContext(ctx)
@@ -199,8 +214,9 @@ func (r *localRun) done(p manifest.Part) (bool, error) {
 	ok, err := r.folder.Has(p)
 	if e, other := errors.AsType[*fault.Error](err); other {
 		e.Reason = strings.Replace(e.Reason, "the number of rows in a part", "--per-task", 1)
+		e.Reason = strings.Replace(e.Reason, "other settings", "other settings, of which --columns is one", 1)
 	}
-	return ok, err
+	return ok && !r.broken[p.Number], err
 }
 
 // part computes a part and writes its file.
@@ -281,7 +297,7 @@ func (r *localRun) finish() (*job.Report, error) {
 			Error *string `parquet:"error,optional"`
 		}](path)
 		if err != nil {
-			return nil, again(fault.In(path, fault.Brokenf("%v", err)))
+			return nil, fmt.Errorf("%w: delete it and --resume again", fault.In(path, notParquet(err)))
 		}
 		r.report.Rows += int64(len(rows))
 		for _, row := range rows {
@@ -290,6 +306,9 @@ func (r *localRun) finish() (*job.Report, error) {
 				causes[job.CauseOf(*row.Error)]++
 			}
 		}
+	}
+	if r.manifest.changed() {
+		return nil, fault.In(r.Input, errChanged)
 	}
 	r.report.Photos, r.report.Elapsed = r.manifest.rows, time.Since(r.began)
 	if r.report.Rows != r.report.Photos {

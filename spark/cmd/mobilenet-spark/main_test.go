@@ -276,17 +276,14 @@ func TestLocal(t *testing.T) {
 	if _, stderr, err := command(append(args, "--resume", "--top", "1")...); err == nil || !strings.Contains(err.Error(), "other settings") || strings.Contains(stderr, "are there") {
 		t.Errorf("another --top: %v: %s", err, stderr)
 	}
-	for _, size := range []int64{0, int64(len(before)) - 9} {
-		os.WriteFile(parts[1], before[:size], 0o666)
+	last, _ := os.ReadFile(parts[len(parts)-1]) // which has fewer rows
+	for cause, data := range map[string][]byte{"cut off, or no Parquet file": before[:len(before)-9], "cut off, or": nil, "1 rows of 3": last} {
+		os.WriteFile(parts[1], data, 0o666)
 		_, stderr, err := command(append(args, "--resume")...)
-		if err == nil || !strings.HasPrefix(err.Error(), parts[1]+": ") || !strings.HasSuffix(err.Error(), ": delete it and --resume again") || strings.Contains(stderr, "are there") {
-			t.Errorf("a part of %d bytes: %v: %s", size, err, stderr)
+		now, _ := os.ReadFile(parts[1])
+		if err != nil || !strings.HasPrefix(stderr, parts[1]+": "+cause) || !strings.Contains(stderr, ": it is written again\n19 results are there, 3 photos remain\n") || !bytes.Equal(now, before) {
+			t.Errorf("a part of %d bytes: %v: %s", len(data), err, stderr)
 		}
-	}
-	first, _ := os.ReadFile(parts[len(parts)-1])
-	os.WriteFile(parts[1], first, 0o666)
-	if _, _, err := command(append(args, "--resume")...); err == nil || !strings.HasPrefix(err.Error(), parts[1]+": 1 rows of 3") {
-		t.Errorf("a part with too few rows: %v", err)
 	}
 	os.Remove(parts[1])
 	if _, _, err := command(append(args, "--resume")...); err != nil || !exists(filepath.Join(out, "_SUCCESS")) {
@@ -525,7 +522,7 @@ func TestLocalChunks(t *testing.T) {
 	}
 	out := t.TempDir()
 	_, stderr, err := command("predict", "--local", "-i", write(t, missing), "-o", out, "-m", fashion(t), "--per-task", "5", "--chunk", "20", "--threads", "1")
-	if err == nil || err.Error() != "20 of 20 photos failed, 100.00 %, and --max-errors is 1%" {
+	if err == nil || !strings.HasPrefix(err.Error(), "20 of 20 photos failed, 100.00 %, and --max-errors is 1%\nrows with errors are results, too, which --resume leaves") {
 		t.Errorf("%v\n%s", err, stderr)
 	}
 	if parts, _ := parquetIn(out); len(parts) != 4 {
@@ -651,6 +648,7 @@ func TestUsage(t *testing.T) {
 	}
 	list, model := write(t, []string{"x"}), fashion(t)
 	for want, args := range map[string][]string{
+		"--input -: a list is read several times: want a file":             {"predict", "--local", "-i", "-", "-o", t.TempDir(), "-m", model},
 		"local is no command, but a flag: mobilenet-spark predict --local": {"local", "-i", "x"},
 		"--class top2 beside another --class: which classes":               {"explain", "--local", "-i", list, "-o", t.TempDir(), "-m", model, "--class=top2", "--class=Coat"},
 		"--class coats: no class has that name":                            {"explain", "--local", "-i", list, "-o", t.TempDir(), "-m", model, "--class=coats"},
@@ -663,7 +661,7 @@ func TestUsage(t *testing.T) {
 	}
 	empty := filepath.Join(t.TempDir(), "empty.jsonl")
 	put(t, empty, "")
-	if _, stderr, err := command("predict", "--local", "-i", empty, "-o", t.TempDir(), "-m", model); err != nil || !strings.Contains(stderr, "empty.jsonl has no rows\n") {
+	if _, stderr, err := command("predict", "--local", "-i", empty, "-o", t.TempDir(), "-m", model); err != nil || !strings.Contains(stderr, "empty.jsonl has no rows, and so there is no file of results\n") {
 		t.Errorf("an empty manifest: %v: %s", err, stderr)
 	}
 	for _, args := range [][]string{{"predict", "--local", "-i", "/absent.csv", "-o", t.TempDir(), "-m", model}, {"predict", "--local", "-i", list, "-o", t.TempDir(), "-m", "/absent.pth"}} {

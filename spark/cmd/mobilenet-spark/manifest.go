@@ -32,16 +32,20 @@ type localManifest struct {
 	parquet []string // its files, if it is of Parquet
 	csv     bool
 	rows    int64
-	columns []job.Column // that are passed on
+	columns []job.Column   // that are passed on
+	halves  map[string]int // columns with texts that are none, and the first line of each
+	before  []os.FileInfo  // of its files, when it was opened
 }
 
 // openLocal looks what a manifest is, and which of its columns are passed on.
 func openLocal(path string, wanted job.Wanted) (*localManifest, error) {
-	m := &localManifest{path: path}
+	m := &localManifest{path: path, halves: map[string]int{}}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
 		return nil, fault.In(path, err)
+	case !info.IsDir() && !info.Mode().IsRegular():
+		return nil, fault.In(path, fault.Unsupportedf("no file, but a pipe or a device: a list is read several times; write it to a file"))
 	case info.IsDir():
 		m.parquet, err = parquetOnly(path)
 	case strings.HasSuffix(strings.ToLower(path), ".parquet"):
@@ -51,12 +55,47 @@ func openLocal(path string, wanted job.Wanted) (*localManifest, error) {
 		err = named(path)
 	}
 	if err == nil {
+		m.before, err = m.stat()
+	}
+	if err == nil {
 		var all []job.Column
 		if all, err = m.all(); err == nil {
 			m.columns, err = job.Choose(all, wanted)
 		}
 	}
+	for _, c := range m.columns {
+		if line := m.halves[c.Name]; line > 0 {
+			err = &fault.Error{Kind: fault.Broken, Place: fmt.Sprintf("line %d", line),
+				Reason: fmt.Sprintf("column %q has half of a surrogate pair, which is no text; --columns says which are passed on", c.Name)}
+			break
+		}
+	}
 	return m, fault.In(path, err)
+}
+
+// stat looks at the manifest's files.
+func (m *localManifest) stat() (infos []os.FileInfo, err error) {
+	paths := m.parquet
+	if paths == nil {
+		paths = []string{m.path}
+	}
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		infos = append(infos, info)
+	}
+	return infos, nil
+}
+
+// changed reports whether something wrote to the manifest since it was opened, by sizes and
+// times: numbers of files are others at each look in some network file systems.
+func (m *localManifest) changed() bool {
+	now, err := m.stat()
+	return err != nil || !slices.EqualFunc(m.before, now, func(a, b os.FileInfo) bool {
+		return a.Size() == b.Size() && a.ModTime().Equal(b.ModTime())
+	})
 }
 
 // named is an error if a file's name, which tells what it is, also to Spark, is another's.
@@ -169,6 +208,9 @@ func (m *localManifest) all() ([]job.Column, error) {
 					types[name] = &job.JSONType{}
 				}
 				types[name].Add(value)
+				if m.halves[name] == 0 && value[0] == '"' && manifest.HalfPair(value) { // others are passed on as they are written
+					m.halves[name] = row.Line
+				}
 			}
 		}
 		if len(types) > maxNames {
@@ -184,7 +226,7 @@ func (m *localManifest) all() ([]job.Column, error) {
 // maxNames bounds the names of columns that are kept.
 const maxNames = 10_000
 
-// parquetColumns are those of the first file; the others must have them, too.
+// parquetColumns are those of the first file; the others must have them, too, in any order.
 func (m *localManifest) parquetColumns() ([]job.Column, error) {
 	var all []job.Column
 	for i, path := range m.parquet {
@@ -198,12 +240,34 @@ func (m *localManifest) parquetColumns() ([]job.Column, error) {
 		}
 		m.rows += file.NumRows()
 		f.Close()
-		if i > 0 && !slices.Equal(all, columns) {
-			return nil, fault.Unsupportedf("%s has other columns than %s", fault.Shown(filepath.Base(path)), fault.Shown(filepath.Base(m.parquet[0])))
+		if i == 0 {
+			all = columns
 		}
-		all = columns
+		if difference := unlike(all, columns); difference != "" {
+			return nil, fault.Unsupportedf("%s has other columns than %s: %s", fault.Shown(filepath.Base(path)), fault.Shown(filepath.Base(m.parquet[0])), difference)
+		}
 	}
 	return all, nil
+}
+
+// unlike says in what the columns of a file differ from those of the first, or nothing. Their
+// order is no matter: they are read by their names.
+func unlike(first, other []job.Column) string {
+	for _, c := range first {
+		at := slices.IndexFunc(other, func(o job.Column) bool { return o.Name == c.Name })
+		switch {
+		case at < 0:
+			return fmt.Sprintf("%q is not among them", c.Name)
+		case other[at].Type != c.Type:
+			return fmt.Sprintf("%q is of type %s there, and of %s here", c.Name, c.Type, other[at].Type)
+		}
+	}
+	for _, c := range other {
+		if !slices.ContainsFunc(first, func(f job.Column) bool { return f.Name == c.Name }) {
+			return fmt.Sprintf("%q is new", c.Name)
+		}
+	}
+	return ""
 }
 
 func openParquet(path string) (*os.File, *parquet.File, error) {
@@ -219,7 +283,19 @@ func openParquet(path string) (*os.File, *parquet.File, error) {
 		}
 	}
 	f.Close()
-	return nil, nil, fault.In(path, fault.Brokenf("%v", err))
+	if _, stat := errors.AsType[*os.PathError](err); stat {
+		return nil, nil, err
+	}
+	return nil, nil, fault.In(path, notParquet(err))
+}
+
+// notParquet is what is wrong with a file that package parquet can't read, in plain words for
+// one that is cut off: its index is at its end.
+func notParquet(err error) error {
+	if text := err.Error(); strings.Contains(text, "magic footer") || strings.Contains(text, "EOF") || strings.Contains(text, "magic header") {
+		return fault.Brokenf("cut off, or no Parquet file: it doesn't begin or end as one")
+	}
+	return fault.Brokenf("%v", err)
 }
 
 // typeOf is the type that Spark reads a column of Parquet as. Of one that isn't passed on it

@@ -65,7 +65,8 @@ computes a photo once and writes one row of it, however often the manifest has i
 computes and writes a row for each row of the manifest.
 
 Results appear a chunk at a time. After a failure --resume goes on with the photos that
-have none. At the end the output is held against the manifest, and marked by _SUCCESS.`,
+have none; a row with an error is one: to have such photos tried again, delete the files
+that have them. At the end the output is held against the manifest, and marked by _SUCCESS.`,
 		Example: fmt.Sprintf(`  mobilenet-spark %[1]s --local --input photos.csv --output labels/ --model model.pth
   mobilenet-spark %[1]s --remote sc://spark:15002 --input s3a://b/photos.parquet --output s3a://b/labels/ --model model.pth
   mobilenet-spark %[1]s --spark-home /opt/spark --spark-arg=--master=yarn --input photos --output hdfs:///labels --model model.pth`, verb),
@@ -106,6 +107,8 @@ func (f *jobFlags) check(fs *pflag.FlagSet) error {
 		return fmt.Errorf("want one of --remote, --spark-home and --local")
 	case f.Input == "" || f.Output == "":
 		return fmt.Errorf("want --input and --output")
+	case f.Input == "-":
+		return fmt.Errorf("--input -: a list is read several times: want a file")
 	case f.local && f.printSQL:
 		return fmt.Errorf("--print-sql prints the statements of a job on Spark, and --local has none")
 	case f.local && manifest.Scheme(f.Input) != "":

@@ -26,6 +26,7 @@ import (
 	"github.com/parquet-go/parquet-go"
 
 	"github.com/mobilenet-go/mobilenet/internal/testenv"
+	"github.com/mobilenet-go/mobilenet/spark/job"
 )
 
 // sparkHome is a Spark of this machine: $SPARK_HOME, or that of a PySpark.
@@ -444,7 +445,7 @@ func TestSpark(t *testing.T) {
 		if err != nil {
 			t.Fatalf("%v\n%s", err, stderr)
 		}
-		if before == 0 || before == 300 || !strings.Contains(stderr, fmt.Sprintf("%d results are there, %d photos remain", before, 300-before)) {
+		if before == 0 || before == 300 || !strings.Contains(stderr, job.Remaining(int64(before), int64(300-before))) {
 			t.Errorf("%d results before, and then %s", before, stderr)
 		}
 		for _, part := range []string{"photos, chunk 2 of ", " a second", " to go\n", "\nphotos               300\nrows                 300\nfailed               0\n", "\nand core "} {
