@@ -378,17 +378,16 @@ const streamIdle = 10 * time.Minute
 
 // fromMessage turns a request into that of the REST route, with binary tensors.
 func fromMessage(in *oip.ModelInferRequest) (*inferRequest, error) {
-	out := &inferRequest{ID: in.Id, Parameters: map[string]any{}}
-	for name, p := range in.Parameters {
-		out.Parameters[name] = parameter(p)
-	}
+	out := &inferRequest{ID: in.Id, Parameters: parametersOf(in.Parameters)}
 	raw := in.RawInputContents
 	if len(raw) > 0 && len(raw) != len(in.Inputs) {
 		return nil, badRequest("raw_input_contents: as many as inputs, or none")
 	}
 	for i, t := range in.Inputs {
-		one := &tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape, bin: true}
-		switch {
+		one := &tensor{Name: t.Name, Datatype: t.Datatype, Shape: t.Shape, Parameters: parametersOf(t.Parameters), bin: true}
+		switch size, given := one.Parameters["binary_data_size"]; {
+		case given && (len(raw) == 0 || size != float64(len(raw[i]))): // as KServe's client has it, it may be there
+			return nil, one.fail("binary_data_size %s: want none, or the length of its raw_input_contents", jsonText(size))
 		case len(raw) > 0 && t.Contents != nil:
 			return nil, one.fail("contents besides raw_input_contents")
 		case len(raw) > 0:
@@ -402,13 +401,18 @@ func fromMessage(in *oip.ModelInferRequest) (*inferRequest, error) {
 		out.Inputs = append(out.Inputs, one)
 	}
 	for _, o := range in.Outputs {
-		w := &wantedOutput{Name: o.Name, Parameters: map[string]any{}}
-		for name, p := range o.Parameters {
-			w.Parameters[name] = parameter(p)
-		}
-		out.Outputs = append(out.Outputs, w)
+		out.Outputs = append(out.Outputs, &wantedOutput{Name: o.Name, Parameters: parametersOf(o.Parameters)})
 	}
 	return out, nil
+}
+
+// parametersOf returns parameters as JSON has them.
+func parametersOf(all map[string]*oip.InferParameter) map[string]any {
+	out := make(map[string]any, len(all))
+	for name, p := range all {
+		out[name] = parameter(p)
+	}
+	return out
 }
 
 // parameter returns a value as JSON has it.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/mobilenet-go/mobilenet/vision"
@@ -130,7 +131,10 @@ func parseInfer(q *request, data []byte, takesTensors bool, m *loaded) (*inferRe
 		}
 		n, ok := size.(float64)
 		if !ok || n < 0 || n != math.Trunc(n) || n > float64(len(tail)) {
-			return nil, t.fail("binary_data_size %v, of %d bytes that are left", size, len(tail))
+			return nil, t.fail("binary_data_size %s, of %d bytes that are left", jsonText(size), len(tail))
+		}
+		if len(t.Data) > 0 && string(t.Data) != "null" {
+			return nil, t.fail("data besides binary_data_size")
 		}
 		t.raw, t.bin = tail[:int(n)], true
 		tail = tail[int(n):]
@@ -218,7 +222,7 @@ func (in *inferRequest) settle(takesTensors bool, m *loaded, items int) (want wa
 				return want, err
 			}
 		default:
-			return want, badRequest(fmt.Sprintf("no output %q: want %v or %s", o.Name, outputNames, camOutput))
+			return want, badRequest(fmt.Sprintf("no output %.40q: want %s or %s", o.Name, strings.Join(outputNames, ", "), camOutput))
 		}
 	}
 	return want, nil
@@ -356,7 +360,7 @@ func outputOf(o *wantedOutput, m *loaded, items []*item) (*tensor, error) {
 func classification(o *wantedOutput, k any, m *loaded, items []*item) (*tensor, error) {
 	x, ok := k.(float64)
 	if !ok || x < 1 || x != math.Trunc(x) || x > 1e6 || o.Name == "embedding" || o.Name == camOutput {
-		return nil, badRequest(fmt.Sprintf("output %s: classification %v: want a number of classes, of logits or probabilities", o.Name, k))
+		return nil, badRequest(fmt.Sprintf("output %s: classification %s: want a number of classes, of logits or probabilities", o.Name, jsonText(k)))
 	}
 	top := min(int(x), m.one.Config().Outcomes())
 	var all []string

@@ -34,6 +34,8 @@ type jsonReader struct {
 	depth int
 	look  int // where the clock is looked at next
 	err   error
+
+	member string // whose value is read, for errors
 }
 
 // errJSONSlowly is for what would have been in time as bytes.
@@ -51,6 +53,10 @@ func (r *jsonReader) stop(err error) {
 func (r *jsonReader) want(what string) {
 	if r.at >= len(r.data) {
 		r.stop(fmt.Errorf("it ends where %s is wanted", what))
+		return
+	}
+	if r.at == 0 && bytes.HasPrefix(r.data, []byte("\ufeff")) {
+		r.stop(errors.New("it begins with a byte order mark (U+FEFF): send it without"))
 		return
 	}
 	r.stop(fmt.Errorf("%.20q in place of %s, at byte %d", r.data[r.at:], what, r.at))
@@ -111,7 +117,7 @@ func (r *jsonReader) members(known map[string]func(), other func(name string)) {
 		if seen[name] {
 			r.stop(fmt.Errorf("%q is given twice", name))
 		}
-		seen[name] = true
+		seen[name], r.member = true, name
 		read()
 	})
 }
@@ -241,7 +247,7 @@ func (r *jsonReader) number() float64 {
 	}
 	x, err := strconv.ParseFloat(string(text), 64)
 	if err != nil {
-		r.stop(err) // out of range
+		r.stop(fmt.Errorf("%.20s is out of range", text))
 	}
 	return x
 }
@@ -326,9 +332,33 @@ func (r *jsonReader) small(v any) {
 		r.stop(fmt.Errorf("a value of %d bytes, at byte %d: at most %d", len(raw), at, maxSmall))
 	default:
 		if err := json.Unmarshal(raw, v); err != nil {
-			r.stop(err)
+			r.stop(fmt.Errorf("%q: %.20s in place of %s", r.member, raw, kindOf(v)))
 		}
 	}
+}
+
+// kindOf says of which kind a value is that v points to.
+func kindOf(v any) string {
+	switch v.(type) {
+	case *string:
+		return "a string"
+	case *bool:
+		return "true or false"
+	case *[]int64:
+		return "a list of whole numbers"
+	case *map[string]any:
+		return "an object"
+	}
+	return "a value"
+}
+
+// jsonText is a small value as JSON has it, for errors.
+func jsonText(v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return "?"
+	}
+	return fmt.Sprintf("%.40s", text)
 }
 
 // unescaped returns what stands between the quotes of a string, in the same memory: an

@@ -155,6 +155,15 @@ func TestMembers(t *testing.T) {
 			t.Errorf("%.80s: %v, want %s", test.text, err, test.want)
 		}
 	}
+	// Of a value of another kind is said which, of which member, and not what Go calls it.
+	for text, want := range map[string]string{
+		`{"id": 42}`: `"id": 42 in place of a string`, `{"inputs": [{"shape": [1.0]}]}`: `"shape": [1.0] in place of a list of whole numbers`,
+		`{"inputs": [{"name": {}}]}`: `"name": {} in place of a string`, "\ufeff{}": "it begins with a byte order mark",
+	} {
+		if _, err := readInfer(&jsonReader{data: []byte(text)}); err == nil || !strings.HasPrefix(err.Error(), "JSON: "+want) {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
 	for _, test := range []struct{ text, want string }{
 		{`{"photo": "AAAA", "photo": "AAAA"}`, `"photo" is given twice`},
 		{`{"photos": ["AAAA"], "photos": ["AAAA"]}`, `"photos" is given twice`},

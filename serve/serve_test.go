@@ -336,6 +336,8 @@ func TestBad(t *testing.T) {
 		{"an unended list", "POST", "/v1/classify", `{"photos": ["AA=="`, asJSON, 400},
 		{"no object", "POST", "/v1/classify", `["AA=="]`, asJSON, 400},
 		{"shared memory", "GET", "/v2/systemsharedmemory/status", "", nil, 501},
+		{"a model's traces", "GET", "/v2/models/fashion/trace/setting", "", nil, 501},
+		{"a model's traces, set", "POST", "/v2/models/fashion/trace/setting", "{}", nil, 501},
 		{"a log's settings", "POST", "/v2/logging", "{}", nil, 501},
 		{"a URL", "POST", "/v1/classify", `{"url": "http://127.0.0.1/x"}`, asJSON, 403},
 		{"a file's URL", "POST", "/v1/classify", `{"url": "file:///etc/passwd"}`, asJSON, 403},
@@ -364,6 +366,7 @@ func TestBad(t *testing.T) {
 		{"infer: an output's parameter", "POST", infer, `{"inputs": [], "outputs": [{"name": "logits", "parameters": {"clasification": 1}}]}`, nil, 400},
 		{"infer: a member", "POST", infer, `{"inputs": [], "outputz": []}`, nil, 400},
 		{"infer: shared memory", "POST", infer, `{"inputs": [], "outputs": [{"name": "logits", "parameters": {"shared_memory_region": "a"}}]}`, nil, 501},
+		{"infer: shared memory of an input", "POST", infer, `{"inputs": [{"name": "image", "datatype": "BYTES", "shape": [1], "parameters": {"shared_memory_region": "a"}}]}`, nil, 501},
 		{"load: model", "POST", "/v2/repository/models/no/load", "", nil, 404},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -375,6 +378,24 @@ func TestBad(t *testing.T) {
 				t.Errorf("no error in %s", body)
 			}
 		})
+	}
+}
+
+// TestWords: errors have the protocol's words for what came, and not Go's.
+func TestWords(t *testing.T) {
+	_, url := start(t, serve.Options{})
+	const infer, image = "/v2/models/fashion/infer", `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}], "outputs": [`
+	for _, test := range []struct{ path, body, want string }{
+		{"/v2/repository/index", `{"ready": 1}`, `JSON: \"ready\": 1 in place of true or false`},
+		{"/v2/repository/models/fashion/load", `{"parameters": 1}`, `JSON: \"parameters\": 1 in place of an object`},
+		{infer, image + `{"name": "logits", "parameters": {"classification": null}}]}`, `output logits: classification null: want`},
+		{infer, image + `{"name": "logits", "parameters": {"classification": {"a": ["b"]}}}]}`, `classification {\"a\":[\"b\"]}: want`},
+		{infer, image + `{"name": "classes"}]}`, `no output \"classes\": want probabilities, logits, embedding or cam`},
+	} {
+		code, _, body := ask(t, "POST", url+test.path, []byte(test.body))
+		if code != 400 || !bytes.Contains(body, []byte(test.want)) {
+			t.Errorf("%s: %d %s, want %s", test.body, code, body, test.want)
+		}
 	}
 }
 

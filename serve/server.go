@@ -264,6 +264,9 @@ func (s *Server) unrouted(q *request) error {
 				return &failure{http.StatusNotImplemented, what}
 			}
 		}
+		if strings.HasPrefix(path, "/v2/models/") && strings.HasSuffix(path, "/trace/setting") {
+			return &failure{http.StatusNotImplemented, noTraces}
+		}
 		if method, ok := strings.CutPrefix(q.URL.Path, service); ok {
 			return &failure{http.StatusNotImplemented, fmt.Sprintf("there is no method %.60q", method)}
 		}
@@ -276,11 +279,16 @@ func (s *Server) unrouted(q *request) error {
 // optional are extensions of Triton's that this server hasn't, by how their paths go on
 // behind the service's, in small letters.
 var optional = map[string]string{
-	"systemsharedmemory": "shared memory is not supported: send tensors in the request",
-	"cudasharedmemory":   "shared memory is not supported: send tensors in the request",
-	"trace":              "traces are not supported: a request's traceparent is in the log",
+	"systemsharedmemory": noSharedMemory,
+	"cudasharedmemory":   noSharedMemory,
+	"trace":              noTraces,
 	"log":                "the settings of the log can't be changed",
 }
+
+const (
+	noSharedMemory = "shared memory is not supported: send tensors in the request"
+	noTraces       = "traces are not supported: a request's traceparent is in the log"
+)
 
 //go:embed page
 var pages embed.FS
