@@ -318,21 +318,35 @@ var ErrUndone = errors.New("already taken back")
 
 // Undo takes back the changes of a log, the last first. What is not as the log says is
 // left as it is, and done hears why. It can be called again: what was taken back, or
-// never done as the program was killed, is [ErrUndone].
+// never done as the program was killed or another run had taken the photo, is [ErrUndone].
 func Undo(ctx context.Context, log io.Reader, done func(Change, error)) error {
 	changes, err := readLog(log)
 	if err != nil {
 		return err
 	}
+	var gone []Change // photos that are neither here nor there,
+	var why []error   // and what was said of them
 	for _, c := range slices.Backward(changes) {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		if c.Op == opMove {
-			done(c, moveBack(ctx, c))
-		} else {
+		if c.Op == opLink {
 			done(c, unlink(c))
+			continue
 		}
+		err := moveBack(ctx, c)
+		if errors.Is(err, fs.ErrNotExist) && !exists(c.Path) && !exists(c.To) {
+			gone, why = append(gone, c), append(why, err)
+			continue
+		}
+		done(c, err)
+	}
+	// One that another run moved at that moment is back by now, by an earlier line of their log.
+	for i, c := range gone {
+		if info, err := os.Lstat(c.Path); err == nil && info.Size() == c.Bytes && info.ModTime().Equal(c.Modified) {
+			why[i] = ErrUndone
+		}
+		done(c, why[i])
 	}
 	return nil
 }

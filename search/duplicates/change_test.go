@@ -3,6 +3,7 @@ package duplicates
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -300,6 +301,55 @@ func TestUndoKilled(t *testing.T) {
 			for range 2 {
 				undo(t, &log)
 				same(t, tree(t, dir), before)
+			}
+		})
+	}
+}
+
+// TestUndoTwoRuns: of two runs that share a log and wanted the same photo, one got it. All is
+// taken back, whichever line came first; a photo that is nowhere is still told of.
+func TestUndoTwoRuns(t *testing.T) {
+	for _, test := range []struct {
+		name    string
+		got     int // the run whose move was done
+		deleted bool
+	}{{"the first", 0, false}, {"the second", 1, false}, {"deleted", 0, true}} {
+		t.Run(test.name, func(t *testing.T) {
+			dir := t.TempDir()
+			from := filepath.Join(dir, "from.jpg")
+			to := []string{filepath.Join(dir, "to.jpg"), filepath.Join(dir, "to~2.jpg")}
+			if err := os.WriteFile(from, []byte("photo"), 0o640); err != nil {
+				t.Fatal(err)
+			}
+			before := tree(t, dir)
+			info, err := os.Stat(from)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var log bytes.Buffer
+			for _, to := range to {
+				if err := writeEntry(&log, Change{Op: opMove, Path: from, To: to, Bytes: info.Size(), Modified: info.ModTime()}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := os.Rename(from, to[test.got]); err != nil {
+				t.Fatal(err)
+			}
+			if !test.deleted {
+				undo(t, &log)
+				same(t, tree(t, dir), before)
+				return
+			}
+			if err := os.Remove(to[test.got]); err != nil {
+				t.Fatal(err)
+			}
+			failed := 0
+			if err := Undo(t.Context(), &log, func(_ Change, err error) {
+				if errors.Is(err, fs.ErrNotExist) {
+					failed++
+				}
+			}); err != nil || failed != 2 {
+				t.Errorf("%v, %d told of, want 2", err, failed)
 			}
 		})
 	}
