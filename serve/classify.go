@@ -51,7 +51,9 @@ func (s *Server) classify(q *request) error {
 	kind, params, _ := mime.ParseMediaType(q.Header.Get("Content-Type"))
 	isForm := kind == "multipart/form-data" // whose fields may say more
 	var want *classifying
-	if !isForm {
+	if isForm {
+		s.infersOn(q, query.Get("model"))
+	} else {
 		if want, err = s.classifying(q, query); err != nil {
 			return err // before the body is read
 		}
@@ -144,6 +146,8 @@ type classifying struct {
 // classifying reads the parameters. What isn't one is refused: who misspells a model's
 // name would get another's answer.
 func (s *Server) classifying(q *request, query url.Values) (*classifying, error) {
+	name := cmp.Or(query.Get("model"), s.models.slots[0].Name)
+	s.infersOn(q, name)
 	for _, name := range slices.Sorted(maps.Keys(query)) {
 		switch values := query[name]; {
 		case !slices.Contains(parameters, name):
@@ -158,7 +162,6 @@ func (s *Server) classifying(q *request, query url.Values) (*classifying, error)
 	if err != nil {
 		return nil, err
 	}
-	name := cmp.Or(query.Get("model"), s.models.slots[0].Name)
 	m, tensor, err := s.models.find(name, "")
 	if f := (*failure)(nil); errors.As(err, &f) && !query.Has("model") && len(s.models.slots) > 1 {
 		return nil, &failure{f.status, f.text + "; it is the first, which a request means that names none: name another by ?model="}
@@ -169,7 +172,6 @@ func (s *Server) classifying(q *request, query url.Values) (*classifying, error)
 	if tensor {
 		return nil, badRequest("model " + name + " takes tensors: see /v2/models/" + name)
 	}
-	q.model = m.name
 	o, err := mapsOf(query, m, top)
 	if err != nil {
 		return nil, err

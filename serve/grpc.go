@@ -300,11 +300,11 @@ func (s *Server) grpcIndex(q *request, in *oip.RepositoryIndexRequest) (*oip.Rep
 
 // grpcInfer runs a model. Outputs are raw, as Triton's are.
 func (s *Server) grpcInfer(q *request, in *oip.ModelInferRequest) (*oip.ModelInferResponse, error) {
+	s.infersOn(q, in.ModelName)
 	m, takesTensors, err := s.models.find(in.ModelName, in.ModelVersion)
 	if err != nil {
 		return nil, err
 	}
-	q.model = m.name
 	plain, err := fromMessage(in)
 	if err != nil {
 		return nil, err
@@ -322,7 +322,7 @@ func (s *Server) grpcInfer(q *request, in *oip.ModelInferRequest) (*oip.ModelInf
 }
 
 // grpcStream answers requests of a stream one after the other. An error of one is its
-// answer, and the next follows.
+// answer, which has a line in the log, and the next follows.
 func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.ModelInferRequest, oip.ModelStreamInferResponse]) error {
 	q := ctx.Value(requestKey{}).(*request)
 	return converse(q, stream, func(in *oip.ModelInferRequest) (*oip.ModelStreamInferResponse, error) {
@@ -339,7 +339,11 @@ func (s *Server) grpcStream(ctx context.Context, stream *connect.BidiStream[oip.
 			one.status, out.ErrorMessage = status(one.err)
 			out.InferResponse = &oip.ModelInferResponse{Id: in.Id, ModelName: in.ModelName}
 		}
-		s.metrics.observe(service+"ModelStreamInfer", one, time.Since(start), one.err)
+		took := time.Since(start)
+		s.metrics.observe(service+"ModelStreamInfer", one, took, one.err)
+		if one.err != nil { // the stream's own line has the status of the stream
+			s.log(service+"ModelStreamInfer", one, took, one.err)
+		}
 		return out, nil
 	})
 }

@@ -48,11 +48,11 @@ var outputNames = []string{"probabilities", "logits", "embedding"}
 // infer is the Open Inference Protocol's route.
 func (s *Server) infer(q *request) error {
 	name := q.PathValue("model")
+	s.infersOn(q, name)
 	m, takesTensors, err := s.models.find(name, q.PathValue("version"))
 	if err != nil {
 		return err
 	}
-	q.model = m.name
 	b, err := s.body(q)
 	if err != nil {
 		return err

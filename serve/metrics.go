@@ -75,7 +75,7 @@ func (m *metrics) observe(route string, q *request, took time.Duration, err erro
 	if reason := shed(err); reason != "" {
 		m.shed.WithLabelValues(reason).Inc()
 	}
-	if q.model == "" || q.photos == 0 {
+	if q.model == "" || !q.infers && q.photos == 0 { // a thumbnail has photos where it was run
 		return
 	}
 	m.mu.Lock()
@@ -99,7 +99,8 @@ func (m *metrics) observe(route string, q *request, took time.Duration, err erro
 	}
 }
 
-// stats are a model's in the protocol's statistics extension.
+// stats are a model's in the protocol's statistics extension. Every request for an inference that
+// names the model is a success or a failure, by the status that it is counted with in requests.
 type stats struct {
 	photos, requests            uint64
 	last                        time.Time

@@ -200,13 +200,23 @@ func (s *slot) warn(log *slog.Logger, deadline time.Duration) {
 	}
 }
 
+// named returns the slot that a name means, nil if there is none, and whether it is the twin for
+// tensors that is meant.
+func (m *models) named(name string) (s *slot, tensor bool) {
+	if s = m.slot(name); s != nil {
+		return s, false
+	}
+	base, tensor := strings.CutSuffix(name, tensorSuffix)
+	if !tensor {
+		return nil, false
+	}
+	return m.slot(base), true
+}
+
 // find returns the model for a request, and whether it is the twin for tensors that
 // is meant.
 func (m *models) find(name, wantVersion string) (l *loaded, tensor bool, err error) {
-	s := m.slot(name)
-	if base, ok := strings.CutSuffix(name, tensorSuffix); s == nil && ok {
-		s, tensor = m.slot(base), true
-	}
+	s, tensor := m.named(name)
 	switch {
 	case s == nil:
 		return nil, false, &failure{404, fmt.Sprintf("there is no model %q", name)}

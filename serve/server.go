@@ -313,11 +313,20 @@ type request struct {
 
 	err    error  // of a method over gRPC
 	model  string // for the log and the metrics, once it is known
+	infers bool   // counts in that model's statistics, answered or not
 	status int
 	early  bool // answered before its body was read
 	read   bool // a message over gRPC was
 	photos int
 	timing timing
+}
+
+// infersOn says which model is asked, be it loaded or not: whatever becomes of the request, the log,
+// the metrics and the statistics name it.
+func (s *Server) infersOn(q *request, name string) {
+	if slot, _ := s.models.named(name); slot != nil {
+		q.model, q.infers = slot.Name, true
+	}
 }
 
 // ServeHTTP makes a Server an http.Handler.
