@@ -408,7 +408,7 @@ const tellEvery = 30 * time.Second
 func (l *rowList) tell() {
 	if now := time.Now(); l.folder != nil && now.Sub(l.told) >= tellEvery {
 		l.told = now
-		fmt.Fprintf(l.stderr, "mobilenet: %d photos, %d failed, %.0f a second\n", l.photos, l.failures, float64(l.photos)/now.Sub(l.began).Seconds())
+		fmt.Fprintf(l.stderr, "mobilenet: %s, %d failed, %.0f a second\n", plural(l.photos, "photo"), l.failures, float64(l.photos)/now.Sub(l.began).Seconds())
 	}
 }
 

@@ -49,6 +49,9 @@ func (r *Row) place(member, offset, size json.RawMessage) error {
 	if member != nil && json.Unmarshal(member, &r.Member) != nil {
 		return errors.New("member is no text")
 	}
+	if manifest.HalfPair(member) { // of which encoding/json makes U+FFFD: the name of another one
+		return errors.New("member has half of a surrogate pair, which is no text")
+	}
 	at, err1 := whole(offset)
 	n, err2 := whole(size)
 	switch {

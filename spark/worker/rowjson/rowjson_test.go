@@ -28,6 +28,7 @@ func TestPlace(t *testing.T) {
 		`"offset":-1`:                                    "offset or size is negative",
 		`"offset":512,"size":-1`:                         "offset or size is negative",
 		`"member":7`:                                     "member is no text",
+		`"member":"\udead.png"`:                          "member has half of a surrogate pair, which is no text",
 		`"file":"b","path":null,"predictions":1,"x":[]`:  "column predictions has the name of one of the results",
 		`"offset":512,"size":7,"member":"513+7","x":[1]`: "513+7 512 7",
 	} {
