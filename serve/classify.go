@@ -102,7 +102,7 @@ func (s *Server) classify(q *request) error {
 	}
 	outputs := mobilenet.Wanted{Logits: true, Features: want.neighbours.Top > 0}
 	if err := s.answer(q, m, items, wanted{outputs, maps, want.neighbours}); err != nil {
-		return err
+		return withHint(err, kind, b.data)
 	}
 	verdicts := make([]verdict, len(items))
 	for i, it := range items {
@@ -133,6 +133,16 @@ func (s *Server) classify(q *request) error {
 		Model string `json:"model"`
 		verdict
 	}{m.name, verdicts[0]})
+}
+
+// withHint tells who sent a photo by curl -d, which leaves out all line breaks and bytes of 0, as
+// hardly a photo is without any.
+func withHint(err error, kind string, data []byte) error {
+	code, text := status(err)
+	if kind != "application/x-www-form-urlencoded" || code != http.StatusBadRequest && code != http.StatusUnsupportedMediaType || len(data) < 100 || bytes.ContainsAny(data, "\x00\r\n") {
+		return err
+	}
+	return &failure{code, text + " (curl -d changes bytes: --data-binary sends a file as it is)"}
 }
 
 // A classifying is what a request wants of its photos.

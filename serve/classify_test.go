@@ -190,6 +190,32 @@ func TestDataURL(t *testing.T) {
 	}
 }
 
+// TestChangedByCurl: who sends a photo by curl -d, without its line breaks and zeros, is told so, and nobody else.
+func TestChangedByCurl(t *testing.T) {
+	_, url := start(t, serve.Options{})
+	whole := photo(t)
+	changed := bytes.Map(func(r rune) rune {
+		if r == 0 || r == '\n' || r == '\r' {
+			return -1
+		}
+		return r
+	}, bytes.Repeat([]byte("\xff\xd8\n\x00\r not a photo"), 20))
+	const form = "application/x-www-form-urlencoded"
+	for _, test := range []struct {
+		data []byte
+		kind string
+		code int
+		told bool
+	}{
+		{whole, form, 200, false}, {changed, form, 415, true}, {changed, "image/jpeg", 415, false}, {whole[:100], form, 400, false},
+	} {
+		code, _, body := ask(t, "POST", url+"/v1/classify", test.data, "Content-Type", test.kind)
+		if code != test.code || bytes.Contains(body, []byte("--data-binary")) != test.told {
+			t.Errorf("%s: %d %s", test.kind, code, body)
+		}
+	}
+}
+
 // TestMaxPixels: the limit is of pixels, too, that come decoded.
 func TestMaxPixels(t *testing.T) {
 	_, url := start(t, serve.Options{MaxPixels: 12})

@@ -193,6 +193,9 @@ func TestCurl(t *testing.T) {
 	file, _, best := bootJPEG(t)
 	config, ca := selfSigned(t)
 	clear := "http://" + listen(t, serve.Options{}, serve.Listen{})
+	if out, err := exec.CommandContext(t.Context(), exe, "-sS", "-d", "@"+file, clear+"/v1/classify").CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--data-binary")) {
+		t.Errorf("-d: %v %s", err, out)
+	}
 	secret := "https://" + listen(t, serve.Options{}, serve.Listen{TLS: config})
 	dir := t.TempDir()
 	write := func(name string, data []byte) string {

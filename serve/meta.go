@@ -194,6 +194,7 @@ func (s *Server) loadModel(q *request, parameters bool) error {
 	}
 	c := http.NewResponseController(q.w)
 	_, _ = c.SetReadDeadline(time.Time{}), c.SetWriteDeadline(time.Time{})
+	before := slot.now.Load()
 	if err := slot.load(q.Context(), s.o.Workers); err != nil {
 		text := "model " + slot.Name + ": " + err.Error()
 		if slot.now.Load() != nil {
@@ -202,6 +203,7 @@ func (s *Server) loadModel(q *request, parameters bool) error {
 		return badRequest(text)
 	}
 	slot.warn(s.o.Log, s.o.Deadline)
+	slot.changed(s.o.Log, before)
 	return nil
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -198,6 +199,31 @@ func (s *slot) warn(log *slog.Logger, deadline time.Duration) {
 	if m := s.now.Load(); m != nil && m.takes > deadline {
 		log.Warn("a photo takes longer than it may (--deadline)", "model", s.Name, "ms", ms(m.takes), "deadline", deadline.String())
 	}
+}
+
+// changed warns in the log where a model takes or gives other shapes than the one that was loaded
+// before it, which clients may not expect.
+func (s *slot) changed(log *slog.Logger, before *loaded) {
+	now := s.now.Load()
+	if before == nil || now == nil {
+		return
+	}
+	is, was := now.shapes(), before.shapes()
+	if !maps.EqualFunc(is, was, slices.Equal) {
+		log.Warn("the model has other shapes than the one before", "model", s.Name, "shapes", is, "before", was)
+	}
+}
+
+// shapes are those of the inputs and outputs, by name.
+func (m *loaded) shapes() map[string][]int64 {
+	all := map[string][]int64{}
+	for _, tensor := range []bool{false, true} {
+		in, out := m.ports(tensor)
+		for _, p := range append(in, out...) {
+			all[p.Name] = p.Shape
+		}
+	}
+	return all
 }
 
 // named returns the slot that a name means, nil if there is none, and whether it is the twin for

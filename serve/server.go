@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"net/url"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -55,6 +56,30 @@ func (o *Options) settle() {
 	}
 }
 
+// CheckHosts returns an error if photos can't be fetched from hosts that are written so, in
+// [Options.AllowURLs]. [New] checks it, too.
+func CheckHosts(hosts []string) error {
+	for _, host := range hosts {
+		if !isHost(host) {
+			return fmt.Errorf("%q: want a host, as images.example.com or images.example.com:8080, without a scheme or a path", host)
+		}
+	}
+	return nil
+}
+
+// isHost reports whether text is a host as URLs have it, with a port or none.
+func isHost(text string) bool {
+	u, err := url.Parse("//" + text)
+	if err != nil || u.Host != text || u.Hostname() == "" || strings.HasSuffix(text, ":") || strings.ContainsAny(text, "*,") {
+		return false
+	}
+	if strings.Contains(u.Hostname(), ":") != strings.HasPrefix(text, "[") { // IPv6 wants brackets
+		return false
+	}
+	port, err := strconv.ParseUint(u.Port(), 10, 16)
+	return u.Port() == "" || err == nil && port > 0
+}
+
 // naming returns whether a host of AllowURLs is that of a URL: a host without a port
 // means that of the scheme.
 func naming(u *url.URL) func(host string) bool {
@@ -93,10 +118,17 @@ func New(ctx context.Context, o Options) (*Server, error) {
 	switch {
 	case o.Workers < 1 || o.Workers > 1024:
 		return nil, fmt.Errorf("%d workers: want 1 to 1024", o.Workers)
-	case o.Queue < 1 || o.Deadline < 0 || o.MaxBody < 1 || o.MaxPixels < 1:
-		return nil, fmt.Errorf("a limit below 1")
-	case o.MaxBody > maxLimit || int64(o.MaxPixels) > maxLimit:
-		return nil, fmt.Errorf("a limit of bytes or pixels above %d", int64(maxLimit))
+	case o.Queue < 1:
+		return nil, fmt.Errorf("Options.Queue of %d: want at least 1, or 0 for the default", o.Queue)
+	case o.Deadline < 0:
+		return nil, fmt.Errorf("Options.Deadline of %v: want more than 0, or 0 for the default", o.Deadline)
+	case o.MaxBody < 1 || o.MaxBody > maxLimit:
+		return nil, fmt.Errorf("Options.MaxBody of %d: want 1 to %d, or 0 for the default", o.MaxBody, int64(maxLimit))
+	case o.MaxPixels < 1 || int64(o.MaxPixels) > maxLimit:
+		return nil, fmt.Errorf("Options.MaxPixels of %d: want 1 to %d, or 0 for the default", o.MaxPixels, int64(maxLimit))
+	}
+	if err := CheckHosts(o.AllowURLs); err != nil {
+		return nil, fmt.Errorf("Options.AllowURLs: %w", err)
 	}
 	origins := http.NewCrossOriginProtection()
 	if o.CORS != "" && o.CORS != "*" { // "*" may ask, but not load and unload
@@ -148,7 +180,7 @@ func (s *Server) Reload(ctx context.Context) error {
 		if s.scheduler.isClosed() {
 			return http.ErrServerClosed
 		}
-		start := time.Now()
+		start, before := time.Now(), slot.now.Load()
 		err := slot.load(ctx, s.o.Workers)
 		if ctx.Err() != nil {
 			s.o.Log.Info("reload given up", "model", slot.Name, "error", ctx.Err().Error())
@@ -162,6 +194,7 @@ func (s *Server) Reload(ctx context.Context) error {
 		s.o.Log.Info("reloaded", "model", slot.Name, "ms", ms(time.Since(start)))
 		s.photos.warn(s.o.Log, slot)
 		slot.warn(s.o.Log, s.o.Deadline)
+		slot.changed(s.o.Log, before)
 	}
 	return first
 }
@@ -455,7 +488,7 @@ func (s *Server) log(route string, q *request, took time.Duration, err error) {
 	if silent > 0 {
 		attrs = append(attrs, slog.Int("unlogged", silent))
 	}
-	if trace := q.Header.Get("Traceparent"); validTrace(trace) {
+	if trace := traceOf(q.Header); trace != "" {
 		attrs = append(attrs, slog.String("traceparent", trace))
 	}
 	level := slog.LevelInfo
@@ -501,19 +534,29 @@ func (s *sampler) line(now time.Time) (silent int, ok bool) {
 	return silent, true
 }
 
-// validTrace reports whether v is a traceparent of W3C's Trace Context, so that the
-// log holds nothing else of a stranger's.
-func validTrace(v string) bool {
-	if len(v) != 55 {
-		return false
+// traceOf is the request's traceparent of W3C's Trace Context, "" where there is none or more than
+// one, or where it isn't valid: the log holds nothing else of a stranger's. A version above 00
+// may go on behind a dash, which is left out.
+func traceOf(h http.Header) string {
+	all := h["Traceparent"]
+	if len(all) != 1 || len(all[0]) < 55 {
+		return ""
 	}
-	for i, r := range v {
+	trace, rest := all[0][:55], all[0][55:]
+	for i, r := range trace {
 		dash := i == 2 || i == 35 || i == 52
 		if dash != (r == '-') || !dash && !strings.ContainsRune("0123456789abcdef", r) {
-			return false
+			return ""
 		}
 	}
-	return true
+	version, id, parent := trace[:2], trace[3:35], trace[36:52]
+	switch {
+	case version == "ff", strings.Trim(id, "0") == "", strings.Trim(parent, "0") == "":
+		return ""
+	case rest != "" && (version == "00" || rest[0] != '-'):
+		return ""
+	}
+	return trace
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"math"
 	"net"
-	"net/url"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -134,10 +133,8 @@ func (f *serveFlags) check(cmd *cobra.Command) error {
 	case f.options.CORS != "" && f.options.CORS != "*" && !isOrigin(f.options.CORS):
 		return usagef(cmd, "--cors %q: want one origin, as https://example.com, without a path or the scheme's own port; or *", f.options.CORS)
 	}
-	for _, host := range f.options.AllowURLs {
-		if !isHost(host) {
-			return usagef(cmd, "--allow-urls %q: want a host, as images.example.com or images.example.com:8080, without a scheme or a path; several by commas, without spaces", host)
-		}
+	if err := serve.CheckHosts(f.options.AllowURLs); err != nil {
+		return usagef(cmd, "--allow-urls %w; several by commas, without spaces", err)
 	}
 	if err := f.checkListen(cmd); err != nil {
 		return err
@@ -177,25 +174,12 @@ func splitAddress(address string) (host string, port int, err error) {
 	return host, port, err
 }
 
-// isHost reports whether text is a host as URLs have it, with a port or none.
-func isHost(text string) bool {
-	u, err := url.Parse("//" + text)
-	if err != nil || u.Host != text || u.Hostname() == "" || strings.HasSuffix(text, ":") || strings.ContainsAny(text, "*,") {
-		return false
-	}
-	if strings.Contains(u.Hostname(), ":") != strings.HasPrefix(text, "[") { // IPv6 wants brackets
-		return false
-	}
-	port, err := strconv.ParseUint(u.Port(), 10, 16)
-	return u.Port() == "" || err == nil && port > 0
-}
-
 // isOrigin reports whether text is an origin that a browser may send, but for its case.
 func isOrigin(text string) bool {
 	scheme, host, ok := strings.Cut(strings.ToLower(text), "://")
 	ascii := !strings.ContainsFunc(host, func(r rune) bool { return r > '~' }) // browsers write other names as xn--...
 	usual := map[string]string{"http": ":80", "https": ":443"}[scheme]
-	return ok && scheme != "" && ascii && isHost(host) && (usual == "" || !strings.HasSuffix(host, usual))
+	return ok && scheme != "" && ascii && serve.CheckHosts([]string{host}) == nil && (usual == "" || !strings.HasSuffix(host, usual))
 }
 
 // units are what numbers on the command line may end in.
@@ -284,7 +268,10 @@ func (f *serveFlags) run(cmd *cobra.Command, hangups <-chan os.Signal) error {
 			}
 			if err := pair.load(); err != nil {
 				log.Error("reload failed", "error", err.Error())
+				continue
 			}
+			leaf := pair.now.Load().Leaf
+			log.Info("reloaded", "certificate", f.cert, "subject", leaf.Subject.String(), "expires", leaf.NotAfter)
 		}
 	}()
 	return s.Run(cmd.Context(), f.listen)

@@ -10,7 +10,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
@@ -19,6 +21,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -319,25 +322,76 @@ func TestServeLabels(t *testing.T) {
 	}
 }
 
+// TestServeCertificate: SIGHUP reads a renewed certificate, and the log says which it is.
+func TestServeCertificate(t *testing.T) {
+	dir := t.TempDir()
+	cert, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	renew := func(name string) {
+		t.Helper()
+		certificate, key := selfSigned(t, name)
+		if err := errors.Join(os.WriteFile(cert, certificate, 0o600), os.WriteFile(keyFile, key, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	renew("first")
+	s := startService(t, "--tls-cert", cert, "--tls-key", keyFile)
+	served := func() string {
+		t.Helper()
+		u, err := url.Parse(s.url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := tls.Dial("tcp", u.Host, &tls.Config{InsecureSkipVerify: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].Subject.CommonName
+	}
+	if name := served(); name != "first" {
+		t.Error(name)
+	}
+	renew("second")
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	if name := s.await(t, `"msg":"reloaded","certificate":"`+cert+`","subject":"CN=(.*)","expires":"20`); name != "second" || served() != name {
+		t.Errorf("the log says %s, and the server has %s", name, served())
+	}
+	if err := os.WriteFile(cert, []byte("no"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.cmd.Process.Signal(syscall.SIGHUP)
+	s.await(t, `"msg":"reload failed","error":"`+cert)
+	if name := served(); name != "second" {
+		t.Error(name)
+	}
+}
+
+// selfSigned returns a certificate and its key, in PEM.
+func selfSigned(t *testing.T, name string) (certificate, key []byte) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: name}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private})
+}
+
 // TestServeHangupAtStart: SIGHUP while the server starts doesn't end the process, and is heeded
 // when it has started. The certificate is a pipe, so that the test knows when that is.
 func TestServeHangupAtStart(t *testing.T) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	certificate, key := selfSigned(t, "mobilenet")
 	dir := t.TempDir()
 	cert, keyFile := filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600); err != nil {
+	if err := os.WriteFile(keyFile, key, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := syscall.Mkfifo(cert, 0o600); err != nil {
@@ -352,7 +406,7 @@ func TestServeHangupAtStart(t *testing.T) {
 	select {
 	case f := <-opened:
 		s.cmd.Process.Signal(syscall.SIGHUP)
-		pem.Encode(f, &pem.Block{Type: "CERTIFICATE", Bytes: der})
+		f.Write(certificate)
 		f.Close()
 	case <-time.After(never):
 		t.Fatal("the certificate is not read")
@@ -478,7 +532,7 @@ func TestServeHosts(t *testing.T) {
 		}
 	}
 	for _, good := range []string{"a.example", "A.example:8080", "[::1]:80", "192.0.2.1"} {
-		if !isHost(good) || !isOrigin("http://"+strings.TrimSuffix(good, ":80")) {
+		if serve.CheckHosts([]string{good}) != nil || !isOrigin("http://"+strings.TrimSuffix(good, ":80")) {
 			t.Errorf("%s is refused", good)
 		}
 	}
