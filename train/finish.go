@@ -39,6 +39,9 @@ func (t *trainer) finish(ctx context.Context) (*Result, error) {
 		}
 	}
 	r.Unreadable = len(t.unreadable.seen)
+	if t.Test != nil {
+		r.UnreadableTest = len(t.lostOf(t.Test))
+	}
 	for _, n := range t.counts(t.Train) {
 		r.Trained += n
 	}
@@ -60,10 +63,12 @@ func (v *validator) pictures(e *report.Evaluation) error {
 func (t *trainer) writeCard(ctx context.Context, r *Result) error {
 	c := report.Card{
 		Classes: t.Train.Classes, Train: t.counts(t.Train), Weights: weightsOf(t.Model.Config), File: BestFile,
-		Epochs: r.Epochs, Best: r.Best, Evaluation: r.Evaluation, Test: r.Test, Unreadable: r.Unreadable,
+		Epochs: r.Epochs, Best: r.Best, Evaluation: r.Evaluation, Test: r.Test, UnreadableTest: r.UnreadableTest,
 		Frozen: t.Freeze == FreezeBackbone, Balanced: t.Balance != "" && t.Balance != NoBalance,
 		Contradictions: len(t.Division.Contradictions()),
 	}
+	lost := t.lostOnes()
+	c.Unreadable = len(lost.Train) + len(lost.Val)
 	h, w := t.Model.Config.InputSize()
 	c.Input = fmt.Sprintf("%dx%d", h, w)
 	if t.validator != nil {

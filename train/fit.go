@@ -25,8 +25,11 @@ type Result struct {
 	Model      *model.Model       // the best weights
 	Diverged   error              // why an epoch that was undone could not be made again at any rate, and the run ended before; nil otherwise
 	Trained    int                // images that could be read of those to train with
-	Unreadable int                // images that were left out
-	Int8       *Int8              // of the best weights, with Run.Int8
+	Unreadable int                // images that were left out, those of Data.Test too
+
+	UnreadableTest int // those of Data.Test
+
+	Int8 *Int8 // of the best weights, with Run.Int8
 }
 
 // Fit trains o.Model and leaves in the run folder the best and the last weights,

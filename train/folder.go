@@ -58,6 +58,18 @@ func (o *Options) claim() (release func(), err error) {
 	return release, nil
 }
 
+// CheckRunDir reports a RunDir that [Fit] would refuse: a file, or a folder that holds a run or
+// a file that the run would write over. It writes nothing. With Resume it is Fit that looks.
+func (o *Options) CheckRunDir() error {
+	if o.Resume || o.RunDir == "" {
+		return nil
+	}
+	if info, err := os.Stat(o.RunDir); err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is a file: want a folder for the results", o.RunDir)
+	}
+	return o.overwrites()
+}
+
 // begin makes the locked folder ready for the run.
 func (o *Options) begin() error {
 	for _, name := range written {

@@ -187,11 +187,25 @@ func differences(prefix string, was, is map[string]any) []string {
 		switch {
 		case inA && inB:
 			out = append(out, differences(prefix+name+".", a, b)...)
-		case !reflect.DeepEqual(was[name], v):
+		case reflect.DeepEqual(was[name], v):
+		case prefix == "" && name == "teacher": // digests
+			out = append(out, teacherWas(was[name] != "", v != ""))
+		default:
 			out = append(out, fmt.Sprintf("%s%s was %.40s and is %.40s", prefix, name, fmt.Sprint(was[name]), fmt.Sprint(v)))
 		}
 	}
 	return out
+}
+
+// teacherWas says how the teacher of a run differs.
+func teacherWas(had, has bool) string {
+	switch {
+	case !had:
+		return "it had no teacher"
+	case !has:
+		return "it had a teacher"
+	}
+	return "the teacher is another"
 }
 
 // publish writes weights and curves of the last epoch.

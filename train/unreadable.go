@@ -107,21 +107,21 @@ func (l lost) within(train, val *dataset.Set) bool {
 }
 
 // lostOnes are those known by now.
-func (o *Options) lostOnes() (l lost) {
+func (o *Options) lostOnes() lost { return lost{o.lostOf(o.Train), o.lostOf(o.Val)} }
+
+// lostOf are those of a set.
+func (o *Options) lostOf(set *dataset.Set) (items []int) {
 	o.unreadable.mu.Lock()
 	defer o.unreadable.mu.Unlock()
-	of := func(set *dataset.Set) (items []int) {
-		if len(o.unreadable.seen) == 0 || set == nil {
-			return nil
-		}
-		for i, item := range set.Items {
-			if o.unreadable.seen[item.Name] != nil {
-				items = append(items, i)
-			}
-		}
-		return items
+	if len(o.unreadable.seen) == 0 || set == nil {
+		return nil
 	}
-	return lost{of(o.Train), of(o.Val)}
+	for i, item := range set.Items {
+		if o.unreadable.seen[item.Name] != nil {
+			items = append(items, i)
+		}
+	}
+	return items
 }
 
 // lookAgain notes those that still can't be read.

@@ -173,6 +173,9 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		// quarter of them is more than a step leaves, and twice the memory is much.
 		defer debug.SetGCPercent(debug.SetGCPercent(25))
 	}
+	if cmd.Flags().Changed("run-dir") && f.o.RunDir == "" {
+		return usagef(cmd, "--run-dir is empty: want the name of a folder")
+	}
 	began := time.Now()
 	if f.o.Resume {
 		if err := f.resume(cmd); err != nil {
@@ -212,6 +215,9 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if f.dryRun {
+		if err := f.o.CheckRunDir(); err != nil {
+			return err
+		}
 		return cmp.Or(f.describe(cmd.Context(), cmd.OutOrStdout(), time.Since(began)), f.leftOut(cmd.ErrOrStderr()))
 	}
 	if f.o.RunDir == "" {
@@ -251,11 +257,7 @@ func (f *trainFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	if r.Unreadable > 0 {
-		fmt.Fprintf(stderr, "mobilenet: can't be read, and left out: %s; trained with %d", plural(r.Unreadable, "photo"), r.Trained)
-		if r.Evaluation != nil {
-			fmt.Fprintf(stderr, ", validated with %d", r.Evaluation.Images)
-		}
-		fmt.Fprintln(stderr)
+		sayUnreadable(stderr, r)
 	}
 	if err := f.leftOut(stderr); err != nil || r.Unreadable > 0 {
 		return cmp.Or(err, errReported)
@@ -343,27 +345,28 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 		}
 	}
 	if f.o.Train, f.o.Val, err = dataset.Open(f.data, dataset.Options{Val: f.val, Seed: f.o.Seed}); err != nil {
-		return err
+		return f.absent("data", f.data, err)
 	}
 	if err := noRuns(f.o.Train, f.o.Val); err != nil {
 		return err
 	}
 	if f.test != "" {
 		if f.o.Test, err = dataset.OpenEval(f.test, dataset.EvalOptions{Labels: f.o.Train.Classes}); err != nil {
-			return err
+			return f.absent("test", f.test, err)
 		}
 	}
 	tellNotes(cmd.ErrOrStderr(), f.o.Train, f.o.Val, f.o.Test)
 	var weights *model.Model
 	var c model.Config
+	from := f.startFrom(cmd.ErrOrStderr())
 	if f.model == "none" {
 		c, err = f.architecture(cmd, recipe)
-	} else if weights, err = mobilenet.LoadModel(cmd.Context(), f.model, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr()))); err == nil {
+	} else if weights, err = mobilenet.LoadModel(cmd.Context(), from, mobilenet.WithProgress(downloadBar(cmd.ErrOrStderr()))); err == nil {
 		c = weights.Config
-		sayDequantized(cmd.ErrOrStderr(), f.model, weights.Dequantized)
+		sayDequantized(cmd.ErrOrStderr(), from, weights.Dequantized)
 	}
 	if err != nil {
-		return err
+		return f.absent("model", f.model, err)
 	}
 	in := f.photos.In
 	in.Height = f.resolution
@@ -374,10 +377,10 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 		if err := weights.SetInput(in); err != nil {
 			return usagef(cmd, "%w", err)
 		}
-		sayAssumed(cmd.ErrOrStderr(), f.model, weights.Assumed.List(weights.Config))
+		sayAssumed(cmd.ErrOrStderr(), from, weights.Assumed.List(weights.Config))
 	}
-	if weights != nil && isThere(f.model) {
-		if f.o.Before, err = mobilenet.TrainedWith(f.model); err != nil {
+	if weights != nil && isThere(from) {
+		if f.o.Before, err = mobilenet.TrainedWith(from); err != nil {
 			return err
 		}
 	}
@@ -402,12 +405,42 @@ func (f *trainFlags) load(cmd *cobra.Command, recipe train.Recipe) (err error) {
 	return f.loadTeacher(cmd)
 }
 
+// startFrom is where the network comes from. A run that goes on has all its weights in its
+// state: where the file that it began with is gone, one of its own has the architecture.
+func (f *trainFlags) startFrom(w io.Writer) string {
+	last := filepath.Join(f.o.RunDir, train.LastFile)
+	if !f.o.Resume || f.o.QAT || !filepath.IsAbs(f.model) || isThere(f.model) || !isThere(last) || !isThere(filepath.Join(f.o.RunDir, train.StateFile)) {
+		return f.model
+	}
+	fmt.Fprintf(w, "note: %s, which the run began with, is gone: it goes on without, from %s\n", shown(f.model), shown(filepath.Join(f.o.RunDir, train.StateFile)))
+	return last
+}
+
+// absent says of a file or folder of a setting that isn't there how the setting came to be,
+// and what to do.
+func (f *trainFlags) absent(name, path string, err error) error {
+	_, written := f.from.settings[name]
+	switch {
+	case !errors.Is(err, fs.ErrNotExist) || isThere(path):
+		return err
+	case f.o.Resume && name != "model":
+		return fmt.Errorf("%w (--%s says where it is now)", err, name)
+	case f.o.Resume:
+		return fmt.Errorf("%w (the run began with it: put it back)", err)
+	case written && !filepath.IsAbs(path):
+		return fmt.Errorf("%s: %s: %w (paths in it are relative to the folder that the command is called in)", shown(f.from.path), name, err)
+	case written:
+		return fmt.Errorf("%s: %s: %w", shown(f.from.path), name, err)
+	}
+	return err
+}
+
 // loadTeacher opens --teacher, and says what it is shown.
 func (f *trainFlags) loadTeacher(cmd *cobra.Command) error {
 	stderr := cmd.ErrOrStderr()
 	t, err := mobilenet.LoadModel(cmd.Context(), f.teacher, mobilenet.WithProgress(downloadBar(stderr)))
 	if err != nil {
-		return err
+		return f.absent("teacher", f.teacher, err)
 	}
 	sayDequantized(stderr, f.teacher, t.Dequantized)
 	sayAssumed(stderr, f.teacher, t.Assumed.List(t.Config))
@@ -489,7 +522,7 @@ func resolved(path string) (string, error) {
 		}
 		parent := filepath.Dir(path)
 		if !errors.Is(err, fs.ErrNotExist) || parent == path {
-			return "", err
+			return "", fault.In(path, err)
 		}
 		path, rest = parent, filepath.Join(filepath.Base(path), rest)
 	}

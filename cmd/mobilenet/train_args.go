@@ -111,6 +111,9 @@ func (f *trainFlags) resume(cmd *cobra.Command) error {
 			File: path, Reason: err.Error() + "; put the file back as it was, or begin a new run in another --run-dir", Err: err,
 		})
 	}
+	if teacher != "" && f.teacher == "" {
+		return usagef(cmd, "--teacher with --resume: the run began without a teacher, and goes on with the settings that it began with")
+	}
 	f.data, f.test, f.teacher = cmp.Or(data, f.data), cmp.Or(test, f.test), cmp.Or(teacher, f.teacher)
 	if more {
 		f.o.Epochs = epochs

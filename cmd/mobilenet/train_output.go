@@ -43,7 +43,10 @@ func (f *trainFlags) warn(ctx context.Context, w io.Writer) (err error) {
 	if err := f.warnKnown(ctx, w, f.o.Val, "validate"); err != nil {
 		return err
 	}
-	if none := without(f.o.Val); len(none) > 0 {
+	none := slices.DeleteFunc(without(f.o.Val), func(name string) bool { // a note has said it of an empty folder
+		return slices.ContainsFunc(f.o.Val.Notes, func(note string) bool { return strings.HasSuffix(note, "class "+name+" has no images") })
+	})
+	if len(none) > 0 {
 		fmt.Fprintln(w, "warning: no photos to validate with of", few(none))
 	}
 	return nil
@@ -259,6 +262,25 @@ func (f *trainFlags) print(w io.Writer, r *train.Result, took time.Duration) err
 	}
 	_, err := fmt.Fprintf(w, "try: mobilenet predict --model %s PHOTO\n", shellWord(filepath.Join(f.o.RunDir, file)))
 	return err
+}
+
+// sayUnreadable says what photos were left out of: those of the test of nothing else.
+func sayUnreadable(w io.Writer, r *train.Result) {
+	text := "mobilenet: can't be read, and left out: " + plural(r.Unreadable, "photo")
+	switch n := r.UnreadableTest; {
+	case n == r.Unreadable:
+		text += " to test with"
+	case n > 0:
+		text += fmt.Sprintf(", %d to test with", n)
+	}
+	text += fmt.Sprintf("; trained with %d", r.Trained)
+	if r.Evaluation != nil {
+		text += fmt.Sprintf(", validated with %d", r.Evaluation.Images)
+	}
+	if r.Test != nil {
+		text += fmt.Sprintf(", tested with %d", r.Test.Images)
+	}
+	fmt.Fprintln(w, text)
 }
 
 // number prints a loss, or a dash where none was measured. Of one that grew beyond a

@@ -216,6 +216,9 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 		return nil, err
 	}
 	if f.data == "" {
+		if err := allThere(set); err != nil {
+			return nil, err
+		}
 		if set, err = f.ofRun(cmd.Context(), set, o); err != nil {
 			return nil, err
 		}
@@ -252,6 +255,24 @@ func (f *valFlags) images(cmd *cobra.Command, c *mobilenet.Classifier) (*dataset
 		fmt.Fprintf(stderr, "note: trained with, too, byte for byte, so that they flatter the model: %d of these\n", part.Copies)
 	}
 	return part.Set, nil
+}
+
+// allThere reports a class of which no photo is where it was: its folder was moved or renamed,
+// and the figures would be those of the others.
+func allThere(set *dataset.Set) error {
+	there := make([]bool, len(set.Classes))
+	first := make([]string, len(set.Classes))
+	for i, item := range set.Items {
+		path, ok := set.File(i)
+		there[item.Label] = there[item.Label] || !ok || isThere(path)
+		first[item.Label] = cmp.Or(first[item.Label], path)
+	}
+	for i, n := range set.Counts() {
+		if n > 0 && !there[i] {
+			return fmt.Errorf("%s: no such file: all of class %s are gone, %s (--data says where the photos are now)", shown(first[i]), shown(set.Classes[i]), plural(n, "photo"))
+		}
+	}
+	return nil
 }
 
 // ofRun are the photos of the run in whose folder the model lies: what was opened of its

@@ -16,19 +16,20 @@ import (
 // A Card is what a reader of a model's page wants to know: what it was made of, how
 // good it is, and what not to expect of it.
 type Card struct {
-	Classes    []string
-	Train, Val []int  // images of each class that could be read; Val is nil without validation
-	Input      string // such as "224x224"
-	Weights    int    // numbers that were learned or came with the model
-	Epochs     []Epoch
-	Frozen     bool        // only the classifier was trained
-	Best       int         // epoch of the weights; 0 is the classifier alone
-	Evaluation *Evaluation // on the validation images; nil without
-	Test       *Evaluation // on images that no choice was made with; nil without
-	ValShared  int         // validation images that were trained with, too
-	TestShared int         // test images that were trained or validated with, too
-	Unreadable int         // images that were left out
-	Balanced   bool        // rare classes counted for as much as others
+	Classes        []string
+	Train, Val     []int  // images of each class that could be read; Val is nil without validation
+	Input          string // such as "224x224"
+	Weights        int    // numbers that were learned or came with the model
+	Epochs         []Epoch
+	Frozen         bool        // only the classifier was trained
+	Best           int         // epoch of the weights; 0 is the classifier alone
+	Evaluation     *Evaluation // on the validation images; nil without
+	Test           *Evaluation // on images that no choice was made with; nil without
+	ValShared      int         // validation images that were trained with, too
+	TestShared     int         // test images that were trained or validated with, too
+	Unreadable     int         // images to train or validate with that were left out
+	UnreadableTest int         // test images that were left out
+	Balanced       bool        // rare classes counted for as much as others
 
 	// Images that were known before: the weights that the training began with had been
 	// trained with them, or the teacher.
@@ -174,6 +175,9 @@ func (c Card) figures(p func(string, ...any)) {
 	line(test, c.Test)
 	line("the same in 8 bits", c.Int8Test)
 	p("")
+	if n := c.UnreadableTest; n > 0 && c.Test != nil {
+		p("Of the test images, %d of %d could not be read, and %s left out (`unreadable.csv`).\n", n, n+c.Test.Images, wasWere(n))
+	}
 	c.leaks(p)
 	p("Photos to measure with that are known to the model were looked for byte for byte: copies that were saved anew, scaled or cut count as new ones (`mobilenet duplicates` finds them).\n")
 	e := c.Evaluation
@@ -225,6 +229,13 @@ func isAre(n int) string {
 	return "are"
 }
 
+func wasWere(n int) string {
+	if n == 1 {
+		return "was"
+	}
+	return "were"
+}
+
 // interval is Wilson's: where the accuracy of all such images lies, to 95 %, if it was
 // measured on so many.
 func interval(accuracy float64, images int) (low, high float64) {
@@ -245,7 +256,7 @@ func (c Card) data(p func(string, ...any)) {
 	}
 	p("%s, and %d to validate with.", images(train), val)
 	if c.Unreadable > 0 {
-		p("Besides, %s could not be read, and %s left out (`unreadable.csv`).", images(c.Unreadable), map[bool]string{true: "was", false: "were"}[c.Unreadable == 1])
+		p("Besides, %s could not be read, and %s left out (`unreadable.csv`).", images(c.Unreadable), wasWere(c.Unreadable))
 	}
 	list := make([]int, 0, len(c.Classes))
 	if e := c.Evaluation; e != nil && len(c.Classes) > cardClasses {

@@ -37,6 +37,7 @@ func TestCard(t *testing.T) {
 	flattered := c
 	flattered.Test, flattered.ValShared, flattered.TestShared = e, 3, 2
 	flattered.ValBefore, flattered.TestBefore, flattered.ValTaught, flattered.TestTaught = 1, 2, 3, 4
+	flattered.UnreadableTest = 1
 	flattered.Contradictions, flattered.Balanced = 7, true
 	for want, in := range map[string]bool{
 		"3 of the 5 photos to validate with are trained with, too":                                 true,
@@ -45,6 +46,7 @@ func TestCard(t *testing.T) {
 		"1 of the 5 photos to validate with is known to the weights that this training began with": true,
 		"2 of the 5 test photos are known to the weights that this training began with":            true,
 		"3 of the 5 photos to validate with are known to the teacher":                              true,
+		"Of the test images, 1 of 6 could not be read, and was left out (`unreadable.csv`).":       true,
 		"4 of the 5 test photos are known to the teacher":                                          true,
 		"in more than one class, so that a label is wrong: 7.":                                     true,
 		"uneven, from 3 to 200 images, and were balanced":                                          true,
