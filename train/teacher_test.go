@@ -190,7 +190,7 @@ func TestTeacherFit(t *testing.T) {
 		other := begin(2)
 		other.RunDir, other.Resume = parts.RunDir, true
 		other.Data.Teacher.Dict["classifier.1.bias"].Data[0]++
-		if _, err := Fit(t.Context(), other); err == nil || !strings.Contains(err.Error(), "teacher was ") {
+		if _, err := Fit(t.Context(), other); err == nil || !strings.Contains(err.Error(), "the teacher is another") {
 			t.Errorf("%s: another teacher: %v", name, err)
 		}
 	}
