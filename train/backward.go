@@ -21,6 +21,7 @@ func (n *network) backward(logits []float32) {
 			n.backwardLayer(l, i > n.frozen)
 		}
 	}
+	n.finishLater()
 	n.release()
 	if n.ranges != nil {
 		n.asNumbers()
@@ -242,8 +243,12 @@ func (n *network) depthwiseGrads(l *layer, lane lane, image, b int, s rowStrip, 
 		}
 		n.stripNorm(l, lane, image, b, s, g, raw[s.pixel*kernel.Block-from*l.inSide*kernel.Block:], in)
 	}
+	dw := l.dw[lane.number][b*9*kernel.Block:][:9*kernel.Block]
+	if lane.first && s.y == 0 {
+		clear(dw)
+	}
 	n.set.DepthwiseGrad(kernel.DepthwiseGrad{
-		DW: l.dw[lane.number][b*9*kernel.Block:], Grad: dy[(s.y-s.begin)*row:], Pitch: row / kernel.Block,
+		DW: dw, Grad: dy[(s.y-s.begin)*row:], Pitch: row / kernel.Block,
 		Rows:  n.underRows(l, lane, s, in),
 		Width: l.inSide, Stride: l.Stride, Left: l.padBefore, NR: kernel.NR(l.Out, b),
 	})

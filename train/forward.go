@@ -23,23 +23,31 @@ func (n *network) forward(input []float32, images int, mask []float32) ([]float3
 // forwardLayers runs layer after layer over the whole batch, not image after image:
 // the statistics of a layer are known only when all images have been through it.
 func (n *network) forwardLayers(layers []*layer) error {
-	for _, l := range layers {
-		if l.round != nil {
-			l.round.refresh(l.weight, l.beta)
+	n.later = nil // of a step that failed
+	for i, l := range layers {
+		if i == 0 {
+			n.packLater(l) // the weights have changed since the last step
 		}
-		l.pack(n.set, n.threads) // the weights have changed since the last step
+		n.finishLater()
+		if i+1 < len(layers) {
+			n.packLater(layers[i+1])
+		}
 		l.begin(n.lanes())
-		if err := n.forwardLayer(l); err != nil {
+		if err := n.forwardLayer(l, i > 0 && l.joins()); err != nil {
 			return fmt.Errorf("layer %w", err)
+		}
+		if l.ends && (i+1 == len(layers) || !layers[i+1].joins()) {
+			l.x = n.buffers.take(n.images * l.imageSize())
+			n.eachImage(func(_ lane, image int) { l.join(n.set, image, 0, l.pixels()) })
 		}
 	}
 	return nil
 }
 
-// forwardLayer leaves l.y, its normalisation, and at the end of a block l.x.
-func (n *network) forwardLayer(l *layer) error {
+// forwardLayer leaves l.y and its normalisation, and if join the x of the layer before it.
+func (n *network) forwardLayer(l *layer, join bool) error {
 	if l.paired && l.prev != nil {
-		return n.forwardExpansion(l) // which is not stored at all, see pairs
+		return n.forwardExpansion(l, join) // which is not stored at all, see pairs
 	}
 	l.y = n.buffers.take(n.images * l.imageSize())
 	n.eachImage(func(lane lane, image int) {
@@ -52,14 +60,7 @@ func (n *network) forwardLayer(l *layer) error {
 			n.forwardPointwise(l, lane, image)
 		}
 	})
-	if err := n.finishForward(l); err != nil {
-		return err
-	}
-	if l.ends {
-		l.x = n.buffers.take(n.images * l.imageSize())
-		n.eachImage(func(_ lane, image int) { l.join(n.set, image) })
-	}
-	return nil
+	return n.finishForward(l)
 }
 
 // finishForward makes the normalisation out of what the lanes have observed.

@@ -75,51 +75,82 @@ func (n *network) addGram(l *layer, lane lane, x []float32, stride, pixels int, 
 }
 
 // finishGram ends the forward pass of l's convolution over a batch with count
-// pixels: it adds up the lanes' sums and observes y.
+// pixels: it adds up the lanes' sums and observes y, block by block, and makes the weights
+// of an expansion with the normalisation.
 func (n *network) finishGram(l *layer, count int) error {
-	g, k := &l.gram, l.inputs()
-	kb := kernel.Blocks(k)
-	for i := range k {
+	g := &l.gram
+	for i := range g.sum {
 		g.sum[i] = 0
 		for _, s := range g.sums[:n.lanes()] {
 			g.sum[i] += s[i]
 		}
 	}
-	each(n.threads, k, func(j int) {
-		bj, nj := j/kernel.Block, kernel.NR(k, j/kernel.Block)
-		for i := range j + 1 {
-			bi, ni := i/kernel.Block, kernel.NR(k, i/kernel.Block)
-			v := -g.sum[i] * g.sum[j] / float64(count)
-			for _, p := range g.products[:n.lanes()] {
-				v += p[(bj*kb+bi)*square+i%kernel.Block*nj+j%kernel.Block]
+	n.covariances(l, count)
+	return l.finishBlocks(n.threads, count, func(b int) error {
+		n.observeProduct(l, b, count)
+		if err := l.finishBlock(b, count, func(o int) (mean, m2 float64) { return g.mean[o], g.m2[o] }); err != nil {
+			return err
+		}
+		if l.prev != nil {
+			l.scaleBlock(b)
+		}
+		return nil
+	})
+}
+
+// covariances adds up the lanes' products: some rows of a block of columns are a task.
+func (n *network) covariances(l *layer, count int) {
+	const rows = 8
+	g, k := &l.gram, l.inputs()
+	kb := kernel.Blocks(k)
+	groups := (k + rows - 1) / rows
+	each(n.threads, kb*groups, func(task int) {
+		bj, begin := task/groups, task%groups*rows
+		left, nj := bj*kernel.Block, kernel.NR(k, bj)
+		for i := begin; i < min(k, begin+rows, left+kernel.Block); i++ { // those below are the same
+			var row [kernel.Block]float64
+			first, end := max(i, left)-left, min(k, left+kernel.Block)-left
+			for c := first; c < end; c++ {
+				row[c] = -g.sum[i] * g.sum[left+c] / float64(count)
 			}
-			g.covariance[bj*kb*square+i*nj+j%kernel.Block] = float32(v)
-			g.covariance[bi*kb*square+j*ni+i%kernel.Block] = float32(v)
+			at := bj*kb*square + i/kernel.Block*square + i%kernel.Block*nj
+			for _, p := range g.products[:n.lanes()] {
+				for c, v := range p[at+first : at+end] {
+					row[first+c] += v
+				}
+			}
+			bi, ni := i/kernel.Block, kernel.NR(k, i/kernel.Block)
+			for c := first; c < end; c++ {
+				g.covariance[bj*kb*square+i*nj+c] = float32(row[c])
+				g.covariance[bi*kb*square+(left+c)*ni+i%kernel.Block] = float32(row[c])
+			}
 		}
 	})
-	each(n.threads, l.Out, func(o int) {
-		for b, w := 0, l.output(o); b < kb; b++ {
-			copy(l.asActivation(g.w, b, o), w[b*kernel.Block:])
-		}
-	})
-	each(n.threads, kb, func(b int) {
+}
+
+// observeProduct computes the mean of y and Σ(y-mean)² for block b of the outputs.
+func (n *network) observeProduct(l *layer, b, count int) {
+	g, k := &l.gram, l.inputs()
+	kb := kernel.Blocks(k)
+	first := b * kernel.Block
+	outputs := min(kernel.Block, l.Out-first)
+	for j := range kb {
 		n.set.Pointwise(kernel.Pointwise{
-			Dst: g.wc[b*l.Out*kernel.Block:], Src: g.w, W: g.covariance[b*kb*square:], Bias: n.zeros,
-			Pixels: l.Out, K: k, SrcStride: l.Out * kernel.Block, NR: kernel.NR(k, b),
+			Dst: g.wc[(j*l.Out+first)*kernel.Block:], Src: g.w[first*kernel.Block:], W: g.covariance[j*kb*square:], Bias: n.zeros,
+			Pixels: outputs, K: k, SrcStride: l.Out * kernel.Block, NR: kernel.NR(k, j),
 		})
-	})
-	each(n.threads, l.Out, func(o int) {
+	}
+	for o := first; o < first+outputs; o++ {
 		var mean, m2 float64
-		for b := range kb {
-			w, wc, sum := l.asActivation(g.w, b, o), l.asActivation(g.wc, b, o), g.sum[b*kernel.Block:]
+		for j := range kb {
+			w, wc, sum := l.asActivation(g.w, j, o), l.asActivation(g.wc, j, o), g.sum[j*kernel.Block:]
 			for i, v := range w[:min(kernel.Block, len(sum))] {
 				mean += float64(v) * sum[i]
 				m2 += float64(v) * float64(wc[i])
 			}
 		}
 		g.mean[o], g.m2[o] = mean/float64(count), max(0, m2)
-	})
-	return l.finish(n.threads, count, func(o int) (mean, m2 float64) { return g.mean[o], g.m2[o] })
+	}
 }
 
 // asActivation is block b of output o in gram.w or wc.

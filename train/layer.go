@@ -58,16 +58,16 @@ func (l *layer) activation(set *kernel.Set, dst []float32, image, b, p, n int) {
 // itself, which then need not be computed again on the way back.
 func (l *layer) returns() bool { return l.x == nil && l.ReLU6 && l.round == nil }
 
-// join makes x of an image.
-func (l *layer) join(set *kernel.Set, image int) {
+// join makes x of pixels [p, p+m) of an image.
+func (l *layer) join(set *kernel.Set, image, p, m int) {
 	for b := range l.blocks() {
 		var add []float32
 		if l.residual != nil {
-			add = l.residual.block(l.residual.x, image, b, 0)
+			add = l.residual.block(l.residual.x, image, b, p)
 		}
-		l.affine(set, b, l.block(l.x, image, b, 0), l.block(l.y, image, b, 0), add, l.pixels(), l.ReLU6)
+		l.affine(set, b, l.block(l.x, image, b, p), l.block(l.y, image, b, p), add, m, l.ReLU6)
 		if l.round != nil {
-			l.joinRounded(image, b)
+			l.joinRounded(image, b, p, m)
 		}
 	}
 }
@@ -116,28 +116,42 @@ func (l *layer) begin(lanes int) {
 	l.seen = make([]int, max(lanes, len(l.moments)))
 }
 
-// output is the weights of output o in the order of the kernels' inputs.
-func (l *layer) output(o int) []float32 {
-	return l.asPatches(l.values()[o*l.inputs():][:l.inputs()])
+// packLater leaves bringing a layer's weights into the kernels' layouts for later.
+func (n *network) packLater(l *layer) {
+	const some = 4 // blocks that are a task
+	if l.round != nil {
+		l.round.refresh(l.weight, l.beta)
+	}
+	l.makePacked()
+	for begin := 0; begin < l.blocks(); begin += some {
+		n.later = append(n.later, func() {
+			for b := begin; b < min(l.blocks(), begin+some); b++ {
+				l.packBlock(n.set, b)
+			}
+		})
+	}
 }
 
-// pack brings the weights into the kernels' layouts.
-func (l *layer) pack(set *kernel.Set, threads int) {
-	k := l.inputs()
-	if l.packed == nil {
-		for b := range l.blocks() {
-			l.packed = append(l.packed, kernel.Aligned(k*kernel.NR(l.Out, b)))
-		}
-		for b := range l.inBlocks() {
-			switch {
-			case l.Kernel == 1:
-				l.transposed = append(l.transposed, kernel.Aligned(l.Out*kernel.NR(l.In, b)))
-			case l.Depthwise() && l.Stride == 1:
-				l.transposed = append(l.transposed, kernel.Aligned(9*kernel.NR(l.Out, b)))
-			}
+// makePacked makes room for the weights in the kernels' layouts.
+func (l *layer) makePacked() {
+	if l.packed != nil {
+		return
+	}
+	for b := range l.blocks() {
+		n := l.inputs() * kernel.NR(l.Out, b)
+		l.packed = append(l.packed, kernel.Aligned(n))
+		if l.paired && l.prev != nil {
+			l.scaled = append(l.scaled, kernel.Aligned(n))
 		}
 	}
-	each(threads, l.blocks(), func(b int) { l.packBlock(set, b) })
+	for b := range l.inBlocks() {
+		switch {
+		case l.Kernel == 1:
+			l.transposed = append(l.transposed, kernel.Aligned(l.Out*kernel.NR(l.In, b)))
+		case l.Depthwise() && l.Stride == 1:
+			l.transposed = append(l.transposed, kernel.Aligned(9*kernel.NR(l.Out, b)))
+		}
+	}
 }
 
 // packBlock reads the weights of a block of outputs once, for both directions.
@@ -147,6 +161,12 @@ func (l *layer) packBlock(set *kernel.Set, b int) {
 	rows := min(nr, l.Out-first)
 	values := l.asPatches(l.values()[first*k:][:rows*k])
 	set.Turn(kernel.Turn{Dst: l.packed[b], DstStride: nr, Src: values, SrcStride: k, Rows: rows, Columns: k})
+	if l.paired && !l.fixed {
+		for i := range rows * kernel.Blocks(k) {
+			o, j := i/kernel.Blocks(k), i%kernel.Blocks(k)
+			copy(l.asActivation(l.gram.w, j, first+o), values[o*k+j*kernel.Block:(o+1)*k])
+		}
+	}
 	switch {
 	case len(l.transposed) == 0:
 	case l.Depthwise():
@@ -165,7 +185,7 @@ func (l *layer) packBlock(set *kernel.Set, b int) {
 }
 
 // takeWeightGrads gives every lane a gradient of the layer's weights: [output block]
-// [input block][32][NR] to write first, or depthwise [block][9][32] to add to.
+// [input block][32][NR], or depthwise [block][9][32]. What is in it doesn't count.
 func (n *network) takeWeightGrads(l *layer) {
 	size := l.blocks() * kernel.Blocks(l.inputs()) * square
 	if l.Depthwise() {
@@ -174,62 +194,68 @@ func (n *network) takeWeightGrads(l *layer) {
 	l.dw = make([][]float32, n.lanes())
 	for i := range l.dw {
 		l.dw[i] = n.buffers.take(size)
-		if l.Depthwise() {
-			clear(l.dw[i])
+	}
+}
+
+// weightGrad leaves adding up the lanes' gradients of the weights for later.
+func (n *network) weightGrad(l *layer) {
+	const some = 8 // squares, or blocks of a depthwise layer, that are a task
+	dw, count, add := l.dw, l.blocks()*kernel.Blocks(l.inputs()), n.squareGrad
+	if l.Depthwise() {
+		count, add = l.blocks(), n.depthwiseGrad
+	}
+	for begin := 0; begin < count; begin += some {
+		n.later = append(n.later, func() {
+			for i := begin; i < min(count, begin+some); i++ {
+				add(l, dw, i)
+			}
+		})
+	}
+	n.free = append(n.free, dw...)
+	l.dw = nil
+}
+
+// squareGrad is the gradient between a block of outputs and one of inputs.
+func (n *network) squareGrad(l *layer, dw [][]float32, i int) {
+	k, kb := l.inputs(), kernel.Blocks(l.inputs())
+	b, j := i/kb, i%kb
+	first, nr := b*kernel.Block, kernel.NR(l.Out, b)
+	rows, outputs := min(kernel.Block, k-j*kernel.Block), min(kernel.Block, l.Out-first)
+	grad := l.weight.Grad[first*k+j*kernel.Block:]
+	n.set.Turn(kernel.Turn{
+		Dst: grad, DstStride: k, Src: n.addUp(dw, i*square, rows*nr), SrcStride: nr,
+		Rows: rows, Columns: outputs,
+	})
+	for c := range outputs {
+		row := grad[c*k:][:rows]
+		if l.paired {
+			l.completeGrad(row, first+c, j)
+		}
+		l.fromPatches(row)
+	}
+}
+
+// depthwiseGrad is the gradient of a block of a depthwise layer.
+func (n *network) depthwiseGrad(l *layer, dw [][]float32, b int) {
+	sum := n.addUp(dw, b*9*kernel.Block, 9*kernel.Block)
+	first := b * kernel.Block
+	for c := range min(kernel.Block, l.Out-first) {
+		for i := range 9 {
+			l.weight.Grad[(first+c)*9+i] = sum[i*kernel.Block+c]
 		}
 	}
 }
 
-// addUp returns the sum over the lanes, in their order, in the first one's place,
-// and frees the others.
-func (n *network) addUp(sums [][]float32) []float32 {
-	const share = 1 << 12
-	total, others := sums[0], sums[1:]
-	each(n.threads, (len(total)+share-1)/share, func(i int) {
-		begin, end := i*share, min(len(total), (i+1)*share)
-		for _, s := range others {
-			n.set.Affine(kernel.Affine{
-				Dst: total[begin:end], Src: s[begin:end], Add: total[begin:end], Scale: n.ones, Shift: n.zeros,
-				Pixels: (end - begin) / kernel.Block, NR: kernel.Block,
-			})
-		}
-	})
-	for _, s := range others {
-		n.buffers.put(s)
+// addUp returns the sums over the lanes, in their order, of some floats from at on, in the
+// first one's place. Up to a whole block is more than was asked for.
+func (n *network) addUp(lanes [][]float32, at, floats int) []float32 {
+	pixels := kernel.Blocks(floats)
+	total := lanes[0][at:][:pixels*kernel.Block]
+	for _, s := range lanes[1:] {
+		n.set.Affine(kernel.Affine{
+			Dst: total, Src: s[at:], Add: total, Scale: n.ones, Shift: n.zeros,
+			Pixels: pixels, NR: kernel.Block,
+		})
 	}
 	return total
-}
-
-// weightGrad adds up the lanes' gradients of the weights.
-func (n *network) weightGrad(l *layer) {
-	dw := n.addUp(l.dw)
-	l.dw = nil
-	k, kb := l.inputs(), kernel.Blocks(l.inputs())
-	each(n.threads, l.blocks(), func(b int) {
-		first := b * kernel.Block
-		outputs := min(kernel.Block, l.Out-first)
-		if l.Depthwise() {
-			for c := range outputs {
-				for i := range 9 {
-					l.weight.Grad[(first+c)*9+i] = dw[(b*9+i)*kernel.Block+c]
-				}
-			}
-			return
-		}
-		for j := range kb {
-			n.set.Turn(kernel.Turn{
-				Dst: l.weight.Grad[first*k+j*kernel.Block:], DstStride: k,
-				Src: dw[(b*kb+j)*square:], SrcStride: kernel.NR(l.Out, b),
-				Rows: min(kernel.Block, k-j*kernel.Block), Columns: outputs,
-			})
-		}
-		for c := range outputs {
-			row := l.weight.Grad[(first+c)*k:][:k]
-			if l.paired {
-				l.completeGrad(row, first+c)
-			}
-			l.fromPatches(row)
-		}
-	})
-	n.buffers.put(dw)
 }

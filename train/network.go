@@ -20,7 +20,9 @@ type network struct {
 	params  []*parameter // that are learned: without those of frozen layers
 	frozen  int          // layers, from the first, that are not learned
 	buffers buffers
-	scratch []scratch // by thread
+	later   []func()    // what nothing waits for yet: whichever thread has nothing else to do does it
+	free    [][]float32 // buffers that later reads
+	scratch []scratch   // by thread
 	zeros   []float32
 	ones    []float32 // [32]
 
@@ -220,16 +222,36 @@ func (l *layer) pairWith(d *layer) {
 	}
 }
 
-// eachImage calls f for every image, lane by lane.
+// eachImage calls f for every image, lane by lane. Threads that find no lane any more do
+// what has been left for later meanwhile.
 func (n *network) eachImage(f func(lane lane, image int)) {
-	lanes := n.lanes()
-	eachOn(n.threads, lanes, func(thread, i int) {
+	n.beside(n.lanes(), func(thread, i int) {
 		begin, end := n.share(i)
 		for image := begin; image < end; image++ {
 			f(lane{i, image == begin, &n.scratch[thread]}, image)
 		}
 	})
 }
+
+// beside calls f for 0 to count-1, and then what has been left for later.
+func (n *network) beside(count int, f func(thread, i int)) {
+	later := n.later
+	n.later = nil
+	eachOn(n.threads, count+len(later), func(thread, i int) {
+		if i < count {
+			f(thread, i)
+		} else {
+			later[i-count]()
+		}
+	})
+	for _, s := range n.free {
+		n.buffers.put(s)
+	}
+	n.free = nil
+}
+
+// finishLater does what has been left for later.
+func (n *network) finishLater() { n.beside(0, nil) }
 
 // lanesOf is the number of lanes of a batch, which is how many threads have work. It
 // grows with the batch: 16 lanes from 32 images on, a quarter of the images from 64 on,

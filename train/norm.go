@@ -30,6 +30,7 @@ type norm struct {
 	moments              []moments // by lane
 	sums                 []sums    // by lane
 	total, dot           []float64 // sums over the lanes
+	linear               []linear  // by channel
 }
 
 // moments are the count, mean and sum of squared differences from the mean of a
@@ -38,6 +39,10 @@ type moments struct {
 	n        float64
 	mean, m2 []float64
 }
+
+// linear is the gradient at the norm's input: a*g + b*(y-mean) + c where g is the gradient
+// at its output.
+type linear struct{ a, b, c float64 }
 
 // channels are what a kernel sums up of a block.
 type channels [3][kernel.Block]float32
@@ -53,6 +58,7 @@ func (n *norm) init(channels int) {
 		*s = kernel.Aligned(padded)
 	}
 	n.invStd, n.total, n.dot = make([]float64, channels), make([]float64, channels), make([]float64, channels)
+	n.linear = make([]linear, channels)
 }
 
 // begin clears the sums of so many lanes. Those that there are for larger batches stay
@@ -120,24 +126,34 @@ func (n *norm) merged(c int) (mean, m2 float64) {
 // observed returns the mean of channel c and the sum of squared differences from
 // it.
 func (n *norm) finish(threads, count int, observed func(c int) (mean, m2 float64)) error {
+	return n.finishBlocks(threads, count, func(b int) error { return n.finishBlock(b, count, observed) })
+}
+
+// finishBlocks calls f for every block, which calls finishBlock.
+func (n *norm) finishBlocks(threads, count int, f func(b int) error) error {
 	if count < 2 {
 		return fmt.Errorf("%s: batch normalisation of a single value: the batch must have at least 2 images", n.name)
 	}
 	n.count = count
 	n.batches[0]++
 	errs := make([]error, kernel.Blocks(n.channels))
-	n.eachChannel(threads, func(c int) {
+	each(threads, len(errs), func(b int) { errs[b] = f(b) })
+	return cmp.Or(errs...)
+}
+
+func (n *norm) finishBlock(b, count int, observed func(c int) (mean, m2 float64)) (err error) {
+	for c := b * kernel.Block; c < min(n.channels, (b+1)*kernel.Block); c++ {
 		mean, m2 := observed(c)
 		variance := m2 / float64(count)
 		if math.IsNaN(mean) || math.IsInf(mean, 0) || math.IsNaN(variance) || math.IsInf(variance, 0) {
-			errs[c/kernel.Block] = fmt.Errorf("%s: the batch's mean or variance of channel %d is not finite: %w", n.name, c, report.ErrDiverged)
-			return
+			err = fmt.Errorf("%s: the batch's mean or variance of channel %d is not finite: %w", n.name, c, report.ErrDiverged)
+			continue
 		}
 		n.mean[c] += float32(n.momentum * (mean - float64(n.mean[c])))
 		n.variance[c] += float32(n.momentum * (m2/float64(count-1) - float64(n.variance[c])))
 		n.set(c, mean, variance)
-	})
-	return cmp.Or(errs...)
+	}
+	return err
 }
 
 // eachChannel calls f for every channel, with the blocks shared among threads: with
@@ -207,21 +223,20 @@ func (n *norm) finishGrad(threads int) {
 		}
 		n.beta.Grad[c] = float32(n.total[c])
 		n.gamma.Grad[c] = float32(n.dot[c] * n.invStd[c])
-		ka, kb, kc := n.coefficients(c)
-		n.a[c], n.b[c], n.c[c] = float32(ka), float32(kb), float32(kc-kb*float64(n.center[c]))
+		k := n.coefficients(c)
+		n.linear[c] = k
+		n.a[c], n.b[c], n.c[c] = float32(k.a), float32(k.b), float32(k.c-k.b*float64(n.center[c]))
 	})
 }
 
-// coefficients are those of the gradient at the norm's input, which is
-// a*g + b*(y-mean) + c where g is the gradient at its output. They are known
-// after finishGrad.
-func (n *norm) coefficients(channel int) (a, b, c float64) {
-	a = float64(n.gamma.Value[channel]) * n.invStd[channel]
+// coefficients makes the linear of a channel of its sums.
+func (n *norm) coefficients(channel int) linear {
+	a := float64(n.gamma.Value[channel]) * n.invStd[channel]
 	if n.fixed {
-		return a, 0, 0
+		return linear{a: a}
 	}
-	b = -a * n.invStd[channel] * n.invStd[channel] * n.dot[channel] / float64(n.count)
-	return a, b, -a * n.total[channel] / float64(n.count)
+	b := -a * n.invStd[channel] * n.invStd[channel] * n.dot[channel] / float64(n.count)
+	return linear{a, b, -a * n.total[channel] / float64(n.count)}
 }
 
 // affine writes the normalised block b of y to dst.

@@ -36,12 +36,22 @@ func (l *layer) pairs() bool {
 	return l.Depthwise() && (l.prev.prev == nil || !l.prev.ends)
 }
 
-// forwardExpansion prepares the normalisation of an expansion.
-func (n *network) forwardExpansion(e *layer) error {
+// joins is whether forwardExpansion can make the x of the layer before l: it has to look at
+// all of it in any case.
+func (l *layer) joins() bool { return l.paired && l.prev != nil && !l.fixed }
+
+// forwardExpansion prepares the normalisation of an expansion, and if join makes its input.
+func (n *network) forwardExpansion(e *layer, join bool) error {
 	if !e.fixed {
+		if join {
+			e.prev.x = n.buffers.take(n.images * e.prev.imageSize())
+		}
 		n.eachImage(func(lane lane, image int) {
 			for p := 0; p < e.pixels(); p += gramPixels {
 				m := min(gramPixels, e.pixels()-p)
+				if join {
+					e.prev.join(n.set, image, p, m)
+				}
 				x, stride := n.inputStrip(e, lane, image, p, m)
 				n.addGram(e, lane, x, stride, m, lane.first && p == 0)
 			}
@@ -50,30 +60,22 @@ func (n *network) forwardExpansion(e *layer) error {
 	if err := n.finishForward(e); err != nil {
 		return err
 	}
-	if e.round == nil {
-		e.scalePacked(n.threads)
+	if e.fixed && e.round == nil {
+		each(n.threads, e.blocks(), e.scaleBlock)
 	}
 	return nil
 }
 
-// scalePacked makes the weights of the convolution with the normalisation.
-func (l *layer) scalePacked(threads int) {
-	k := l.inputs()
-	if l.scaled == nil {
-		for _, w := range l.packed {
-			l.scaled = append(l.scaled, kernel.Aligned(len(w)))
+// scaleBlock makes an expansion's weights of block b of outputs with the normalisation.
+func (l *layer) scaleBlock(b int) {
+	nr := kernel.NR(l.Out, b)
+	scale := l.scale[b*kernel.Block:][:nr]
+	for i := range l.inputs() {
+		from, to := l.packed[b][i*nr:][:nr], l.scaled[b][i*nr:][:nr]
+		for c, s := range scale {
+			to[c] = from[c] * s
 		}
 	}
-	each(threads, l.blocks(), func(b int) {
-		nr := kernel.NR(l.Out, b)
-		scale := l.scale[b*kernel.Block:][:nr]
-		for i := range k {
-			from, to := l.packed[b][i*nr:][:nr], l.scaled[b][i*nr:][:nr]
-			for c, s := range scale {
-				to[c] = from[c] * s
-			}
-		}
-	})
 }
 
 // packScaled makes the weights for the input's gradient those of aW.
@@ -146,23 +148,21 @@ func (n *network) pairImage(d *layer, lane lane, image int, input bool) {
 	}
 }
 
-// completeGrad makes the gradient of the weights of output o out of Σ gx', in place.
-func (l *layer) completeGrad(row []float32, o int) {
-	a, b, c := l.coefficients(o)
+// completeGrad makes the gradient between output o and block j of inputs out of Σ gx', in
+// place.
+func (l *layer) completeGrad(row []float32, o, j int) {
+	k := l.linear[o]
 	if l.fixed {
 		for i, v := range row {
-			row[i] = float32(a * float64(v))
+			row[i] = float32(k.a * float64(v))
 		}
 		return
 	}
-	for j := 0; j < len(row); j += kernel.Block {
-		part := row[j:min(len(row), j+kernel.Block)]
-		wc, sum := l.asActivation(l.gram.wc, j/kernel.Block, o)[:len(part)], l.gram.sum[j:][:len(part)]
-		for i, v := range part {
-			dw := a * float64(v)
-			dw += b*float64(wc[i]) + c*sum[i]
-			part[i] = float32(dw)
-		}
+	wc, sum := l.asActivation(l.gram.wc, j, o)[:len(row)], l.gram.sum[j*kernel.Block:][:len(row)]
+	for i, v := range row {
+		dw := k.a * float64(v)
+		dw += k.b*float64(wc[i]) + k.c*sum[i]
+		row[i] = float32(dw)
 	}
 }
 
@@ -225,30 +225,32 @@ func (n *network) inputCorrection(e *layer) (m, bias []float32) {
 	bw := n.buffers.take(len(e.gram.w))
 	m = n.buffers.take(kb * kb * square)
 	bias = make([]float32, kb*kernel.Block)
-	each(n.threads, kb, func(j int) {
-		var sums [kernel.Block]float64
+	// Some channels of a block are a task, and a product of two blocks: blocks are few.
+	const some = 8
+	each(n.threads, kb*kernel.Block/some, func(task int) {
+		j, first := task*some/kernel.Block, task*some%kernel.Block
+		var sums [some]float64
 		for o := range e.Out {
-			_, b, c := e.coefficients(o)
-			c -= b * e.gram.mean[o]
-			from, to := e.asActivation(e.gram.w, j, o), e.asActivation(bw, j, o)
+			k := e.linear[o]
+			c := k.c - k.b*e.gram.mean[o]
+			from, to := e.asActivation(e.gram.w, j, o)[first:][:some], e.asActivation(bw, j, o)[first:][:some]
 			for i, w := range from {
 				sums[i] += float64(w) * c
-				to[i] = float32(b) * w
+				to[i] = float32(k.b) * w
 			}
 		}
 		for i, v := range sums {
-			bias[j*kernel.Block+i] = float32(v)
+			bias[j*kernel.Block+first+i] = float32(v)
 		}
 	})
-	each(n.threads, kb, func(j int) {
+	each(n.threads, kb*kb, func(task int) {
+		j, i := task/kb, task%kb
 		nr := kernel.NR(e.In, j)
-		for i := range kb {
-			n.set.PointwiseGrad(kernel.PointwiseGrad{
-				DW:  m[j*kb*square+i*kernel.Block*nr:],
-				Src: e.gram.w[i*e.Out*kernel.Block:], Grad: bw[j*e.Out*kernel.Block:],
-				Pixels: e.Out, K: min(kernel.Block, e.In-i*kernel.Block), NR: nr, First: true,
-			})
-		}
+		n.set.PointwiseGrad(kernel.PointwiseGrad{
+			DW:  m[j*kb*square+i*kernel.Block*nr:],
+			Src: e.gram.w[i*e.Out*kernel.Block:], Grad: bw[j*e.Out*kernel.Block:],
+			Pixels: e.Out, K: min(kernel.Block, e.In-i*kernel.Block), NR: nr, First: true,
+		})
 	})
 	n.buffers.put(bw)
 	return m, bias

@@ -173,10 +173,10 @@ func (s *roundedSum) add(dst, a []float32, nr int) {
 	}
 }
 
-// joinRounded adds the residual to block b of an image's x, if there is one.
-func (l *layer) joinRounded(image, b int) {
+// joinRounded adds the residual to pixels [p, p+m) of block b of an image's x, if there is one.
+func (l *layer) joinRounded(image, b, p, m int) {
 	if s := l.round.sum; s != nil {
-		s.add(l.block(l.x, image, b, 0), l.residual.block(l.residual.x, image, b, 0), kernel.NR(l.Out, b))
+		s.add(l.block(l.x, image, b, p)[:m*kernel.Block], l.residual.block(l.residual.x, image, b, p), kernel.NR(l.Out, b))
 	}
 }
 
