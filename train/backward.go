@@ -162,7 +162,7 @@ func (n *network) nextOutputs(l *layer, lane lane, image, b, p, m int) [][]float
 	if left > 0 {
 		next = append(next, l.prev.block(l.prev.grad, image, b+1, p)[:m*kernel.Block])
 	}
-	if image, p, m := n.nextStrip(l, image, p); m > 0 {
+	if image, p, m := n.nextStrip(l, lane, image, p); m > 0 {
 		next = append(next, l.prev.block(l.prev.y, image, b, p)[:m*kernel.Block])
 		if left < l.blocks() {
 			next = append(next, l.block(l.grad, image, left, p)[:m*kernel.Block], l.block(l.y, image, left, p)[:m*kernel.Block])
@@ -293,7 +293,7 @@ func (n *network) nextGrads(l *layer, lane lane, image, b int, s rowStrip) [][]f
 	}
 	if b++; b == l.blocks() {
 		var ok bool
-		if image, s, ok = n.nextRows(l, image, s, l.pair); !ok {
+		if image, s, ok = n.nextRows(l, lane, image, s, l.pair); !ok {
 			return nil
 		}
 		b = 0
@@ -304,10 +304,10 @@ func (n *network) nextGrads(l *layer, lane lane, image, b int, s rowStrip) [][]f
 
 // nextRows is the strip of up to m rows behind s, which may be the next image's first, if
 // there is one.
-func (n *network) nextRows(l *layer, image int, s rowStrip, m int) (nextImage int, next rowStrip, ok bool) {
+func (n *network) nextRows(l *layer, lane lane, image int, s rowStrip, m int) (nextImage int, next rowStrip, ok bool) {
 	y := s.y + s.m
 	if y == l.side {
-		image, y = image+1, 0
+		image, y = lane.then, 0
 	}
 	if image == n.images {
 		return 0, rowStrip{}, false
@@ -317,8 +317,8 @@ func (n *network) nextRows(l *layer, image int, s rowStrip, m int) (nextImage in
 
 // nextExpanded is block b of the input of the expansion before depthwise l, for the strip
 // of up to m rows behind s.
-func (n *network) nextExpanded(l *layer, image, b int, s rowStrip, m int) []float32 {
-	image, s, ok := n.nextRows(l, image, s, m)
+func (n *network) nextExpanded(l *layer, lane lane, image, b int, s rowStrip, m int) []float32 {
+	image, s, ok := n.nextRows(l, lane, image, s, m)
 	if !ok {
 		return nil
 	}

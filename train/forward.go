@@ -163,7 +163,7 @@ func (n *network) multiply(l *layer, lane lane, in []float32, stride, image, p, 
 // nextInputs is what output block b's product can fetch of the strip behind that from
 // pixel p on: its share of the input's blocks.
 func (n *network) nextInputs(l *layer, lane lane, image, b, p int) [][]float32 {
-	image, p, m := n.nextStrip(l, image, p)
+	image, p, m := n.nextStrip(l, lane, image, p)
 	if l.prev == nil || m == 0 {
 		return nil
 	}
@@ -181,9 +181,9 @@ func (n *network) nextInputs(l *layer, lane lane, image, b, p int) [][]float32 {
 
 // nextStrip is the strip behind that from pixel p on, which may be the next image's
 // first: m pixels, or none.
-func (n *network) nextStrip(l *layer, image, p int) (nextImage, next, m int) {
+func (n *network) nextStrip(l *layer, lane lane, image, p int) (nextImage, next, m int) {
 	if p += l.strip; p >= l.pixels() {
-		image, p = image+1, 0
+		image, p = lane.then, 0
 	}
 	if image >= n.images {
 		return 0, 0, 0
@@ -266,7 +266,7 @@ func (n *network) nextExpansion(l *layer, lane lane, image, b int, s rowStrip) [
 	next := append(lane.next[:0], l.block(l.y, image, b, s.y*l.side)[:s.m*l.side*kernel.Block])
 	kb := l.prev.inBlocks()
 	for i := b * kb / l.blocks(); i < (b+1)*kb/l.blocks(); i++ {
-		next = append(next, n.nextExpanded(l, image, i, s, l.strip))
+		next = append(next, n.nextExpanded(l, lane, image, i, s, l.strip))
 	}
 	lane.next = next
 	return next

@@ -51,6 +51,37 @@ func small(t *testing.T) *model.Model {
 	return m
 }
 
+// TestTurns has every image done once, behind those of its lane before it, which are in
+// tasks that have been begun.
+func TestTurns(t *testing.T) {
+	for _, threads := range []int{1, 2, 3, 8, 32} {
+		for images := 1; images <= 300; images++ {
+			n := &network{images: images, threads: threads}
+			next, done := make([]int, n.lanes()), 0
+			for lane := range next {
+				next[lane], _ = n.share(lane)
+			}
+			turns := n.turns()
+			for i := range turns.count() {
+				lane, image, m := turns.at(i)
+				if m > 0 && image != next[lane] {
+					t.Fatalf("%d images on %d threads: task %d is image %d of lane %d, want %d", images, threads, i, image, lane, next[lane])
+				}
+				next[lane] += m
+				done += m
+			}
+			for lane, image := range next {
+				if _, end := n.share(lane); image != end || done != images {
+					t.Fatalf("%d images on %d threads: %d done, and lane %d ends at %d, not %d", images, threads, done, lane, image, end)
+				}
+			}
+			if _, image, m := turns.at(turns.count()); image != images || m != 0 {
+				t.Fatalf("%d images on %d threads: image %d behind the last", images, threads, image)
+			}
+		}
+	}
+}
+
 // TestThreads has steps give the same bits on any number of threads.
 func TestThreads(t *testing.T) {
 	for _, images := range []int{9, 130, 256} {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
+	"sync/atomic"
 
 	"github.com/mobilenet-go/mobilenet/internal/kernel"
 	"github.com/mobilenet-go/mobilenet/model"
@@ -61,6 +63,7 @@ func (s *scratch) list(slices ...[]float32) [][]float32 {
 type lane struct {
 	number int
 	first  bool // no image of the lane has been done yet
+	then   int  // the image that the thread does after this one, most likely: n.images if none
 	*scratch
 }
 
@@ -222,15 +225,65 @@ func (l *layer) pairWith(d *layer) {
 	}
 }
 
-// eachImage calls f for every image, lane by lane. Threads that find no lane any more do
-// what has been left for later meanwhile.
+// eachImage calls f for every image, the images of a lane in their order. The last lanes
+// take turns, image by image, so that no thread waits long for another that still has a lane
+// to do; threads that find no image any more do what has been left for later.
 func (n *network) eachImage(f func(lane lane, image int)) {
-	n.beside(n.lanes(), func(thread, i int) {
-		begin, end := n.share(i)
-		for image := begin; image < end; image++ {
-			f(lane{i, image == begin, &n.scratch[thread]}, image)
+	t := n.turns()
+	done := make([]atomic.Int64, n.lanes()) // images
+	n.beside(t.count(), func(thread, i int) {
+		number, image, m := t.at(i)
+		if m == 0 { // its lane has fewer images than others
+			return
 		}
+		begin, _ := n.share(number)
+		for int(done[number].Load()) < image-begin {
+			runtime.Gosched()
+		}
+		for j := range m {
+			next := image + 1
+			if j+1 == m {
+				_, next, _ = t.at(i + n.threads) // most likely
+			}
+			f(lane{number, image == begin, next, &n.scratch[thread]}, image)
+			image++
+		}
+		done[number].Add(int64(m))
 	})
+}
+
+// turns are the order in which images are done: lanes as a whole, then of the rest of them
+// an image each, again and again.
+type turns struct {
+	*network
+	whole, others, most int // lanes, those that take turns, and the images of one of them
+}
+
+func (n *network) turns() turns {
+	lanes := n.lanes()
+	others := 2 * n.threads
+	if others > lanes || n.threads == 1 {
+		others = 0
+	}
+	return turns{n, lanes - others, others, (n.images + lanes - 1) / lanes}
+}
+
+func (t turns) count() int { return t.whole + t.others*t.most }
+
+// at is the lane of task i, the first image and how many.
+func (t turns) at(i int) (number, image, m int) {
+	if i >= t.count() {
+		return 0, t.images, 0
+	}
+	if i < t.whole {
+		begin, end := t.share(i)
+		return i, begin, end - begin
+	}
+	i -= t.whole
+	number = t.whole + i%t.others
+	begin, end := t.share(number)
+	image = begin + i/t.others
+	return number, image, min(1, end-image)
 }
 
 // beside calls f for 0 to count-1, and then what has been left for later.

@@ -138,7 +138,7 @@ func (n *network) pairImage(d *layer, lane lane, image int, input bool) {
 			a := kernel.Pointwise{
 				Dst: e.prev.block(e.prev.grad, image, b, s.pixel), Src: g, W: e.transposed[b], Bias: n.zeros,
 				Pixels: s.pixels, K: e.Out, SrcStride: stride, NR: kernel.NR(e.In, b),
-				Next: lane.list(n.nextExpanded(d, image, b, s, d.pair)),
+				Next: lane.list(n.nextExpanded(d, lane, image, b, s, d.pair)),
 			}
 			if e.skip != nil {
 				a.Add = e.skip.block(e.skip.skipGrad(), image, b, s.pixel)
@@ -209,7 +209,7 @@ func (n *network) nextCorrected(e *layer, lane lane, image, b, p int, y []float3
 		b, p = b+1, 0
 	}
 	if b == e.inBlocks() {
-		if image++; image == n.images {
+		if image = lane.then; image == n.images {
 			return lane.list(y)
 		}
 		b = 0
