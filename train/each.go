@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A step is some 500 pieces of work, most of them over within a millisecond, and each
+// A step is some 250 pieces of work, most of them over within a millisecond, and each
 // begins when all of the one before is done. A thread that sleeps meanwhile takes 50
 // microseconds to wake up: two threads lost a twentieth of their time by that. So whoever has
 // to wait looks for what comes next for a while.
