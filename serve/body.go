@@ -6,7 +6,6 @@ import (
 	"compress/gzip"
 	"compress/zlib"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -22,6 +21,7 @@ type slowReader struct {
 	began    time.Time
 	deadline time.Time
 	size     int64 // of what came since then
+	length   int64 // of all, -1 if it isn't known
 	counts   bool  // takes room for the bytes as they come, and as many for what is made of them
 }
 
@@ -34,7 +34,7 @@ func (s *Server) slow(q *request) (*slowReader, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &slowReader{share: share, r: q.Body, control: c}
+	r := &slowReader{share: share, r: q.Body, control: c, length: q.ContentLength}
 	q.slow = r
 	r.begin()
 	_ = c.SetWriteDeadline(time.Time{}) // the server's is from the request's first byte; see answering
@@ -86,6 +86,9 @@ func (r *slowReader) Read(p []byte) (int, error) {
 		if lost := r.allow(t); lost != nil {
 			return n, r.told(lost)
 		}
+	}
+	if err != nil && leaves(err) {
+		return n, r.told(&gone{r.size, r.length})
 	}
 	if r.counts && n > 0 {
 		if err := r.take(2 * int64(n)); err != nil {
@@ -147,13 +150,15 @@ func (b *body) readAll(q *request, limit int64) error {
 		length = -1 // of what is packed
 	}
 	b.data, err = readUpTo(r, limit, length, b.share)
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		if b.size < q.ContentLength {
-			return badRequest(fmt.Sprintf("the body ends behind %d of %d bytes", b.size, q.ContentLength))
-		}
-		return badRequest("the body ends early")
-	}
-	if err != nil {
+	var corrupt flate.CorruptInputError
+	switch {
+	case errors.Is(err, gzip.ErrHeader):
+		return badRequest("Content-Encoding gzip: other bytes are behind its end")
+	case errors.As(err, &corrupt), errors.Is(err, gzip.ErrChecksum), errors.Is(err, zlib.ErrChecksum):
+		return badRequest("Content-Encoding " + q.Header.Get("Content-Encoding") + ": what is packed is broken")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return badRequest("Content-Encoding " + q.Header.Get("Content-Encoding") + ": the body ends early, or other bytes are behind its end")
+	case err != nil:
 		return err
 	}
 	return b.settle()
@@ -208,10 +213,10 @@ func unpack(r io.Reader, encoding string) (io.Reader, error) {
 		return r, nil
 	case "gzip":
 		z, err := gzip.NewReader(r)
-		if err != nil {
-			return nil, badRequest("Content-Encoding: gzip, and the body isn't: " + err.Error())
+		if errors.Is(err, gzip.ErrHeader) || err == io.EOF || err == io.ErrUnexpectedEOF {
+			return nil, badRequest("Content-Encoding: gzip, and the body isn't")
 		}
-		return z, nil
+		return z, err
 	case "deflate": // zlib's format by RFC 9110; some clients send it bare
 		br := bufio.NewReader(r)
 		if head, err := br.Peek(2); err == nil && head[0]&15 == 8 && (uint(head[0])<<8|uint(head[1]))%31 == 0 {

@@ -49,10 +49,10 @@ func camOf(parameters map[string]any, m *loaded, items int) (*mobilenet.ExplainO
 		o.Top, o.Classes = 0, []int{i}
 	case byTop:
 		k, ok := top.(float64)
-		if !ok || k < 1 || k != math.Trunc(k) || int(min(k, 1e9)) > m.one.Config().Outcomes() {
-			return nil, badRequest(fmt.Sprintf("cam_top %v: want 1 to %d", top, m.one.Config().Outcomes()))
+		if !ok || k < 1 || k != math.Trunc(k) {
+			return nil, badRequest(fmt.Sprintf("cam_top %s: want a number of classes", jsonText(top)))
 		}
-		o.Top = int(k)
+		o.Top = int(min(k, float64(m.one.Config().Outcomes())))
 	}
 	return o, fewMaps(items * max(1, o.Top))
 }

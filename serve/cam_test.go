@@ -77,6 +77,7 @@ func TestMaps(t *testing.T) {
 		`"cam_class": "7"`:            {Classes: []int{7}},
 		`"cam_class": "Sneaker"`:      {Classes: []int{7}},
 		`"cam_top": 10, "timeout": 9`: {Top: 10},
+		`"cam_top": 1e300`:            {Top: 10}, // all, as top
 	} {
 		want := explain(o)
 		var values []float32
@@ -99,7 +100,7 @@ func TestMaps(t *testing.T) {
 	if code, a := infer(``, `{"name": "cam"}`, 1); code != 200 || len(a.Outputs) != 1 {
 		t.Errorf("maps alone: %d %v", code, a)
 	}
-	for _, parameters := range []string{`"cam_class": 10`, `"cam_class": -1`, `"cam_class": "x"`, `"cam_class": 0.5`, `"cam_class": true`, `"cam_top": 0`, `"cam_top": 11`, `"cam_top": "2"`, `"cam_top": 2, "cam_class": 1`} {
+	for _, parameters := range []string{`"cam_class": 10`, `"cam_class": -1`, `"cam_class": "x"`, `"cam_class": 0.5`, `"cam_class": true`, `"cam_top": 0`, `"cam_top": 1.5`, `"cam_top": "2"`, `"cam_top": 2, "cam_class": 1`} {
 		if code, _ := infer(parameters, `{"name": "cam"}`, 1); code != 400 {
 			t.Errorf("%s: %d", parameters, code)
 		}

@@ -263,7 +263,12 @@ func formError(err error) error {
 	if errors.Is(err, errSlowlyRead) {
 		return errSlowlyRead
 	}
-	return badRequest("multipart/form-data: " + err.Error())
+	switch text := strings.TrimPrefix(err.Error(), "multipart: "); {
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+		return badRequest("multipart/form-data: no boundary ends it")
+	default:
+		return badRequest("multipart/form-data: " + text)
+	}
 }
 
 // A timed reader is read until a time.

@@ -3,10 +3,13 @@ package serve
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"math"
 	"net/http"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"github.com/mobilenet-go/mobilenet"
 	"github.com/mobilenet-go/mobilenet/fault"
@@ -31,6 +34,7 @@ func status(err error) (code int, text string) {
 		broken  *fault.Error
 		tooBig  *http.MaxBytesError
 		timeout interface{ Timeout() bool }
+		left    *gone
 	)
 	switch {
 	case errors.As(err, &f):
@@ -45,8 +49,10 @@ func status(err error) (code int, text string) {
 		return http.StatusInternalServerError, err.Error()
 	case errors.As(err, &tooBig):
 		return http.StatusRequestEntityTooLarge, "a body of more than " + strconv.FormatInt(tooBig.Limit, 10) + " bytes"
+	case errors.As(err, &left):
+		return statusClientGone, left.Error()
 	case errors.Is(err, context.Canceled):
-		return statusClientGone, "the client has gone"
+		return statusClientGone, clientGone
 	case errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout, "its deadline passed while it was worked on"
 	case errors.As(err, &timeout) && timeout.Timeout():
@@ -60,8 +66,30 @@ func status(err error) (code int, text string) {
 	return http.StatusBadRequest, err.Error()
 }
 
-// statusClientGone is for the log: nobody reads the answer (nginx has this number).
+// statusClientGone is for the log (nginx has this number). Only who closes his side alone, which looks
+// the same, reads the answer.
 const statusClientGone = 499
+
+const clientGone = "the client has gone, or has closed its side of the connection"
+
+// A gone is what ends a request whose client left while its body was read.
+type gone struct{ after, of int64 }
+
+func (g *gone) Error() string {
+	if g.of < 0 {
+		return fmt.Sprintf("%s: the body ends behind %d bytes", clientGone, g.after)
+	}
+	return fmt.Sprintf("%s: the body ends behind %d of %d bytes", clientGone, g.after, g.of)
+}
+
+func (g *gone) Unwrap() error { return context.Canceled }
+
+// leaves reports whether an error of reading what a client sends is that it has gone: the
+// connection has ended, or a stream over HTTP/2 in it.
+func leaves(err error) bool {
+	return errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) ||
+		err.Error() == "client disconnected" || strings.HasPrefix(err.Error(), "stream error:") // of net/http, which doesn't export them
+}
 
 // shed returns by what reason an error is work that was not done for lack of time or
 // room, "" if it is none.

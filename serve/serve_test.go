@@ -385,6 +385,24 @@ func TestBad(t *testing.T) {
 func TestWords(t *testing.T) {
 	_, url := start(t, serve.Options{})
 	const infer, image = "/v2/models/fashion/infer", `{"inputs": [{"name": "pixels", "datatype": "UINT8", "shape": [1, 1, 1, 3], "data": [1, 2, 3]}], "outputs": [`
+	gzipped := string(packed(photo(t)))
+	broken := []byte(gzipped)
+	broken[len(broken)-5] ^= 1 // of the checksum
+	for _, test := range []struct{ body, header, value, want string }{
+		{gzipped + strings.Repeat("junk", 9), "Content-Encoding", "gzip", "gzip: other bytes are behind its end"},
+		{gzipped + "junk", "Content-Encoding", "gzip", "other bytes are behind its end"},
+		{gzipped[:50], "Content-Encoding", "gzip", "gzip: the body ends early"},
+		{string(broken), "Content-Encoding", "gzip", "gzip: what is packed is broken"},
+		{"\x07", "Content-Encoding", "deflate", "deflate: what is packed is broken"},
+		{"", "Content-Encoding", "gzip", `gzip, and the body isn't"`},
+		{"no form", "Content-Type", "multipart/form-data; boundary=x", `form-data: no boundary ends it"`},
+		{"no form", "Content-Type", "multipart/form-data", `form-data: boundary is empty"`},
+	} {
+		code, _, body := ask(t, "POST", url+"/v1/classify", []byte(test.body), test.header, test.value)
+		if code != 400 || !bytes.Contains(body, []byte(test.want)) {
+			t.Errorf("%.20q as %s: %d %s, want %s", test.body, test.value, code, body, test.want)
+		}
+	}
 	for _, test := range []struct{ path, body, want string }{
 		{"/v2/repository/index", `{"ready": 1}`, `JSON: \"ready\": 1 in place of true or false`},
 		{"/v2/repository/models/fashion/load", `{"parameters": 1}`, `JSON: \"parameters\": 1 in place of an object`},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"regexp"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/net/http2"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -183,5 +185,72 @@ func within(t *testing.T, what func() bool) {
 		if time.Now().After(end) {
 			t.Fatal("it didn't come")
 		}
+	}
+}
+
+// TestVanished: a client that goes in the middle of its body made no bad request.
+func TestVanished(t *testing.T) {
+	log := &journal{}
+	addr := listen(t, serve.Options{Log: slog.New(slog.NewJSONHandler(log, nil))}, serve.Listen{})
+	reset := func(c net.Conn) { c.(*net.TCPConn).SetLinger(0); c.Close() }
+	close := func(c net.Conn) { c.Close() }
+	inFlight := func(n int) {
+		t.Helper()
+		within(t, func() bool {
+			return strings.Contains(metrics(t, addr), fmt.Sprintf("mobilenet_requests_in_flight %d\n", n))
+		})
+	}
+	const post = "POST /v1/classify HTTP/1.1\r\nHost: x\r\n"
+	list := []struct {
+		text string
+		end  func(net.Conn)
+	}{
+		{post + "Content-Length: 1000\r\n\r\n", close},
+		{post + "Content-Length: 1000\r\n\r\nabc", close},
+		{post + "Content-Length: 1000\r\n\r\nabc", reset},
+		{post + "Content-Length: 1000\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b", close},
+		{post + "Content-Length: 1000\r\nContent-Encoding: gzip\r\n\r\n\x1f\x8b", reset},
+		{post + "Transfer-Encoding: chunked\r\n\r\n5\r\nabc", close},
+		{"POST /v2/models/fashion/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", close},
+		{"POST /v2/repository/index HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{", close},
+	}
+	for _, one := range list {
+		c := dial(t, addr)
+		fmt.Fprint(c, one.text)
+		inFlight(1) // it is being read
+		one.end(c)
+		inFlight(0) // and has its line
+	}
+	h := dialH2(t, addr)
+	for i, path := range []string{"/v1/classify", "/inference.GRPCInferenceService/ModelInfer"} {
+		id, err := h.open("POST", path, false, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.WriteData(id, false, []byte{0, 0, 0, 0, 9, 1}); err != nil {
+			t.Fatal(err)
+		}
+		inFlight(1)
+		if i == 0 {
+			err = h.WriteRSTStream(id, http2.ErrCodeCancel)
+		} else {
+			err = h.Close()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		inFlight(0)
+	}
+	seen := log.requests(t)
+	if len(seen) != len(list)+2 {
+		t.Errorf("%d lines of %d requests", len(seen), len(list)+2)
+	}
+	for i, line := range seen {
+		if line.Status != 499 {
+			t.Errorf("%d: %+v", i, line)
+		}
+	}
+	if want := fmt.Sprintf("mobilenet_shed_total{reason=\"client_gone\"} %d\n", len(list)+2); !strings.Contains(metrics(t, addr), want) {
+		t.Errorf("the metrics haven't %s", want)
 	}
 }
