@@ -41,6 +41,7 @@ type batch struct {
 	target []float32 // [n][classes]
 	shown  []float32 // to the teacher: [n][H][W][3] of its own size, normalised as it wants; nil if it knows the images, or there is none
 	soft   []float32 // the teacher's logits, [n][classes]
+	others float64   // share of each image that is of the one before it; 0 if they aren't mixed
 }
 
 // order is the epoch's batches of indices. What is left over is a batch of its
@@ -127,6 +128,7 @@ func (o *Options) mix(b *batch, rng *rand.Rand) {
 	}
 	n := len(b.items)
 	share := m.apply(b.input, n, o.Model.Config.Resolution)
+	b.others = 1 - share
 	if b.shown != nil {
 		m.apply(b.shown, n, o.teacher.model.Config.Resolution)
 	}
@@ -140,6 +142,16 @@ func (o *Options) mix(b *batch, rng *rand.Rand) {
 		}
 		last = own
 	}
+}
+
+// seen is the class that most of image i of a batch is of, which is what counts as right, as in
+// torchvision's references.
+func (o *Options) seen(b *batch, i int) int {
+	item := b.items[i]
+	if n := len(b.items); b.others > 0.5 {
+		item = b.items[(i+n-1)%n]
+	}
+	return o.Train.Items[item].Label
 }
 
 // A mixing is how the images of a batch are blended: all of an image, or a rectangle
@@ -198,12 +210,12 @@ func beta(rng *rand.Rand, alpha float64) float64 {
 func (o *Options) tiles(b *batch) []report.Tile {
 	c := &o.Model.Config
 	var tiles []report.Tile
-	for i, item := range b.items[:min(16, len(b.items))] {
+	for i := range b.items[:min(16, len(b.items))] {
 		img := vision.NewImage(c.Resolution, c.Resolution)
 		for p, v := range b.input[i*len(img.Pix):][:len(img.Pix)] {
 			img.Pix[p] = uint8(255*(v*c.Preprocess.Std[p%3]+c.Preprocess.Mean[p%3]) + 0.5)
 		}
-		tiles = append(tiles, report.Tile{Image: picture(img), Caption: report.ClassName(o.Train.Classes, o.Train.Items[item].Label)})
+		tiles = append(tiles, report.Tile{Image: picture(img), Caption: report.ClassName(o.Train.Classes, o.seen(b, i))})
 	}
 	return tiles
 }

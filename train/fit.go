@@ -470,8 +470,8 @@ func (t *trainer) step(epoch int, b *batch, lr float64) (loss float64, hits int,
 	if math.IsNaN(loss) || math.IsInf(loss, 0) {
 		return 0, 0, fmt.Errorf("layer %s: %w", n.head.Name, errNotFinite)
 	}
-	for i, item := range b.items {
-		if argmax(logits[i*c.Classes:][:c.Classes]) == t.Train.Items[item].Label {
+	for i := range b.items {
+		if argmax(logits[i*c.Classes:][:c.Classes]) == t.seen(b, i) {
 			hits++
 		}
 	}

@@ -59,8 +59,8 @@ def jobs():
         for weights, share in WEIGHTS.items():
             for seed in range(SEEDS):
                 ours.append((seconds * share, {"arm": "mobilenet", "folder": folder, "weights": weights, "seed": seed, "resolution": resolution}))
-        for weights, seeds in ("folded", SEEDS if folder in LARGE else 1), ("unfolded", 1):
-            for seed in range(seeds):
+        for weights in "folded", "unfolded":
+            for seed in range(SEEDS if folder in LARGE else 1):
                 for lr in RATES:
                     job = {"arm": "pytorch", "folder": folder, "weights": weights, "seed": seed, "resolution": resolution, "lr": lr}
                     theirs.append((seed > 2, weights == "unfolded", folder not in LARGE, seconds, seed, job))
